@@ -1,0 +1,11 @@
+//! Vocabulary that at least two rooms need and that knows no rule of the domain.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod core_id;
+pub mod hash;
+pub mod id;
+pub mod rate;
+pub mod rng;
+pub mod text;
+pub mod units;

@@ -1,0 +1,1 @@
+//! The runtime API: `stats socket` (manual: management, section 9.3).

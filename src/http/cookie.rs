@@ -1,0 +1,1 @@
+//! Cookies in requests and responses (RFC 6265): find, extract, remove, rewrite in place.

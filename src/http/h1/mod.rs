@@ -1,0 +1,7 @@
+//! HTTP/1.0 and HTTP/1.1 on the wire (RFC 9112): bytes to messages and back.
+
+pub mod chunked;
+pub mod encode;
+pub mod framing;
+pub mod head;
+pub mod persist;

@@ -1,0 +1,263 @@
+//! Requests and responses as spans over one arena of bytes.
+
+use super::Method;
+
+/// A piece of a message's arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    start: u32,
+    len: u32,
+}
+
+impl Text {
+    /// The `len` bytes from `start` on.
+    pub fn new(start: usize, len: usize) -> Text {
+        Text { start: start as u32, len: len as u32 }
+    }
+    /// Whether there is nothing in it.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+    /// How many bytes.
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+    /// Where it starts in the arena.
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+    /// One past where it ends in the arena.
+    pub fn end(self) -> usize {
+        self.start as usize + self.len as usize
+    }
+}
+
+/// One header field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name as received; compare with [`slice::eq_ignore_ascii_case`].
+    pub name: Text,
+    /// Its value, trimmed, with obs-fold replaced by spaces.
+    pub value: Text,
+}
+
+/// The protocol version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+}
+
+impl Version {
+    /// `1.0`, `1.1`: what `req.ver` gives.
+    pub fn number(self) -> &'static str {
+        match self {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        }
+    }
+    /// `HTTP/1.0`, `HTTP/1.1`: what a start line carries.
+    pub fn token(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// The arena and the field list that requests and responses share.
+///
+/// Order, case and repetition of fields are kept. An arena only grows while its message lives;
+/// [`Fields::clear`] keeps the capacity for the next message of the connection.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    arena: Vec<u8>,
+    list: Vec<Field>,
+}
+
+impl Fields {
+    /// Empties it, keeping the capacity.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.list.clear();
+    }
+    /// Appends bytes to the arena and names them.
+    pub fn store(&mut self, bytes: &[u8]) -> Text {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        Text::new(start, bytes.len())
+    }
+    /// The bytes of a piece.
+    #[inline]
+    pub fn bytes(&self, text: Text) -> &[u8] {
+        &self.arena[text.start()..text.end()]
+    }
+    /// The bytes of a piece, to be changed in place (normalising case, replacing obs-fold).
+    pub fn bytes_mut(&mut self, text: Text) -> &mut [u8] {
+        &mut self.arena[text.start()..text.end()]
+    }
+    /// The fields in order.
+    pub fn list(&self) -> &[Field] {
+        &self.list
+    }
+    /// Adds a field whose pieces are in the arena already.
+    pub fn push(&mut self, field: Field) {
+        self.list.push(field);
+    }
+    /// Every `(name, value)` in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.list.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
+    }
+    /// The values of the fields called `name`, in order.
+    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+    /// The value of the first field called `name`.
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+    /// Whether there is a field called `name`.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.first(name).is_some()
+    }
+    /// Adds a field at the end.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        let field = Field { name: self.store(name), value: self.store(value) };
+        self.list.push(field);
+    }
+    /// Removes every field called `name`; tells how many there were.
+    pub fn remove(&mut self, name: &[u8]) -> usize {
+        self.remove_where(|n, _| n.eq_ignore_ascii_case(name))
+    }
+    /// Removes the fields for which `predicate(name, value)` holds; tells how many.
+    pub fn remove_where(&mut self, mut predicate: impl FnMut(&[u8], &[u8]) -> bool) -> usize {
+        let arena = &self.arena;
+        let before = self.list.len();
+        self.list.retain(|field| {
+            let name = &arena[field.name.start()..field.name.end()];
+            let value = &arena[field.value.start()..field.value.end()];
+            !predicate(name, value)
+        });
+        before - self.list.len()
+    }
+    /// Removes every field called `name` and adds one.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.append(name, value);
+    }
+    /// Gives field number `index` another value.
+    pub fn set_value(&mut self, index: usize, value: &[u8]) {
+        let text = self.store(value);
+        self.list[index].value = text;
+    }
+    /// Removes field number `index`.
+    pub fn remove_at(&mut self, index: usize) {
+        self.list.remove(index);
+    }
+    /// Bytes the arena holds now (its growth is bounded by the limits of the rules that edit it).
+    pub fn arena_len(&self) -> usize {
+        self.arena.len()
+    }
+}
+
+/// A request head.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The method, known or not.
+    pub method: Method,
+    /// Its token as received.
+    pub method_text: Text,
+    /// The request target as received or rewritten (RFC 9112 section 3.2).
+    pub target: Text,
+    /// The version the client speaks.
+    pub version: Version,
+    /// The header fields. `Host` is there exactly once if the request carried one; fields that
+    /// frame the message are there for rules and logs to see, and the encoder skips them.
+    pub fields: Fields,
+}
+
+impl Request {
+    /// Empties it, keeping capacity.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        self.method = Method::default();
+        self.method_text = Text::default();
+        self.target = Text::default();
+        self.version = Version::default();
+    }
+    /// The request target.
+    pub fn target(&self) -> &[u8] {
+        self.fields.bytes(self.target)
+    }
+    /// The method's token.
+    pub fn method_bytes(&self) -> &[u8] {
+        self.fields.bytes(self.method_text)
+    }
+    /// Gives it another target.
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.target = self.fields.store(target);
+    }
+    /// Gives it another method.
+    pub fn set_method(&mut self, token: &[u8]) {
+        self.method_text = self.fields.store(token);
+        self.method = Method::from_token(token);
+    }
+    /// The first `Host` value, or the authority of an absolute-form target.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.fields.first(b"host")
+    }
+}
+
+/// A response head.
+#[derive(Clone, Debug, Default)]
+pub struct Response {
+    /// The status code, 100 to 999; 0 when there is no response yet.
+    pub status: u16,
+    /// The reason phrase as received.
+    pub reason: Text,
+    /// The version the server speaks.
+    pub version: Version,
+    /// The header fields.
+    pub fields: Fields,
+}
+
+impl Response {
+    /// Empties it, keeping capacity.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        self.status = 0;
+        self.reason = Text::default();
+        self.version = Version::default();
+    }
+    /// The reason phrase.
+    pub fn reason(&self) -> &[u8] {
+        self.fields.bytes(self.reason)
+    }
+    /// Gives it another status and reason.
+    pub fn set_status(&mut self, status: u16, reason: &[u8]) {
+        self.status = status;
+        self.reason = self.fields.store(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_keep_order_and_case() {
+        let mut fields = Fields::default();
+        fields.append(b"Host", b"a");
+        fields.append(b"X-One", b"1");
+        fields.append(b"x-one", b"2");
+        assert_eq!(fields.all(b"X-ONE").collect::<Vec<_>>(), [b"1", b"2"]);
+        fields.set_value(0, b"b.example");
+        assert_eq!(fields.first(b"host"), Some(&b"b.example"[..]));
+        assert_eq!(fields.remove(b"X-One"), 2);
+        fields.set(b"Host", b"c");
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"Host"[..], &b"c"[..])]);
+    }
+}

@@ -1,0 +1,1 @@
+//! The two and four letters of `%ts` and `%tsc` (manual, section 8.5).

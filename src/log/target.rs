@@ -1,0 +1,65 @@
+//! Where log lines go: the parsed form of a `log` line (manual, section 4.2 `log`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How a line is framed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Format {
+    Local,
+    #[default]
+    Rfc3164,
+    Rfc5424,
+    Priority,
+    Short,
+    Timed,
+    Iso,
+    Raw,
+}
+
+/// Where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// UDP.
+    Udp(SocketAddr),
+    /// A datagram Unix socket, such as `/dev/log`.
+    Unix(String),
+    /// A file descriptor: `stdout` is 1, `stderr` 2, `fd@N` N.
+    Fd(i32),
+    /// A `ring` section by name.
+    Ring(String),
+}
+
+/// `sample <ranges>:<size>`: which lines of every `size` are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// Inclusive ranges within `1..=size`.
+    pub ranges: Vec<(u32, u32)>,
+    /// The period.
+    pub size: u32,
+}
+
+/// One `log` line.
+#[derive(Debug)]
+pub struct Target {
+    /// Where.
+    pub address: Address,
+    /// How.
+    pub format: Format,
+    /// Longest line in bytes (`len`), 1024 by default.
+    pub len: usize,
+    /// Syslog facility number (`kern` 0 ... `local7` 23).
+    pub facility: u8,
+    /// The least urgent level sent (7 = debug).
+    pub level: u8,
+    /// The most urgent level kept: what is more urgent is lowered to it (`minlevel`).
+    pub level_min: u8,
+    /// Which lines are sent.
+    pub sampling: Option<Sampling>,
+    /// Lines seen, for sampling.
+    pub seen: std::sync::atomic::AtomicU32,
+}
+
+/// The `log` lines of a proxy, `log global` resolved.
+pub type Targets = Arc<[Arc<Target>]>;

@@ -1,0 +1,8 @@
+//! The `haring` binary: everything is in the library.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    haring::process::main()
+}

@@ -1,0 +1,74 @@
+//! `bind` and `stats socket` lines: where to listen and how (manual, section 5.1).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::diag::Span;
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// TCP.
+    Inet(SocketAddr),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+    /// A name in the abstract space (`abns@`), without the leading NUL.
+    Abstract(Vec<u8>),
+    /// An inherited descriptor that listens already (`fd@`).
+    Fd(i32),
+}
+
+/// The rights of a `stats socket` connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum CliLevel {
+    User,
+    #[default]
+    Operator,
+    Admin,
+}
+
+/// One listening address with the settings of its line. A line with several addresses or a range
+/// of ports gives several of these.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// Where.
+    pub address: BindAddress,
+    /// Its line in the configuration, for errors at start.
+    pub span: Span,
+    /// `name`.
+    pub name: Option<Arc<str>>,
+    /// `id`, or its number in the proxy from 1.
+    pub id: u32,
+    /// `maxconn` of the listener; 0 is no limit.
+    pub maxconn: u32,
+    /// `backlog`; `None` takes the proxy's or the default.
+    pub backlog: Option<u32>,
+    /// `accept-proxy` (a later release reads it; refused until then).
+    pub accept_proxy: bool,
+    /// `v4v6`/`v6only`: `Some(true)` is IPv6 only.
+    pub v6only: Option<bool>,
+    /// `transparent`.
+    pub transparent: bool,
+    /// `interface`.
+    pub interface: Option<String>,
+    /// `tfo`.
+    pub tcp_fast_open: bool,
+    /// `defer-accept`.
+    pub defer_accept: bool,
+    /// `tcp-ut`, in milliseconds.
+    pub tcp_user_timeout_ms: Option<u64>,
+    /// `mss`.
+    pub mss: Option<i32>,
+    /// `mode`, `uid`, `gid` of a Unix socket.
+    pub unix_mode: Option<u32>,
+    /// See `unix_mode`.
+    pub unix_uid: Option<u32>,
+    /// See `unix_mode`.
+    pub unix_gid: Option<u32>,
+    /// `level` of a stats socket.
+    pub level: CliLevel,
+    /// `expose-fd listeners`.
+    pub expose_fd: bool,
+}

@@ -1,0 +1,115 @@
+//! Process-wide settings (manual, section 3).
+
+use std::path::PathBuf;
+
+use crate::log::target::Targets;
+
+use super::Bind;
+
+/// Which driver carries the data path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Driver {
+    /// io_uring if the kernel allows it, else epoll.
+    #[default]
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+/// The `global` section.
+#[derive(Debug, Default)]
+pub struct Global {
+    /// Data threads (`nbthread`); `None` is one per usable CPU.
+    pub nbthread: Option<usize>,
+    /// `cpu-map`: CPUs per data thread (from 1).
+    pub cpu_map: Vec<(usize, Vec<usize>)>,
+    /// `tune.driver`.
+    pub driver: Driver,
+    /// `maxconn`; `None` is derived from the limit on descriptors.
+    pub maxconn: Option<u32>,
+    /// `ulimit-n`.
+    pub ulimit_n: Option<u64>,
+    /// `maxconnrate`, `maxsessrate`: per second, 0 is no limit.
+    pub maxconnrate: u32,
+    /// See `maxconnrate`.
+    pub maxsessrate: u32,
+    /// `daemon`.
+    pub daemon: bool,
+    /// `quiet`.
+    pub quiet: bool,
+    /// `zero-warning`.
+    pub zero_warning: bool,
+    /// `master-worker`, `-W`.
+    pub master_worker: bool,
+    /// `pidfile`.
+    pub pidfile: Option<PathBuf>,
+    /// `user`/`uid`, resolved.
+    pub uid: Option<u32>,
+    /// `group`/`gid`, resolved.
+    pub gid: Option<u32>,
+    /// `chroot`.
+    pub chroot: Option<PathBuf>,
+    /// `stats socket` lines.
+    pub stats_sockets: Vec<Bind>,
+    /// `stats timeout`, in milliseconds (10 s by default).
+    pub stats_timeout_ms: u64,
+    /// `stats maxconn` (10 by default).
+    pub stats_maxconn: u32,
+    /// `log` lines.
+    pub log: Targets,
+    /// `log-tag`; `None` is the program's name.
+    pub log_tag: Option<String>,
+    /// `log-send-hostname`: the host name to put into syslog headers.
+    pub log_hostname: Option<String>,
+    /// `node`.
+    pub node: Option<String>,
+    /// `description`.
+    pub description: Option<String>,
+    /// `hard-stop-after`, in milliseconds.
+    pub hard_stop_after_ms: Option<u64>,
+    /// `grace`, in milliseconds.
+    pub grace_ms: Option<u64>,
+    /// `spread-checks`, in percent.
+    pub spread_checks: u32,
+    /// `max-spread-checks`, in milliseconds; 0 is no limit.
+    pub max_spread_checks_ms: u64,
+    /// `tune.bufsize` (16384 by default).
+    pub bufsize: usize,
+    /// `tune.maxrewrite` (1024 by default).
+    pub maxrewrite: usize,
+    /// `tune.http.maxhdr` (101 by default).
+    pub headers_max: usize,
+    /// `tune.http.logurilen` (1024 by default).
+    pub log_uri_len: usize,
+    /// `tune.http.cookielen` (63 by default).
+    pub cookie_len: usize,
+    /// `tune.maxaccept`: connections taken per wake-up of a listener.
+    pub maxaccept: usize,
+    /// `tune.pipesize`, `maxpipes`.
+    pub pipesize: usize,
+    /// See `pipesize`.
+    pub maxpipes: Option<usize>,
+    /// `nosplice`.
+    pub nosplice: bool,
+    /// `server-state-base`, `server-state-file`.
+    pub server_state_file: Option<PathBuf>,
+    /// `map-writeback`: maps (by name) whose changes at run time are written back to their files.
+    pub map_writeback: MapWriteback,
+    /// `tune.idle-pool.shared off`: accepted; pools are per core here.
+    pub idle_pool_shared: bool,
+    /// `tune.pool-high-fd-ratio` and kin have no counterpart; `pool-max-conn` is per server.
+    pub localpeer: Option<String>,
+}
+
+/// Which maps are written back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MapWriteback {
+    /// None.
+    #[default]
+    Off,
+    /// Every map file.
+    All,
+    /// These.
+    Files(Vec<String>),
+}

@@ -1,0 +1,45 @@
+//! The configuration as it is meant: typed, validated, immutable.
+//!
+//! `config` makes one per load and everything else reads it through an `Arc`. What changes while
+//! running lies in [`crate::state`]; a model holds handles to it.
+#![forbid(unsafe_code)]
+
+pub mod bind;
+pub mod global;
+pub mod proxy;
+pub mod server;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use bind::{Bind, BindAddress};
+pub use global::Global;
+pub use proxy::{Mode, Proxy};
+pub use server::Server;
+
+use crate::base::id::ProxyIndex;
+use crate::state::Registry;
+
+/// A whole configuration.
+#[derive(Debug)]
+pub struct Model {
+    /// The `global` sections.
+    pub global: Global,
+    /// Frontends, backends and listens in order of declaration.
+    pub proxies: Vec<Arc<Proxy>>,
+    /// Frontend sides by name.
+    pub frontends: HashMap<String, ProxyIndex>,
+    /// Backend sides by name.
+    pub backends: HashMap<String, ProxyIndex>,
+    /// The live objects that it uses.
+    pub registry: Arc<Registry>,
+    /// `ring` sections by name: capacity in bytes.
+    pub rings: HashMap<String, u64>,
+}
+
+impl Model {
+    /// The backend called `name`.
+    pub fn backend(&self, name: &str) -> Option<&Arc<Proxy>> {
+        self.backends.get(name).map(|index| &self.proxies[*index as usize])
+    }
+}

@@ -1,0 +1,470 @@
+//! Frontends, backends and listens (manual, section 4).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Bind, Server};
+use crate::balance;
+use crate::base::id::ProxyIndex;
+use crate::diag::Span;
+use crate::log::target::Targets;
+use crate::rules::Rule;
+use crate::rules::redirect::Redirect;
+use crate::sample::{Condition, Expr, LogFormat};
+use crate::state::ProxyState;
+
+/// `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Mode {
+    #[default]
+    Tcp,
+    Http,
+}
+
+/// One proxy. A `listen` is both sides in one.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its number, forced by `id` or counted from 2.
+    pub id: u32,
+    /// Whether `id` forced it.
+    pub id_forced: bool,
+    /// Its place in the model.
+    pub index: ProxyIndex,
+    /// The line of its section.
+    pub span: Span,
+    /// Its live state.
+    pub state: Arc<ProxyState>,
+    /// It accepts connections (`frontend`, `listen`).
+    pub is_frontend: bool,
+    /// It has servers (`backend`, `listen`).
+    pub is_backend: bool,
+    /// `mode`.
+    pub mode: Mode,
+    /// `disabled`.
+    pub disabled: bool,
+    /// `description`.
+    pub description: Option<String>,
+    /// `timeout` lines.
+    pub timeouts: Timeouts,
+    /// `option` lines.
+    pub options: Options,
+    /// `maxconn`; 0 takes the process's.
+    pub maxconn: u32,
+    /// `fullconn`; `None` is a tenth of the frontends' maxconn that may use it.
+    pub fullconn: Option<u32>,
+    /// `backlog`.
+    pub backlog: Option<u32>,
+    /// `rate-limit sessions`; 0 is no limit.
+    pub rate_limit_sessions: u32,
+    /// `bind` lines, one per address.
+    pub binds: Vec<Bind>,
+    /// `default_backend`.
+    pub default_backend: Option<ProxyIndex>,
+    /// `use_backend` lines in order.
+    pub use_backend: Vec<UseBackend>,
+    /// `use-server` lines in order.
+    pub use_server: Vec<UseServer>,
+    /// `tcp-request connection`.
+    pub tcp_connection: Vec<Rule>,
+    /// `tcp-request session`.
+    pub tcp_session: Vec<Rule>,
+    /// `tcp-request content`.
+    pub tcp_content: Vec<Rule>,
+    /// `tcp-request inspect-delay`, in milliseconds.
+    pub tcp_inspect_delay_ms: Option<u64>,
+    /// `tcp-response content`.
+    pub tcp_response: Vec<Rule>,
+    /// `tcp-response inspect-delay`, in milliseconds.
+    pub tcp_response_inspect_delay_ms: Option<u64>,
+    /// `http-request`.
+    pub http_request: Vec<Rule>,
+    /// `http-response`.
+    pub http_response: Vec<Rule>,
+    /// `http-after-response`.
+    pub http_after_response: Vec<Rule>,
+    /// `redirect` lines, which run after `http-request` ones.
+    pub redirects: Vec<(Redirect, Option<Condition>)>,
+    /// `balance` and `hash-type`.
+    pub balance: balance::Settings,
+    /// What a hashing algorithm hashes.
+    pub balance_key: BalanceKey,
+    /// The name of the algorithm for statistics (`roundrobin`, `hdr`, ...).
+    pub balance_name: &'static str,
+    /// `server` lines in order.
+    pub servers: Vec<Arc<Server>>,
+    /// `cookie`.
+    pub cookie: Option<Cookie>,
+    /// `persist rdp-cookie`.
+    pub persist_rdp_cookie: Option<Box<str>>,
+    /// `force-persist`, `ignore-persist` conditions.
+    pub force_persist: Vec<Condition>,
+    /// See `force_persist`.
+    pub ignore_persist: Vec<Condition>,
+    /// `retries` (3 by default).
+    pub retries: u32,
+    /// `option redispatch [N]`: 0 is off; N > 0: every Nth retry; -1 (the default with the option): the last one.
+    pub redispatch_after: i32,
+    /// `retry-on`.
+    pub retry_on: RetryOn,
+    /// `http-reuse`.
+    pub http_reuse: HttpReuse,
+    /// `log` lines with `log global` resolved.
+    pub log: Targets,
+    /// `log-tag`.
+    pub log_tag: Option<Arc<str>>,
+    /// What is logged at the end of a session; `None`: the connect message, if there are targets.
+    pub log_format: Option<LogFormat>,
+    /// `log-format-sd`.
+    pub log_format_sd: Option<LogFormat>,
+    /// `error-log-format`.
+    pub error_log_format: Option<LogFormat>,
+    /// `unique-id-format`.
+    pub unique_id_format: Option<LogFormat>,
+    /// `unique-id-header`.
+    pub unique_id_header: Option<Box<str>>,
+    /// `capture request header`: name and length per slot; the rest of the slots belong to rules.
+    pub request_captures: Vec<Capture>,
+    /// `capture response header`.
+    pub response_captures: Vec<Capture>,
+    /// `capture cookie`.
+    pub cookie_capture: Option<CookieCapture>,
+    /// `monitor-uri`.
+    pub monitor_uri: Option<Box<str>>,
+    /// `monitor fail` conditions.
+    pub monitor_fail: Vec<Condition>,
+    /// `stats` lines: the page.
+    pub stats: Option<Arc<StatsPage>>,
+    /// `errorfile`, `errorloc*`, `http-error`: answers by status.
+    pub error_pages: HashMap<u16, Arc<ErrorPage>>,
+    /// `source` of a backend.
+    pub source: Option<std::net::SocketAddr>,
+    /// Names of the proxies' ACL lines are resolved into conditions at load; this many were declared.
+    pub acl_count: usize,
+    /// `email-alert` and `compression` are refused; nothing of them is kept.
+    pub hash_preserve_affinity: HashPreserveAffinity,
+}
+
+/// `hash-preserve-affinity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum HashPreserveAffinity {
+    #[default]
+    Always,
+    Maxconn,
+    Maxqueue,
+}
+
+/// `timeout` lines, in milliseconds; `None` is none.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Timeouts {
+    pub client_ms: Option<u64>,
+    pub server_ms: Option<u64>,
+    pub connect_ms: Option<u64>,
+    pub queue_ms: Option<u64>,
+    pub http_request_ms: Option<u64>,
+    pub http_keep_alive_ms: Option<u64>,
+    pub check_ms: Option<u64>,
+    pub tunnel_ms: Option<u64>,
+    pub tarpit_ms: Option<u64>,
+    pub client_fin_ms: Option<u64>,
+    pub server_fin_ms: Option<u64>,
+}
+
+/// How connections live on after a response (`option httpclose` and its kin).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ConnectionMode {
+    #[default]
+    KeepAlive,
+    ServerClose,
+    Close,
+}
+
+/// `option` lines.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Options {
+    pub connection_mode: ConnectionMode,
+    pub forwardfor: Option<ForwardFor>,
+    pub originalto: Option<ForwardFor>,
+    /// On unless `no option abortonclose` (HTTP mode).
+    pub abortonclose: bool,
+    pub httplog: bool,
+    pub tcplog: bool,
+    pub dontlognull: bool,
+    pub dontlog_normal: bool,
+    pub logasap: bool,
+    pub log_separate_errors: bool,
+    pub log_health_checks: bool,
+    pub http_buffer_request: bool,
+    pub http_ignore_probes: bool,
+    pub http_no_delay: bool,
+    pub http_proxy_connection: bool,
+    pub accept_unsafe_request: bool,
+    pub accept_unsafe_response: bool,
+    pub persist: bool,
+    pub prefer_last_server: bool,
+    pub nolinger: bool,
+    pub socket_stats: bool,
+    pub contstats: bool,
+    pub splice_auto: bool,
+    pub splice_request: bool,
+    pub splice_response: bool,
+    pub clitcpka: bool,
+    pub srvtcpka: bool,
+    pub http_pretend_keepalive: bool,
+    pub independent_streams: bool,
+    pub tcp_smart_accept: bool,
+    pub tcp_smart_connect: bool,
+    pub transparent: bool,
+    pub http_restrict_names: RestrictNames,
+    pub h1_case_adjust_client: bool,
+    pub h1_case_adjust_server: bool,
+    pub clitcpka_cnt: Option<u32>,
+    pub clitcpka_idle_s: Option<u32>,
+    pub clitcpka_intvl_s: Option<u32>,
+    pub srvtcpka_cnt: Option<u32>,
+    pub srvtcpka_idle_s: Option<u32>,
+    pub srvtcpka_intvl_s: Option<u32>,
+}
+
+/// `option http-restrict-req-hdr-names`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum RestrictNames {
+    #[default]
+    Preserve,
+    Delete,
+    Reject,
+}
+
+/// `option forwardfor` and `option originalto`.
+#[derive(Clone, Debug)]
+pub struct ForwardFor {
+    /// The field's name.
+    pub header: Box<str>,
+    /// `except`: network and prefix length.
+    pub except: Option<(std::net::IpAddr, u8)>,
+    /// `if-none`.
+    pub if_none: bool,
+}
+
+/// One `use_backend` line.
+#[derive(Debug)]
+pub struct UseBackend {
+    /// Which backend.
+    pub target: BackendTarget,
+    /// When; `None` is always.
+    pub condition: Option<Condition>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A backend by name or by an expression that yields its name.
+#[derive(Debug)]
+pub enum BackendTarget {
+    /// Known at load.
+    Static(ProxyIndex),
+    /// `%[...]`: looked up per request; an unknown name falls through to the next line.
+    Dynamic(LogFormat),
+}
+
+/// One `use-server` line.
+#[derive(Debug)]
+pub struct UseServer {
+    /// The server's place, or a format that yields its name.
+    pub target: ServerTarget,
+    /// When.
+    pub condition: Option<Condition>,
+}
+
+/// A server by place or by name.
+#[derive(Debug)]
+pub enum ServerTarget {
+    /// Known at load.
+    Static(u32),
+    /// Looked up per request.
+    Dynamic(LogFormat),
+}
+
+/// What a hashing algorithm hashes.
+#[derive(Debug, Default)]
+pub enum BalanceKey {
+    /// Nothing: the algorithm does not hash.
+    #[default]
+    None,
+    /// `source`.
+    Source,
+    /// `uri [whole] [len n] [depth n] [path-only]`.
+    Uri {
+        /// Include the query.
+        whole: bool,
+        /// The most bytes; 0 is all.
+        len: usize,
+        /// The most directories; 0 is all.
+        depth: usize,
+        /// Leave scheme and authority out.
+        path_only: bool,
+    },
+    /// `url_param name [check_post]`.
+    UrlParam {
+        /// The parameter.
+        name: Box<str>,
+        /// Look into the body of a POST too.
+        check_post: bool,
+    },
+    /// `hdr(name) [use_domain_only]`.
+    Header {
+        /// The field.
+        name: Box<str>,
+        /// Hash the domain's main part only.
+        domain_only: bool,
+    },
+    /// `rdp-cookie(name)`.
+    RdpCookie(Box<str>),
+    /// `hash <expr>`.
+    Expr(Expr),
+}
+
+/// `cookie`.
+#[derive(Clone, Debug)]
+pub struct Cookie {
+    /// Its name.
+    pub name: Box<str>,
+    /// `rewrite`, `insert`, `prefix`; none of them is passive.
+    pub mode: CookieMode,
+    /// `indirect`.
+    pub indirect: bool,
+    /// `nocache`.
+    pub nocache: bool,
+    /// `postonly`.
+    pub postonly: bool,
+    /// `preserve`.
+    pub preserve: bool,
+    /// `httponly`.
+    pub httponly: bool,
+    /// `secure`.
+    pub secure: bool,
+    /// `domain` values.
+    pub domains: Vec<Box<str>>,
+    /// `maxidle`, in seconds.
+    pub maxidle_s: Option<u64>,
+    /// `maxlife`, in seconds.
+    pub maxlife_s: Option<u64>,
+    /// `attr` values.
+    pub attributes: Vec<Box<str>>,
+    /// `dynamic`, with `dynamic-cookie-key`.
+    pub dynamic_key: Option<Box<str>>,
+}
+
+/// How the cookie is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CookieMode {
+    #[default]
+    Passive,
+    Insert,
+    Rewrite,
+    Prefix,
+}
+
+/// `retry-on`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct RetryOn {
+    pub conn_failure: bool,
+    pub empty_response: bool,
+    pub junk_response: bool,
+    pub response_timeout: bool,
+    pub statuses: Vec<u16>,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        RetryOn {
+            conn_failure: true,
+            empty_response: false,
+            junk_response: false,
+            response_timeout: false,
+            statuses: Vec::new(),
+        }
+    }
+}
+
+/// `http-reuse`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum HttpReuse {
+    Never,
+    #[default]
+    Safe,
+    Aggressive,
+    Always,
+}
+
+/// A capture slot.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// The field's name; `None` for a slot declared for rules (`declare capture`, `http-request capture`).
+    pub name: Option<Box<str>>,
+    /// The most bytes kept.
+    pub len: usize,
+}
+
+/// `capture cookie`.
+#[derive(Clone, Debug)]
+pub struct CookieCapture {
+    /// The cookie's name, or its beginning.
+    pub name: Box<str>,
+    /// `name` is a beginning (no `=` after it).
+    pub is_prefix: bool,
+    /// The most bytes kept.
+    pub len: usize,
+}
+
+/// The statistics page of a proxy.
+#[derive(Debug)]
+pub struct StatsPage {
+    /// `stats uri` (`/haproxy?stats` by default): a beginning of the request target.
+    pub uri: Box<str>,
+    /// `stats realm`.
+    pub realm: Option<Box<str>>,
+    /// `stats auth`: user and password pairs.
+    pub users: Vec<(Box<str>, Box<str>)>,
+    /// `stats refresh`, in seconds.
+    pub refresh_s: Option<u64>,
+    /// `stats hide-version` (the default since 3.4; `show-version` undoes it).
+    pub hide_version: bool,
+    /// `stats show-legends`.
+    pub show_legends: bool,
+    /// `stats show-node`.
+    pub show_node: Option<Box<str>>,
+    /// `stats show-desc`.
+    pub show_description: Option<Box<str>>,
+    /// `stats show-modules`.
+    pub show_modules: bool,
+    /// `stats scope` names; empty is all; `.` is the proxy itself.
+    pub scope: Vec<Box<str>>,
+    /// `stats admin` conditions: one that holds allows actions.
+    pub admin: Vec<Condition>,
+    /// `stats http-request` rules.
+    pub rules: Vec<Rule>,
+}
+
+/// An answer configured for a status.
+#[derive(Debug)]
+pub enum ErrorPage {
+    /// `errorfile`: the raw bytes of a whole response; empty closes without one.
+    File(Arc<[u8]>),
+    /// `errorloc302`, `errorloc303`: a redirection.
+    Location {
+        /// 302 or 303.
+        code: u16,
+        /// The target.
+        location: Box<str>,
+    },
+}

@@ -1,0 +1,94 @@
+//! `server` lines (manual, section 5.2).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::diag::Span;
+use crate::health::CheckSpec;
+use crate::state::ServerState;
+
+/// One server of a backend.
+#[derive(Debug)]
+pub struct Server {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its number, forced by `id` or counted from 1.
+    pub id: u32,
+    /// Whether `id` forced it.
+    pub id_forced: bool,
+    /// Its line.
+    pub span: Span,
+    /// Its live state.
+    pub state: Arc<ServerState>,
+    /// `backup`.
+    pub backup: bool,
+    /// `cookie`.
+    pub cookie: Option<Box<str>>,
+    /// `maxconn`; 0 is no limit.
+    pub maxconn: u32,
+    /// `minconn`: with it the limit moves between `minconn` and `maxconn` with the backend's load.
+    pub minconn: u32,
+    /// `maxqueue`; 0 is no limit.
+    pub maxqueue: u32,
+    /// `slowstart`, in milliseconds.
+    pub slowstart_ms: u64,
+    /// `source`.
+    pub source: Option<SocketAddr>,
+    /// `redir`.
+    pub redirect_prefix: Option<Box<str>>,
+    /// `check` and all that belongs to it; `None` without `check`.
+    pub check: Option<Arc<CheckSpec>>,
+    /// `agent-check` and all that belongs to it.
+    pub agent: Option<Arc<CheckSpec>>,
+    /// `track backend/server`, resolved.
+    pub track: Option<Arc<ServerState>>,
+    /// `observe`.
+    pub observe: Observe,
+    /// `error-limit` (10 by default).
+    pub error_limit: u32,
+    /// `on-error`.
+    pub on_error: OnError,
+    /// `on-marked-down shutdown-sessions`.
+    pub shutdown_sessions_on_down: bool,
+    /// `on-marked-up shutdown-backup-sessions`.
+    pub shutdown_backup_sessions_on_up: bool,
+    /// `non-stick`.
+    pub non_stick: bool,
+    /// `pool-max-conn` (-1: no limit), `pool-purge-delay` in milliseconds, `max-reuse`.
+    pub pool_max_conn: i64,
+    /// See `pool_max_conn`.
+    pub pool_purge_delay_ms: u64,
+    /// See `pool_max_conn`.
+    pub max_reuse: i64,
+    /// `tfo`.
+    pub tcp_fast_open: bool,
+    /// `tcp-ut`, in milliseconds.
+    pub tcp_user_timeout_ms: Option<u64>,
+    /// `hash-key`.
+    pub hash_key: Option<Arc<str>>,
+    /// The host name given instead of an address.
+    pub hostname: Option<Box<str>>,
+    /// `disabled`.
+    pub disabled: bool,
+}
+
+/// `observe`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Observe {
+    #[default]
+    None,
+    Layer4,
+    Layer7,
+}
+
+/// `on-error`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OnError {
+    FastInter,
+    #[default]
+    FailCheck,
+    SuddenDeath,
+    MarkDown,
+}

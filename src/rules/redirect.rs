@@ -1,0 +1,5 @@
+//! Redirections: `redirect` and `http-request redirect` (manual, section 4.2 `redirect`).
+
+/// A parsed redirection.
+#[derive(Debug)]
+pub struct Redirect {}

@@ -1,0 +1,308 @@
+//! What is known about a session and a transaction: all that expressions, rules and logs may see.
+//!
+//! The engine and the session phases write these; expressions read them through [`Context`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::vars::Vars;
+use crate::base::clock::Now;
+use crate::http::{Request, Response};
+use crate::state::{ProxyState, ServerState};
+
+/// Facts of one client connection.
+#[derive(Debug)]
+pub struct SessionFacts {
+    /// Process-wide number of the session, for `%rt` and unique ids.
+    pub number: u64,
+    /// The frontend that accepted it.
+    pub frontend: Arc<ProxyState>,
+    /// Whether the frontend is in HTTP mode.
+    pub is_http: bool,
+    /// The listener's number (`so_id`) in its frontend.
+    pub listener_id: u32,
+    /// The listener's name (`so_name`, `%fp` text), if configured.
+    pub listener_name: Option<Arc<str>>,
+    /// The client's address as rules and logs see it (PROXY protocol, `set-src` change it).
+    pub source: Option<SocketAddr>,
+    /// The address the client connected to, filled in when the frontend needs it.
+    pub destination: Option<SocketAddr>,
+    /// The connection's own peer address (`fc_src`).
+    pub connection_source: Option<SocketAddr>,
+    /// When it was accepted.
+    pub accepted: Now,
+    /// Requests seen on it so far, the current one included.
+    pub requests: u64,
+    /// `sess.` variables.
+    pub vars: Vars,
+    /// Bytes received from and sent to the client over its life.
+    pub bytes_in: u64,
+    /// See `bytes_in`.
+    pub bytes_out: u64,
+}
+
+/// Who ended a session (the first letter of `%ts`; manual, section 8.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ended {
+    /// `-`: normally.
+    #[default]
+    Normally,
+    /// `C`: aborted by the client.
+    Client,
+    /// `S`: aborted or refused by the server.
+    Server,
+    /// `P`: by the proxy (deny, limit, protocol check).
+    Proxy,
+    /// `L`: locally processed (redirect, return, stats).
+    Local,
+    /// `R`: a resource was exhausted.
+    Resource,
+    /// `I`: an internal error.
+    Internal,
+    /// `D`: the server was marked down.
+    Down,
+    /// `U`: a backup gave way to an active server.
+    Up,
+    /// `K`: killed by an operator.
+    Killed,
+    /// `c`: a client-side time-out.
+    ClientTimeout,
+    /// `s`: a server-side time-out.
+    ServerTimeout,
+}
+
+/// In which phase it ended (the second letter of `%ts`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndedIn {
+    /// `-`: after the last transfer.
+    #[default]
+    Nothing,
+    /// `R`: waiting for a request.
+    Request,
+    /// `Q`: queued.
+    Queue,
+    /// `C`: connecting to the server.
+    Connect,
+    /// `H`: waiting for response headers.
+    Headers,
+    /// `D`: transferring data.
+    Data,
+    /// `L`: sending last data to the client.
+    Last,
+    /// `T`: tarpitted.
+    Tarpit,
+}
+
+/// How the cookie of the request was found (third letter of `%tsc`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CookieRequest {
+    /// `-`: not applicable.
+    #[default]
+    NotApplicable,
+    None,
+    Invalid,
+    Down,
+    Valid,
+    Expired,
+    Old,
+    Unused,
+}
+
+/// What was done about the cookie in the response (fourth letter of `%tsc`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CookieResponse {
+    /// `-`: not applicable.
+    #[default]
+    NotApplicable,
+    /// `N`: none provided by the server, none inserted.
+    None,
+    Inserted,
+    Updated,
+    Passive,
+    Rewritten,
+    Deleted,
+}
+
+/// Monotonic microseconds of a transaction's milestones; 0 when not reached.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Milestones {
+    /// First byte of the request (start of `%TR`).
+    pub first_byte_us: u64,
+    /// The same moment on the wall clock, for `%tr` and `%t`.
+    pub first_byte_wall_us: u64,
+    /// The request head was complete.
+    pub request_us: u64,
+    /// It left the queue (or never queued) and connecting began.
+    pub queued_us: u64,
+    /// The server connection stood.
+    pub connected_us: u64,
+    /// The response head was complete.
+    pub response_us: u64,
+    /// The last byte was transferred.
+    pub end_us: u64,
+}
+
+/// Facts of one request and its response, or of one TCP session.
+#[derive(Debug, Default)]
+pub struct TransactionFacts {
+    /// The request head (HTTP mode).
+    pub request: Request,
+    /// Whether `request` holds a complete, valid head.
+    pub has_request: bool,
+    /// The response head.
+    pub response: Response,
+    /// Whether `response` holds a complete head.
+    pub has_response: bool,
+    /// Request body bytes at hand (with `option http-buffer-request` or `wait-for-body`), decoded.
+    pub body: Vec<u8>,
+    /// Whether `body` is the whole body.
+    pub body_complete: bool,
+    /// The announced length of the request body, if any.
+    pub body_length: Option<u64>,
+    /// Bytes received from the client and not yet forwarded (TCP content inspection).
+    pub request_payload: Vec<u8>,
+    /// Bytes received from the server and not yet forwarded (TCP content inspection).
+    pub response_payload: Vec<u8>,
+    /// No more request bytes will come for inspection (buffer full, closed, or delay over): `WAIT_END`.
+    pub inspection_over: bool,
+    /// The backend chosen, once it is.
+    pub backend: Option<Arc<ProxyState>>,
+    /// The server chosen, once it is.
+    pub server: Option<Arc<ServerState>>,
+    /// The source address used towards the server (`%bi`, `bc_src`).
+    pub backend_source: Option<SocketAddr>,
+    /// The server's address (`%si`, `bc_dst`).
+    pub backend_destination: Option<SocketAddr>,
+    /// `txn.` variables.
+    pub vars: Vars,
+    /// `req.` variables.
+    pub request_vars: Vars,
+    /// `res.` variables.
+    pub response_vars: Vars,
+    /// Captured request data by slot (`capture request header`, `http-request capture`).
+    pub request_captures: Vec<Option<Box<[u8]>>>,
+    /// Captured response data by slot.
+    pub response_captures: Vec<Option<Box<[u8]>>>,
+    /// Captured request cookie (`capture cookie`).
+    pub request_cookie: Option<Box<[u8]>>,
+    /// Captured response cookie.
+    pub response_cookie: Option<Box<[u8]>>,
+    /// Milestones, for the timers.
+    pub time: Milestones,
+    /// The first letter of `%ts`.
+    pub ended: Ended,
+    /// The second letter of `%ts`.
+    pub ended_in: EndedIn,
+    /// The third letter of `%tsc`.
+    pub cookie_request: CookieRequest,
+    /// The fourth letter of `%tsc`.
+    pub cookie_response: CookieResponse,
+    /// The status sent to the client, or 0 if none was (`%ST` prints -1).
+    pub status: u16,
+    /// Bytes received from the client for this transaction (`%U`).
+    pub bytes_from_client: u64,
+    /// Bytes sent to the client for this transaction (`%B`).
+    pub bytes_to_client: u64,
+    /// Connection retries (`%rc`); a redispatch sets `redispatched`.
+    pub retries: u32,
+    /// The server was chosen anew after failures: `%rc` gets a `+`.
+    pub redispatched: bool,
+    /// Requests before it in the server's queue (`%sq`).
+    pub server_queue: u32,
+    /// Requests before it in the backend's queue (`%bq`).
+    pub backend_queue: u32,
+    /// Its unique id, once made.
+    pub unique_id: Option<Box<[u8]>>,
+    /// Set by `http-request set-log-level`: a syslog level, or `Some(None)` for silent.
+    pub log_level: Option<Option<u8>>,
+    /// File and line of the last rule that decided (`last_rule_file`, `last_rule_line`).
+    pub last_rule: Option<(Arc<str>, u32)>,
+    /// Whether the bytes so far are not valid HTTP: `%r` prints `<BADREQ>`.
+    pub bad_request: bool,
+    /// The frontend's connections now, for `%fc` etc., taken when the log line is made.
+    pub conn_counts: ConnectionCounts,
+}
+
+/// `%ac/%fc/%bc/%sc`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectionCounts {
+    /// Connections of the process.
+    pub process: u32,
+    /// Of the frontend.
+    pub frontend: u32,
+    /// Of the backend.
+    pub backend: u32,
+    /// Of the server.
+    pub server: u32,
+}
+
+impl TransactionFacts {
+    /// Makes it ready for the next request of the same connection; buffers keep their capacity.
+    pub fn reset(&mut self) {
+        let mut fresh = TransactionFacts::default();
+        std::mem::swap(&mut fresh.request, &mut self.request);
+        std::mem::swap(&mut fresh.response, &mut self.response);
+        std::mem::swap(&mut fresh.body, &mut self.body);
+        std::mem::swap(&mut fresh.vars, &mut self.vars);
+        std::mem::swap(&mut fresh.request_vars, &mut self.request_vars);
+        std::mem::swap(&mut fresh.response_vars, &mut self.response_vars);
+        std::mem::swap(&mut fresh.request_captures, &mut self.request_captures);
+        std::mem::swap(&mut fresh.response_captures, &mut self.response_captures);
+        fresh.request.clear();
+        fresh.response.clear();
+        fresh.body.clear();
+        fresh.vars.clear();
+        fresh.request_vars.clear();
+        fresh.response_vars.clear();
+        fresh.request_captures.clear();
+        fresh.response_captures.clear();
+        *self = fresh;
+    }
+}
+
+/// Which message an expression looks at when its fetch does not say (`hdr` in a response rule).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Direction {
+    Request,
+    Response,
+}
+
+/// All that an expression may look at.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The client connection; absent in health checks.
+    pub session: Option<&'a SessionFacts>,
+    /// The transaction.
+    pub txn: &'a TransactionFacts,
+    /// Which message comes first.
+    pub direction: Direction,
+    /// When.
+    pub now: Now,
+    /// Facts that belong to the process rather than to a session.
+    pub process: &'a ProcessFacts,
+    /// `check.` variables, in health checks.
+    pub check_vars: Option<&'a Vars>,
+}
+
+/// Facts of the process, for `hostname`, `pid`, `nbproc`, `%H`, `proc.` variables...
+#[derive(Debug, Default)]
+pub struct ProcessFacts {
+    /// The host's name.
+    pub hostname: String,
+    /// Process id.
+    pub pid: u32,
+    /// Connections of the process now.
+    pub connections: std::sync::atomic::AtomicU32,
+    /// Requests since the start.
+    pub requests: std::sync::atomic::AtomicU64,
+    /// `node` of the global section, or the host's name.
+    pub node: String,
+    /// `proc.` variables.
+    pub vars: std::sync::Mutex<Vec<(u32, Value)>>,
+}
+
+/// A value that a process variable can keep.
+pub type Value = super::Value<'static>;

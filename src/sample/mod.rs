@@ -1,0 +1,22 @@
+//! Typed expressions: what a rule, a log line or a balancing key takes from a session.
+//!
+//! An [`Expr`] is a fetch and a chain of converters, checked when the configuration is loaded:
+//! unknown names, bad arguments and data that does not exist in the phase at hand are diagnostics
+//! there, never surprises at run time. Fetches and converters are rows of tables
+//! ([`fetch::TABLE`], [`conv::TABLE`]), each with its documentation.
+#![forbid(unsafe_code)]
+
+pub mod acl;
+pub mod conv;
+pub mod expr;
+pub mod facts;
+pub mod fetch;
+pub mod format;
+pub mod value;
+pub mod vars;
+
+pub use acl::Condition;
+pub use expr::{Expr, ParseContext};
+pub use facts::{Context, SessionFacts, TransactionFacts};
+pub use format::LogFormat;
+pub use value::Value;

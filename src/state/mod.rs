@@ -1,0 +1,15 @@
+//! What changes while the process runs, shared by cores and reloads: server state, live maps,
+//! counters, queues. The [`Registry`] keeps them by name, so that a new model adopts what an
+//! older one left.
+#![forbid(unsafe_code)]
+
+pub mod counter;
+pub mod maps;
+pub mod proxy;
+pub mod queue;
+pub mod registry;
+pub mod server;
+
+pub use proxy::ProxyState;
+pub use registry::Registry;
+pub use server::ServerState;

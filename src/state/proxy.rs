@@ -1,0 +1,176 @@
+//! One proxy (frontend, backend or both) as it is now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+
+use arc_swap::ArcSwap;
+use crossbeam_utils::CachePadded;
+
+use super::counter::Counters;
+use super::queue::Queue;
+use super::server::ServerState;
+use crate::base::rate::Rate;
+
+/// Counters of a proxy's frontend side, by their place in [`ProxyState::frontend`].
+#[allow(missing_docs)]
+pub mod fe {
+    pub const BYTES_IN: usize = 0;
+    pub const BYTES_OUT: usize = 1;
+    pub const CONNECTIONS: usize = 2;
+    pub const SESSIONS: usize = 3;
+    pub const SESSIONS_MAX: usize = 4;
+    pub const DENIED_REQUESTS: usize = 5;
+    pub const DENIED_RESPONSES: usize = 6;
+    pub const FAILED_REQUESTS: usize = 7;
+    pub const DENIED_CONNECTIONS: usize = 8;
+    pub const DENIED_SESSIONS: usize = 9;
+    pub const FAILED_REWRITES: usize = 10;
+    pub const INTERNAL_ERRORS: usize = 11;
+    pub const INTERCEPTED: usize = 12;
+    pub const REQUESTS: usize = 13;
+    pub const HRSP_1XX: usize = 14;
+    pub const HRSP_OTHER: usize = 19;
+    pub const REQ_BYTES_IN: usize = 20;
+    pub const REQ_BYTES_OUT: usize = 21;
+    pub const RES_BYTES_IN: usize = 22;
+    pub const RES_BYTES_OUT: usize = 23;
+    pub const COUNT: usize = 24;
+}
+
+/// Counters of a proxy's backend side, by their place in [`ProxyState::backend`].
+#[allow(missing_docs)]
+pub mod be {
+    pub const BYTES_IN: usize = 0;
+    pub const BYTES_OUT: usize = 1;
+    pub const SESSIONS: usize = 2;
+    pub const SESSIONS_MAX: usize = 3;
+    pub const DENIED_REQUESTS: usize = 4;
+    pub const DENIED_RESPONSES: usize = 5;
+    pub const FAILED_CONNECTS: usize = 6;
+    pub const FAILED_RESPONSES: usize = 7;
+    pub const RETRIES: usize = 8;
+    pub const REDISPATCHES: usize = 9;
+    pub const LBTOT: usize = 10;
+    pub const CLIENT_ABORTS: usize = 11;
+    pub const SERVER_ABORTS: usize = 12;
+    pub const REQUESTS: usize = 13;
+    pub const CONNECT: usize = 14;
+    pub const REUSE: usize = 15;
+    pub const FAILED_REWRITES: usize = 16;
+    pub const INTERNAL_ERRORS: usize = 17;
+    pub const HRSP_1XX: usize = 18;
+    pub const HRSP_OTHER: usize = 23;
+    pub const QUEUE_MAX: usize = 24;
+    pub const QTIME_SUM: usize = 25;
+    pub const CTIME_SUM: usize = 26;
+    pub const RTIME_SUM: usize = 27;
+    pub const TTIME_SUM: usize = 28;
+    pub const QTIME_MAX: usize = 29;
+    pub const CTIME_MAX: usize = 30;
+    pub const RTIME_MAX: usize = 31;
+    pub const TTIME_MAX: usize = 32;
+    pub const REQ_BYTES_IN: usize = 33;
+    pub const REQ_BYTES_OUT: usize = 34;
+    pub const RES_BYTES_IN: usize = 35;
+    pub const RES_BYTES_OUT: usize = 36;
+    pub const INTERCEPTED: usize = 37;
+    pub const COUNT: usize = 38;
+}
+
+/// Whether a frontend accepts, as the statistics say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FrontendStatus {
+    /// Accepting.
+    Open = 0,
+    /// At its `maxconn`.
+    Full = 1,
+    /// Not accepting by an operator's order (`disable frontend`).
+    Paused = 2,
+    /// Stopped for good.
+    Stopped = 3,
+}
+
+/// One proxy, shared by all cores, the control thread and successive models.
+#[derive(Debug)]
+pub struct ProxyState {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its number (`id`), set by the newest model.
+    pub id: AtomicU32,
+    /// Connections of its frontend side now, over all cores (exact: `maxconn` counts on it).
+    pub frontend_current: CachePadded<AtomicU32>,
+    /// Sessions of its backend side now, over all cores.
+    pub backend_current: CachePadded<AtomicU32>,
+    /// Frontend counters by [`fe`].
+    pub frontend: Counters<{ fe::COUNT }>,
+    /// Backend counters by [`be`].
+    pub backend: Counters<{ be::COUNT }>,
+    /// New sessions per second of the frontend side.
+    pub frontend_session_rate: Rate,
+    /// New connections per second of the frontend side.
+    pub frontend_connection_rate: Rate,
+    /// Requests per second of the frontend side.
+    pub frontend_request_rate: Rate,
+    /// New sessions per second of the backend side.
+    pub backend_session_rate: Rate,
+    /// Requests that wait for any server of the backend.
+    pub queue: Queue,
+    /// The strictly global round-robin position of the backend.
+    pub cursor: CachePadded<AtomicU64>,
+    /// Raised by every change that balancing must see.
+    pub generation: AtomicU32,
+    /// Its servers, in the order of the newest model, dynamic ones at the end.
+    pub servers: ArcSwap<Vec<Arc<ServerState>>>,
+    /// [`FrontendStatus`] as a number.
+    pub frontend_status: AtomicU8,
+    /// `maxconn` as changed at run time; 0 means no limit of its own.
+    pub maxconn: AtomicU32,
+    /// Wall clock seconds of the last session; -1 before the first.
+    pub last_session_s: AtomicI64,
+    /// Wall clock seconds of the last change of the backend between up and down.
+    pub last_change_s: AtomicU64,
+    /// Seconds of accumulated down time, without the current one.
+    pub down_time_s: AtomicU64,
+    /// Transitions of the backend from up to down.
+    pub down_transitions: AtomicU64,
+    /// Whether the backend has a server (kept by the control thread).
+    pub is_up: AtomicBool,
+}
+
+impl ProxyState {
+    /// A proxy without servers or history.
+    pub fn new(name: &str, cores: usize) -> Self {
+        ProxyState {
+            name: name.into(),
+            id: AtomicU32::new(0),
+            frontend_current: CachePadded::new(AtomicU32::new(0)),
+            backend_current: CachePadded::new(AtomicU32::new(0)),
+            frontend: Counters::new(cores),
+            backend: Counters::new(cores),
+            frontend_session_rate: Rate::default(),
+            frontend_connection_rate: Rate::default(),
+            frontend_request_rate: Rate::default(),
+            backend_session_rate: Rate::default(),
+            queue: Queue::default(),
+            cursor: CachePadded::new(AtomicU64::new(0)),
+            generation: AtomicU32::new(1),
+            servers: ArcSwap::default(),
+            frontend_status: AtomicU8::new(0),
+            maxconn: AtomicU32::new(0),
+            last_session_s: AtomicI64::new(-1),
+            last_change_s: AtomicU64::new(0),
+            down_time_s: AtomicU64::new(0),
+            down_transitions: AtomicU64::new(0),
+            is_up: AtomicBool::new(true),
+        }
+    }
+    /// Tells every core to rebuild its balancing table of this backend.
+    pub fn touch(&self) {
+        self.generation.fetch_add(1, AcqRel);
+    }
+    /// How many servers can take new sessions (`nbsrv`): the active ones, or the backups if none is left.
+    pub fn usable_servers(&self) -> usize {
+        self.servers.load().iter().filter(|server| server.is_eligible()).count()
+    }
+}

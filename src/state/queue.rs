@@ -1,0 +1,107 @@
+//! Requests that wait for a server's slot: one list per server and one per backend, exact across cores.
+//!
+//! The list is behind a mutex that is held for a few instructions and never across a system call;
+//! it is touched only when `maxconn` is reached, when waiting is what the request does anyway.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::{Arc, Mutex};
+
+/// A request that waits. Whoever frees a slot grants it; the owner may leave first.
+#[derive(Debug)]
+pub struct Waiter {
+    /// The core that owns the request.
+    pub core: usize,
+    /// The owner's key for it, echoed in the wake-up.
+    pub token: u64,
+    /// 0 waiting, 1 granted, 2 left; decided once by compare-and-swap.
+    state: AtomicU32,
+}
+
+impl Waiter {
+    /// A waiter of `core`, known there as `token`.
+    pub fn new(core: usize, token: u64) -> Arc<Self> {
+        Arc::new(Waiter { core, token, state: AtomicU32::new(0) })
+    }
+    /// Grants it; false if it left already.
+    pub fn grant(&self) -> bool {
+        self.state.compare_exchange(0, 1, AcqRel, Acquire).is_ok()
+    }
+    /// Leaves; false if it was granted already, and then the grant is the owner's to use or pass on.
+    pub fn leave(&self) -> bool {
+        self.state.compare_exchange(0, 2, AcqRel, Acquire).is_ok()
+    }
+    /// Whether it was granted.
+    pub fn is_granted(&self) -> bool {
+        self.state.load(Acquire) == 1
+    }
+}
+
+/// A first-in first-out list of waiters.
+#[derive(Debug, Default)]
+pub struct Queue {
+    len: AtomicU32,
+    /// Waiters ever queued, for the position that logs show.
+    pushed: AtomicU64,
+    waiters: Mutex<VecDeque<Arc<Waiter>>>,
+}
+
+impl Queue {
+    /// How many wait.
+    pub fn len(&self) -> u32 {
+        self.len.load(Relaxed)
+    }
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Adds a waiter at the end; returns how many stood before it.
+    pub fn push(&self, waiter: Arc<Waiter>) -> u32 {
+        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        list.push_back(waiter);
+        self.pushed.fetch_add(1, Relaxed);
+        self.len.fetch_add(1, AcqRel)
+    }
+    /// Grants the first waiter that has not left, and returns it.
+    pub fn grant_next(&self) -> Option<Arc<Waiter>> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        while let Some(waiter) = list.pop_front() {
+            self.len.fetch_sub(1, AcqRel);
+            if waiter.grant() {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+    /// Takes out a waiter that gives up; false if it was granted meanwhile.
+    pub fn leave(&self, waiter: &Arc<Waiter>) -> bool {
+        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(at) = list.iter().position(|other| Arc::ptr_eq(other, waiter)) {
+            list.remove(at);
+            self.len.fetch_sub(1, AcqRel);
+        }
+        waiter.leave()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_in_order_and_skips_who_left() {
+        let queue = Queue::default();
+        let [a, b, c] = [1, 2, 3].map(|token| Waiter::new(1, token));
+        for (waiter, before) in [(&a, 0), (&b, 1), (&c, 2)] {
+            assert_eq!(queue.push(waiter.clone()), before);
+        }
+        assert!(queue.leave(&b));
+        assert_eq!(queue.grant_next().map(|w| w.token), Some(1));
+        assert_eq!(queue.grant_next().map(|w| w.token), Some(3));
+        assert!(queue.grant_next().is_none() && queue.is_empty());
+        assert!(!queue.leave(&c), "c was granted, its owner must use or return the slot");
+    }
+}

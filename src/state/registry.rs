@@ -1,0 +1,75 @@
+//! Every live object by name. A model that is built asks here first, so that counters, health,
+//! maps and tables of what it has in common with its predecessor live on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::maps::LiveMap;
+use super::{ProxyState, ServerState};
+
+/// The live objects. Only configuration loading and the control thread come here.
+#[derive(Debug)]
+pub struct Registry {
+    cores: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    proxies: HashMap<String, Arc<ProxyState>>,
+    servers: HashMap<(String, String), Arc<ServerState>>,
+    maps: HashMap<String, Arc<LiveMap>>,
+    map_order: Vec<Arc<LiveMap>>,
+}
+
+impl Registry {
+    /// An empty one for a process of `cores` data threads.
+    pub fn new(cores: usize) -> Arc<Self> {
+        Arc::new(Registry { cores, inner: Mutex::default() })
+    }
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+    /// How many data threads counters are made for.
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+    /// The proxy called `name`, made if it is new.
+    pub fn proxy(&self, name: &str) -> Arc<ProxyState> {
+        let mut inner = self.inner();
+        if let Some(found) = inner.proxies.get(name) {
+            return found.clone();
+        }
+        let made = Arc::new(ProxyState::new(name, self.cores));
+        inner.proxies.insert(name.to_owned(), made.clone());
+        made
+    }
+    /// The server `backend/name`, made if it is new; the flag tells whether it was.
+    pub fn server(&self, backend: &str, name: &str) -> (Arc<ServerState>, bool) {
+        let mut inner = self.inner();
+        let key = (backend.to_owned(), name.to_owned());
+        if let Some(found) = inner.servers.get(&key) {
+            return (found.clone(), false);
+        }
+        let made = Arc::new(ServerState::new(backend, name, self.cores));
+        inner.servers.insert(key, made.clone());
+        (made, true)
+    }
+    /// The map or ACL file called `name` (a path, or `virt@...`), made empty if it is new; the flag
+    /// tells whether it was, and so must be filled.
+    pub fn map(&self, name: &str, is_map: bool) -> (Arc<LiveMap>, bool) {
+        let mut inner = self.inner();
+        if let Some(found) = inner.maps.get(name) {
+            return (found.clone(), false);
+        }
+        let id = inner.map_order.len() as u32;
+        let made = Arc::new(LiveMap::new(id, name, is_map));
+        inner.maps.insert(name.to_owned(), made.clone());
+        inner.map_order.push(made.clone());
+        (made, true)
+    }
+    /// Every map and ACL file in order of appearance.
+    pub fn maps(&self) -> Vec<Arc<LiveMap>> {
+        self.inner().map_order.clone()
+    }
+}

@@ -1,0 +1,323 @@
+//! One server as it is now: administrative state x health x weight x address.
+//!
+//! The control thread is the only writer of health, administrative state, weight and address;
+//! data threads read them with one atomic load each and write only the session figures. Every
+//! change that affects balancing raises the backend's generation
+//! ([`crate::state::ProxyState::touch`]), on which each core rebuilds its table.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use crossbeam_utils::CachePadded;
+
+use super::counter::Counters;
+use super::queue::Queue;
+use crate::base::rate::Rate;
+
+/// Operational state, numbered as in `show servers state` (`srv_op_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Operational {
+    /// Down.
+    Stopped = 0,
+    /// Up, warming up (slowstart).
+    Starting = 1,
+    /// Up.
+    Running = 2,
+    /// Up for its own sessions only (`disable-on-404`, agent `stopped` soft).
+    Stopping = 3,
+}
+
+impl Operational {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Operational::Stopped,
+            1 => Operational::Starting,
+            3 => Operational::Stopping,
+            _ => Operational::Running,
+        }
+    }
+}
+
+/// Administrative flags, numbered as in `show servers state` (`srv_admin_state`).
+pub mod admin {
+    /// Forced maintenance by an operator.
+    pub const FMAINT: u8 = 0x01;
+    /// Maintenance inherited from the tracked server.
+    pub const IMAINT: u8 = 0x02;
+    /// `disabled` in the configuration (set together with FMAINT).
+    pub const CMAINT: u8 = 0x04;
+    /// Forced drain by an operator.
+    pub const FDRAIN: u8 = 0x08;
+    /// Drain inherited from the tracked server.
+    pub const IDRAIN: u8 = 0x10;
+    /// Its name does not resolve.
+    pub const RMAINT: u8 = 0x20;
+    /// Set by an agent or health order of a deferred host name.
+    pub const HMAINT: u8 = 0x40;
+    /// Any reason for maintenance.
+    pub const MAINT: u8 = FMAINT | IMAINT | CMAINT | RMAINT | HMAINT;
+    /// Any reason for drain.
+    pub const DRAIN: u8 = FDRAIN | IDRAIN;
+}
+
+/// Where a server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An IP address and port; port 0 means the port the client connected to, moved by `port_offset`.
+    Inet {
+        /// Address and port.
+        address: SocketAddr,
+        /// Added to the client's destination port when the configuration gave `+N`, `-N` or no port.
+        port_offset: Option<i32>,
+    },
+    /// A Unix socket's path; a leading NUL stands for the abstract name space.
+    Unix(Box<[u8]>),
+    /// Not known (yet): the name does not resolve.
+    Unresolved,
+}
+
+/// Counters of a server, by their place in [`ServerState::counters`].
+#[allow(missing_docs)]
+pub mod counter {
+    pub const BYTES_IN: usize = 0;
+    pub const BYTES_OUT: usize = 1;
+    pub const SESSIONS: usize = 2;
+    pub const LBTOT: usize = 3;
+    pub const CONNECT: usize = 4;
+    pub const REUSE: usize = 5;
+    pub const FAILED_CONNECTS: usize = 6;
+    pub const FAILED_RESPONSES: usize = 7;
+    pub const RETRIES: usize = 8;
+    pub const REDISPATCHES: usize = 9;
+    pub const CLIENT_ABORTS: usize = 10;
+    pub const SERVER_ABORTS: usize = 11;
+    pub const DENIED_RESPONSES: usize = 12;
+    pub const FAILED_REWRITES: usize = 13;
+    pub const INTERNAL_ERRORS: usize = 14;
+    pub const HRSP_1XX: usize = 15;
+    pub const HRSP_OTHER: usize = 20;
+    pub const REQUESTS: usize = 21;
+    pub const SESSIONS_MAX: usize = 22;
+    pub const QUEUE_MAX: usize = 23;
+    pub const QTIME_SUM: usize = 24;
+    pub const CTIME_SUM: usize = 25;
+    pub const RTIME_SUM: usize = 26;
+    pub const TTIME_SUM: usize = 27;
+    pub const QTIME_MAX: usize = 28;
+    pub const CTIME_MAX: usize = 29;
+    pub const RTIME_MAX: usize = 30;
+    pub const TTIME_MAX: usize = 31;
+    pub const REQ_BYTES_IN: usize = 32;
+    pub const REQ_BYTES_OUT: usize = 33;
+    pub const RES_BYTES_IN: usize = 34;
+    pub const RES_BYTES_OUT: usize = 35;
+    pub const COUNT: usize = 36;
+}
+
+/// Results of health checks, as the statistics show them; written by the control thread.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// The status's number (`srv_check_status` in `show servers state`).
+    pub status: u8,
+    /// Its short name (`L4OK`, `L7STS`, ...); empty before the first.
+    pub label: &'static str,
+    /// Its text (`Layer4 check passed`).
+    pub description: &'static str,
+    /// The layer-7 code (an HTTP status), if any.
+    pub code: Option<u32>,
+    /// How long it took, in milliseconds; `None` while none has finished.
+    pub duration_ms: Option<u64>,
+    /// The last information text (`check_desc` details, `last_chk`).
+    pub info: String,
+    /// Result: 0 unknown, 1 neutral, 2 failed, 3 passed, 4 conditionally passed (`srv_check_result`).
+    pub result: u8,
+    /// 0 none, 1 inactive configured ... flags as `srv_check_state` shows them.
+    pub state_flags: u8,
+    /// Current health, `0..rise+fall-1`.
+    pub health: i32,
+    /// Passed checks that bring it up.
+    pub rise: i32,
+    /// Failed checks that bring it down.
+    pub fall: i32,
+    /// Whether this kind of check is configured.
+    pub configured: bool,
+    /// Whether it is switched on (`enable|disable health|agent`).
+    pub enabled: bool,
+}
+
+/// One server, shared by all cores, the control thread and successive models.
+#[derive(Debug)]
+pub struct ServerState {
+    /// The backend's name.
+    pub backend: Box<str>,
+    /// The server's name.
+    pub name: Box<str>,
+    /// Sessions in progress on it, over all cores (exact: `maxconn` counts on it).
+    pub served: CachePadded<AtomicU32>,
+    /// Idle connections kept to it, over all cores.
+    pub idle: AtomicU32,
+    /// Requests waiting for one of its slots.
+    pub queue: Queue,
+    /// Counters by [`counter`].
+    pub counters: Counters<{ counter::COUNT }>,
+    /// New sessions per second.
+    pub session_rate: Rate,
+    /// The server's number in its backend (`id`), set by the newest model.
+    pub id: AtomicU32,
+    /// Where to connect; changed by `set server ... addr` and by name resolution.
+    pub endpoint: ArcSwap<Endpoint>,
+    /// `maxconn`, as changed at run time; 0 means no limit.
+    pub maxconn: AtomicU32,
+    /// Results of the health check, for statistics.
+    pub check: ArcSwap<CheckReport>,
+    /// Results of the agent check.
+    pub agent: ArcSwap<CheckReport>,
+    /// The name to resolve, if its address is a name (`set server ... fqdn`).
+    pub hostname: ArcSwapOption<String>,
+    /// Consecutive errors seen by `observe`.
+    pub consecutive_errors: AtomicU32,
+    /// Set by a data thread when `observe` saw `error-limit` errors: the control thread acts.
+    pub error_limit_hit: AtomicBool,
+    /// Wall clock seconds of the last change of operational state.
+    pub last_change_s: AtomicU64,
+    /// Seconds of accumulated down time, without the current one.
+    pub down_time_s: AtomicU64,
+    /// Transitions from up to down.
+    pub down_transitions: AtomicU64,
+    /// Checks that failed while the server was up.
+    pub failed_checks: AtomicU64,
+    /// Responses that `observe` counted as failed.
+    pub failed_hana: AtomicU64,
+    /// Wall clock seconds of the last session; -1 before the first.
+    pub last_session_s: AtomicI64,
+    /// Where throttling (slowstart) stands, in percent; 100 when done.
+    pub throttle_percent: AtomicU8,
+    operational: AtomicU8,
+    admin: AtomicU8,
+    user_weight: AtomicU16,
+    initial_weight: AtomicU16,
+    /// The weight balancing uses now, in units of 1/16 (slowstart gives fractions); see `effective_weight`.
+    effective_weight: AtomicI32,
+}
+
+impl ServerState {
+    /// A server that runs with weight 1 until its model says more.
+    pub fn new(backend: &str, name: &str, cores: usize) -> Self {
+        ServerState {
+            backend: backend.into(),
+            name: name.into(),
+            served: CachePadded::new(AtomicU32::new(0)),
+            idle: AtomicU32::new(0),
+            queue: Queue::default(),
+            counters: Counters::new(cores),
+            session_rate: Rate::default(),
+            id: AtomicU32::new(0),
+            endpoint: ArcSwap::from_pointee(Endpoint::Unresolved),
+            maxconn: AtomicU32::new(0),
+            check: ArcSwap::default(),
+            agent: ArcSwap::default(),
+            hostname: ArcSwapOption::empty(),
+            consecutive_errors: AtomicU32::new(0),
+            error_limit_hit: AtomicBool::new(false),
+            last_change_s: AtomicU64::new(0),
+            down_time_s: AtomicU64::new(0),
+            down_transitions: AtomicU64::new(0),
+            failed_checks: AtomicU64::new(0),
+            failed_hana: AtomicU64::new(0),
+            last_session_s: AtomicI64::new(-1),
+            throttle_percent: AtomicU8::new(100),
+            operational: AtomicU8::new(Operational::Running as u8),
+            admin: AtomicU8::new(0),
+            user_weight: AtomicU16::new(1),
+            initial_weight: AtomicU16::new(1),
+            effective_weight: AtomicI32::new(16),
+        }
+    }
+
+    /// Operational state.
+    #[inline]
+    pub fn operational(&self) -> Operational {
+        Operational::from_u8(self.operational.load(Acquire))
+    }
+    /// Sets the operational state (control thread only).
+    pub fn set_operational(&self, state: Operational) {
+        self.operational.store(state as u8, Release);
+    }
+    /// Administrative flags ([`admin`]).
+    #[inline]
+    pub fn admin(&self) -> u8 {
+        self.admin.load(Acquire)
+    }
+    /// Sets the administrative flags (control thread only).
+    pub fn set_admin(&self, flags: u8) {
+        self.admin.store(flags, Release);
+    }
+    /// Weight as set by the user or an agent, 0 to 256.
+    pub fn user_weight(&self) -> u32 {
+        u32::from(self.user_weight.load(Relaxed))
+    }
+    /// Weight as configured.
+    pub fn initial_weight(&self) -> u32 {
+        u32::from(self.initial_weight.load(Relaxed))
+    }
+    /// Sets the user weight and, with it, the effective one (control thread only).
+    pub fn set_user_weight(&self, weight: u32) {
+        self.user_weight.store(weight.min(256) as u16, Relaxed);
+        self.refresh_weight();
+    }
+    /// Sets the weight the configuration gives, and the user weight with it.
+    pub fn set_initial_weight(&self, weight: u32) {
+        self.initial_weight.store(weight.min(256) as u16, Relaxed);
+        self.set_user_weight(weight);
+    }
+    /// Recomputes the effective weight from the user weight and the slowstart throttle.
+    pub fn refresh_weight(&self) {
+        let throttle = u32::from(self.throttle_percent.load(Relaxed));
+        // A warming server gets at least 1/16 of a unit so that it sees traffic at all.
+        let scaled = self.user_weight() * 16;
+        let effective =
+            if throttle >= 100 || scaled == 0 { scaled } else { (scaled * throttle / 100).max(1) };
+        self.effective_weight.store(effective as i32, Release);
+    }
+    /// Weight for balancing now, in 1/16: 16 times the user weight unless the server warms up.
+    #[inline]
+    pub fn effective_weight(&self) -> u32 {
+        self.effective_weight.load(Acquire) as u32
+    }
+    /// Whether it may get new sessions by balancing: up, not in maintenance, not draining, weight not 0.
+    #[inline]
+    pub fn is_eligible(&self) -> bool {
+        self.is_running()
+            && self.operational() != Operational::Stopping
+            && self.admin() & admin::DRAIN == 0
+            && self.effective_weight() > 0
+    }
+    /// Whether it may get sessions that belong to it (persistence): up and not in maintenance.
+    #[inline]
+    pub fn is_running(&self) -> bool {
+        self.operational() != Operational::Stopped && self.admin() & admin::MAINT == 0
+    }
+    /// Whether a slot is free under `limit` (0: no limit); takes it if so.
+    pub fn try_take_slot(&self, limit: u32) -> bool {
+        let taken = self.served.fetch_add(1, AcqRel);
+        if limit != 0 && taken >= limit {
+            self.served.fetch_sub(1, AcqRel);
+            return false;
+        }
+        self.counters.raise(counter::SESSIONS_MAX, u64::from(taken) + 1);
+        true
+    }
+    /// Gives a slot back.
+    pub fn release_slot(&self) {
+        self.served.fetch_sub(1, AcqRel);
+    }
+    /// A handle for queues and lists.
+    pub fn full_name(self: &Arc<Self>) -> String {
+        format!("{}/{}", self.backend, self.name)
+    }
+}

@@ -1,0 +1,2 @@
+//! Statistics: rows once, rendered as CSV, JSON, HTML.
+#![forbid(unsafe_code)]

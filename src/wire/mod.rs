@@ -1,0 +1,4 @@
+//! Codecs of other protocols, without I/O.
+#![forbid(unsafe_code)]
+
+pub mod syslog;

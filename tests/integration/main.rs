@@ -1,0 +1,1 @@
+//! Integration tests: the real binary with real origins and clients, one module per feature.

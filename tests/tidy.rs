@@ -1,0 +1,1 @@
+//! Holds up the order of the house.
