@@ -3,15 +3,29 @@
 //! The control thread drives them over sockets (`control::checks`); nothing here waits.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod config;
+pub mod hello;
+pub mod http_check;
+pub mod machine;
+pub mod observe;
+mod parse;
+mod protocols;
+pub mod schedule;
+pub mod script;
+pub mod status;
+pub mod variables;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What a server's check looks like (`check`, `option httpchk`, `tcp-check`, ...).
 #[derive(Debug)]
 pub struct CheckSpec {
     /// The `server` line's part.
     pub server: ServerCheck,
+    /// What to do, shared by the servers of the backend.
+    pub script: Arc<script::Script>,
 }
 
 /// The check settings of a `server` line (manual, section 5.2), defaults applied.
