@@ -7,7 +7,7 @@
 mod render;
 mod suggest;
 
-pub use render::{render_haproxy, render_rich};
+pub use render::{Form, render_haproxy, render_line, render_rich};
 pub use suggest::{closest, did_you_mean};
 
 use std::collections::HashMap;
