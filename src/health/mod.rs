@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod schedule;
+pub mod status;
 
 use std::net::IpAddr;
 

@@ -59,8 +59,8 @@ pub mod admin {
     pub const RMAINT: u8 = 0x20;
     /// Set by an agent or health order of a deferred host name.
     pub const HMAINT: u8 = 0x40;
-    /// Any reason for maintenance.
-    pub const MAINT: u8 = FMAINT | IMAINT | CMAINT | RMAINT | HMAINT;
+    /// Any reason for maintenance. CMAINT only remembers where FMAINT came from and outlives it.
+    pub const MAINT: u8 = FMAINT | IMAINT | RMAINT | HMAINT;
     /// Any reason for drain.
     pub const DRAIN: u8 = FDRAIN | IDRAIN;
 }

@@ -15,6 +15,7 @@ pub mod json;
 pub mod page;
 pub mod post;
 pub mod rows;
+pub mod servers_state;
 pub mod status;
 pub mod subject;
 pub mod typed;
