@@ -448,10 +448,10 @@ fn special(out: &mut String, subject: &Subject<'_>, name: &str, value: &Value<'_
             }
             let mut tip = String::new();
             for name in ["check_desc", "last_chk"] {
-                if let Value::Text(text) = of(name) {
-                    if !text.is_empty() {
-                        let _ = write!(tip, "{}{text}", if tip.is_empty() { "" } else { ": " });
-                    }
+                if let Value::Text(text) = of(name)
+                    && !text.is_empty()
+                {
+                    let _ = write!(tip, "{}{text}", if tip.is_empty() { "" } else { ": " });
                 }
             }
             if let Some(facts) = subject.as_server().filter(|facts| is_active(&facts.agent)) {
@@ -492,7 +492,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 2);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);

@@ -194,8 +194,8 @@ pub fn serve(
 
 /// The proxies `stats scope` allows; `.` is the page's own.
 fn scope_names(page: &StatsPage, proxy: &Proxy) -> Vec<Box<str>> {
-    let resolve = |name: &Box<str>| if **name == *"." { (&*proxy.name).into() } else { name.clone() };
-    page.scope.iter().map(resolve).collect()
+    let resolve = |name: &str| if name == "." { &proxy.name } else { name }.into();
+    page.scope.iter().map(|name| resolve(name)).collect()
 }
 
 fn content_length(request: &Request) -> Option<u64> {
