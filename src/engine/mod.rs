@@ -1,1 +1,25 @@
-//! engine
+//! One core: its runtime, what it owns, and the tasks that run on it.
+//!
+//! A data thread owns its sockets, buffers, idle server connections and deadlines; it reads the
+//! model and the shared state, and is told things through its mailbox. Sessions are tasks that walk
+//! the phases of [`crate::session::phase`]: [`http`] and [`tcp`] each read from top to bottom.
+
+pub mod accept;
+pub mod body;
+pub mod connect;
+pub mod core;
+pub mod exchange;
+pub mod finish;
+pub mod http;
+pub mod idle;
+pub mod mailbox;
+pub mod queue;
+pub mod reply;
+pub mod response;
+pub mod select;
+pub mod tcp;
+pub mod threads;
+pub mod upstream;
+pub mod wait;
+
+pub use self::core::Core;

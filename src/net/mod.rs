@@ -1,1 +1,16 @@
-//! net
+//! Streams, buffers, timers, and the core's own runtime: an executor over readiness.
+//!
+//! The driver (io_uring or epoll) tells when a descriptor is worth a try; bytes move by direct
+//! non-blocking system calls. So an idle connection pins no buffer, a wait that is given up loses
+//! no byte, and both drivers run the same code.
+
+pub mod buffer;
+pub mod driver;
+pub mod executor;
+pub mod reactor;
+pub mod splice;
+pub mod stream;
+pub mod timer;
+
+pub use buffer::Buffer;
+pub use stream::Stream;

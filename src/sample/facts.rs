@@ -219,6 +219,8 @@ pub struct TransactionFacts {
     pub log_level: Option<Option<u8>>,
     /// File and line of the last rule that decided (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<(Arc<str>, u32)>,
+    /// The line is logged before the end (`option logasap`): times and sizes get a `+`.
+    pub logged_early: bool,
     /// Whether the bytes so far are not valid HTTP: `%r` prints `<BADREQ>`.
     pub bad_request: bool,
     /// The frontend's connections now, for `%fc` etc., taken when the log line is made.

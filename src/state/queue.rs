@@ -16,15 +16,22 @@ pub struct Waiter {
     pub token: u64,
     /// 0 waiting, 1 granted, 2 left; decided once by compare-and-swap.
     state: AtomicU32,
+    /// The server whose slot was granted: its place in the backend.
+    server: AtomicU32,
 }
 
 impl Waiter {
     /// A waiter of `core`, known there as `token`.
     pub fn new(core: usize, token: u64) -> Arc<Self> {
-        Arc::new(Waiter { core, token, state: AtomicU32::new(0) })
+        Arc::new(Waiter { core, token, state: AtomicU32::new(0), server: AtomicU32::new(u32::MAX) })
     }
-    /// Grants it; false if it left already.
-    pub fn grant(&self) -> bool {
+    /// The server whose slot was granted, or `None` when it was only told to try again.
+    pub fn server(&self) -> Option<u32> {
+        Some(self.server.load(Acquire)).filter(|index| *index != u32::MAX)
+    }
+    /// Grants it a slot of `server`; false if it left already.
+    pub fn grant(&self, server: Option<u32>) -> bool {
+        self.server.store(server.unwrap_or(u32::MAX), Release);
         self.state.compare_exchange(0, 1, AcqRel, Acquire).is_ok()
     }
     /// Leaves; false if it was granted already, and then the grant is the owner's to use or pass on.
@@ -62,15 +69,15 @@ impl Queue {
         self.pushed.fetch_add(1, Relaxed);
         self.len.fetch_add(1, AcqRel)
     }
-    /// Grants the first waiter that has not left, and returns it.
-    pub fn grant_next(&self) -> Option<Arc<Waiter>> {
+    /// Grants a slot of `server` (or another try) to the first waiter that has not left, and returns it.
+    pub fn grant_next(&self, server: Option<u32>) -> Option<Arc<Waiter>> {
         if self.is_empty() {
             return None;
         }
         let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         while let Some(waiter) = list.pop_front() {
             self.len.fetch_sub(1, AcqRel);
-            if waiter.grant() {
+            if waiter.grant(server) {
                 return Some(waiter);
             }
         }
@@ -99,9 +106,9 @@ mod tests {
             assert_eq!(queue.push(waiter.clone()), before);
         }
         assert!(queue.leave(&b));
-        assert_eq!(queue.grant_next().map(|w| w.token), Some(1));
-        assert_eq!(queue.grant_next().map(|w| w.token), Some(3));
-        assert!(queue.grant_next().is_none() && queue.is_empty());
+        assert_eq!(queue.grant_next(Some(7)).map(|w| (w.token, w.server())), Some((1, Some(7))));
+        assert_eq!(queue.grant_next(None).map(|w| (w.token, w.server())), Some((3, None)));
+        assert!(queue.grant_next(None).is_none() && queue.is_empty());
         assert!(!queue.leave(&c), "c was granted, its owner must use or return the slot");
     }
 }

@@ -1,0 +1,269 @@
+//! Accepting: batches per wake-up, limits exact across cores, a pause when the system runs short.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+use std::task::{Poll, Waker};
+
+use super::Core;
+use super::core::SessionEntry;
+use crate::base::clock;
+use crate::model::proxy::Mode;
+use crate::model::{Bind, Proxy};
+use crate::net::Stream;
+use crate::sample::facts::SessionFacts;
+use crate::state::proxy::{FrontendStatus, fe};
+use crate::sys::socket;
+
+/// Connections taken per wake-up of a listener, so that a storm does not starve the others.
+const BATCH_DEFAULT: usize = 64;
+/// How long to wait when a limit is reached before looking again, if nothing tells of a free place.
+const PAUSE_MS: u64 = 5;
+/// How long to wait when the system is out of descriptors or memory.
+const EXHAUSTED_PAUSE_MS: u64 = 50;
+
+/// A listening socket of one core.
+pub struct Socket {
+    /// Its descriptor.
+    pub fd: OwnedFd,
+    /// The frontend.
+    pub proxy: Arc<Proxy>,
+    /// Its line.
+    pub bind: Arc<Bind>,
+}
+
+/// Whether a listener accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerState {
+    /// It does.
+    Open,
+    /// Not now.
+    Paused,
+    /// Never again.
+    Closed,
+}
+
+/// A listener of this core.
+pub struct Listener {
+    /// The frontend.
+    pub proxy: Arc<Proxy>,
+    /// Its line.
+    pub bind: Arc<Bind>,
+    stream: RefCell<Option<Stream>>,
+    fd: OwnedFd,
+    state: Cell<ListenerState>,
+    waker: RefCell<Option<Waker>>,
+    connections: Cell<u32>,
+}
+
+impl Listener {
+    /// Takes a socket over.
+    pub fn new(socket: Socket) -> Rc<Self> {
+        let stream = socket.fd.try_clone().ok().map(Stream::new);
+        Rc::new(Listener {
+            proxy: socket.proxy,
+            bind: socket.bind,
+            stream: RefCell::new(stream),
+            fd: socket.fd,
+            state: Cell::new(ListenerState::Open),
+            waker: RefCell::default(),
+            connections: Cell::new(0),
+        })
+    }
+    /// Changes whether it accepts.
+    pub fn set(&self, state: ListenerState) {
+        if self.state.get() != ListenerState::Closed {
+            self.state.set(state);
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+    /// Waits until a connection is there, or the state allows no waiting. False when closed.
+    async fn ready(&self) -> bool {
+        poll_fn(|context| {
+            *self.waker.borrow_mut() = Some(context.waker().clone());
+            match self.state.get() {
+                ListenerState::Closed => Poll::Ready(false),
+                ListenerState::Paused => Poll::Pending,
+                ListenerState::Open => match self.stream.borrow_mut().as_mut() {
+                    Some(stream) => stream.poll_readable(context).map(|()| true),
+                    None => Poll::Ready(false),
+                },
+            }
+        })
+        .await
+    }
+}
+
+/// A place in every count a client connection takes; given back when dropped, whatever happens.
+pub struct Place {
+    core: Rc<Core>,
+    listener: Rc<Listener>,
+}
+
+impl Place {
+    /// Takes a place if every limit has one left.
+    fn take(core: &Rc<Core>, listener: &Rc<Listener>) -> Option<Place> {
+        let process = &core.setup.process.connections;
+        let limit = core.setup.maxconn.load(Relaxed);
+        if process.fetch_add(1, AcqRel) >= limit {
+            process.fetch_sub(1, AcqRel);
+            return None;
+        }
+        let state = &listener.proxy.state;
+        let limit = state.maxconn.load(Relaxed);
+        let taken = state.frontend_current.fetch_add(1, AcqRel);
+        let full = (limit != 0 && taken >= limit)
+            || (listener.bind.maxconn != 0 && listener.connections.get() >= listener.bind.maxconn);
+        if full {
+            state.frontend_current.fetch_sub(1, AcqRel);
+            process.fetch_sub(1, AcqRel);
+            let open = FrontendStatus::Open as u8;
+            let _ = state.frontend_status.compare_exchange(open, FrontendStatus::Full as u8, AcqRel, Relaxed);
+            return None;
+        }
+        state.frontend.raise(fe::SESSIONS_MAX, u64::from(taken) + 1);
+        listener.connections.set(listener.connections.get() + 1);
+        core.mailbox().connections.fetch_add(1, Relaxed);
+        Some(Place { core: core.clone(), listener: listener.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let state = &self.listener.proxy.state;
+        state.frontend_current.fetch_sub(1, AcqRel);
+        let full = FrontendStatus::Full as u8;
+        let _ = state.frontend_status.compare_exchange(full, FrontendStatus::Open as u8, AcqRel, Relaxed);
+        self.core.setup.process.connections.fetch_sub(1, AcqRel);
+        self.core.mailbox().connections.fetch_sub(1, Relaxed);
+        self.listener.connections.set(self.listener.connections.get() - 1);
+    }
+}
+
+/// Accepts on one listener until it is closed.
+pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
+    let batch = match core.model.global.maxaccept {
+        0 => BATCH_DEFAULT,
+        set => set,
+    };
+    while listener.ready().await {
+        let now = clock::refresh();
+        for _ in 0..batch {
+            if listener.state.get() != ListenerState::Open {
+                break;
+            }
+            if is_rate_limited(&core, &listener.proxy) {
+                pause(&core, PAUSE_MS).await;
+                break;
+            }
+            let Some(place) = Place::take(&core, &listener) else {
+                // A place is given back on any core; looking again soon is simpler than being told by all.
+                pause(&core, PAUSE_MS).await;
+                break;
+            };
+            match socket::accept(listener.fd.as_raw_fd()) {
+                Ok((fd, source)) => begin(&core, &listener, place, fd, source, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if let Some(stream) = listener.stream.borrow().as_ref() {
+                        stream.was_empty();
+                    }
+                    break;
+                }
+                Err(error) => {
+                    drop(place);
+                    let code = error.raw_os_error();
+                    if [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].map(Some).contains(&code) {
+                        pause(&core, EXHAUSTED_PAUSE_MS).await;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    // The stream's wait holds a copy of the descriptor: both must go for the port to be free.
+    listener.stream.borrow_mut().take();
+}
+
+async fn pause(core: &Core, milliseconds: u64) {
+    let ticket = Rc::default();
+    let _ = super::wait::sleep(core, &ticket, milliseconds).await;
+}
+
+fn is_rate_limited(core: &Core, proxy: &Proxy) -> bool {
+    let now = clock::cached().millis();
+    let global = &core.model.global;
+    let over = |limit: u32, rate: &crate::base::rate::Rate| limit != 0 && rate.read(now) >= limit;
+    over(global.maxconnrate, &core.setup.rates.connections)
+        || over(global.maxsessrate, &core.setup.rates.sessions)
+        || over(proxy.rate_limit_sessions, &proxy.state.frontend_session_rate)
+}
+
+fn begin(
+    core: &Rc<Core>,
+    listener: &Rc<Listener>,
+    place: Place,
+    fd: OwnedFd,
+    source: Option<std::net::SocketAddr>,
+    now: clock::Now,
+) {
+    let proxy = &listener.proxy;
+    let millis = now.millis();
+    proxy.state.frontend.add(fe::CONNECTIONS, 1);
+    proxy.state.frontend_connection_rate.add(millis, 1);
+    core.setup.rates.connections.add(millis, 1);
+    let raw = fd.as_raw_fd();
+    if source.is_some() {
+        socket::set_nodelay(raw);
+        if proxy.options.clitcpka {
+            socket::set_keepalive(
+                raw,
+                socket::KeepAlive {
+                    count: proxy.options.clitcpka_cnt,
+                    idle_s: proxy.options.clitcpka_idle_s,
+                    interval_s: proxy.options.clitcpka_intvl_s,
+                },
+            );
+        }
+        if proxy.options.nolinger {
+            socket::set_reset_on_close(raw);
+        }
+    }
+    let stream = Stream::new(fd);
+    let entry = Rc::new(SessionEntry {
+        ticket: Rc::default(),
+        server: RefCell::default(),
+        idle: Cell::new(false),
+        number: core.next_number(),
+        frontend: proxy.name.clone(),
+        backend: RefCell::default(),
+        source,
+        since_ms: millis,
+    });
+    core.register(&entry);
+    let session = SessionFacts {
+        number: entry.number,
+        frontend: proxy.state.clone(),
+        is_http: proxy.mode == Mode::Http,
+        listener_id: listener.bind.id,
+        listener_name: listener.bind.name.clone(),
+        source,
+        destination: stream.local_address(),
+        connection_source: source,
+        accepted: now,
+        requests: 0,
+        vars: Default::default(),
+        bytes_in: 0,
+        bytes_out: 0,
+    };
+    let client = super::http::Client { stream, buffer: None, entry, session, place };
+    match proxy.mode {
+        Mode::Http => core.spawn(super::http::serve(core.clone(), proxy.clone(), client)),
+        Mode::Tcp => core.spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),
+    }
+}

@@ -1,0 +1,455 @@
+//! Moves one direction's bytes: a message body by its framing, or a tunnel until its end.
+//!
+//! A pump copies through one leased buffer while pieces are small, and hands a direction that
+//! streams to splice(2) where the options allow it. It holds a buffer or a pipe only while bytes
+//! are in it.
+
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll};
+
+use crate::base::clock::{self, Millis};
+use crate::http::h1::chunked::{self, Decoder, Event};
+use crate::http::h1::framing::Body;
+use crate::net::buffer::Filled;
+use crate::net::splice::LentPipe;
+use crate::net::{Buffer, Stream, executor};
+use crate::sys::pipe;
+
+/// Consecutive full reads that make a direction a stream.
+const STREAMING_READS: u32 = 2;
+/// Bytes a direction may move per turn before the other tasks of the core come first.
+const TURN_BYTES: u64 = 1 << 20;
+/// The most one splice call moves.
+const SPLICE_MAX: usize = 1 << 20;
+/// Bytes of a length-framed body that make a pipe worth its two extra calls.
+const SPLICE_MIN: u64 = 16 * 1024;
+
+/// How the direction is framed.
+#[derive(Debug)]
+enum Mode {
+    /// So many bytes are still to come.
+    Length(u64),
+    /// Chunks in, chunks out.
+    Chunked(Decoder),
+    /// Chunks in, bare bytes out (towards HTTP/1.0).
+    Dechunk(Decoder),
+    /// Bytes until the end of the stream, chunks out.
+    Rechunk,
+    /// Bytes until the end of the stream.
+    UntilClose,
+}
+
+/// Why a direction stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PumpError {
+    /// The source ended in the middle of the body.
+    SourceEnded,
+    /// The source broke.
+    SourceBroken,
+    /// The source's chunks are not chunks.
+    BadChunk,
+    /// The destination broke.
+    DestinationBroken,
+}
+
+/// Whom the pump waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The source, to send.
+    Source,
+    /// The destination, to take.
+    Destination,
+}
+
+/// One direction.
+#[derive(Debug)]
+pub struct Pump {
+    mode: Mode,
+    buffer: Option<Buffer>,
+    /// Encoded output of the chunked modes, and how much of it is written.
+    staged: Vec<u8>,
+    staged_done: usize,
+    pipe: Option<LentPipe>,
+    may_splice: bool,
+    full_reads: u32,
+    source_ended: bool,
+    complete: bool,
+    /// Bytes taken from the source.
+    pub bytes_in: u64,
+    /// Bytes given to the destination.
+    pub bytes_out: u64,
+    /// When bytes last moved.
+    pub last_ms: Millis,
+    /// Whom it waits for.
+    pub blocked: Blocked,
+}
+
+impl Pump {
+    /// A pump for a body framed `input` at the source and `output` at the destination; `buffer`
+    /// holds what was read behind the head. A body of none or 0 bytes is complete at once.
+    pub fn new(input: Body, output: Body, buffer: Option<Buffer>, may_splice: bool) -> Pump {
+        let mode = match (input, output) {
+            (Body::None, _) => Mode::Length(0),
+            (Body::Length(length), _) => Mode::Length(length),
+            (Body::Chunked, Body::Chunked) => Mode::Chunked(Decoder::new()),
+            (Body::Chunked, _) => Mode::Dechunk(Decoder::new()),
+            (Body::UntilClose, Body::Chunked) => Mode::Rechunk,
+            (Body::UntilClose, _) => Mode::UntilClose,
+        };
+        let complete = matches!(mode, Mode::Length(0));
+        Pump {
+            mode,
+            buffer: buffer.filter(|b| !b.is_empty()),
+            staged: Vec::new(),
+            staged_done: 0,
+            pipe: None,
+            may_splice,
+            full_reads: 0,
+            source_ended: false,
+            complete,
+            bytes_in: 0,
+            bytes_out: 0,
+            last_ms: clock::cached().millis(),
+            blocked: Blocked::Source,
+        }
+    }
+    /// A tunnel: bytes until the source's end.
+    pub fn tunnel(buffer: Option<Buffer>, may_splice: bool) -> Pump {
+        Pump::new(Body::UntilClose, Body::UntilClose, buffer, may_splice)
+    }
+    /// Whether all is written.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+    /// Puts `head` in front of what is to be written (the message's head).
+    pub fn stage(&mut self, head: &[u8]) {
+        self.staged.extend_from_slice(head);
+        self.complete = false;
+    }
+    /// Whether anything waits to be written.
+    pub fn has_output(&self) -> bool {
+        self.staged_done < self.staged.len()
+            || self.buffer.is_some()
+            || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
+    }
+    /// What was read and does not belong to the body: the next pipelined request, or bytes that a
+    /// server should not have sent.
+    pub fn take_rest(&mut self) -> Option<Buffer> {
+        self.buffer.take().filter(|buffer| !buffer.is_empty())
+    }
+    /// Gives the destination a stream end: used when a tunnel's source has ended.
+    pub fn source_has_ended(&self) -> bool {
+        self.source_ended
+    }
+
+    /// Moves what can be moved. Ready when the body is wholly written, or on an error.
+    pub fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Stream,
+        destination: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        let mut moved = 0;
+        loop {
+            match self.write(context, destination) {
+                Poll::Ready(Ok(count)) => moved += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.complete {
+                return Poll::Ready(Ok(()));
+            }
+            if moved >= TURN_BYTES {
+                executor::yield_now(context);
+                return Poll::Pending;
+            }
+            match self.read(context, source) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Writes all that is at hand; ready with the count once nothing is left to write.
+    fn write(&mut self, context: &mut Context<'_>, destination: &mut Stream) -> Poll<Result<u64, PumpError>> {
+        let mut moved = 0;
+        loop {
+            self.transform()?;
+            let result = if let Some(lent) = self.pipe.as_mut().filter(|pipe| pipe.held > 0) {
+                let result = pipe::splice(lent.pipe().read.as_raw_fd(), destination.fd(), lent.held);
+                match &result {
+                    Ok(count) => lent.held -= count,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => destination.was_full(),
+                    Err(_) => {}
+                }
+                result
+            } else {
+                let staged = &self.staged[self.staged_done..];
+                let plain = match (&self.mode, &self.buffer) {
+                    (Mode::Length(left), Some(buffer)) => {
+                        let take = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                        &buffer.filled()[..take]
+                    }
+                    (Mode::UntilClose, Some(buffer)) => buffer.filled(),
+                    _ => &[],
+                };
+                let result = match (staged.is_empty(), plain.is_empty()) {
+                    (true, true) => {
+                        self.complete = self.mode_is_done();
+                        return Poll::Ready(Ok(moved));
+                    }
+                    (true, false) => destination.try_write(plain),
+                    (false, true) => destination.try_write(staged),
+                    (false, false) => destination.try_write_vectored(&[
+                        std::io::IoSlice::new(staged),
+                        std::io::IoSlice::new(plain),
+                    ]),
+                };
+                if let Ok(count) = result {
+                    self.wrote(count);
+                }
+                result
+            };
+            match result {
+                Ok(count) => {
+                    moved += count as u64;
+                    self.bytes_out += count as u64;
+                    self.last_ms = clock::cached().millis();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = Blocked::Destination;
+                    if destination.poll_writable(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Poll::Ready(Err(PumpError::DestinationBroken)),
+            }
+            if self.mode_is_done() && !self.has_body_output() {
+                self.complete = true;
+                return Poll::Ready(Ok(moved));
+            }
+        }
+    }
+
+    fn mode_is_done(&self) -> bool {
+        match &self.mode {
+            Mode::Length(left) => *left == 0,
+            Mode::UntilClose => self.source_ended,
+            Mode::Chunked(_) | Mode::Dechunk(_) | Mode::Rechunk => self.source_ended,
+        }
+    }
+
+    /// Whether bytes of this message (not of what follows it) are still to be written.
+    fn has_body_output(&self) -> bool {
+        let plain = match &self.mode {
+            Mode::Length(left) => *left > 0 && self.buffer.is_some(),
+            Mode::UntilClose => self.buffer.is_some(),
+            _ => false,
+        };
+        plain
+            || self.staged_done < self.staged.len()
+            || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
+    }
+
+    /// Accounts for `count` bytes written: first staged ones, then plain ones from the buffer.
+    fn wrote(&mut self, count: usize) {
+        let from_staged = count.min(self.staged.len() - self.staged_done);
+        self.staged_done += from_staged;
+        if self.staged_done == self.staged.len() {
+            self.staged.clear();
+            self.staged_done = 0;
+        }
+        let plain = count - from_staged;
+        if plain > 0 {
+            if let Mode::Length(left) = &mut self.mode {
+                *left -= plain as u64;
+            }
+            if let Some(buffer) = &mut self.buffer {
+                buffer.consume(plain);
+                if buffer.is_empty() {
+                    self.buffer = None;
+                }
+            }
+        }
+    }
+
+    /// Turns what was read into staged output, in the chunked modes.
+    fn transform(&mut self) -> Result<(), PumpError> {
+        if self.source_ended && !matches!(self.mode, Mode::Rechunk) {
+            return Ok(());
+        }
+        // Bounds the staged bytes: more is decoded once these are written.
+        if self.staged.len() > 4 * crate::net::buffer::Buffer::lease_size() {
+            return Ok(());
+        }
+        let keep_chunks = matches!(self.mode, Mode::Chunked(_));
+        match &mut self.mode {
+            Mode::Length(_) | Mode::UntilClose => Ok(()),
+            Mode::Rechunk => {
+                if let Some(buffer) = self.buffer.take() {
+                    chunked::write_size_line(buffer.len(), &mut self.staged);
+                    self.staged.extend_from_slice(buffer.filled());
+                    self.staged.extend_from_slice(b"\r\n");
+                }
+                Ok(())
+            }
+            Mode::Chunked(decoder) | Mode::Dechunk(decoder) => {
+                while let Some(buffer) = &mut self.buffer {
+                    match decoder.next(buffer.filled()).map_err(|_| PumpError::BadChunk)? {
+                        Event::NeedMore { consumed } => {
+                            buffer.consume(consumed);
+                            if buffer.is_empty() {
+                                self.buffer = None;
+                            }
+                            return Ok(());
+                        }
+                        Event::Data { start, end } => {
+                            let data = &buffer.filled()[start..end];
+                            if keep_chunks {
+                                chunked::write_size_line(data.len(), &mut self.staged);
+                            }
+                            self.staged.extend_from_slice(data);
+                            if keep_chunks {
+                                self.staged.extend_from_slice(b"\r\n");
+                            }
+                            buffer.consume(end);
+                        }
+                        Event::End { trailers_start, end } => {
+                            if keep_chunks {
+                                self.staged.extend_from_slice(b"0\r\n");
+                                self.staged.extend_from_slice(&buffer.filled()[trailers_start..end]);
+                            }
+                            buffer.consume(end);
+                            if buffer.is_empty() {
+                                self.buffer = None;
+                            }
+                            self.source_ended = true;
+                            return Ok(());
+                        }
+                    }
+                    if buffer.is_empty() {
+                        self.buffer = None;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads once, into the pipe or the buffer; waits when nothing is there.
+    fn read(&mut self, context: &mut Context<'_>, source: &mut Stream) -> Poll<Result<(), PumpError>> {
+        if self.source_ended {
+            return Poll::Ready(Ok(())); // what is staged is written first, then `complete` is set
+        }
+        if self.streams() {
+            return self.read_spliced(context, source);
+        }
+        loop {
+            let buffer = self.buffer.get_or_insert_with(Buffer::lease);
+            let filled = buffer.fill(source);
+            let is_full = buffer.is_full();
+            if buffer.is_empty() {
+                self.buffer = None; // an idle direction holds no buffer
+            }
+            match filled {
+                Ok(Filled::Bytes { count, .. }) => {
+                    self.bytes_in += count as u64;
+                    self.last_ms = clock::cached().millis();
+                    self.full_reads = if is_full { self.full_reads + 1 } else { 0 };
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Filled::End) => return Poll::Ready(self.end_of_source()),
+                // A chunk's framing longer than a buffer: nothing valid looks like that.
+                Ok(Filled::Full) => return Poll::Ready(Err(PumpError::BadChunk)),
+                Ok(Filled::Nothing) => {
+                    self.blocked = Blocked::Source;
+                    if source.poll_readable(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+                Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
+            }
+        }
+    }
+
+    fn streams(&self) -> bool {
+        let wide = match self.mode {
+            Mode::Length(left) => left >= SPLICE_MIN,
+            Mode::UntilClose => true,
+            _ => false,
+        };
+        self.may_splice && wide && self.full_reads >= STREAMING_READS && self.buffer.is_none()
+    }
+
+    fn read_spliced(&mut self, context: &mut Context<'_>, source: &mut Stream) -> Poll<Result<(), PumpError>> {
+        if self.pipe.is_none() {
+            match LentPipe::lend() {
+                Ok(pipe) => self.pipe = Some(pipe),
+                Err(_) => {
+                    // No pipe to be had: copy on, and ask again after the next full reads.
+                    self.full_reads = 0;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+        let most = match self.mode {
+            Mode::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(SPLICE_MAX),
+            _ => SPLICE_MAX,
+        };
+        loop {
+            let Some(lent) = &mut self.pipe else { return Poll::Ready(Ok(())) };
+            match pipe::splice(source.fd(), lent.pipe().write.as_raw_fd(), most) {
+                Ok(0) => {
+                    self.pipe = None;
+                    return Poll::Ready(self.end_of_source());
+                }
+                Ok(count) => {
+                    lent.held += count;
+                    self.bytes_in += count as u64;
+                    self.last_ms = clock::cached().millis();
+                    if let Mode::Length(left) = &mut self.mode {
+                        *left -= count as u64;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    source.was_empty();
+                    self.pipe = None;
+                    self.full_reads = 0;
+                    self.blocked = Blocked::Source;
+                    if source.poll_readable(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                    // This kind of socket cannot be spliced.
+                    self.pipe = None;
+                    self.may_splice = false;
+                    return Poll::Ready(Ok(()));
+                }
+                Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
+            }
+        }
+    }
+
+    fn end_of_source(&mut self) -> Result<(), PumpError> {
+        match &self.mode {
+            Mode::UntilClose => {
+                self.source_ended = true;
+                self.complete = !self.has_body_output();
+                Ok(())
+            }
+            Mode::Rechunk => {
+                self.source_ended = true;
+                self.staged.extend_from_slice(b"0\r\n\r\n");
+                Ok(())
+            }
+            Mode::Length(_) | Mode::Chunked(_) | Mode::Dechunk(_) => Err(PumpError::SourceEnded),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Dials a server.
+
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use super::Core;
+use super::wait::{self, after};
+use crate::model::{Proxy, Server};
+use crate::net::Stream;
+use crate::net::timer::{Stop, Ticket};
+use crate::state::server::Endpoint;
+use crate::sys::socket::{self, ConnectOptions, KeepAlive};
+use std::rc::Rc;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum DialError {
+    /// Refused, unreachable, or the address is not known.
+    Failed(std::io::Error),
+    /// `timeout connect` passed.
+    Timeout,
+    /// The client went away meanwhile.
+    ClientGone,
+    /// The session was killed.
+    Killed(crate::net::timer::Kill),
+    /// The system has no descriptor or local port left.
+    Resource(std::io::Error),
+}
+
+/// The address a server has now. Port 0 is replaced by the client's destination port, moved by the offset.
+pub fn address_of(server: &Server, destination: Option<SocketAddr>) -> Option<SocketAddr> {
+    match &**server.state.endpoint.load() {
+        Endpoint::Inet { address, port_offset: None } => Some(*address),
+        Endpoint::Inet { address, port_offset: Some(offset) } => {
+            let mut address = *address;
+            let port = i32::from(destination.map_or(0, |d| d.port())) + offset;
+            address.set_port(u16::try_from(port).ok()?);
+            Some(address)
+        }
+        Endpoint::Unix(_) | Endpoint::Unresolved => None,
+    }
+}
+
+/// Connects to `server`. `client_gone` is polled along and ends the attempt when it says so.
+pub async fn dial(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    backend: &Proxy,
+    server: &Server,
+    destination: Option<SocketAddr>,
+    mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
+) -> Result<Stream, DialError> {
+    let options = ConnectOptions {
+        source: server.source.or(backend.source),
+        tcp_fast_open: server.tcp_fast_open,
+        user_timeout_ms: server.tcp_user_timeout_ms,
+        keep_alive: backend.options.srvtcpka.then_some(KeepAlive {
+            count: backend.options.srvtcpka_cnt,
+            idle_s: backend.options.srvtcpka_idle_s,
+            interval_s: backend.options.srvtcpka_intvl_s,
+        }),
+    };
+    let endpoint = server.state.endpoint.load_full();
+    let started = match &*endpoint {
+        Endpoint::Unix(path) => socket::connect_unix(path),
+        Endpoint::Inet { .. } => match address_of(server, destination) {
+            Some(address) => socket::connect_inet(address, &options),
+            None => Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable)),
+        },
+        Endpoint::Unresolved => Err(std::io::Error::from(std::io::ErrorKind::HostUnreachable)),
+    };
+    let fd = started.map_err(|error| match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => {
+            DialError::Resource(error)
+        }
+        _ => DialError::Failed(error),
+    })?;
+    let mut stream = Stream::connecting(fd);
+    let mut gone = false;
+    let waited = wait::until(core, ticket, after(backend.timeouts.connect_ms), |context| {
+        if client_gone(context) {
+            gone = true;
+            return Poll::Ready(());
+        }
+        stream.poll_writable(context)
+    })
+    .await;
+    match waited {
+        Ok(()) if gone => Err(DialError::ClientGone),
+        Ok(()) => socket::take_error(stream.fd()).map(|()| stream).map_err(DialError::Failed),
+        Err(Stop::Timeout) => Err(DialError::Timeout),
+        Err(Stop::Killed(kill)) => Err(DialError::Killed(kill)),
+    }
+}

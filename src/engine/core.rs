@@ -1,0 +1,310 @@
+//! What one data thread owns, and its life.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+use super::accept::{Listener, ListenerState};
+use super::idle::IdlePool;
+use super::mailbox::{Mailbox, Order};
+use super::queue::Waiting;
+use crate::balance::{Candidate, Picker};
+use crate::base::id::ProxyIndex;
+use crate::base::rng::Rng;
+use crate::base::{clock, core_id};
+use crate::log::queue::LogQueue;
+use crate::model::{Model, Proxy};
+use crate::net::timer::{Kill, Ticket, Wheel};
+use crate::net::{Stream, buffer, driver, executor, reactor, splice};
+use crate::sample::facts::{ProcessFacts, TransactionFacts};
+use crate::state::ServerState;
+use crate::stats::info::InfoFacts;
+use crate::stats::post::PageOrder;
+
+/// What every data thread is started with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The configuration.
+    pub model: Arc<Model>,
+    /// Facts of the process.
+    pub process: Arc<ProcessFacts>,
+    /// The way to the log writer.
+    pub log: Arc<LogQueue>,
+    /// The driver.
+    pub driver: driver::Choice,
+    /// Every core's mailbox, by index from 0 (core id minus 1).
+    pub mailboxes: Arc<[Arc<Mailbox>]>,
+    /// `maxconn` of the process in force, changeable at run time.
+    pub maxconn: Arc<std::sync::atomic::AtomicU32>,
+    /// Connections and sessions per second of the process.
+    pub rates: Arc<ProcessRates>,
+    /// The way of the statistics page's orders to the control thread.
+    pub page_orders: Arc<dyn Fn(PageOrder) + Send + Sync>,
+    /// Facts for the statistics page.
+    pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
+    /// The tag of log lines without one of their own.
+    pub log_tag: Arc<str>,
+    /// When the process started.
+    pub started: clock::Now,
+}
+
+/// Rates of the process, for `maxconnrate`, `maxsessrate` and `show info`.
+#[derive(Debug, Default)]
+pub struct ProcessRates {
+    /// Accepted connections.
+    pub connections: crate::base::rate::Rate,
+    /// Sessions (connections that passed the connection rules).
+    pub sessions: crate::base::rate::Rate,
+}
+
+/// A session in progress, as the rest of the core sees it.
+#[derive(Debug)]
+pub struct SessionEntry {
+    /// Its deadline and order to die.
+    pub ticket: Rc<Ticket>,
+    /// Its server now.
+    pub server: RefCell<Option<Arc<ServerState>>>,
+    /// Whether it waits for a request on a kept-alive connection (a soft stop closes it).
+    pub idle: Cell<bool>,
+    /// Its number.
+    pub number: u64,
+    /// Its frontend's name.
+    pub frontend: Arc<str>,
+    /// Its backend's name.
+    pub backend: RefCell<Option<Arc<str>>>,
+    /// The client's address.
+    pub source: Option<std::net::SocketAddr>,
+    /// When it began.
+    pub since_ms: u64,
+}
+
+/// One data thread.
+pub struct Core {
+    /// From 1.
+    pub index: usize,
+    /// The configuration.
+    pub model: Arc<Model>,
+    /// Shared with all threads.
+    pub setup: Setup,
+    /// Deadlines.
+    pub wheel: Wheel,
+    /// Requests of this core that wait in queues.
+    pub waiting: Waiting,
+    /// Idle server connections.
+    pub idle: IdlePool,
+    /// Random numbers.
+    pub rng: RefCell<Rng>,
+    /// Set by a soft stop: no keep-alive any more.
+    pub stopping: Cell<bool>,
+    pickers: RefCell<Vec<Option<Rc<Picker>>>>,
+    sessions: RefCell<Vec<Weak<SessionEntry>>>,
+    session_numbers: Cell<u64>,
+    transactions: RefCell<Vec<Box<TransactionFacts>>>,
+    listeners: RefCell<Vec<Rc<Listener>>>,
+}
+
+/// Transaction facts a core keeps for reuse (their arenas are warm).
+const TRANSACTIONS_KEPT: usize = 64;
+
+impl Core {
+    /// The mailbox of this core.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.setup.mailboxes[self.index - 1]
+    }
+    /// A picker for a backend as its servers are now.
+    pub fn picker(&self, backend: &Proxy) -> Rc<Picker> {
+        let generation = backend.state.generation.load(Acquire);
+        let mut pickers = self.pickers.borrow_mut();
+        let slot = &mut pickers[backend.index as usize];
+        if let Some(picker) = slot
+            && picker.generation == generation
+        {
+            return picker.clone();
+        }
+        let candidates = backend.servers.iter().enumerate().map(|(index, server)| Candidate {
+            state: server.state.clone(),
+            index: index as u32,
+            id: server.id,
+            backup: server.backup,
+            hash_key: server.hash_key.clone(),
+        });
+        let made = Rc::new(Picker::new(generation, candidates.collect(), backend.balance));
+        *slot = Some(made.clone());
+        made
+    }
+    /// The proxy at a place of the model.
+    pub fn proxy(&self, index: ProxyIndex) -> &Arc<Proxy> {
+        &self.model.proxies[index as usize]
+    }
+    /// Facts for a new transaction.
+    pub fn take_transaction(&self) -> Box<TransactionFacts> {
+        self.transactions.borrow_mut().pop().unwrap_or_default()
+    }
+    /// Gives facts back for reuse.
+    pub fn return_transaction(&self, mut facts: Box<TransactionFacts>) {
+        let mut kept = self.transactions.borrow_mut();
+        if kept.len() < TRANSACTIONS_KEPT {
+            facts.reset();
+            kept.push(facts);
+        }
+    }
+    /// The next session number: unique over cores and readable (core in the low bits).
+    pub fn next_number(&self) -> u64 {
+        let number = self.session_numbers.get() + 1;
+        self.session_numbers.set(number);
+        number * self.setup.mailboxes.len() as u64 + (self.index as u64 - 1)
+    }
+    /// Makes a session known to the core.
+    pub fn register(&self, entry: &Rc<SessionEntry>) {
+        let mut sessions = self.sessions.borrow_mut();
+        if sessions.len() == sessions.capacity() {
+            sessions.retain(|weak| weak.strong_count() > 0);
+        }
+        sessions.push(Rc::downgrade(entry));
+    }
+    fn each_session(&self, mut act: impl FnMut(&Rc<SessionEntry>)) {
+        let entries: Vec<_> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
+        entries.iter().for_each(&mut act);
+    }
+    /// Runs a session's future as a task; a panic ends it alone.
+    pub fn spawn(self: &Rc<Self>, future: impl Future<Output = ()> + 'static) {
+        let core = self.clone();
+        executor::spawn(async move {
+            let mut future = std::pin::pin!(future);
+            poll_fn(|context| {
+                match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                    Ok(poll) => poll,
+                    Err(_) => {
+                        core.mailbox().panics.fetch_add(1, Relaxed);
+                        std::task::Poll::Ready(())
+                    }
+                }
+            })
+            .await;
+        });
+    }
+
+    fn obey(self: &Rc<Self>, order: Order) -> bool {
+        match order {
+            Order::Wake { token } => self.waiting.wake(token),
+            Order::ShutdownServer(server) => self.each_session(|session| {
+                let on_it = session.server.borrow().as_ref().is_some_and(|s| Arc::ptr_eq(s, &server));
+                if on_it {
+                    session.ticket.kill(Kill::ServerDown);
+                }
+            }),
+            Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),
+            Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),
+            Order::StopFrontend(proxy) => self.set_listeners(&proxy, ListenerState::Closed),
+            Order::ListSessions(answer) => {
+                let now = clock::refresh().millis();
+                let mut lines = Vec::new();
+                self.each_session(|session| lines.push(describe(session, now)));
+                let _ = answer.send(lines);
+            }
+            Order::SoftStop => {
+                self.stopping.set(true);
+                self.listeners.borrow().iter().for_each(|l| l.set(ListenerState::Closed));
+                self.idle.clear();
+                self.each_session(|session| {
+                    if session.idle.get() {
+                        session.ticket.kill(Kill::Shutdown);
+                    }
+                });
+            }
+            Order::Stop => return false,
+        }
+        true
+    }
+
+    fn set_listeners(&self, proxy: &Arc<crate::state::ProxyState>, state: ListenerState) {
+        let listeners = self.listeners.borrow();
+        for listener in listeners.iter().filter(|l| Arc::ptr_eq(&l.proxy.state, proxy)) {
+            listener.set(state);
+        }
+    }
+}
+
+fn describe(session: &SessionEntry, now: u64) -> String {
+    let server = session.server.borrow().as_ref().map_or_else(|| "<none>".to_owned(), |s| s.name.to_string());
+    let backend = session.backend.borrow().as_ref().map_or_else(|| "<NONE>".to_owned(), |b| b.to_string());
+    let (family, source) = match session.source {
+        Some(source) if source.is_ipv4() => ("tcpv4", source.to_string()),
+        Some(source) => ("tcpv6", source.to_string()),
+        None => ("unix_stream", "unix:1".to_owned()),
+    };
+    format!(
+        "{:#x}: proto={family} src={source} fe={} be={backend} srv={server} age={}s",
+        session.number,
+        session.frontend,
+        now.saturating_sub(session.since_ms) / 1000,
+    )
+}
+
+/// Runs data thread `index` until it is told to stop. `sockets` are its listening sockets.
+pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> std::io::Result<()> {
+    core_id::set_current(index);
+    buffer::configure(setup.model.global.bufsize);
+    let global = &setup.model.global;
+    let threads = setup.mailboxes.len();
+    let maxpipes = global.maxpipes.unwrap_or(setup.maxconn.load(Relaxed) as usize / 4) / threads;
+    splice::configure(if global.nosplice { 0 } else { maxpipes.max(1) }, global.pipesize);
+    reactor::install(&setup.driver)?;
+    let core = make(index, setup);
+    for socket in sockets {
+        let listener = Listener::new(socket);
+        core.listeners.borrow_mut().push(listener.clone());
+        executor::spawn(super::accept::run(core.clone(), listener));
+    }
+    executor::spawn(take_orders(core.clone(), core.mailbox().doorbell()?));
+    let result = executor::run(
+        || core.wheel.idle(),
+        |now| {
+            core.wheel.advance(now);
+            core.idle.purge(now);
+        },
+    );
+    core.idle.clear();
+    core.listeners.borrow_mut().clear();
+    reactor::remove();
+    result
+}
+
+fn make(index: usize, setup: Setup) -> Rc<Core> {
+    let model = setup.model.clone();
+    Rc::new(Core {
+        index,
+        wheel: Wheel::default(),
+        waiting: Waiting::default(),
+        idle: IdlePool::default(),
+        // The seed differs per core so that cores do not choose in step.
+        rng: RefCell::new(Rng::new(0x4861_7269_6e67 ^ (index as u64) << 32)),
+        stopping: Cell::new(false),
+        pickers: RefCell::new(model.proxies.iter().map(|_| None).collect()),
+        sessions: RefCell::default(),
+        session_numbers: Cell::new(0),
+        transactions: RefCell::default(),
+        listeners: RefCell::default(),
+        model,
+        setup,
+    })
+}
+
+async fn take_orders(core: Rc<Core>, bell: std::os::fd::OwnedFd) {
+    let mut bell = Stream::new(bell);
+    loop {
+        poll_fn(|context| bell.poll_readable(context)).await;
+        bell.was_empty();
+        core.mailbox().answer();
+        while let Some(order) = core.mailbox().take() {
+            if !core.obey(order) {
+                core.mailbox().ended.store(true, SeqCst);
+                executor::stop();
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Phase 15, Finish: outcome, counters, log line.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Core;
+use super::exchange::Exchange;
+use crate::base::clock;
+use crate::log::queue::Line;
+use crate::model::Proxy;
+use crate::sample::facts::{ConnectionCounts, Context, Direction, Ended, ProcessFacts};
+use crate::sample::{SessionFacts, TransactionFacts};
+use crate::state::proxy::{be, fe};
+use crate::state::server::counter;
+
+/// Syslog level of traffic (`info`).
+const LEVEL_TRAFFIC: u8 = 6;
+/// Syslog level of failed sessions under `option log-separate-errors` (`err`).
+const LEVEL_ERROR: u8 = 3;
+
+impl Exchange<'_> {
+    /// Counts the exchange and logs it.
+    pub(super) fn finish(&mut self) {
+        if self.txn.time.end_us == 0 {
+            self.txn.time.end_us = clock::cached().mono_us;
+        }
+        let frontend = &self.frontend.state.frontend;
+        frontend.add(fe::BYTES_IN, self.txn.bytes_from_client);
+        frontend.add(fe::BYTES_OUT, self.txn.bytes_to_client);
+        frontend.add(fe::FAILED_REWRITES, self.effects.failed_rewrites);
+        if self.txn.status != 0 {
+            self.count_response();
+        }
+        if self.in_backend {
+            finish_backend(self.backend(), self.txn);
+        }
+        self.client.session.bytes_in += self.txn.bytes_from_client;
+        self.client.session.bytes_out += self.txn.bytes_to_client;
+        if !self.frontend.options.logasap || self.txn.ended != Ended::Normally {
+            self.write_log(false);
+        }
+        if self.in_backend {
+            self.backend().state.backend_current.fetch_sub(1, Relaxed);
+        }
+        *self.client.entry.server.borrow_mut() = None;
+        *self.client.entry.backend.borrow_mut() = None;
+    }
+
+    /// Sends the log line of the exchange, if the frontend has one.
+    pub(super) fn write_log(&mut self, early: bool) {
+        log(self.core, self.frontend, &self.client.session, self.txn, early);
+    }
+}
+
+/// Counts what a backend and its server want to know of a session that ended.
+pub(super) fn finish_backend(backend: &Proxy, txn: &TransactionFacts) {
+    let counters = &backend.state.backend;
+    counters.add(be::BYTES_IN, txn.bytes_from_client);
+    counters.add(be::BYTES_OUT, txn.bytes_to_client);
+    let time = &txn.time;
+    let span = |from: u64, to: u64| if from == 0 || to < from { 0 } else { (to - from) / 1000 };
+    let queue = span(time.request_us.max(time.first_byte_us), time.queued_us);
+    let connect = span(time.queued_us, time.connected_us);
+    let response = span(time.connected_us, time.response_us);
+    let total = span(time.first_byte_us, time.end_us);
+    let sums = [
+        (be::QTIME_SUM, be::QTIME_MAX, counter::QTIME_SUM, counter::QTIME_MAX, queue),
+        (be::CTIME_SUM, be::CTIME_MAX, counter::CTIME_SUM, counter::CTIME_MAX, connect),
+        (be::RTIME_SUM, be::RTIME_MAX, counter::RTIME_SUM, counter::RTIME_MAX, response),
+        (be::TTIME_SUM, be::TTIME_MAX, counter::TTIME_SUM, counter::TTIME_MAX, total),
+    ];
+    for (sum, max, server_sum, server_max, value) in sums {
+        counters.add(sum, value);
+        counters.raise(max, value);
+        if let Some(server) = &txn.server {
+            server.counters.add(server_sum, value);
+            server.counters.raise(server_max, value);
+        }
+    }
+}
+
+/// Formats and queues the log line of a session or transaction.
+pub(super) fn log(core: &Core, frontend: &Proxy, session: &SessionFacts, txn: &mut TransactionFacts, early: bool) {
+    if frontend.log.is_empty() {
+        return;
+    }
+    let failed = txn.ended != Ended::Normally && txn.ended != Ended::Local
+        || txn.retries > 0
+        || (500..600).contains(&txn.status);
+    if frontend.options.dontlog_normal && !failed {
+        return;
+    }
+    let level = match txn.log_level {
+        Some(None) => return,
+        Some(Some(level)) => level,
+        None if failed && frontend.options.log_separate_errors => LEVEL_ERROR,
+        None => LEVEL_TRAFFIC,
+    };
+    let format = match (&frontend.error_log_format, failed) {
+        (Some(format), true) => Some(format),
+        _ => frontend.log_format.as_ref(),
+    };
+    txn.conn_counts = ConnectionCounts {
+        process: core.setup.process.connections.load(Relaxed),
+        frontend: frontend.state.frontend_current.load(Relaxed),
+        backend: txn.backend.as_ref().map_or(0, |backend| backend.backend_current.load(Relaxed)),
+        server: txn.server.as_ref().map_or(0, |server| server.served.load(Relaxed)),
+    };
+    txn.logged_early = early;
+    let process: &ProcessFacts = &core.setup.process;
+    let now = clock::cached();
+    let context = Context {
+        session: Some(session),
+        txn,
+        direction: Direction::Request,
+        now,
+        process,
+        check_vars: None,
+    };
+    let mut message = Vec::with_capacity(256);
+    match format {
+        Some(format) => format.write(&context, true, &mut message),
+        None => connect_message(frontend, session, &mut message),
+    }
+    let structured_data = frontend.log_format_sd.as_ref().map(|format| {
+        let mut data = Vec::new();
+        format.write(&context, true, &mut data);
+        data
+    });
+    let tag = frontend.log_tag.clone().unwrap_or_else(|| core.setup.log_tag.clone());
+    core.setup.log.send(Line {
+        targets: frontend.log.clone(),
+        level,
+        wall_us: now.wall_us,
+        tag,
+        message,
+        structured_data,
+    });
+}
+
+/// What is logged without any log format (manual, section 8.2.1).
+fn connect_message(frontend: &Proxy, session: &SessionFacts, out: &mut Vec<u8>) {
+    let address = |address: Option<std::net::SocketAddr>| match address {
+        Some(address) => format!("{}:{}", address.ip(), address.port()),
+        None => "unix:0".to_owned(),
+    };
+    let mode = if session.is_http { "HTTP" } else { "TCP" };
+    let text = format!(
+        "Connect from {} to {} ({}/{mode})",
+        address(session.source),
+        address(session.destination),
+        frontend.name
+    );
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The tag of log lines: `log-tag`, or the program's name.
+pub fn default_tag(log_tag: Option<&str>) -> Arc<str> {
+    log_tag.unwrap_or("haproxy").into()
+}

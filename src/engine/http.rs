@@ -1,0 +1,123 @@
+//! A client connection in HTTP mode: wait for a request, walk it through its phases, again.
+//!
+//! While it waits it holds no buffer and no transaction: an idle connection is its socket, its
+//! facts and its place in the counts.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Core;
+use super::accept::Place;
+use super::core::SessionEntry;
+use super::exchange::{Exchange, Next};
+use super::idle::ServerConnection;
+use super::wait;
+use crate::base::clock::{self, Millis};
+use crate::model::Proxy;
+use crate::net::buffer::Filled;
+use crate::net::timer::{NEVER, Stop};
+use crate::net::{Buffer, Stream};
+use crate::sample::SessionFacts;
+use crate::sample::facts::{Ended, EndedIn};
+
+/// A client connection and what belongs to it.
+pub struct Client {
+    /// The socket.
+    pub stream: Stream,
+    /// Bytes received and not yet used.
+    pub buffer: Option<Buffer>,
+    /// How the rest of the core sees it.
+    pub entry: Rc<SessionEntry>,
+    /// Its facts.
+    pub session: SessionFacts,
+    /// Its place in every count, given back with it.
+    pub place: Place,
+}
+
+/// What waiting for a request gave.
+enum Awaited {
+    /// Its first bytes are in the buffer.
+    Request,
+    /// Nothing, and nothing to say about it.
+    Close,
+    /// The connection ended or timed out without a first request.
+    Empty(Ended),
+}
+
+/// Serves a client connection to its end.
+pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
+    if !super::tcp::admit(&core, &frontend, &mut client) {
+        return;
+    }
+    let mut attached: Option<ServerConnection> = None;
+    let started = clock::cached();
+    loop {
+        let first = client.session.requests == 0;
+        let begun = if first { started } else { clock::cached() };
+        match wait_for_request(&core, &frontend, &mut client, first, begun.millis()).await {
+            Awaited::Request => {}
+            Awaited::Close => return,
+            Awaited::Empty(ended) => {
+                let mut txn = core.take_transaction();
+                txn.ended = ended;
+                txn.ended_in = EndedIn::Request;
+                let mut exchange = Exchange::new(&core, &frontend, &mut client, &mut txn, &mut attached);
+                Box::pin(exchange.refuse_empty()).await;
+                core.return_transaction(txn);
+                return;
+            }
+        }
+        let mut txn = core.take_transaction();
+        let next = {
+            let mut exchange = Exchange::new(&core, &frontend, &mut client, &mut txn, &mut attached);
+            // Boxed so that the idle connection does not carry the room of a transaction.
+            Box::pin(exchange.run()).await
+        };
+        core.return_transaction(txn);
+        if next == Next::Close {
+            return;
+        }
+    }
+}
+
+/// Waits until the first bytes of a request are there.
+async fn wait_for_request(
+    core: &Core,
+    frontend: &Proxy,
+    client: &mut Client,
+    first: bool,
+    since: Millis,
+) -> Awaited {
+    if client.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
+        return Awaited::Request;
+    }
+    client.buffer = None;
+    let timeouts = &frontend.timeouts;
+    let timeout = if first {
+        timeouts.http_request_ms.or(timeouts.client_ms)
+    } else {
+        timeouts.http_keep_alive_ms.or(timeouts.http_request_ms).or(timeouts.client_ms)
+    };
+    let deadline = timeout.map_or(NEVER, |ms| since + ms);
+    client.entry.idle.set(!first);
+    loop {
+        // The first request is often there at once; a kept connection has just been read empty.
+        if first || client.buffer.is_some() {
+            let buffer = client.buffer.get_or_insert_with(Buffer::lease);
+            match buffer.fill(&client.stream) {
+                Ok(Filled::Bytes { .. } | Filled::Full) => {
+                    client.entry.idle.set(false);
+                    return Awaited::Request;
+                }
+                Ok(Filled::End) if first => return Awaited::Empty(Ended::Client),
+                Ok(Filled::End) | Err(_) => return Awaited::Close,
+                Ok(Filled::Nothing) => client.buffer = None,
+            }
+        }
+        match wait::readable(core, &client.entry.ticket, deadline, &mut client.stream).await {
+            Ok(()) => client.buffer = Some(Buffer::lease()),
+            Err(Stop::Timeout) if first => return Awaited::Empty(Ended::ClientTimeout),
+            Err(_) => return Awaited::Close,
+        }
+    }
+}

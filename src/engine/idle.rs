@@ -1,0 +1,125 @@
+//! Connections to servers, and those of this core that wait for their next request.
+//!
+//! An idle connection keeps its wait for readability in flight: if it fires, the server has closed
+//! or said something unasked, and the connection is not used again.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+use std::task::{Context, Waker};
+
+use rustc_hash::FxHashMap;
+
+use crate::base::clock::{self, Millis};
+use crate::model::Server;
+use crate::net::Stream;
+
+/// A connection to a server.
+#[derive(Debug)]
+pub struct ServerConnection {
+    /// The socket.
+    pub stream: Stream,
+    /// The server.
+    pub server: Arc<Server>,
+    /// The backend's place in the model and the server's in the backend.
+    pub key: (u32, u32),
+    /// Requests it has served.
+    pub requests: u32,
+    /// Since when it idles.
+    since: Millis,
+}
+
+impl ServerConnection {
+    /// A fresh one.
+    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
+        ServerConnection { stream, server, key, requests: 0, since: 0 }
+    }
+}
+
+/// How picky a request is about a reused connection (`http-reuse`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Any idle connection.
+    Any,
+    /// One that has been reused before: the server honours keep-alive.
+    Proven,
+}
+
+/// How often dead and old connections are looked for.
+const PURGE_EVERY_MS: u64 = 1000;
+
+/// The idle server connections of one core, newest first.
+#[derive(Default)]
+pub struct IdlePool {
+    by_server: RefCell<FxHashMap<(u32, u32), Vec<ServerConnection>>>,
+    purged: Cell<Millis>,
+}
+
+impl IdlePool {
+    /// Takes a living connection to a server.
+    pub fn take(&self, key: (u32, u32), demand: Demand, context: &mut Context<'_>) -> Option<ServerConnection> {
+        let mut pool = self.by_server.borrow_mut();
+        let list = pool.get_mut(&key)?;
+        let mut at = list.len();
+        while at > 0 {
+            at -= 1;
+            if demand == Demand::Proven && list[at].requests < 2 {
+                continue;
+            }
+            let mut connection = list.remove(at);
+            connection.server.state.idle.fetch_sub(1, Relaxed);
+            if connection.stream.poll_readable(context).is_pending() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+    /// Keeps a connection, unless the server's limit on idle ones is reached.
+    pub fn put(&self, mut connection: ServerConnection) {
+        let server = &connection.server;
+        let limit = server.pool_max_conn;
+        let idle = server.state.idle.load(Relaxed);
+        let worn = server.max_reuse >= 0 && i64::from(connection.requests) > server.max_reuse;
+        if (limit >= 0 && i64::from(idle) >= limit) || worn || !server.state.is_running() {
+            return;
+        }
+        server.state.idle.fetch_add(1, Relaxed);
+        connection.since = clock::cached().millis();
+        // Arms the wait, so that the next request finds it in flight and a death is seen.
+        if connection.stream.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
+            && connection.stream.is_dead()
+        {
+            connection.server.state.idle.fetch_sub(1, Relaxed);
+            return;
+        }
+        self.by_server.borrow_mut().entry(connection.key).or_default().push(connection);
+    }
+    /// Closes connections that died or have idled for longer than `pool-purge-delay`.
+    pub fn purge(&self, now: Millis) {
+        if now < self.purged.get() + PURGE_EVERY_MS {
+            return;
+        }
+        self.purged.set(now);
+        let mut context = Context::from_waker(Waker::noop());
+        for list in self.by_server.borrow_mut().values_mut() {
+            list.retain_mut(|connection| {
+                let old = connection.since + connection.server.pool_purge_delay_ms <= now;
+                let keep = !old
+                    && connection.server.state.is_running()
+                    && connection.stream.poll_readable(&mut context).is_pending();
+                if !keep {
+                    connection.server.state.idle.fetch_sub(1, Relaxed);
+                }
+                keep
+            });
+        }
+    }
+    /// Closes all.
+    pub fn clear(&self) {
+        for (_, list) in self.by_server.borrow_mut().drain() {
+            for connection in list {
+                connection.server.state.idle.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What other threads tell a core: a queue and a doorbell.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+
+use crossbeam_queue::SegQueue;
+
+use crate::state::{ProxyState, ServerState};
+use crate::sys::event::Doorbell;
+
+/// One order.
+pub enum Order {
+    /// A queued request may go on.
+    Wake {
+        /// Its key in [`super::queue::Waiting`].
+        token: u64,
+    },
+    /// Close every session on a server.
+    ShutdownServer(Arc<ServerState>),
+    /// Stop accepting on a frontend, sockets kept.
+    Pause(Arc<ProxyState>),
+    /// Accept again.
+    Resume(Arc<ProxyState>),
+    /// Close a frontend's listeners.
+    StopFrontend(Arc<ProxyState>),
+    /// Send a line of text for each session.
+    ListSessions(std::sync::mpsc::Sender<Vec<String>>),
+    /// Accept no more, close idle connections, end when the last session has.
+    SoftStop,
+    /// End now.
+    Stop,
+}
+
+/// The mailbox of one core, shared with everybody.
+pub struct Mailbox {
+    orders: SegQueue<Order>,
+    doorbell: Doorbell,
+    rung: AtomicBool,
+    /// Client connections of the core now, for spreading and for the end of a soft stop.
+    pub connections: AtomicU32,
+    /// Set once the core has ended.
+    pub ended: AtomicBool,
+    /// Panics that were caught on the core.
+    pub panics: AtomicU32,
+}
+
+impl Mailbox {
+    /// An empty one.
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Mailbox {
+            orders: SegQueue::new(),
+            doorbell: Doorbell::new()?,
+            rung: AtomicBool::new(false),
+            connections: AtomicU32::new(0),
+            ended: AtomicBool::new(false),
+            panics: AtomicU32::new(0),
+        }))
+    }
+    /// Leaves an order; rings only if the core has not been rung since it last looked.
+    pub fn send(&self, order: Order) {
+        self.orders.push(order);
+        if !self.rung.swap(true, SeqCst) {
+            self.doorbell.ring();
+        }
+    }
+    /// Takes the next order.
+    pub fn take(&self) -> Option<Order> {
+        self.orders.pop()
+    }
+    /// The core is about to take orders.
+    pub fn answer(&self) {
+        self.doorbell.answer();
+        self.rung.store(false, SeqCst);
+    }
+    /// A descriptor of the doorbell to wait on.
+    pub fn doorbell(&self) -> std::io::Result<std::os::fd::OwnedFd> {
+        self.doorbell.duplicate()
+    }
+}

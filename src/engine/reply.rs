@@ -1,0 +1,200 @@
+//! Answers that the proxy makes itself, and what becomes of the client connection after them.
+
+use super::exchange::{End, Exchange, Next};
+use super::wait;
+use crate::base::clock;
+use crate::http::Method;
+use crate::http::h1::encode;
+use crate::http::h1::framing::Body;
+use crate::http::reply::Reply;
+use crate::http::status;
+use crate::model::Proxy;
+use crate::model::proxy::StatsPage;
+use crate::net::buffer::Filled;
+use crate::net::Buffer;
+use crate::rules::run::run;
+use crate::rules::{RuleSet, Run};
+use crate::sample::facts::{Direction, Ended, EndedIn};
+use std::sync::Arc;
+
+/// Bytes of an unread request that are read and thrown away so that the answer arrives: closing with
+/// unread bytes would reset the connection under it (RFC 9112 section 9.6).
+const DRAIN_BYTES_MAX: usize = 256 * 1024;
+/// How long that may take.
+const DRAIN_MS: u64 = 1000;
+
+impl Exchange<'_> {
+    /// Carries an end out.
+    pub(super) async fn answer(&mut self, end: End) -> Next {
+        self.assigned = None;
+        let Some(reply) = end.reply else {
+            if end.silent {
+                self.drop_silently();
+            }
+            self.txn.time.end_us = clock::cached().mono_us;
+            return Next::Close;
+        };
+        let body_left = self.unread_body();
+        let stays = end.may_keep_alive
+            && self.keep_alive
+            && !reply.close
+            && body_left == Some(0)
+            && !self.core.stopping.get();
+        let bytes = self.encode_reply(&reply, stays);
+        self.txn.bytes_to_client += bytes.len() as u64;
+        let ticket = self.client.entry.ticket.clone();
+        let timeout = self.frontend.timeouts.client_ms;
+        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        self.txn.time.end_us = clock::cached().mono_us;
+        if written.is_err() {
+            return Next::Close;
+        }
+        if stays {
+            return Next::KeepAlive;
+        }
+        if body_left != Some(0) || self.txn.bad_request {
+            self.drain().await;
+        }
+        Next::Close
+    }
+
+    /// How much of the request body was not read yet, after taking what is at hand out of the
+    /// buffer; `None` when it cannot be told.
+    fn unread_body(&mut self) -> Option<u64> {
+        match self.request_body {
+            Body::None => Some(0),
+            Body::Length(length) => {
+                let buffer = self.client.buffer.as_mut()?;
+                let have = (buffer.len() as u64).min(length);
+                if have == length {
+                    buffer.consume(usize::try_from(have).unwrap_or(usize::MAX));
+                    return Some(0);
+                }
+                Some(length - have)
+            }
+            Body::Chunked | Body::UntilClose => None,
+        }
+    }
+
+    /// Makes the response head of a reply, runs the after-response rules over it, and gives its bytes.
+    fn encode_reply(&mut self, reply: &Reply, stays: bool) -> Vec<u8> {
+        let parsed;
+        let reply = match reply.raw.as_deref().map(Reply::from_errorfile) {
+            Some(Ok(from_file)) => {
+                parsed = from_file;
+                &parsed
+            }
+            _ => reply,
+        };
+        let txn = &mut *self.txn;
+        txn.response.clear();
+        let reason = match &reply.reason {
+            Some(reason) => reason.as_slice(),
+            None => status::reason(reply.status).as_bytes(),
+        };
+        txn.response.set_status(reply.status, reason);
+        for (name, value) in &reply.fields {
+            txn.response.fields.append(name, value);
+        }
+        txn.has_response = true;
+        let mut proxies = vec![self.frontend.clone()];
+        if let Some(backend) = self.backend.as_ref().filter(|backend| !Arc::ptr_eq(backend, self.frontend)) {
+            proxies.insert(0, backend.clone());
+        }
+        for proxy in &proxies {
+            // An answer that was refused once is not refused again: only the edits count here.
+            let _ = run(
+                &proxy.http_after_response,
+                0,
+                &mut Run {
+                    set: RuleSet::HttpAfterResponse,
+                    session: &mut self.client.session,
+                    txn: self.txn,
+                    process: &self.core.setup.process,
+                    now: clock::cached(),
+                    head_max: self.core.model.global.bufsize,
+                    effects: &mut self.effects,
+                },
+            );
+        }
+        let txn = &mut *self.txn;
+        txn.status = txn.response.status;
+        let mode = match (stays, txn.request.version) {
+            (false, _) => encode::Connection::Close,
+            (true, crate::http::Version::Http10) => encode::Connection::KeepAlive,
+            (true, crate::http::Version::Http11) => encode::Connection::Default,
+        };
+        let mut bytes = Vec::with_capacity(256 + reply.body.len());
+        let framed = match reply.status {
+            100..=199 | 204 => Body::None,
+            304 if reply.body.is_empty() => Body::None,
+            _ => Body::Length(reply.body.len() as u64),
+        };
+        encode::response(&txn.response, framed, mode, &mut bytes);
+        let bare = txn.request.method == Method::Head && txn.has_request;
+        if !bare && matches!(framed, Body::Length(_)) {
+            bytes.extend_from_slice(&reply.body);
+        }
+        bytes
+    }
+
+    /// `silent-drop`: the client must not learn that the connection is over.
+    fn drop_silently(&mut self) {
+        // Repairing the socket so that close() sends nothing needs CAP_NET_ADMIN; a reset that goes
+        // out with a hop limit of 1 dies at the first router, as the manual describes for others.
+        crate::sys::socket::set_hop_limit_one(self.client.stream.fd());
+        self.client.stream.reset_on_close();
+    }
+
+    /// Ends our direction and reads what the client still sends, within bounds.
+    async fn drain(&mut self) {
+        self.client.stream.shutdown_write();
+        let deadline = clock::cached().millis() + DRAIN_MS;
+        let ticket = self.client.entry.ticket.clone();
+        let mut left = DRAIN_BYTES_MAX;
+        self.client.buffer = None;
+        while left > 0 {
+            let mut buffer = Buffer::lease();
+            match buffer.fill(&self.client.stream) {
+                Ok(Filled::Bytes { count, .. }) => left = left.saturating_sub(count),
+                Ok(Filled::Nothing) => {
+                    drop(buffer);
+                    let wait = wait::readable(self.core, &ticket, deadline, &mut self.client.stream);
+                    if wait.await.is_err() {
+                        return;
+                    }
+                }
+                Ok(Filled::End | Filled::Full) | Err(_) => return,
+            }
+        }
+    }
+
+    /// The statistics page.
+    pub(super) async fn statistics(&mut self, proxy: &Arc<Proxy>, page: &StatsPage) -> Result<End, End> {
+        let allowed = {
+            let context = self.context(Direction::Request);
+            page.admin.iter().any(|condition| condition.holds(&context))
+        };
+        if self.txn.request.method == Method::Post {
+            self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
+        }
+        let outcome = crate::stats::page::serve(
+            &self.txn.request,
+            &self.txn.body,
+            page,
+            proxy,
+            &self.core.model,
+            &self.core.setup.process,
+            allowed,
+            clock::cached(),
+            &(self.core.setup.info)(),
+        );
+        for order in outcome.orders {
+            (self.core.setup.page_orders)(order);
+        }
+        let end = self.local(outcome.reply);
+        self.txn.ended_in = EndedIn::Request;
+        self.txn.ended = Ended::Local;
+        Ok(end)
+    }
+}

@@ -1,0 +1,549 @@
+//! Phases 11 to 14 from the server: wait for the response head while the request body goes up,
+//! judge it, forward it, and decide what becomes of both connections.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::body::{Blocked, Pump, PumpError};
+use super::exchange::{End, Exchange, Next};
+use super::idle::ServerConnection;
+use super::upstream::{Failure, RetryCause};
+use super::wait;
+use crate::base::clock::{self, Millis};
+use crate::http::Method;
+use crate::http::Version;
+use crate::http::h1::framing::{self, Body};
+use crate::http::h1::{encode, head, persist};
+use crate::health::observe::{self, Event};
+use crate::model::Proxy;
+use crate::model::proxy::HttpReuse;
+use crate::net::Buffer;
+use crate::net::buffer::Filled;
+use crate::net::timer::{NEVER, Stop};
+use crate::rules::run::run;
+use crate::rules::{RuleSet, Run, Verdict};
+use crate::sample::facts::{Ended, EndedIn};
+use crate::session::{captures, cookie};
+use crate::state::proxy::{be, fe};
+use crate::state::server::counter;
+
+/// Interim responses that one request may cause before the server is taken for broken.
+const INTERIM_MAX: u32 = 64;
+
+/// A response head with what was read behind it.
+pub struct Received {
+    /// How its body is framed.
+    framing: framing::Framing,
+    /// Bytes behind the head.
+    rest: Option<Buffer>,
+}
+
+/// The request body on its way up.
+pub struct Upload {
+    pump: Pump,
+    error: Option<PumpError>,
+}
+
+impl Upload {
+    /// A body that starts.
+    pub fn new(pump: Pump) -> Self {
+        Upload { pump, error: None }
+    }
+    fn is_over(&self) -> bool {
+        self.pump.is_complete() || self.error.is_some()
+    }
+}
+
+impl Exchange<'_> {
+    /// Sends the request and reads the response head, forwarding interim responses.
+    pub(super) async fn receive(
+        &mut self,
+        mut connection: ServerConnection,
+        mut upload: Upload,
+        may_replay: bool,
+    ) -> Result<(ServerConnection, Received, Upload), Failure> {
+        let backend = self.backend().clone();
+        let global = &self.core.model.global;
+        let limits = head::Limits {
+            fields_max: global.headers_max,
+            bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
+            accept_unsafe: backend.options.accept_unsafe_response,
+        };
+        let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
+        let mut buffer: Option<Buffer> = None;
+        let mut interim = 0;
+        let mut last: Millis = clock::cached().millis();
+        loop {
+            // Parse what is there.
+            if let Some(bytes) = buffer.as_ref().map(|buffer| buffer.filled()).filter(|bytes| !bytes.is_empty()) {
+                match head::parse_response(bytes, &mut self.txn.response, &limits) {
+                    Ok(head::Progress::Complete { len }) => {
+                        if let Some(buffer) = &mut buffer {
+                            buffer.consume(len);
+                        }
+                        let status = self.txn.response.status;
+                        if (100..200).contains(&status) && status != 101 {
+                            interim += 1;
+                            if interim > INTERIM_MAX {
+                                return Err(self.bad_response(&connection, RetryCause::JunkResponse, false));
+                            }
+                            self.forward_interim().await.map_err(Failure::Final)?;
+                            continue;
+                        }
+                        let framing = match framing::of_response(&self.txn.response, self.txn.request.method) {
+                            Ok(framing) => framing,
+                            Err(_) => return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay)),
+                        };
+                        if status == 101 && !(self.upgrade && persist::response_upgrades(&self.txn.response)) {
+                            return Err(self.bad_response(&connection, RetryCause::JunkResponse, false));
+                        }
+                        if may_replay
+                            && backend.retry_on.statuses.contains(&status)
+                            && self.txn.retries < backend.retries
+                        {
+                            let end = self.error_end(status, Ended::Server, EndedIn::Headers);
+                            return Err(Failure::Retry { cause: RetryCause::Status, end });
+                        }
+                        return Ok((connection, Received { framing, rest: buffer }, upload));
+                    }
+                    Ok(head::Progress::Partial) => {}
+                    Err(_) => return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay)),
+                }
+            }
+            // Wait: for the body to go up, the response to come, the client to go.
+            let core = self.core.clone();
+            let ticket = self.client.entry.ticket.clone();
+            let abort_matters = self.abort_matters();
+            let mut gone = false;
+            let waited = std::future::poll_fn(|context| {
+                if !upload.is_over() {
+                    let client = &mut self.client.stream;
+                    if let Poll::Ready(Err(error)) = upload.pump.poll(context, client, &mut connection.stream) {
+                        upload.error = Some(error);
+                        // The server may have answered before it stopped reading: look first.
+                        if matches!(error, PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk) {
+                            return Poll::Ready(Ok(()));
+                        }
+                    }
+                }
+                if connection.stream.poll_readable(context).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                if upload.is_over() && abort_matters && self.client_gone(context) {
+                    gone = true;
+                    return Poll::Ready(Ok(()));
+                }
+                let deadline = if upload.is_over() {
+                    server_timeout.map_or(NEVER, |ms| last.max(upload.pump.last_ms) + ms)
+                } else {
+                    let limit = match upload.pump.blocked {
+                        Blocked::Source => self.frontend.timeouts.client_ms,
+                        Blocked::Destination => server_timeout,
+                    };
+                    limit.map_or(NEVER, |ms| upload.pump.last_ms + ms)
+                };
+                match core.wheel.check(&ticket, deadline, context.waker()) {
+                    Some(stop) => Poll::Ready(Err(stop)),
+                    None => Poll::Pending,
+                }
+            })
+            .await;
+                    match waited {
+                Ok(()) if gone => {
+                    let end = self.client_left(EndedIn::Headers);
+                    // The client may have closed its sending side only: it is told why.
+                    return Err(Failure::Final(End { reply: Some(self.error_page(400)), ..end }));
+                }
+                Ok(()) => {}
+                Err(Stop::Killed(kill)) => return Err(self.killed_by(kill, EndedIn::Headers)),
+                Err(Stop::Timeout) if !upload.is_over() && upload.pump.blocked == Blocked::Source => {
+                    let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Data);
+                    return Err(Failure::Final(End { may_keep_alive: false, ..end }));
+                }
+                Err(Stop::Timeout) => {
+                    connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+                    backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                    observe_l7(&connection, Err(Event::ReadTimeout));
+                    let end = self.error_end(504, Ended::ServerTimeout, EndedIn::Headers);
+                    let end = End { may_keep_alive: upload.is_over() && end.may_keep_alive, ..end };
+                    return Err(retry_if(may_replay, RetryCause::ResponseTimeout, end));
+                }
+            }
+            // Read what came.
+            let filled = buffer.get_or_insert_with(Buffer::lease).fill(&connection.stream);
+            let empty = buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
+            match filled {
+                Ok(Filled::Bytes { count, .. }) => {
+                    last = clock::cached().millis();
+                    connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
+                    if self.txn.time.response_us == 0 {
+                        self.txn.time.response_us = clock::cached().mono_us;
+                    }
+                }
+                Ok(Filled::Nothing) => {
+                    if empty {
+                        buffer = None;
+                    }
+                    if let Some(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk) = upload.error {
+                        return Err(self.upload_failed(upload.error));
+                    }
+                }
+                Ok(Filled::Full) => return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay)),
+                Ok(Filled::End) | Err(_) => {
+                    if let Some(PumpError::SourceEnded | PumpError::SourceBroken) = upload.error {
+                        return Err(self.upload_failed(upload.error));
+                    }
+                    let cause = if empty { RetryCause::EmptyResponse } else { RetryCause::JunkResponse };
+                    return Err(self.bad_response(&connection, cause, may_replay));
+                }
+            }
+        }
+    }
+
+    /// The client broke off its body, or it was not one.
+    fn upload_failed(&mut self, error: Option<PumpError>) -> Failure {
+        let end = if error == Some(PumpError::BadChunk) {
+            self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+            self.error_end(400, Ended::Client, EndedIn::Data)
+        } else {
+            self.client_left(EndedIn::Data)
+        };
+        Failure::Final(End { may_keep_alive: false, ..end })
+    }
+
+    /// No response, or none that is valid.
+    fn bad_response(&mut self, connection: &ServerConnection, cause: RetryCause, may_replay: bool) -> Failure {
+        let backend = self.backend().clone();
+        connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+        backend.state.backend.add(be::FAILED_RESPONSES, 1);
+        let event = match cause {
+            RetryCause::EmptyResponse => Event::Closed,
+            _ => Event::ResponseHead,
+        };
+        observe_l7(connection, Err(event));
+        self.txn.response.clear();
+        self.txn.time.response_us = 0;
+        let ended = match cause {
+            RetryCause::EmptyResponse => Ended::Server,
+            _ => Ended::Proxy,
+        };
+        let end = self.error_end(502, ended, EndedIn::Headers);
+        retry_if(may_replay, cause, end)
+    }
+
+    /// Passes an interim response on (RFC 9110 section 15.2: never to HTTP/1.0).
+    async fn forward_interim(&mut self) -> Result<(), End> {
+        if self.txn.request.version == Version::Http10 {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(128);
+        encode::response(&self.txn.response, Body::None, encode::Connection::Default, &mut bytes);
+        let ticket = self.client.entry.ticket.clone();
+        let timeout = self.frontend.timeouts.client_ms;
+        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        written.map_err(|_| self.client_left(EndedIn::Headers))
+    }
+
+    /// Runs the response rules of a set over both proxies.
+    fn response_rules(&mut self, set: RuleSet) -> Result<(), End> {
+        let backend = self.backend().clone();
+        let mut proxies = vec![backend];
+        if !Arc::ptr_eq(&proxies[0], self.frontend) {
+            proxies.push(self.frontend.clone());
+        }
+        for proxy in proxies {
+            let rules = match set {
+                RuleSet::TcpResponse => &proxy.tcp_response,
+                RuleSet::HttpResponse => &proxy.http_response,
+                _ => &proxy.http_after_response,
+            };
+            let mut from = 0;
+            while from < rules.len() {
+                let verdict = run(
+                    rules,
+                    from,
+                    &mut Run {
+                        set,
+                        session: &mut self.client.session,
+                        txn: self.txn,
+                        process: &self.core.setup.process,
+                        now: clock::cached(),
+                        head_max: self.core.model.global.bufsize,
+                        effects: &mut self.effects,
+                    },
+                );
+                match verdict {
+                    Verdict::Continue | Verdict::Allow => break,
+                    Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
+                        self.txn.inspection_over = true;
+                        from = rule;
+                    }
+                    Verdict::Respond(reply) => {
+                        self.txn.ended = Ended::Local;
+                        self.txn.ended_in = EndedIn::Headers;
+                        return Err(End { reply: Some(*reply), may_keep_alive: true, silent: false });
+                    }
+                    Verdict::Deny { status, reply } | Verdict::Tarpit { status, reply } => {
+                        self.count_denied_response();
+                        let end = self.error_end(status, Ended::Proxy, EndedIn::Headers);
+                        return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
+                    }
+                    Verdict::Reject | Verdict::SilentDrop => {
+                        self.count_denied_response();
+                        let end = self.error_end(502, Ended::Proxy, EndedIn::Headers);
+                        return Err(end);
+                    }
+                    Verdict::Service(_) | Verdict::Invalid => {
+                        return Err(self.error_end(500, Ended::Proxy, EndedIn::Headers));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_denied_response(&self) {
+        self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
+        self.backend().state.backend.add(be::DENIED_RESPONSES, 1);
+        if let Some(assigned) = &self.assigned {
+            assigned.server.state.counters.add(counter::DENIED_RESPONSES, 1);
+        }
+    }
+
+    /// Judges the response and forwards it.
+    pub(super) async fn respond(
+        &mut self,
+        connection: ServerConnection,
+        received: Received,
+        upload: Upload,
+    ) -> Result<Next, End> {
+        let backend = self.backend().clone();
+        self.txn.has_response = true;
+        let status = self.txn.response.status;
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        connection.server.state.counters.add(counter::HRSP_1XX + class, 1);
+        connection.server.state.counters.add(counter::REQUESTS, 1);
+        observe_l7(&connection, Ok(status));
+        captures::response(self.frontend, self.txn);
+        // Whether the server keeps its connection is asked before rules can touch the fields.
+        let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
+        let tunnel = status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
+        self.response_rules(RuleSet::TcpResponse)?;
+        self.response_rules(RuleSet::HttpResponse)?;
+        if backend.cookie.is_some() {
+            let direct = self.persistence.assigned
+                || (self.cookie.server.is_some() && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
+            let server = self.assigned.as_ref().map(|assigned| &*assigned.server);
+            let now = clock::cached();
+            cookie::on_response(&backend, server, &self.cookie, direct, self.persistence, self.txn, now);
+        }
+        self.response_rules(RuleSet::HttpAfterResponse)?;
+        if tunnel {
+            return self.tunnel(connection, received, upload).await;
+        }
+        self.forward(connection, received, upload, server_keeps).await
+    }
+
+    /// Writes the head and the body to the client.
+    async fn forward(
+        &mut self,
+        mut connection: ServerConnection,
+        received: Received,
+        mut upload: Upload,
+        server_keeps: bool,
+    ) -> Result<Next, End> {
+        let backend = self.backend().clone();
+        let version = self.txn.request.version;
+        let input = received.framing.body;
+        let method = self.txn.request.method;
+        let (output, close_to_delimit) = framing::for_client(input, version, method, self.txn.response.status);
+        let stays = self.keep_alive
+            && !close_to_delimit
+            && upload.pump.is_complete()
+            && !self.core.stopping.get()
+            && backend.options.connection_mode != crate::model::proxy::ConnectionMode::Close;
+        let mode = match (stays, version) {
+            (false, _) => encode::Connection::Close,
+            (true, Version::Http10) => encode::Connection::KeepAlive,
+            (true, Version::Http11) => encode::Connection::Default,
+        };
+        let mut head = Vec::with_capacity(1024);
+        encode::response(&self.txn.response, output, mode, &mut head);
+        self.txn.status = self.txn.response.status;
+        if self.frontend.options.logasap {
+            self.log_now();
+        }
+        let splice = backend.options.splice_response || backend.options.splice_auto;
+        let mut pump = Pump::new(input, output, received.rest, splice);
+        pump.stage(&head);
+        let result = self.exchange_bodies(&mut connection, &mut pump, &mut upload, &backend).await;
+        self.account(&connection, &pump, &upload);
+        match result {
+            Ok(()) => {}
+            Err(end) => return Err(end),
+        }
+        self.txn.time.end_us = clock::cached().mono_us;
+        let unasked = pump.take_rest().is_some();
+        let rest = upload.pump.take_rest();
+        let clean = upload.pump.is_complete() && upload.error.is_none();
+        self.client.buffer = rest;
+        if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(&backend) {
+            // The slot goes back before the connection is offered, so that a waiter finds both.
+            self.keep(connection, &backend);
+        }
+        self.assigned = None;
+        Ok(if stays && clean { Next::KeepAlive } else { Next::Close })
+    }
+
+    fn keep(&mut self, connection: ServerConnection, backend: &Proxy) {
+        match backend.http_reuse {
+            HttpReuse::Never => *self.attached = Some(connection),
+            _ => self.core.idle.put(connection),
+        }
+    }
+
+    /// Moves both bodies; the response decides when it is over.
+    async fn exchange_bodies(
+        &mut self,
+        connection: &mut ServerConnection,
+        pump: &mut Pump,
+        upload: &mut Upload,
+        backend: &Proxy,
+    ) -> Result<(), End> {
+        let core = self.core.clone();
+        let ticket = self.client.entry.ticket.clone();
+        let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
+        let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
+        let client = &mut self.client.stream;
+        let poll = |context: &mut Context<'_>| {
+            if !upload.is_over()
+                && let Poll::Ready(Err(error)) = upload.pump.poll(context, client, &mut connection.stream)
+            {
+                upload.error = Some(error);
+            }
+            if let Poll::Ready(result) = pump.poll(context, &mut connection.stream, client) {
+                return Poll::Ready(Ok(result));
+            }
+            let limit = match pump.blocked {
+                Blocked::Source => server_timeout,
+                Blocked::Destination => client_timeout,
+            };
+            let last = pump.last_ms.max(upload.pump.last_ms);
+            let deadline = limit.map_or(NEVER, |ms| last + ms);
+            match core.wheel.check(&ticket, deadline, context.waker()) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            }
+        };
+        let mut poll = poll;
+        let result = std::future::poll_fn(&mut poll).await;
+            let blocked = pump.blocked;
+        let (ended, ended_in) = match result {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(PumpError::DestinationBroken)) => {
+                connection.server.state.counters.add(counter::CLIENT_ABORTS, 1);
+                backend.state.backend.add(be::CLIENT_ABORTS, 1);
+                (Ended::Client, EndedIn::Data)
+            }
+            Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
+                connection.server.state.counters.add(counter::SERVER_ABORTS, 1);
+                backend.state.backend.add(be::SERVER_ABORTS, 1);
+                (Ended::Server, EndedIn::Data)
+            }
+            Err(Stop::Timeout) if blocked == Blocked::Source => (Ended::ServerTimeout, EndedIn::Data),
+            Err(Stop::Timeout) => (Ended::ClientTimeout, EndedIn::Data),
+            Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Data)),
+        };
+        // The head is out: the response can only be cut short, and the client sees that it was.
+        self.txn.ended = ended;
+        self.txn.ended_in = ended_in;
+        Err(End::close())
+    }
+
+    /// Adds what the pumps moved to the counts of the transaction.
+    fn account(&mut self, connection: &ServerConnection, pump: &Pump, upload: &Upload) {
+        self.txn.bytes_to_client += pump.bytes_out;
+        self.txn.bytes_from_client += upload.pump.bytes_in;
+        let counters = &connection.server.state.counters;
+        counters.add(counter::BYTES_OUT, pump.bytes_out);
+        counters.add(counter::BYTES_IN, upload.pump.bytes_out);
+        counters.add(counter::RES_BYTES_IN, pump.bytes_in);
+        counters.add(counter::RES_BYTES_OUT, pump.bytes_out);
+        counters.add(counter::REQ_BYTES_OUT, upload.pump.bytes_out);
+    }
+
+    /// Both connections become a tunnel (101, or 2xx to CONNECT).
+    async fn tunnel(
+        &mut self,
+        connection: ServerConnection,
+        received: Received,
+        mut upload: Upload,
+    ) -> Result<Next, End> {
+        let backend = self.backend().clone();
+        let mut head = Vec::with_capacity(1024);
+        let mode = if self.txn.response.status == 101 {
+            encode::Connection::Upgrade
+        } else {
+            encode::Connection::Default
+        };
+        encode::response(&self.txn.response, Body::None, mode, &mut head);
+        self.txn.status = self.txn.response.status;
+        if self.frontend.options.logasap {
+            self.log_now();
+        }
+        let mut down = Pump::tunnel(received.rest, super::tcp::splices_down(&backend));
+        down.stage(&head);
+        let up = Pump::tunnel(upload.pump.take_rest(), super::tcp::splices_up(&backend));
+        let mut tunnel = super::tcp::Tunnel { up, down };
+        let mut connection = connection;
+        let tunnel_timeout = self.effects.tunnel_timeout_ms;
+        let outcome = super::tcp::run_tunnel(
+            self.core,
+            self.frontend,
+            &backend,
+            &self.client.entry.ticket,
+            &mut self.client.stream,
+            &mut connection.stream,
+            &mut tunnel,
+            tunnel_timeout,
+        )
+        .await;
+        self.txn.bytes_from_client += tunnel.up.bytes_in;
+        self.txn.bytes_to_client += tunnel.down.bytes_out;
+        connection.server.state.counters.add(counter::BYTES_OUT, tunnel.down.bytes_out);
+        connection.server.state.counters.add(counter::BYTES_IN, tunnel.up.bytes_out);
+        self.txn.time.end_us = clock::cached().mono_us;
+        (self.txn.ended, self.txn.ended_in) = outcome;
+        self.assigned = None;
+        Ok(Next::Close)
+    }
+
+    /// Writes the log line before the end (`option logasap`).
+    fn log_now(&mut self) {
+        self.txn.bytes_to_client = 0;
+        self.write_log(true);
+    }
+
+    /// Counts a response that the client gets.
+    pub(super) fn count_response(&self) {
+        let status = self.txn.status;
+        let class = match status {
+            100..=599 => usize::from(status / 100) - 1,
+            _ => 5,
+        };
+        self.frontend.state.frontend.add(fe::HRSP_1XX + class, 1);
+        if self.in_backend {
+            self.backend().state.backend.add(be::HRSP_1XX + class, 1);
+        }
+    }
+}
+
+fn retry_if(may_replay: bool, cause: RetryCause, end: End) -> Failure {
+    if may_replay { Failure::Retry { cause, end } } else { Failure::Final(end) }
+}
+
+/// Tells passive observation what came of a request.
+fn observe_l7(connection: &ServerConnection, result: Result<u16, Event>) {
+    let server = &connection.server;
+    observe::record_l7(&server.state, server.observe, server.error_limit, result);
+}

@@ -1,0 +1,475 @@
+//! A session in TCP mode: admit, inspect, choose, connect, tunnel.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+
+use super::Core;
+use super::body::{Blocked, Pump, PumpError};
+use super::connect::{self, DialError};
+use super::finish;
+use super::http::Client;
+use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
+use super::wait;
+use crate::balance::HashFunction;
+use crate::base::clock;
+use crate::model::Proxy;
+use crate::net::buffer::Filled;
+use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::net::{Buffer, Stream};
+use crate::rules::run::run;
+use crate::rules::{Effects, Rule, RuleSet, Run, Verdict};
+use crate::sample::TransactionFacts;
+use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
+use crate::session::{balance_key, switching};
+use crate::state::proxy::{be, fe};
+use crate::state::server::counter;
+
+/// Runs the connection and session rules of a client that was accepted; false closes it.
+pub(super) fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client) -> bool {
+    let state = &frontend.state.frontend;
+    let sets = [
+        (&frontend.tcp_connection, RuleSet::TcpConnection, fe::DENIED_CONNECTIONS),
+        (&frontend.tcp_session, RuleSet::TcpSession, fe::DENIED_SESSIONS),
+    ];
+    for (rules, set, denied) in sets {
+        if rules.is_empty() {
+            continue;
+        }
+        let mut txn = core.take_transaction();
+        let verdict = run(
+            rules,
+            0,
+            &mut Run {
+                set,
+                session: &mut client.session,
+                txn: &mut txn,
+                process: &core.setup.process,
+                now: clock::cached(),
+                head_max: core.model.global.bufsize,
+                effects: &mut Effects::default(),
+            },
+        );
+        core.return_transaction(txn);
+        match verdict {
+            Verdict::Continue | Verdict::Allow => {}
+            verdict => {
+                state.add(denied, 1);
+                if matches!(verdict, Verdict::SilentDrop) {
+                    crate::sys::socket::set_hop_limit_one(client.stream.fd());
+                }
+                client.stream.reset_on_close();
+                return false;
+            }
+        }
+    }
+    let millis = clock::cached().millis();
+    state.add(fe::SESSIONS, 1);
+    frontend.state.frontend_session_rate.add(millis, 1);
+    core.setup.rates.sessions.add(millis, 1);
+    true
+}
+
+/// Whether bytes towards the server may be spliced.
+pub(super) fn splices_up(backend: &Proxy) -> bool {
+    backend.options.splice_auto || backend.options.splice_request
+}
+
+/// Whether bytes towards the client may be spliced.
+pub(super) fn splices_down(backend: &Proxy) -> bool {
+    backend.options.splice_auto || backend.options.splice_response
+}
+
+/// Both directions of a tunnel.
+pub struct Tunnel {
+    /// From the client to the server.
+    pub up: Pump,
+    /// From the server to the client.
+    pub down: Pump,
+}
+
+/// Serves a client connection in TCP mode to its end.
+pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
+    if !admit(&core, &frontend, &mut client) {
+        return;
+    }
+    let mut txn = core.take_transaction();
+    let now = clock::cached();
+    txn.time.first_byte_us = client.session.accepted.mono_us;
+    txn.time.first_byte_wall_us = client.session.accepted.wall_us;
+    txn.time.request_us = now.mono_us;
+    let mut session = TcpSession { core: &core, frontend: &frontend, client: &mut client, txn: &mut txn };
+    // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
+    let established = Box::pin(session.establish()).await;
+    let mut backend = None;
+    match established {
+        Ok(Established { backend: chosen, mut stream, assigned, mut tunnel }) => {
+            let outcome = run_tunnel(
+                &core,
+                &frontend,
+                &chosen,
+                &client.entry.ticket,
+                &mut client.stream,
+                &mut stream,
+                &mut tunnel,
+                None,
+            )
+            .await;
+            (txn.ended, txn.ended_in) = outcome;
+            txn.bytes_from_client += tunnel.up.bytes_in;
+            txn.bytes_to_client += tunnel.down.bytes_out;
+            let counters = &assigned.server.state.counters;
+            counters.add(counter::BYTES_IN, tunnel.up.bytes_out);
+            counters.add(counter::BYTES_OUT, tunnel.down.bytes_out);
+            match txn.ended {
+                Ended::Client => {
+                    counters.add(counter::CLIENT_ABORTS, 1);
+                    chosen.state.backend.add(be::CLIENT_ABORTS, 1);
+                }
+                Ended::Server => {
+                    counters.add(counter::SERVER_ABORTS, 1);
+                    chosen.state.backend.add(be::SERVER_ABORTS, 1);
+                }
+                _ => {}
+            }
+            backend = Some(chosen);
+        }
+        Err(chosen) => {
+            if let Some(chosen) = chosen {
+                backend = Some(chosen);
+            }
+        }
+    }
+    txn.time.end_us = clock::cached().mono_us;
+    let counters = &frontend.state.frontend;
+    counters.add(fe::BYTES_IN, txn.bytes_from_client);
+    counters.add(fe::BYTES_OUT, txn.bytes_to_client);
+    if let Some(backend) = &backend {
+        finish::finish_backend(backend, &txn);
+    }
+    let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
+    if !(null && frontend.options.dontlognull) {
+        finish::log(&core, &frontend, &client.session, &mut txn, false);
+    }
+    if let Some(backend) = &backend {
+        backend.state.backend_current.fetch_sub(1, Relaxed);
+    }
+    core.return_transaction(txn);
+}
+
+struct Established {
+    backend: Arc<Proxy>,
+    stream: Stream,
+    assigned: Assigned,
+    tunnel: Tunnel,
+}
+
+struct TcpSession<'a> {
+    core: &'a Rc<Core>,
+    frontend: &'a Arc<Proxy>,
+    client: &'a mut Client,
+    txn: &'a mut TransactionFacts,
+}
+
+impl TcpSession<'_> {
+    fn context(&self) -> SampleContext<'_> {
+        SampleContext {
+            session: Some(&self.client.session),
+            txn: self.txn,
+            direction: Direction::Request,
+            now: clock::cached(),
+            process: &self.core.setup.process,
+            check_vars: None,
+        }
+    }
+
+    fn ends(&mut self, ended: Ended, ended_in: EndedIn) {
+        self.txn.ended = ended;
+        self.txn.ended_in = ended_in;
+    }
+
+    /// Everything before the tunnel. An error carries the backend if one was chosen; the letters are set.
+    async fn establish(&mut self) -> Result<Established, Option<Arc<Proxy>>> {
+        let frontend = self.frontend.clone();
+        self.inspect(&frontend, frontend.tcp_inspect_delay_ms).await.map_err(|()| None)?;
+        let Some(index) = switching::backend(&self.core.model, &frontend, &self.context()) else {
+            self.ends(Ended::Server, EndedIn::Connect);
+            return Err(None);
+        };
+        let backend = self.core.proxy(index).clone();
+        let now = clock::cached();
+        let state = &backend.state;
+        let taken = state.backend_current.fetch_add(1, Relaxed) + 1;
+        state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
+        state.backend.add(be::SESSIONS, 1);
+        state.backend_session_rate.add(now.millis(), 1);
+        state.last_session_s.store(now.wall_secs() as i64, Relaxed);
+        self.txn.backend = Some(state.clone());
+        *self.client.entry.backend.borrow_mut() = Some(backend.name.clone());
+        match self.reach(&backend).await {
+            Ok((stream, assigned)) => {
+                let buffer = self.client.buffer.take();
+                let up = Pump::tunnel(buffer, splices_up(&backend));
+                let down = Pump::tunnel(None, splices_down(&backend));
+                Ok(Established { backend, stream, assigned, tunnel: Tunnel { up, down } })
+            }
+            Err(()) => Err(Some(backend)),
+        }
+    }
+
+    async fn reach(&mut self, backend: &Arc<Proxy>) -> Result<(Stream, Assigned), ()> {
+        if !Arc::ptr_eq(backend, self.frontend) {
+            self.inspect(backend, backend.tcp_inspect_delay_ms).await?;
+        }
+        let core = self.core.clone();
+        let entry = self.client.entry.clone();
+        let ticket = entry.ticket.clone();
+        let persistence = switching::persistence(backend, &self.context());
+        let mut preferred = switching::use_server(backend, persistence, &self.context());
+        let mut avoid = None;
+        loop {
+            let mut positions = QueuePositions::default();
+            let assigned = {
+                let context = self.context();
+                let as_number = backend.balance.hash.function == HashFunction::None;
+                let key = match preferred {
+                    None => balance_key::of(&backend.balance_key, as_number, &context),
+                    Some(_) => None,
+                };
+                let key = key.as_ref().map(balance_key::Key::as_pick);
+                let wish = Wish { backend, preferred, key, avoid };
+                select::assign(&core, &entry, wish, &mut positions, |_| false).await
+            };
+            self.txn.server_queue = positions.server;
+            self.txn.backend_queue = positions.backend;
+            let assigned = match assigned {
+                Ok(assigned) => assigned,
+                Err(why) => {
+                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    match why {
+                        NoServer::NoneUp => self.ends(Ended::Server, EndedIn::Connect),
+                        NoServer::QueueFull => self.ends(Ended::Server, EndedIn::Queue),
+                        NoServer::QueueTimeout => self.ends(Ended::ServerTimeout, EndedIn::Queue),
+                        NoServer::ClientGone => self.ends(Ended::Client, EndedIn::Queue),
+                        NoServer::Killed(_) => self.ends(Ended::Killed, EndedIn::Queue),
+                    }
+                    return Err(());
+                }
+            };
+            let server = assigned.server.clone();
+            self.txn.time.queued_us = clock::cached().mono_us;
+            self.txn.server = Some(server.state.clone());
+            *entry.server.borrow_mut() = Some(server.state.clone());
+            if preferred.is_none() {
+                server.state.counters.add(counter::LBTOT, 1);
+                backend.state.backend.add(be::LBTOT, 1);
+            }
+            loop {
+                server.state.counters.add(counter::CONNECT, 1);
+                backend.state.backend.add(be::CONNECT, 1);
+                let destination = self.client.session.destination;
+                let error = match connect::dial(&core, &ticket, backend, &server, destination, |_| false).await {
+                    Ok(stream) => {
+                        super::upstream::observe_l4(&server, true);
+                        self.txn.backend_source = stream.local_address();
+                        self.txn.backend_destination = connect::address_of(&server, destination);
+                        self.txn.time.connected_us = clock::cached().mono_us;
+                        return Ok((stream, assigned));
+                    }
+                    Err(error) => error,
+                };
+                let (ended, refused) = match error {
+                    DialError::Failed(_) => (Ended::Server, true),
+                    DialError::Timeout => (Ended::ServerTimeout, false),
+                    DialError::Resource(_) => (Ended::Resource, true),
+                    DialError::ClientGone => (Ended::Client, false),
+                    DialError::Killed(_) => (Ended::Killed, false),
+                };
+                super::upstream::observe_l4(&server, false);
+                if matches!(ended, Ended::Client | Ended::Killed) || self.txn.retries >= backend.retries {
+                    server.state.counters.add(counter::FAILED_CONNECTS, 1);
+                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    self.ends(ended, EndedIn::Connect);
+                    return Err(());
+                }
+                self.txn.retries += 1;
+                let redispatch = match backend.redispatch_after {
+                    0 => !server.state.is_running(),
+                    every if every > 0 => self.txn.retries.is_multiple_of(every.unsigned_abs()),
+                    before => self.txn.retries + before.unsigned_abs() == backend.retries + 1,
+                };
+                if redispatch && backend.servers.len() > 1 {
+                    server.state.counters.add(counter::REDISPATCHES, 1);
+                    backend.state.backend.add(be::REDISPATCHES, 1);
+                    self.txn.redispatched = true;
+                    preferred = None;
+                    avoid = Some(assigned.index);
+                    break;
+                }
+                server.state.counters.add(counter::RETRIES, 1);
+                backend.state.backend.add(be::RETRIES, 1);
+                if refused {
+                    let pause = backend.timeouts.connect_ms.unwrap_or(1000).min(1000);
+                    if wait::sleep(&core, &ticket, pause).await.is_err() {
+                        self.ends(Ended::Killed, EndedIn::Connect);
+                        return Err(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs the content rules of a proxy, reading as much as they need within the inspect delay.
+    async fn inspect(&mut self, proxy: &Arc<Proxy>, delay_ms: Option<u64>) -> Result<(), ()> {
+        let rules: &[Rule] = &proxy.tcp_content;
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let started = clock::cached().millis();
+        let deadline = delay_ms.map_or(started, |ms| started + ms);
+        let mut from = 0;
+        self.txn.inspection_over = false;
+        while from < rules.len() {
+            // Rules look at a copy: inspection is rare, and the bytes must stay whole for the server.
+            self.txn.request_payload.clear();
+            if let Some(buffer) = &self.client.buffer {
+                self.txn.request_payload.extend_from_slice(buffer.filled());
+            }
+            let verdict = run(
+                rules,
+                from,
+                &mut Run {
+                    set: RuleSet::TcpContent,
+                    session: &mut self.client.session,
+                    txn: self.txn,
+                    process: &self.core.setup.process,
+                    now: clock::cached(),
+                    head_max: self.core.model.global.bufsize,
+                    effects: &mut Effects::default(),
+                },
+            );
+            match verdict {
+                Verdict::Continue | Verdict::Allow => return Ok(()),
+                Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
+                    from = rule;
+                    self.more_bytes(deadline).await?;
+                }
+                verdict => {
+                    proxy.state.frontend.add(fe::DENIED_REQUESTS, 1);
+                    self.ends(Ended::Proxy, EndedIn::Request);
+                    if matches!(verdict, Verdict::SilentDrop) {
+                        crate::sys::socket::set_hop_limit_one(self.client.stream.fd());
+                        self.client.stream.reset_on_close();
+                    }
+                    return Err(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads more for inspection; when nothing more can come, says so in the transaction.
+    async fn more_bytes(&mut self, deadline: u64) -> Result<(), ()> {
+        loop {
+            let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
+            match buffer.fill(&self.client.stream) {
+                Ok(Filled::Bytes { .. }) => return Ok(()),
+                Ok(Filled::Full | Filled::End) => {
+                    self.txn.inspection_over = true;
+                    return Ok(());
+                }
+                Ok(Filled::Nothing) => {
+                    let ticket = self.client.entry.ticket.clone();
+                    match wait::readable(self.core, &ticket, deadline, &mut self.client.stream).await {
+                        Ok(()) => {}
+                        Err(Stop::Timeout) => {
+                            self.txn.inspection_over = true;
+                            return Ok(());
+                        }
+                        Err(Stop::Killed(_)) => {
+                            self.ends(Ended::Killed, EndedIn::Request);
+                            return Err(());
+                        }
+                    }
+                }
+                Err(_) => {
+                    self.ends(Ended::Client, EndedIn::Request);
+                    return Err(());
+                }
+            }
+        }
+    }
+}
+
+/// Runs a tunnel until both directions have ended, or one breaks, or it idles too long. A direction
+/// whose source ends is closed towards its destination while the other goes on (half-close).
+pub(super) async fn run_tunnel(
+    core: &Core,
+    frontend: &Proxy,
+    backend: &Proxy,
+    ticket: &Rc<Ticket>,
+    client: &mut Stream,
+    server: &mut Stream,
+    tunnel: &mut Tunnel,
+    tunnel_timeout: Option<u64>,
+) -> (Ended, EndedIn) {
+    let timeouts = (&frontend.timeouts, &backend.timeouts);
+    let idle = tunnel_timeout.or(timeouts.1.tunnel_ms);
+    let client_idle = idle.or(timeouts.0.client_ms);
+    let server_idle = idle.or(timeouts.1.server_ms);
+    let client_fin = timeouts.0.client_fin_ms.or(client_idle);
+    let server_fin = timeouts.1.server_fin_ms.or(server_idle);
+    let (mut up_over, mut down_over) = (false, false);
+    let outcome = std::future::poll_fn(|context| {
+        if !up_over && let Poll::Ready(result) = tunnel.up.poll(context, client, server) {
+            match result {
+                Ok(()) => {
+                    up_over = true;
+                    server.shutdown_write();
+                }
+                Err(PumpError::DestinationBroken) => return Poll::Ready(Err((Ended::Server, EndedIn::Data))),
+                Err(_) => return Poll::Ready(Err((Ended::Client, EndedIn::Data))),
+            }
+        }
+        if !down_over && let Poll::Ready(result) = tunnel.down.poll(context, server, client) {
+            match result {
+                Ok(()) => {
+                    down_over = true;
+                    client.shutdown_write();
+                }
+                Err(PumpError::DestinationBroken) => return Poll::Ready(Err((Ended::Client, EndedIn::Data))),
+                Err(_) => return Poll::Ready(Err((Ended::Server, EndedIn::Data))),
+            }
+        }
+        if up_over && down_over {
+            return Poll::Ready(Ok(()));
+        }
+        // Traffic in either direction keeps both sides alive; a side that is half closed has its own limit.
+        let last = tunnel.up.last_ms.max(tunnel.down.last_ms);
+        let limit = match (up_over, down_over) {
+            (false, false) => client_idle.min(server_idle).or(client_idle).or(server_idle),
+            (true, _) => client_fin,
+            (_, true) => server_fin,
+        };
+        let deadline = limit.map_or(NEVER, |ms| last + ms);
+        match core.wheel.check(ticket, deadline, context.waker()) {
+            None => Poll::Pending,
+            Some(Stop::Killed(Kill::ServerDown)) => Poll::Ready(Err((Ended::Down, EndedIn::Data))),
+            Some(Stop::Killed(_)) => Poll::Ready(Err((Ended::Killed, EndedIn::Data))),
+            Some(Stop::Timeout) => {
+                let on_client = match (up_over, down_over) {
+                    (false, false) => client_idle <= server_idle || server_idle.is_none(),
+                    (up_over, _) => up_over && tunnel.down.blocked == Blocked::Destination,
+                };
+                let ended = if on_client { Ended::ClientTimeout } else { Ended::ServerTimeout };
+                Poll::Ready(Err((ended, EndedIn::Data)))
+            }
+        }
+    })
+    .await;
+    match outcome {
+        Ok(()) => (Ended::Normally, EndedIn::Nothing),
+        Err(outcome) => outcome,
+    }
+}

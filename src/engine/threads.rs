@@ -1,0 +1,120 @@
+//! All data threads: start, orders to every core, end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::accept::Socket;
+use super::core::{self, Setup};
+use super::mailbox::{Mailbox, Order};
+use super::queue;
+use crate::control::Cores;
+use crate::state::proxy::FrontendStatus;
+use crate::state::{ProxyState, ServerState};
+
+/// How long `show sess` waits for a core that is busy.
+const LIST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The running data threads.
+pub struct Threads {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Starts one thread per list of sockets; `cpus[i]` pins thread i if it names CPUs.
+    ///
+    /// # Errors
+    /// A thread could not be started. A core that fails later says so on standard error and ends the process.
+    pub fn start(setup: &Setup, sockets: Vec<Vec<Socket>>, cpus: &[Vec<usize>]) -> io::Result<Threads> {
+        let mut handles = Vec::new();
+        for (at, sockets) in sockets.into_iter().enumerate() {
+            let setup = setup.clone();
+            let cpus = cpus.get(at).cloned().unwrap_or_default();
+            let thread = std::thread::Builder::new().name(format!("haring/{}", at + 1));
+            handles.push(thread.spawn(move || {
+                if let Some(cpu) = cpus.first() {
+                    core_affinity::set_for_current(core_affinity::CoreId { id: *cpu });
+                }
+                let mailbox = setup.mailboxes[at].clone();
+                if let Err(error) = core::run(at + 1, setup, sockets) {
+                    // A process that serves with a part of its cores would fail in ways nobody can see.
+                    eprintln!("[ALERT]    ({}) : data thread {} failed: {error}", std::process::id(), at + 1);
+                    std::process::exit(1);
+                }
+                mailbox.ended.store(true, SeqCst);
+            })?);
+        }
+        Ok(Threads { mailboxes: setup.mailboxes.clone(), handles })
+    }
+    /// A handle for the control thread.
+    pub fn cores(&self) -> CoreHandles {
+        CoreHandles { mailboxes: self.mailboxes.clone() }
+    }
+    /// Stops every core now and waits for the threads to end.
+    pub fn stop(self) {
+        self.cores().send_all(|| Order::Stop);
+        for handle in self.handles {
+            let _ = handle.join();
+        }
+    }
+}
+
+/// The mailboxes of all cores.
+#[derive(Clone)]
+pub struct CoreHandles {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+impl CoreHandles {
+    fn send_all(&self, order: impl Fn() -> Order) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.send(order());
+        }
+    }
+    /// Client connections over all cores.
+    pub fn connections(&self) -> u32 {
+        self.mailboxes.iter().map(|mailbox| mailbox.connections.load(Relaxed)).sum()
+    }
+    /// Panics that were caught, over all cores.
+    pub fn panics(&self) -> u32 {
+        self.mailboxes.iter().map(|mailbox| mailbox.panics.load(Relaxed)).sum()
+    }
+}
+
+impl Cores for CoreHandles {
+    fn shutdown_server_sessions(&self, server: &Arc<ServerState>) {
+        self.send_all(|| Order::ShutdownServer(server.clone()));
+    }
+    fn wake_queue(&self, backend: &Arc<ProxyState>) {
+        queue::wake_all(&self.mailboxes, backend);
+    }
+    fn pause_frontend(&self, frontend: &Arc<ProxyState>) {
+        frontend.frontend_status.store(FrontendStatus::Paused as u8, Release);
+        self.send_all(|| Order::Pause(frontend.clone()));
+    }
+    fn resume_frontend(&self, frontend: &Arc<ProxyState>) {
+        frontend.frontend_status.store(FrontendStatus::Open as u8, Release);
+        self.send_all(|| Order::Resume(frontend.clone()));
+    }
+    fn stop_frontend(&self, frontend: &Arc<ProxyState>) {
+        frontend.frontend_status.store(FrontendStatus::Stopped as u8, Release);
+        self.send_all(|| Order::StopFrontend(frontend.clone()));
+    }
+    fn list_sessions(&self) -> Vec<String> {
+        let (sender, receiver) = mpsc::channel();
+        self.send_all(|| Order::ListSessions(sender.clone()));
+        drop(sender);
+        let mut lines = Vec::new();
+        while let Ok(part) = receiver.recv_timeout(LIST_PATIENCE) {
+            lines.extend(part);
+        }
+        lines
+    }
+    fn soft_stop(&self) {
+        self.send_all(|| Order::SoftStop);
+    }
+}

@@ -1,0 +1,415 @@
+//! Phases 9 to 11 towards the server: assign, connect or reuse, retry, send the request.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::body::Pump;
+use super::connect::{self, DialError};
+use super::exchange::{End, Exchange, Next};
+use super::http::Client;
+use super::idle::{Demand, ServerConnection};
+use super::response::{Received, Upload};
+use super::select::{self, NoServer, QueuePositions, Wish};
+use super::wait;
+use crate::balance::HashFunction;
+use crate::base::clock;
+use crate::http::h1::encode;
+use crate::http::h1::framing::Body;
+use crate::model::Proxy;
+use crate::model::proxy::{ConnectionMode, HttpReuse};
+use crate::net::timer::{Kill, Stop};
+use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
+use crate::session::{balance_key, cookie, switching};
+use crate::state::proxy::be;
+use crate::state::server::counter;
+
+/// The longest pause before a failed server is tried again (manual, section 4.2 `retries`).
+const RETRY_PAUSE_MS: u64 = 1000;
+
+/// Why an attempt on a server failed before a response was there.
+pub(super) enum Failure {
+    /// Nothing of the response came, and the request can be sent again as it was.
+    Retry {
+        /// Which `retry-on` condition it is.
+        cause: RetryCause,
+        /// What to answer when no retry is left.
+        end: End,
+    },
+    /// It cannot be tried again.
+    Final(End),
+}
+
+/// The conditions of `retry-on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RetryCause {
+    EmptyResponse,
+    JunkResponse,
+    ResponseTimeout,
+    Status,
+}
+
+impl Exchange<'_> {
+    /// Brings the request to a server and the response back.
+    pub(super) async fn to_server(&mut self) -> Result<Next, End> {
+        let backend = self.backend().clone();
+        let mut preferred = self.persistent_server(&backend);
+        let mut avoid = None;
+        let mut stale_retried = false;
+        let replay = self.replay_body(&backend);
+        loop {
+            if self.assigned.is_none() {
+                self.assign(&backend, &mut preferred, avoid).await?;
+            }
+            let connection = match self.obtain(&backend).await {
+                Ok(connection) => connection,
+                Err(end) => {
+                    self.retry_connect(&backend, end, &mut preferred, &mut avoid).await?;
+                    continue;
+                }
+            };
+            let reused = connection.requests > 0;
+            match self.send_and_receive(connection, &backend, &replay).await {
+                Ok((connection, received, upload)) => {
+                    return self.respond(connection, received, upload).await;
+                }
+                Err(Failure::Final(end)) => return Err(end),
+                Err(Failure::Retry { cause, end }) => {
+                    // A kept connection that the server closed in the very moment of its reuse is nobody's
+                    // fault: a request that may be repeated goes out again at once (RFC 9110 section 9.2.2).
+                    let stale = reused && cause == RetryCause::EmptyResponse && !stale_retried;
+                    let may_repeat = self.txn.request.method.is_idempotent();
+                    let asked = self.retries_on(&backend, cause);
+                    if !(replay.is_some() && ((stale && may_repeat) || asked)) {
+                        return Err(end);
+                    }
+                    if stale && !asked {
+                        stale_retried = true;
+                    } else {
+                        self.retry_connect(&backend, end, &mut preferred, &mut avoid).await?;
+                    }
+                    self.restore_body(&replay);
+                }
+            }
+        }
+    }
+
+    /// The server that use-server or the cookie demands.
+    fn persistent_server(&mut self, backend: &Arc<Proxy>) -> Option<u32> {
+        self.persistence = switching::persistence(backend, &self.context(Direction::Request));
+        let wanted = switching::use_server(backend, self.persistence, &self.context(Direction::Request));
+        self.persistence.assigned = wanted.is_some();
+        if backend.cookie.is_some() {
+            self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
+        }
+        wanted.or(self.cookie.server)
+    }
+
+    /// Assigns a server, or says why not.
+    async fn assign(
+        &mut self,
+        backend: &Arc<Proxy>,
+        preferred: &mut Option<u32>,
+        avoid: Option<u32>,
+    ) -> Result<(), End> {
+        let mut positions = QueuePositions::default();
+        let core = self.core.clone();
+        let entry = self.client.entry.clone();
+        let abort_matters = self.abort_matters();
+        loop {
+            let outcome = {
+                // The key borrows the request, the watch borrows the socket: they are different fields.
+                let Client { stream, session, .. } = &mut *self.client;
+                let context = SampleContext {
+                    session: Some(session),
+                    txn: self.txn,
+                    direction: Direction::Request,
+                    now: clock::cached(),
+                    process: &core.setup.process,
+                    check_vars: None,
+                };
+                let as_number = backend.balance.hash.function == HashFunction::None;
+                let key = match *preferred {
+                    None => balance_key::of(&backend.balance_key, as_number, &context),
+                    Some(_) => None,
+                };
+                let more = &mut self.client_has_more;
+                let watch = |context: &mut std::task::Context<'_>| {
+                    abort_matters && !*more && {
+                        let ready = stream.poll_readable(context).is_ready();
+                        let dead = ready && stream.is_dead();
+                        *more = ready && !dead;
+                        dead
+                    }
+                };
+                let key = key.as_ref().map(balance_key::Key::as_pick);
+                let wish = Wish { backend, preferred: *preferred, key, avoid };
+                select::assign(&core, &entry, wish, &mut positions, watch).await
+            };
+            self.txn.server_queue = positions.server;
+            self.txn.backend_queue = positions.backend;
+            let error = match outcome {
+                Ok(assigned) => {
+                    let state = assigned.server.state.clone();
+                    self.txn.server = Some(state.clone());
+                    *self.client.entry.server.borrow_mut() = Some(state.clone());
+                    if preferred.is_none() {
+                        state.counters.add(counter::LBTOT, 1);
+                        backend.state.backend.add(be::LBTOT, 1);
+                    }
+                    self.assigned = Some(assigned);
+                    self.txn.time.queued_us = clock::cached().mono_us;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if error == NoServer::QueueFull && backend.redispatch_after != 0 {
+                // The demanded server's queue is full: any other will do.
+                *preferred = None;
+                self.txn.cookie_request = CookieRequest::Down;
+                continue;
+            }
+            return Err(match error {
+                NoServer::NoneUp => {
+                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    self.error_end(503, Ended::Server, EndedIn::Connect)
+                }
+                NoServer::QueueFull => self.error_end(503, Ended::Server, EndedIn::Queue),
+                NoServer::QueueTimeout => {
+                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    self.error_end(503, Ended::ServerTimeout, EndedIn::Queue)
+                }
+                NoServer::ClientGone => self.client_left(EndedIn::Queue),
+                NoServer::Killed(kill) => self.killed(kill, EndedIn::Queue),
+            });
+        }
+    }
+
+    /// The client closed before it was served.
+    pub(super) fn client_left(&mut self, ended_in: EndedIn) -> End {
+        self.txn.ended = Ended::Client;
+        self.txn.ended_in = ended_in;
+        self.backend().state.backend.add(be::CLIENT_ABORTS, 1);
+        if let Some(assigned) = &self.assigned {
+            assigned.server.state.counters.add(counter::CLIENT_ABORTS, 1);
+        }
+        End::close()
+    }
+
+    /// Whether a client that closes its side gives up its request (`option abortonclose`).
+    pub(super) fn abort_matters(&self) -> bool {
+        self.backend().options.abortonclose
+    }
+
+    /// A connection to the assigned server: reused if the mode allows it, else dialled.
+    async fn obtain(&mut self, backend: &Arc<Proxy>) -> Result<ServerConnection, End> {
+        let Some(assigned) = &self.assigned else {
+            return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
+        };
+        let server = assigned.server.clone();
+        let key = (backend.index, assigned.index);
+        let core = self.core.clone();
+        if let Some(connection) = self.reuse(backend, key).await {
+            server.state.counters.add(counter::REUSE, 1);
+            backend.state.backend.add(be::REUSE, 1);
+            self.txn.time.connected_us = clock::cached().mono_us;
+            return Ok(connection);
+        }
+        server.state.counters.add(counter::CONNECT, 1);
+        backend.state.backend.add(be::CONNECT, 1);
+        let ticket = self.client.entry.ticket.clone();
+        let destination = self.client.session.destination;
+        let abort_matters = self.abort_matters();
+        let dialled = connect::dial(&core, &ticket, backend, &server, destination, |context| {
+            abort_matters && self.client_gone(context)
+        })
+        .await;
+        match dialled {
+            Ok(stream) => {
+                observe_l4(&server, true);
+                self.txn.backend_source = stream.local_address();
+                self.txn.backend_destination = connect::address_of(&server, destination);
+                self.txn.time.connected_us = clock::cached().mono_us;
+                Ok(ServerConnection::new(stream, server, key))
+            }
+            Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
+            Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
+            Err(DialError::Timeout) => {
+                observe_l4(&server, false);
+                Err(self.error_end(503, Ended::ServerTimeout, EndedIn::Connect))
+            }
+            Err(DialError::Resource(_)) => Err(self.error_end(503, Ended::Resource, EndedIn::Connect)),
+            Err(DialError::Failed(_)) => {
+                observe_l4(&server, false);
+                Err(self.error_end(503, Ended::Server, EndedIn::Connect))
+            }
+        }
+    }
+
+    async fn reuse(&mut self, backend: &Proxy, key: (u32, u32)) -> Option<ServerConnection> {
+        if let Some(connection) = self.attached.take()
+            && connection.key == key
+        {
+            let mut connection = connection;
+            let alive = std::future::poll_fn(|context| {
+                Poll::Ready(connection.stream.poll_readable(context).is_pending())
+            })
+            .await;
+            if alive {
+                return Some(connection);
+            }
+        }
+        let first = self.client.session.requests <= 1;
+        let demand = match (backend.http_reuse, first) {
+            (HttpReuse::Never, _) | (HttpReuse::Safe, true) => return None,
+            (HttpReuse::Aggressive, true) => Demand::Proven,
+            _ => Demand::Any,
+        };
+        let core = self.core.clone();
+        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, demand, context))).await
+    }
+
+    /// Decides whether and where a failed attempt is repeated; the given end when it is not.
+    async fn retry_connect(
+        &mut self,
+        backend: &Arc<Proxy>,
+        end: End,
+        preferred: &mut Option<u32>,
+        avoid: &mut Option<u32>,
+    ) -> Result<(), End> {
+        let Some(assigned) = &self.assigned else { return Err(end) };
+        let server = assigned.server.clone();
+        let index = assigned.index;
+        let hopeless = matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down)
+            || !backend.retry_on.conn_failure;
+        if hopeless || self.txn.retries >= backend.retries {
+            if !matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down) {
+                server.state.counters.add(counter::FAILED_CONNECTS, 1);
+                backend.state.backend.add(be::FAILED_CONNECTS, 1);
+            }
+            return Err(end);
+        }
+        self.txn.retries += 1;
+        let redispatch = match backend.redispatch_after {
+            0 => !server.state.is_running() && self.txn.cookie_request != CookieRequest::Valid,
+            every if every > 0 => self.txn.retries.is_multiple_of(every.unsigned_abs()),
+            // -1: on the last retry, -2 on the one before it, ...
+            before => self.txn.retries + before.unsigned_abs() == backend.retries + 1,
+        };
+        let refused = self.txn.ended == Ended::Server;
+        (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
+        if redispatch && backend.servers.len() > 1 {
+            server.state.counters.add(counter::REDISPATCHES, 1);
+            backend.state.backend.add(be::REDISPATCHES, 1);
+            self.txn.redispatched = true;
+            if preferred.take().is_some() {
+                self.txn.cookie_request = CookieRequest::Down;
+            }
+            *avoid = Some(index);
+            self.assigned = None;
+            return Ok(());
+        }
+        server.state.counters.add(counter::RETRIES, 1);
+        backend.state.backend.add(be::RETRIES, 1);
+        if !refused {
+            return Ok(()); // a time-out was pause enough
+        }
+        let pause = backend.timeouts.connect_ms.unwrap_or(RETRY_PAUSE_MS).min(RETRY_PAUSE_MS);
+        let deadline = clock::cached().millis() + pause;
+        let core = self.core.clone();
+        let ticket = self.client.entry.ticket.clone();
+        let abort_matters = self.abort_matters();
+        let waited = wait::until(&core, &ticket, deadline, |context| {
+            if abort_matters && self.client_gone(context) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        match waited {
+            Err(Stop::Timeout) => Ok(()),
+            Ok(()) => Err(self.client_left(EndedIn::Connect)),
+            Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
+        }
+    }
+
+    fn retries_on(&self, backend: &Proxy, cause: RetryCause) -> bool {
+        let on = &backend.retry_on;
+        !self.effects.no_l7_retry
+            && self.txn.retries < backend.retries
+            && match cause {
+                RetryCause::EmptyResponse => on.empty_response,
+                RetryCause::JunkResponse => on.junk_response,
+                RetryCause::ResponseTimeout => on.response_timeout,
+                RetryCause::Status => true,
+            }
+    }
+
+    /// A copy of the request's body when it is wholly at hand, so that it can be sent again;
+    /// `None` when it is not.
+    fn replay_body(&self, backend: &Proxy) -> Option<Vec<u8>> {
+        match self.request_body {
+            Body::None => Some(Vec::new()),
+            Body::Length(length) => {
+                let buffer = self.client.buffer.as_ref()?;
+                let length = usize::try_from(length).ok()?;
+                let l7 = backend.retry_on.empty_response
+                    || backend.retry_on.junk_response
+                    || backend.retry_on.response_timeout
+                    || !backend.retry_on.statuses.is_empty();
+                let worth = l7 || self.txn.request.method.is_idempotent();
+                (worth && buffer.len() >= length).then(|| buffer.filled()[..length].to_vec())
+            }
+            Body::Chunked | Body::UntilClose => None,
+        }
+    }
+
+    /// Puts the body back in front of what the client sent after it.
+    fn restore_body(&mut self, replay: &Option<Vec<u8>>) {
+        let Some(body) = replay.as_ref().filter(|body| !body.is_empty()) else { return };
+        let mut buffer = crate::net::Buffer::lease();
+        buffer.append(body);
+        if let Some(rest) = self.client.buffer.take() {
+            buffer.append(rest.filled());
+        }
+        self.client.buffer = Some(buffer);
+    }
+
+    /// Sends the request and waits for the response head.
+    async fn send_and_receive(
+        &mut self,
+        mut connection: ServerConnection,
+        backend: &Arc<Proxy>,
+        replay: &Option<Vec<u8>>,
+    ) -> Result<(ServerConnection, Received, Upload), Failure> {
+        let keeps = self.keeps_server(backend);
+        let mode = if self.upgrade {
+            encode::Connection::Upgrade
+        } else if keeps || backend.options.http_pretend_keepalive {
+            encode::Connection::Default
+        } else {
+            encode::Connection::Close
+        };
+        connection.requests += 1;
+        let mut head = Vec::with_capacity(1024);
+        encode::request(&self.txn.request, self.request_body, mode, &mut head);
+        let splice = backend.options.splice_request || backend.options.splice_auto;
+        let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        pump.stage(&head);
+        let upload = Upload::new(pump);
+        self.receive(connection, upload, replay.is_some()).await
+    }
+
+    /// Whether the server connection may live on after this exchange.
+    pub(super) fn keeps_server(&self, backend: &Proxy) -> bool {
+        backend.options.connection_mode == ConnectionMode::KeepAlive
+            && self.frontend.options.connection_mode == ConnectionMode::KeepAlive
+            && !self.core.stopping.get()
+    }
+
+    /// The letters and the end of a death on the server's side.
+    pub(super) fn killed_by(&mut self, kill: Kill, ended_in: EndedIn) -> Failure {
+        Failure::Final(self.killed(kill, ended_in))
+    }
+}
+
+/// Tells passive observation how a connection attempt ended.
+pub(super) fn observe_l4(server: &crate::model::Server, success: bool) {
+    crate::health::observe::record_l4(&server.state, server.observe, server.error_limit, success);
+}

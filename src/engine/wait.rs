@@ -1,0 +1,96 @@
+//! Waits of a session: for readability, writability or a wake-up, until its deadline or its death.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::Core;
+use crate::base::clock::{self, Millis};
+use crate::net::Stream;
+use crate::net::timer::{NEVER, Stop, Ticket};
+
+/// The moment `timeout_ms` from now; [`NEVER`] without a time-out.
+pub fn after(timeout_ms: Option<u64>) -> Millis {
+    match timeout_ms {
+        Some(ms) => clock::cached().millis() + ms,
+        None => NEVER,
+    }
+}
+
+/// Polls `what` until it is ready, the deadline passes, or the session is ordered to die.
+pub async fn until<T>(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    deadline: Millis,
+    mut what: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Stop> {
+    poll_fn(|context| {
+        if let Poll::Ready(value) = what(context) {
+            return Poll::Ready(Ok(value));
+        }
+        match core.wheel.check(ticket, deadline, context.waker()) {
+            Some(stop) => Poll::Ready(Err(stop)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Waits until there is something to read.
+pub async fn readable(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    deadline: Millis,
+    stream: &mut Stream,
+) -> Result<(), Stop> {
+    until(core, ticket, deadline, |context| stream.poll_readable(context)).await
+}
+
+/// Waits until there is room to write.
+pub async fn writable(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    deadline: Millis,
+    stream: &mut Stream,
+) -> Result<(), Stop> {
+    until(core, ticket, deadline, |context| stream.poll_writable(context)).await
+}
+
+/// Waits for a moment.
+pub async fn sleep(core: &Core, ticket: &Rc<Ticket>, milliseconds: u64) -> Result<(), Stop> {
+    match until(core, ticket, after(Some(milliseconds)), |_| Poll::<()>::Pending).await {
+        Err(Stop::Timeout) => Ok(()),
+        Err(stop) => Err(stop),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Why writing stopped.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The peer is gone.
+    Broken,
+    /// Time passed or the session was killed.
+    Stopped(Stop),
+}
+
+/// Writes all of `bytes`; the time-out starts anew with each progress.
+pub async fn write_all(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    timeout_ms: Option<u64>,
+    stream: &mut Stream,
+    mut bytes: &[u8],
+) -> Result<(), WriteError> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                writable(core, ticket, after(timeout_ms), stream).await.map_err(WriteError::Stopped)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(WriteError::Broken),
+        }
+    }
+    Ok(())
+}

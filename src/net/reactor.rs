@@ -1,0 +1,229 @@
+//! Readiness of this core's descriptors, kept as flags that edges set and short reads clear.
+//!
+//! A descriptor is watched from the first time someone must wait for it until it is closed. An edge
+//! sets its flag and wakes who waits; a read that gave less than was asked for, or a write that was
+//! cut, clears it. So a keep-alive request costs no operation of the driver beside the wait of the
+//! whole core, and watching a client for its abort, or an idle server connection for its death,
+//! costs nothing at all.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::RawFd;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::driver::Choice;
+use crate::sys::epoll::Epoll;
+use crate::sys::ring::Ring;
+
+/// Submission queue entries of a core's ring. A full queue is handed over early, so this bounds
+/// batches, not connections.
+const RING_ENTRIES: u32 = 512;
+/// Completion queue entries; more edges than that between two turns wait in the kernel.
+const COMPLETIONS: u32 = 8192;
+
+/// A direction of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Bytes, an end or an error to read.
+    Read,
+    /// Room to write, or a connection that stands or failed.
+    Write,
+}
+
+/// The watch of one descriptor: its key in the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    ready: bool,
+    watched: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    fd: RawFd,
+    generation: u32,
+    read: Half,
+    write: Half,
+}
+
+enum Driver {
+    Uring(Box<Ring>),
+    Epoll(Epoll),
+}
+
+/// The reactor of one core.
+pub struct Reactor {
+    driver: Driver,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+thread_local! {
+    static REACTOR: RefCell<Option<Reactor>> = const { RefCell::new(None) };
+}
+
+/// Makes this thread's reactor.
+pub fn install(choice: &Choice) -> io::Result<()> {
+    let driver = match choice.uring {
+        true => Driver::Uring(Box::new(Ring::new(RING_ENTRIES, COMPLETIONS)?)),
+        false => Driver::Epoll(Epoll::new()?),
+    };
+    REACTOR.with(|cell| *cell.borrow_mut() = Some(Reactor { driver, slots: Vec::new(), free: Vec::new() }));
+    Ok(())
+}
+
+/// Takes this thread's reactor down; descriptors that are still open are closed by their owners.
+pub fn remove() {
+    REACTOR.with(|cell| cell.borrow_mut().take());
+}
+
+fn with<T>(act: impl FnOnce(&mut Reactor) -> T) -> T {
+    REACTOR.with(|cell| act(cell.borrow_mut().as_mut().expect("a data thread has its reactor before its tasks")))
+}
+
+/// Makes a descriptor known. Nothing is watched until someone waits; both sides count as ready, so
+/// that the first try decides.
+pub fn add(fd: RawFd) -> Key {
+    with(|reactor| {
+        let index = reactor.free.pop().unwrap_or_else(|| {
+            reactor.slots.push(Slot::default());
+            reactor.slots.len() as u32 - 1
+        });
+        let slot = &mut reactor.slots[index as usize];
+        slot.fd = fd;
+        slot.read.ready = true;
+        slot.write.ready = true;
+        Key { index, generation: slot.generation }
+    })
+}
+
+/// Forgets a descriptor that is about to be closed.
+pub fn forget(key: Key) {
+    // At the end of the thread the reactor goes first.
+    let _ = REACTOR.try_with(|cell| {
+        let Ok(mut reactor) = cell.try_borrow_mut() else { return };
+        let Some(reactor) = reactor.as_mut() else { return };
+        let slot = &mut reactor.slots[key.index as usize];
+        if let Driver::Uring(ring) = &mut reactor.driver {
+            // The poll holds the file open: without this the peer would never see the close.
+            for (half, side) in [(&slot.read, Side::Read), (&slot.write, Side::Write)] {
+                if half.watched {
+                    let _ = ring.unwatch(token(key, side));
+                }
+            }
+        }
+        *slot = Slot { generation: slot.generation.wrapping_add(1), ..Slot::default() };
+        reactor.free.push(key.index);
+    });
+}
+
+/// Whether `side` is ready; if not, arranges for the waker.
+pub fn poll(key: Key, side: Side, context: &mut Context<'_>) -> Poll<()> {
+    with(|reactor| {
+        let slot = &mut reactor.slots[key.index as usize];
+        let fd = slot.fd;
+        let other_watched = match side {
+            Side::Read => slot.write.watched,
+            Side::Write => slot.read.watched,
+        };
+        let half = match side {
+            Side::Read => &mut slot.read,
+            Side::Write => &mut slot.write,
+        };
+        if half.ready {
+            return Poll::Ready(());
+        }
+        match &half.waker {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            _ => half.waker = Some(context.waker().clone()),
+        }
+        if !half.watched {
+            half.watched = true;
+            let result = match &mut reactor.driver {
+                Driver::Uring(ring) => {
+                    let events = match side {
+                        Side::Read => libc::POLLIN | libc::POLLRDHUP,
+                        Side::Write => libc::POLLOUT,
+                    };
+                    ring.watch(fd, events, token(key, side))
+                }
+                Driver::Epoll(epoll) => {
+                    let read = libc::EPOLLIN | libc::EPOLLRDHUP;
+                    let events = match (side, other_watched) {
+                        (Side::Read, false) => read,
+                        _ => read | libc::EPOLLOUT,
+                    };
+                    // One watch serves both sides; the read side comes with it.
+                    slot.read.watched = true;
+                    epoll.watch(fd, events as u32, token(key, Side::Read), other_watched)
+                }
+            };
+            if result.is_err() {
+                // What cannot be watched is tried instead: the call will tell the error.
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    })
+}
+
+/// A try showed that `side` is not ready any more.
+#[inline]
+pub fn clear(key: Key, side: Side) {
+    with(|reactor| {
+        let slot = &mut reactor.slots[key.index as usize];
+        match side {
+            Side::Read => slot.read.ready = false,
+            Side::Write => slot.write.ready = false,
+        }
+    });
+}
+
+fn token(key: Key, side: Side) -> u64 {
+    let side = u64::from(side == Side::Write);
+    u64::from(key.generation & 0x7fff_ffff) << 33 | u64::from(key.index) << 1 | side
+}
+
+/// Waits until something is ready or the time has passed, and wakes who waits for it.
+pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
+    with(|reactor| {
+        let Reactor { driver, slots, .. } = reactor;
+        let mut fire = |token: u64, read: bool, write: bool, armed: bool| {
+            let Some(slot) = slots.get_mut((token >> 1) as u32 as usize) else { return };
+            if u64::from(slot.generation & 0x7fff_ffff) != token >> 33 {
+                return; // the slot has another descriptor by now
+            }
+            for (half, fired, of_token) in
+                [(&mut slot.read, read, token & 1 == 0), (&mut slot.write, write, token & 1 == 1)]
+            {
+                if fired {
+                    half.ready = true;
+                    if let Some(waker) = half.waker.take() {
+                        waker.wake();
+                    }
+                }
+                if of_token && !armed {
+                    half.watched = false;
+                }
+            }
+        };
+        match driver {
+            Driver::Uring(ring) => {
+                ring.wait(timeout, |fired| fire(fired.token, fired.token & 1 == 0, fired.token & 1 == 1, fired.armed))
+            }
+            Driver::Epoll(epoll) => epoll.wait(timeout, |token, events| {
+                let over = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+                let read = events & (over | (libc::EPOLLIN | libc::EPOLLRDHUP) as u32) != 0;
+                let write = events & (over | libc::EPOLLOUT as u32) != 0;
+                fire(token, read, write, true);
+            }),
+        }
+    })
+}

@@ -1,0 +1,115 @@
+//! A connected socket of this core: direct non-blocking calls, and waits for their readiness.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::task::{Context, Poll};
+
+use super::reactor::{self, Key, Side};
+use crate::sys::socket;
+
+/// A connection (TCP, Unix, or a doorbell).
+#[derive(Debug)]
+pub struct Stream {
+    fd: OwnedFd,
+    key: Key,
+}
+
+impl Stream {
+    /// Takes a non-blocking descriptor over.
+    pub fn new(fd: OwnedFd) -> Stream {
+        let key = reactor::add(fd.as_raw_fd());
+        Stream { fd, key }
+    }
+    /// A socket whose connection is being made: not ready until the kernel says so.
+    pub fn connecting(fd: OwnedFd) -> Stream {
+        let stream = Stream::new(fd);
+        reactor::clear(stream.key, Side::Write);
+        reactor::clear(stream.key, Side::Read);
+        stream
+    }
+    /// Its descriptor, for system calls during its life.
+    #[inline]
+    pub fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+    /// Receives once. Fewer bytes than asked for mean that the socket is empty for now.
+    #[inline]
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len();
+        let result = socket::receive(self.fd(), buffer);
+        match &result {
+            // The end of the stream stays to be seen by whoever asks again.
+            Ok(count) if *count < wanted && *count > 0 => reactor::clear(self.key, Side::Read),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => reactor::clear(self.key, Side::Read),
+            _ => {}
+        }
+        result
+    }
+    fn wrote(&self, result: io::Result<usize>) -> io::Result<usize> {
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::WouldBlock
+        {
+            reactor::clear(self.key, Side::Write);
+        }
+        result
+    }
+    /// Sends once.
+    #[inline]
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.wrote(socket::send(self.fd(), bytes, false))
+    }
+    /// Sends several pieces with one call.
+    #[inline]
+    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.wrote(socket::send_vectored(self.fd(), pieces))
+    }
+    /// A call of splice(2) found nothing to read here.
+    pub fn was_empty(&self) {
+        reactor::clear(self.key, Side::Read);
+    }
+    /// A call of splice(2) found no room to write here.
+    pub fn was_full(&self) {
+        reactor::clear(self.key, Side::Write);
+    }
+    /// Ends our direction.
+    pub fn shutdown_write(&self) {
+        let _ = socket::shutdown(self.fd(), Shutdown::Write);
+    }
+    /// The local address, if it is an IP address.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        socket::local_address(self.fd())
+    }
+    /// Waits until there may be bytes, an end or an error to read. Try, and wait again.
+    #[inline]
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        reactor::poll(self.key, Side::Read, context)
+    }
+    /// Waits until there may be room to write.
+    #[inline]
+    pub fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        reactor::poll(self.key, Side::Write, context)
+    }
+    /// Whether the peer has ended or broken the connection, as far as can be seen without taking bytes.
+    pub fn is_dead(&self) -> bool {
+        match socket::peek(self.fd()) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                reactor::clear(self.key, Side::Read);
+                false
+            }
+            Err(_) => true,
+        }
+    }
+    /// Makes the coming close reset the connection.
+    pub fn reset_on_close(&self) {
+        socket::set_reset_on_close(self.fd());
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        reactor::forget(self.key);
+    }
+}

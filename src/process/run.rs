@@ -1,0 +1,396 @@
+//! Start and stop of the serving process, each as a list of steps in order.
+
+use std::cell::{Cell, RefCell};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::listeners::{self, Bound};
+use crate::base::clock;
+use crate::control::admin::socket::AdminListener;
+use crate::control::{self, Control, Cores};
+use crate::diag::Report;
+use crate::engine::core::{ProcessRates, Setup};
+use crate::engine::finish::default_tag;
+use crate::engine::mailbox::Mailbox;
+use crate::engine::threads::{CoreHandles, Threads};
+use crate::log::queue::LogQueue;
+use crate::model::global::Driver;
+use crate::model::{BindAddress, Model};
+use crate::net::driver;
+use crate::sample::facts::ProcessFacts;
+use crate::stats::info::InfoFacts;
+use crate::sys;
+
+/// Lines the queue to the log writer holds; what does not fit is dropped and counted.
+const LOG_QUEUE_LINES: usize = 16 * 1024;
+/// Descriptors the process needs beside connections and listeners.
+const DESCRIPTORS_RESERVED: u64 = 64;
+/// How often a soft stop looks whether the last session has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// What the command line says about running.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `-D`.
+    pub daemon: bool,
+    /// `-db`: never go to the background.
+    pub foreground: bool,
+    /// `-q`.
+    pub quiet: bool,
+    /// `-p`.
+    pub pidfile: Option<String>,
+    /// `-W`, `-Ws`.
+    pub master_worker: bool,
+    /// `-Ws`: tell the service manager.
+    pub notify: bool,
+    /// `-sf`: processes to finish once this one serves.
+    pub finish: Vec<i32>,
+    /// `-st`: processes to terminate once this one serves.
+    pub terminate: Vec<i32>,
+    /// Warnings given while loading.
+    pub warnings: u64,
+}
+
+/// Why the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// SIGINT, SIGTERM.
+    Now(i32),
+    /// SIGUSR1, and the last session has ended.
+    Drained,
+}
+
+/// How many data threads to run.
+pub fn thread_count(model: &Model) -> usize {
+    model.global.nbthread.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+}
+
+/// Runs a configuration until a signal ends it. Findings of the start go to `report`, which
+/// `show_report` prints when the start fails.
+pub fn serve(
+    model: Arc<Model>,
+    options: &Options,
+    report: &mut Report,
+    show_report: impl Fn(&Report),
+) -> ExitCode {
+    let started = clock::read();
+    let threads = model.registry.cores();
+    let Bound { cores: sockets, admin } = listeners::bind_all(&model, threads, report);
+    let choice = match driver::choose(wanted_driver(&model)) {
+        Ok(choice) => Some(choice),
+        Err(message) => {
+            report.alert(crate::diag::Span::NONE, message);
+            None
+        }
+    };
+    let (Some(choice), false) = (choice, report.has_alerts()) else {
+        show_report(report);
+        return ExitCode::from(1);
+    };
+    let daemon = (options.daemon || model.global.daemon) && !options.foreground;
+    if let Err(message) = enter_background_and_identity(&model, options, daemon) {
+        report.alert(crate::diag::Span::NONE, message);
+        show_report(report);
+        return ExitCode::from(1);
+    }
+    let descriptors_max = sys::process::raise_descriptor_limit(model.global.ulimit_n.or_else(|| {
+        model.global.maxconn.map(|maxconn| 2 * u64::from(maxconn) + DESCRIPTORS_RESERVED + listener_count(&sockets))
+    }).filter(|wanted| *wanted > 0));
+    let by_descriptors = descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + listener_count(&sockets)) / 2;
+    let maxconn = model.global.maxconn.unwrap_or(u32::try_from(by_descriptors).unwrap_or(u32::MAX));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("[ALERT]    ({}) : cannot start the control thread: {error}", std::process::id());
+            return ExitCode::from(1);
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn };
+    local.block_on(&runtime, start.run())
+}
+
+/// The driver the configuration wants; `HARING_DRIVER` decides where it does not say.
+fn wanted_driver(model: &Model) -> Driver {
+    match (model.global.driver, std::env::var("HARING_DRIVER").as_deref()) {
+        (Driver::Auto, Ok("io_uring")) => Driver::IoUring,
+        (Driver::Auto, Ok("epoll")) => Driver::Epoll,
+        (driver, _) => driver,
+    }
+}
+
+fn listener_count(sockets: &[Vec<crate::engine::accept::Socket>]) -> u64 {
+    // Each listener has a second descriptor for its wait.
+    2 * sockets.iter().map(Vec::len).sum::<usize>() as u64
+}
+
+/// Forks to the background, writes the pid file, gives up root: in this order, since the pid file's
+/// folder may be out of reach afterwards.
+fn enter_background_and_identity(model: &Model, options: &Options, daemon: bool) -> Result<(), String> {
+    if daemon {
+        sys::process::daemonize().map_err(|error| format!("cannot go to the background: {error}"))?;
+    }
+    let pidfile = options.pidfile.as_ref().map(std::path::PathBuf::from).or_else(|| {
+        // As HAProxy: `pidfile` of the configuration counts only for a daemon or a master.
+        (daemon || options.master_worker).then(|| model.global.pidfile.clone()).flatten()
+    });
+    if let Some(path) = pidfile {
+        std::fs::write(&path, format!("{}\n", std::process::id()))
+            .map_err(|error| format!("cannot write pid file {}: {error}", path.display()))?;
+    }
+    if let Some(root) = &model.global.chroot {
+        sys::process::change_root(root).map_err(|error| format!("cannot chroot to {}: {error}", root.display()))?;
+    }
+    let (uid, gid) = (model.global.uid, model.global.gid);
+    sys::process::change_identity(uid, gid)
+        .map_err(|error| format!("cannot become uid {uid:?}, gid {gid:?}: {error}"))
+}
+
+/// All that the control thread starts with.
+struct Start<'a> {
+    model: Arc<Model>,
+    options: &'a Options,
+    sockets: Vec<Vec<crate::engine::accept::Socket>>,
+    admin: Vec<(std::os::fd::OwnedFd, BindAddress, crate::model::bind::CliLevel)>,
+    choice: driver::Choice,
+    started: clock::Now,
+    descriptors_max: u64,
+    maxconn: u32,
+}
+
+impl Start<'_> {
+    async fn run(self) -> ExitCode {
+        let model = self.model;
+        let threads = self.sockets.len();
+        let hostname = sys::process::hostname();
+        let process = Arc::new(ProcessFacts {
+            node: model.global.node.clone().unwrap_or_else(|| hostname.clone()),
+            hostname,
+            pid: std::process::id(),
+            ..ProcessFacts::default()
+        });
+        let log_bell = Arc::new(tokio::sync::Notify::new());
+        let ring = log_bell.clone();
+        let log = Arc::new(LogQueue::new(LOG_QUEUE_LINES, move || ring.notify_one()));
+        let mailboxes: std::io::Result<Arc<[_]>> = (0..threads).map(|_| Mailbox::new()).collect();
+        let mailboxes = match mailboxes {
+            Ok(mailboxes) => mailboxes,
+            Err(error) => return failed(&format!("cannot make the threads' mailboxes: {error}")),
+        };
+        let maxconn = Arc::new(AtomicU32::new(self.maxconn));
+        let driver = describe(&self.choice);
+        let (page_sender, mut page_orders) = tokio::sync::mpsc::unbounded_channel();
+        let rates = Arc::new(ProcessRates::default());
+        let facts = InfoSource {
+            threads,
+            started: self.started,
+            maxconn: maxconn.clone(),
+            descriptors_max: self.descriptors_max,
+            driver: driver.clone(),
+            log: log.clone(),
+            warnings: self.options.warnings,
+            model: model.clone(),
+        };
+        let setup = Setup {
+            model: model.clone(),
+            process: process.clone(),
+            log: log.clone(),
+            driver: self.choice.clone(),
+            mailboxes,
+            maxconn: maxconn.clone(),
+            rates: rates.clone(),
+            page_orders: Arc::new(move |order| {
+                let _ = page_sender.send(order);
+            }),
+            info: Arc::new(move || facts.make()),
+            log_tag: default_tag(model.global.log_tag.as_deref()),
+            started: self.started,
+        };
+        let cpus: Vec<Vec<usize>> = (1..=threads)
+            .map(|thread| {
+                let mapped = model.global.cpu_map.iter().find(|(mapped, _)| *mapped == thread);
+                mapped.map(|(_, cpus)| cpus.clone()).unwrap_or_default()
+            })
+            .collect();
+        let cpus = if model.global.cpu_map.is_empty() { spread(threads) } else { cpus };
+        // Signals are taken before anything can send one.
+        let signals = Signals::take();
+        let mut signals = match signals {
+            Ok(signals) => signals,
+            Err(error) => return failed(&format!("cannot take signals: {error}")),
+        };
+        let running = match Threads::start(&setup, self.sockets, &cpus) {
+            Ok(running) => running,
+            Err(error) => return failed(&format!("cannot start data threads: {error}")),
+        };
+        let control = Rc::new(Control {
+            model: RefCell::new(model.clone()),
+            log: log.clone(),
+            process,
+            cores: Box::new(running.cores()),
+            started: self.started,
+            driver: driver.clone(),
+            threads,
+            maxconn: Cell::new(self.maxconn),
+            descriptors_max: self.descriptors_max,
+        });
+        let sink = tokio::task::spawn_local(control::log_sink::run(control.clone(), log_bell));
+        control::checks::start(&control);
+        let admin = self.admin.into_iter().filter_map(|(fd, address, level)| {
+            let listener = match address {
+                BindAddress::Unix(_) | BindAddress::Abstract(_) => AdminListener::Unix(fd.into()),
+                BindAddress::Inet(_) | BindAddress::Fd(_) => AdminListener::Tcp(fd.into()),
+            };
+            Some((listener, level))
+        });
+        tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
+        let orders = control.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(order) = page_orders.recv().await {
+                control::admin::page_order(&orders, order);
+            }
+        });
+        for pid in &self.options.finish {
+            let _ = sys::process::signal(*pid, libc::SIGUSR1);
+        }
+        for pid in &self.options.terminate {
+            let _ = sys::process::signal(*pid, libc::SIGTERM);
+        }
+        notify(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
+        control.announce(&format!("{threads} data threads, driver {driver}"));
+        let end = signals.wait(&control, &running.cores()).await;
+        notify("STOPPING=1");
+        running.stop();
+        sink.abort();
+        control::log_sink::drain(&control);
+        control::map_writeback::flush(&control);
+        match end {
+            // A master that is interrupted reports its workers' end by signal.
+            End::Now(libc::SIGINT) if self.options.master_worker => ExitCode::from(128 + libc::SIGINT as u8),
+            _ => ExitCode::SUCCESS,
+        }
+    }
+}
+
+/// Pins thread i to the i-th usable CPU, when there are not more threads than CPUs.
+fn spread(threads: usize) -> Vec<Vec<usize>> {
+    let cpus = core_affinity::get_core_ids().unwrap_or_default();
+    if threads > cpus.len() || threads < 2 {
+        return Vec::new();
+    }
+    cpus.iter().map(|cpu| vec![cpu.id]).collect()
+}
+
+fn describe(choice: &driver::Choice) -> String {
+    format!("{} ({})", if choice.uring { "io_uring" } else { "epoll" }, choice.reason)
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("[ALERT]    ({}) : {message}", std::process::id());
+    ExitCode::from(1)
+}
+
+/// Tells the service manager, if there is one (sd_notify).
+fn notify(text: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
+    let result = match path.as_bytes() {
+        [b'@', name @ ..] => {
+            use std::os::linux::net::SocketAddrExt;
+            std::os::unix::net::SocketAddr::from_abstract_name(name)
+                .and_then(|address| socket.send_to_addr(text.as_bytes(), &address))
+        }
+        _ => socket.send_to(text.as_bytes(), &path),
+    };
+    let _ = result; // a manager that does not listen is none
+}
+
+/// Makes the facts of `show info` wherever they are asked for.
+struct InfoSource {
+    threads: usize,
+    started: clock::Now,
+    maxconn: Arc<AtomicU32>,
+    descriptors_max: u64,
+    driver: String,
+    log: Arc<LogQueue>,
+    warnings: u64,
+    model: Arc<Model>,
+}
+
+impl InfoSource {
+    fn make(&self) -> InfoFacts {
+        InfoFacts {
+            threads: self.threads,
+            started: self.started,
+            maxconn: self.maxconn.load(Relaxed),
+            descriptors_max: self.descriptors_max,
+            driver: self.driver.clone(),
+            logs_dropped: self.log.dropped(),
+            warnings: self.warnings,
+            connection_rate_limit: self.model.global.maxconnrate,
+            session_rate_limit: self.model.global.maxsessrate,
+            ..InfoFacts::default()
+        }
+    }
+}
+
+/// The signals of the manual (management, section 4).
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    user1: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+    user2: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            user1: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits for the end, and does on the way what the other signals ask.
+    async fn wait(&mut self, control: &Rc<Control>, cores: &CoreHandles) -> End {
+        let mut stopping = false;
+        let hard_stop = control.model().global.hard_stop_after_ms;
+        let mut deadline: Option<tokio::time::Instant> = None;
+        loop {
+            let drained = async {
+                if !stopping {
+                    return std::future::pending().await;
+                }
+                while cores.connections() > 0 {
+                    if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
+                        return;
+                    }
+                    tokio::time::sleep(DRAIN_LOOK).await;
+                }
+            };
+            tokio::select! {
+                _ = self.interrupt.recv() => return End::Now(libc::SIGINT),
+                _ = self.terminate.recv() => return End::Now(libc::SIGTERM),
+                () = drained => return End::Drained,
+                _ = self.user1.recv() => {
+                    if !stopping {
+                        stopping = true;
+                        deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
+                        control.cores.soft_stop();
+                    }
+                }
+                _ = self.hangup.recv() => control::servers::dump(control),
+                _ = self.user2.recv() => control.announce("reload is not available yet: restart to apply a new configuration"),
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The process: limits, identity, root directory, daemon, signals to others.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::check;
+
+/// Raises the limit on open descriptors to `wanted`, or as far as allowed; returns the limit in force.
+pub fn raise_descriptor_limit(wanted: Option<u64>) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer names a struct that lives for the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return 1024;
+    }
+    let target = wanted.unwrap_or(limit.rlim_max);
+    let mut raised = libc::rlimit { rlim_cur: target, rlim_max: limit.rlim_max.max(target) };
+    // SAFETY: as above.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 {
+        return target;
+    }
+    raised = libc::rlimit { rlim_cur: target.min(limit.rlim_max), rlim_max: limit.rlim_max };
+    // SAFETY: as above.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 { raised.rlim_cur } else { limit.rlim_cur }
+}
+
+/// Enters a root directory (`chroot`).
+pub fn change_root(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the string is NUL-terminated and lives for the call.
+    check(unsafe { libc::chroot(path.as_ptr()) }.into())?;
+    std::env::set_current_dir("/")
+}
+
+/// Becomes another group and user; supplementary groups are given up.
+pub fn change_identity(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    if let Some(gid) = gid {
+        // SAFETY: an empty list needs no memory. Not root: there is nothing to give up.
+        if unsafe { libc::getuid() } == 0 {
+            // SAFETY: as above.
+            check(unsafe { libc::setgroups(0, std::ptr::null()) }.into())?;
+        }
+        // SAFETY: no memory is involved.
+        check(unsafe { libc::setgid(gid) }.into())?;
+    }
+    if let Some(uid) = uid {
+        // SAFETY: no memory is involved.
+        check(unsafe { libc::setuid(uid) }.into())?;
+    }
+    Ok(())
+}
+
+/// Owner and mode of a Unix socket (`uid`, `gid`, `mode` of a bind line).
+pub fn set_ownership(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) -> io::Result<()> {
+    if uid.is_some() || gid.is_some() {
+        std::os::unix::fs::chown(path, uid, gid)?;
+    }
+    if let Some(mode) = mode {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Goes to the background: the parent ends with 0 and the caller goes on in a new session.
+///
+/// Must be called before any thread is started.
+pub fn daemonize() -> io::Result<()> {
+    // SAFETY: the process has one thread, so the child may go on with everything.
+    match check(unsafe { libc::fork() }.into())? {
+        0 => {}
+        // SAFETY: ends the parent without running the child's destructors twice.
+        _ => unsafe { libc::_exit(0) },
+    }
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::setsid() }.into())?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    for fd in 0..3 {
+        use std::os::fd::AsRawFd;
+        // SAFETY: no memory is involved; the standard descriptors are the process's own.
+        check(unsafe { libc::dup2(null.as_raw_fd(), fd) }.into())?;
+    }
+    Ok(())
+}
+
+/// Sends a signal to a process (`-sf`, `-st`).
+pub fn signal(pid: i32, number: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::kill(pid, number) }.into()).map(drop)
+}
+
+/// The host's name.
+pub fn hostname() -> String {
+    let mut buffer = [0u8; 256];
+    // SAFETY: pointer and length describe `buffer`, with room left for the NUL.
+    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+    let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(0);
+    if result == 0 { String::from_utf8_lossy(&buffer[..end]).into_owned() } else { String::from("localhost") }
+}

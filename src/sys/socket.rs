@@ -1,0 +1,319 @@
+//! Sockets: accept, receive, send, connect, options.
+
+use std::ffi::c_int;
+use std::io::{self, IoSlice};
+use std::mem::{MaybeUninit, size_of};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::check;
+
+/// Takes a connection from a listening socket; the peer's address is `None` for Unix sockets.
+pub fn accept(listener: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the pointers name a storage of `len` bytes that outlives the call.
+    let fd = unsafe {
+        libc::accept4(
+            listener,
+            storage.as_mut_ptr().cast(),
+            &mut len,
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    };
+    let fd = check(fd.into())? as RawFd;
+    // SAFETY: accept4 made `fd` and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: zeroed and then filled by the kernel: initialised in any case.
+    let storage = unsafe { storage.assume_init() };
+    Ok((fd, inet(&storage)))
+}
+
+/// The IP address in a storage, if it is one.
+fn inet(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that the storage holds a sockaddr_in, which is smaller.
+            let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
+            let address = u32::from_be(v4.sin_addr.s_addr).into();
+            Some(SocketAddrV4::new(address, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says that the storage holds a sockaddr_in6, which is smaller.
+            let v6 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>() };
+            let address = v6.sin6_addr.s6_addr.into();
+            let port = u16::from_be(v6.sin6_port);
+            Some(SocketAddrV6::new(address, port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// Receives into `buffer`; `Ok(0)` is the end of the stream.
+#[inline]
+pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: pointer and length describe `buffer`, exclusively borrowed for the call.
+    check(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) } as libc::c_long)
+}
+
+/// Looks at the first byte to come without taking it.
+pub fn peek(fd: RawFd) -> io::Result<usize> {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: one byte is at the pointer for the call.
+    check(unsafe { libc::recv(fd, std::ptr::from_mut(&mut byte).cast(), 1, flags) } as libc::c_long)
+}
+
+/// Sends from `bytes`; more is true when more will follow at once, so that the kernel may wait for a full segment.
+#[inline]
+pub fn send(fd: RawFd, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    // SAFETY: pointer and length describe `bytes`, borrowed for the call.
+    check(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) } as libc::c_long)
+}
+
+/// Sends from several pieces with one call.
+#[inline]
+pub fn send_vectored(fd: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: an all-zero msghdr is a valid empty one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // IoSlice is guaranteed to have the layout of iovec.
+    message.msg_iov = pieces.as_ptr().cast_mut().cast();
+    message.msg_iovlen = pieces.len() as _;
+    // SAFETY: the header names `pieces`, which sendmsg only reads, borrowed for the call.
+    check(unsafe { libc::sendmsg(fd, &message, libc::MSG_NOSIGNAL) } as libc::c_long)
+}
+
+/// Ends one or both directions of a connection; an error means that it was over already.
+pub fn shutdown(fd: RawFd, how: std::net::Shutdown) -> io::Result<()> {
+    let how = match how {
+        std::net::Shutdown::Read => libc::SHUT_RD,
+        std::net::Shutdown::Write => libc::SHUT_WR,
+        std::net::Shutdown::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::shutdown(fd, how) }.into()).map(drop)
+}
+
+fn borrow<T>(fd: RawFd, act: impl FnOnce(socket2::SockRef<'_>) -> T) -> T {
+    // SAFETY: the borrow ends with this call; callers pass descriptors that they own.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    act(socket2::SockRef::from(&fd))
+}
+
+/// The local address of a connection, if it is an IP address.
+pub fn local_address(fd: RawFd) -> Option<SocketAddr> {
+    borrow(fd, |socket| socket.local_addr().ok().and_then(|address| address.as_socket()))
+}
+
+/// Takes the pending error of a socket, which tells how a connect ended.
+pub fn take_error(fd: RawFd) -> io::Result<()> {
+    match borrow(fd, |socket| socket.take_error())? {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Sends small segments at once; ignored by sockets that are not TCP.
+pub fn set_nodelay(fd: RawFd) {
+    let _ = borrow(fd, |socket| socket.set_tcp_nodelay(true));
+}
+
+/// Makes close() reset the connection instead of lingering (`option nolinger`, aborted checks).
+pub fn set_reset_on_close(fd: RawFd) {
+    let _ = borrow(fd, |socket| socket.set_linger(Some(std::time::Duration::ZERO)));
+}
+
+/// TCP keep-alive probes (`option tcpka` and its kin).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeepAlive {
+    /// Probes before giving up.
+    pub count: Option<u32>,
+    /// Seconds of silence before the first probe.
+    pub idle_s: Option<u32>,
+    /// Seconds between probes.
+    pub interval_s: Option<u32>,
+}
+
+/// Switches keep-alive probes on.
+pub fn set_keepalive(fd: RawFd, how: KeepAlive) {
+    let mut settings = socket2::TcpKeepalive::new();
+    if let Some(idle) = how.idle_s {
+        settings = settings.with_time(std::time::Duration::from_secs(idle.into()));
+    }
+    if let Some(interval) = how.interval_s {
+        settings = settings.with_interval(std::time::Duration::from_secs(interval.into()));
+    }
+    if let Some(count) = how.count {
+        settings = settings.with_retries(count);
+    }
+    let _ = borrow(fd, |socket| {
+        socket.set_keepalive(true)?;
+        socket.set_tcp_keepalive(&settings)
+    });
+}
+
+fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+    // SAFETY: the pointer names an int that lives for the call, and the length is its size.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            option,
+            std::ptr::from_ref(&value).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    check(result.into()).map(drop)
+}
+
+/// Lets nothing that is sent from now on pass the first router (`silent-drop`).
+pub fn set_hop_limit_one(fd: RawFd) {
+    let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_TTL, 1);
+    let _ = set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 1);
+}
+
+/// `tcp-ut`: how long sent data may stay unacknowledged.
+pub fn set_user_timeout(fd: RawFd, milliseconds: u64) {
+    let value = c_int::try_from(milliseconds).unwrap_or(c_int::MAX);
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, value);
+}
+
+/// What a listening socket is made with (`bind` options).
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct ListenOptions {
+    pub backlog: i32,
+    pub reuse_port: bool,
+    pub v6only: Option<bool>,
+    pub transparent: bool,
+    pub interface: Option<String>,
+    pub tcp_fast_open: bool,
+    pub defer_accept: bool,
+    pub user_timeout_ms: Option<u64>,
+    pub mss: Option<i32>,
+}
+
+/// Makes a listening TCP socket.
+pub fn listen_inet(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedFd> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    let fd = socket.as_raw_fd();
+    socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if let (true, Some(only)) = (address.is_ipv6(), options.v6only) {
+        socket.set_only_v6(only)?; // without `v4v6` or `v6only` the system's setting stands
+    }
+    if options.transparent {
+        let (level, option) = match address {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+        };
+        set_option(fd, level, option, 1)?;
+    }
+    if let Some(interface) = &options.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    if let Some(mss) = options.mss {
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_MAXSEG, mss)?;
+    }
+    if options.defer_accept {
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)?;
+    }
+    if let Some(ms) = options.user_timeout_ms {
+        set_user_timeout(fd, ms);
+    }
+    socket.bind(&address.into())?;
+    if options.tcp_fast_open {
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, options.backlog)?;
+    }
+    socket.listen(options.backlog)?;
+    Ok(socket.into())
+}
+
+/// Makes a listening Unix socket; `path` may start with NUL for the abstract space.
+pub fn listen_unix(path: &[u8], backlog: i32) -> io::Result<OwnedFd> {
+    use std::os::unix::ffi::OsStrExt;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.bind(&SockAddr::unix(Path::new(std::ffi::OsStr::from_bytes(path)))?)?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Takes over an inherited descriptor for one thread: a duplicate of it, non-blocking and
+/// close-on-exec. Fails when it is not a listening socket.
+pub fn adopt_listener(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved; a bad descriptor is an error.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    let copy = check(copy.into())? as RawFd;
+    // SAFETY: the duplicate was made just now and is nobody else's.
+    let copy = unsafe { OwnedFd::from_raw_fd(copy) };
+    let socket = socket2::SockRef::from(&copy);
+    if !socket.is_listener()? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is not a listening socket"));
+    }
+    socket.set_nonblocking(true)?;
+    Ok(copy)
+}
+
+/// The address a listening socket is bound to.
+pub fn bound_address(fd: RawFd) -> Option<SocketAddr> {
+    local_address(fd)
+}
+
+/// What an outgoing connection is made with.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct ConnectOptions {
+    pub source: Option<SocketAddr>,
+    pub tcp_fast_open: bool,
+    pub user_timeout_ms: Option<u64>,
+    pub keep_alive: Option<KeepAlive>,
+}
+
+/// Starts connecting to an IP address; completion is told by writability and [`take_error`].
+pub fn connect_inet(address: SocketAddr, options: &ConnectOptions) -> io::Result<OwnedFd> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    let fd = socket.as_raw_fd();
+    let _ = socket.set_tcp_nodelay(true);
+    if let Some(source) = options.source {
+        if source.port() == 0 {
+            // The port is chosen at connect time, so that many connections can share the address.
+            let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
+        }
+        let _ = socket.set_reuse_address(true);
+        socket.bind(&source.into())?;
+    }
+    if let Some(ms) = options.user_timeout_ms {
+        set_user_timeout(fd, ms);
+    }
+    if let Some(how) = options.keep_alive {
+        set_keepalive(fd, how);
+    }
+    if options.tcp_fast_open {
+        let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
+    }
+    finish_connect(socket.connect(&address.into()), socket)
+}
+
+/// Starts connecting to a Unix socket; `path` may start with NUL for the abstract space.
+pub fn connect_unix(path: &[u8]) -> io::Result<OwnedFd> {
+    use std::os::unix::ffi::OsStrExt;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let address = SockAddr::unix(Path::new(std::ffi::OsStr::from_bytes(path)))?;
+    finish_connect(socket.connect(&address), socket)
+}
+
+fn finish_connect(result: io::Result<()>, socket: Socket) -> io::Result<OwnedFd> {
+    match result {
+        Ok(()) => Ok(socket.into()),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket.into()),
+        Err(error) => Err(error),
+    }
+}
