@@ -10,6 +10,7 @@ pub mod preprocess;
 pub mod read;
 pub mod address;
 pub mod doc;
+pub mod layout;
 #[cfg(test)]
 pub mod testing;
 
