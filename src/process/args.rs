@@ -337,18 +337,18 @@ pub fn usage(program: &str) -> String {
     let mut out = format!(
         "Usage : {program} [-f <cfgfile|cfgdir>]* [-- <cfgfile>*] [flags]\n        {program} <verb> [arguments]\n\nFlags :\n"
     );
-    out.push_str(&format!("  {:<22} shows the version ; -vv everything about the build ; -vq, -vqs, -vqb the bare version, short, branch\n", "-v"));
+    out.push_str(&format!("  {:<24} shows the version ; -vv everything about the build ; -vq, -vqs, -vqb the bare version, short, branch\n", "-v"));
     for flag in FLAGS {
         let shown = match flag.takes {
             Takes::Nothing => flag.name.to_string(),
             Takes::Glued(value) => format!("{}{value}", flag.name),
             Takes::Value(value) | Takes::List(value) => format!("{} {value}", flag.name),
         };
-        out.push_str(&format!("  {shown:<22} {}\n", flag.help));
+        out.push_str(&format!("  {shown:<24} {}\n", flag.help));
     }
     out.push_str("\nVerbs :\n");
     for (verb, arguments, help) in VERBS {
-        out.push_str(&format!("  {:<22} {help}\n", format!("{verb} {arguments}")));
+        out.push_str(&format!("  {:<38} {help}\n", format!("{verb} {arguments}")));
     }
     out
 }
@@ -584,7 +584,7 @@ mod tests {
         }
         assert!(matches!(ask("-dW -cc 1"), Ok(Command::Condition(_, text)) if text == "1"));
         assert!(matches!(ask("-dC -f a"), Ok(Command::Dump(_, Dump { numbers: false }))));
-        assert!(matches!(ask("-dC0,line -f a"), Err(_)));
+        assert!(ask("-dC0,line -f a").is_err());
         assert!(matches!(ask("-dCline -f a"), Ok(Command::Dump(_, Dump { numbers: true }))));
         let empty = parse(&["-cc".into(), String::new()]);
         assert!(matches!(empty, Ok(Command::Condition(_, text)) if text.is_empty()));

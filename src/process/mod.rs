@@ -28,12 +28,13 @@ use crate::state::Registry;
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_else(|| "haring".into());
+    let program = program.rsplit('/').next().unwrap_or(&program).to_string();
     let arguments: Vec<String> = arguments.collect();
     let command = match args::parse(&arguments) {
         Ok(command) => command,
         Err(ArgsError(text)) => {
             if !text.is_empty() {
-                Console::new(&Options::default()).alert(&text);
+                eprintln!("{program}: {text}\n");
             }
             eprint!("{}{}", version::text(args::VersionForm::Line), args::usage(&program));
             return ExitCode::FAILURE;

@@ -24,8 +24,7 @@ pub fn doc(keyword: Option<&str>) -> u8 {
     if entries.is_empty() {
         let all = registry::all();
         let hint = did_you_mean(keyword, all.iter().map(|entry| entry.name)).unwrap_or_default();
-        Console::new(&Options::default())
-            .alert(format!("unknown keyword '{keyword}' ; {hint}").trim_end_matches(" ; "));
+        complain(format!("unknown keyword '{keyword}' ; {hint}").trim_end_matches(" ; "));
         return 1;
     }
     let shown: Vec<String> = entries.iter().map(entry_text).collect();
@@ -96,7 +95,6 @@ pub fn keywords(classes: &str) -> String {
 
 /// `fmt`: the exit code.
 pub fn format(options: &FormatOptions) -> u8 {
-    let console = Console::new(&Options::default());
     let name = options.file.as_deref().unwrap_or("<standard input>");
     let bytes = match &options.file {
         Some(file) => fs::read(file),
@@ -108,14 +106,14 @@ pub fn format(options: &FormatOptions) -> u8 {
     let bytes = match bytes {
         Ok(bytes) => bytes,
         Err(error) => {
-            console.alert(&format!("Could not open {name} : {}", files::cause(&error)));
+            complain(&format!("could not open {name} : {}", files::cause(&error)));
             return 1;
         }
     };
     let formatted = layout::format(&bytes);
     if options.check {
         if formatted != bytes {
-            console.result(&format!("{name} would be reformatted\n"));
+            put(&format!("{name} would be reformatted\n"));
         }
         return u8::from(formatted != bytes);
     }
@@ -124,7 +122,7 @@ pub fn format(options: &FormatOptions) -> u8 {
             if formatted != bytes
                 && let Err(error) = replace(file, &formatted)
             {
-                console.alert(&format!("Could not write {file} : {}", files::cause(&error)));
+                complain(&format!("could not write {file} : {}", files::cause(&error)));
                 return 1;
             }
         }
@@ -144,6 +142,11 @@ fn replace(file: &str, bytes: &[u8]) -> std::io::Result<()> {
         .inspect_err(|_| {
             let _ = fs::remove_file(&name);
         })
+}
+
+/// What goes wrong with a verb is between it and its user: no labels, no process id.
+fn complain(text: &str) {
+    eprintln!("haring: {text}");
 }
 
 fn put_bytes(bytes: &[u8]) {
