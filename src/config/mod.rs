@@ -55,6 +55,10 @@ pub trait World: Files {
     fn env_names(&self) -> Vec<String> {
         Vec::new()
     }
+    /// The host's name, which is the local peer's without `-L` and `localpeer`.
+    fn hostname(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Builds the model. What is wrong is in `report`; the model is `None` when it has alerts.

@@ -389,6 +389,11 @@ pub fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
             if options.condition.is_none() && options.files.is_empty() {
                 return Err(ArgsError("no configuration file was given (-f)".into()));
             }
+            if !options.master_sockets.is_empty() && !options.master_worker {
+                return Err(ArgsError(
+                    "a master CLI socket was defined, but master-worker mode (-W) is not enabled".into(),
+                ));
+            }
             Ok(decide(options))
         }
     }
@@ -601,6 +606,7 @@ mod tests {
             ("-n x -f a", "not a number"),
             ("-sf x -f a", "not a process id"),
             ("-f a b", "unexpected argument 'b'"),
+            ("-f a -S /x", "master-worker mode (-W) is not enabled"),
             ("chekc", "did you mean 'check'?"),
             ("fmt -w", "needs a file"),
         ] {

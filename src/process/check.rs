@@ -8,7 +8,7 @@ use super::console::Console;
 use super::files;
 use super::world::System;
 use crate::config::{Input, Settings, World};
-use crate::diag::Report;
+use crate::diag::{Level, Report};
 use crate::model::Model;
 
 /// Builds a model out of files, as [`crate::config::load`] does.
@@ -56,7 +56,9 @@ pub fn read(options: &Options, console: &Console, load: Load<'_>) -> Result<Load
         }
         return Err(INVALID);
     };
-    let warnings = report.has_warnings();
+    // With -dD its findings count as warnings.
+    let diag = options.diag && report.diagnostics.iter().any(|d| d.level == Level::Diag);
+    let warnings = report.has_warnings() || diag;
     if warnings && (options.zero_warning || model.global.zero_warning) {
         console.alert("Some warnings were found and 'zero-warning' is set. Aborting.");
         return Err(INVALID);

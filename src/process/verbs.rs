@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 
 use super::args::{Dump, FormatOptions, Options};
 use super::console::{Console, put};
@@ -137,7 +138,9 @@ fn replace(file: &str, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = target.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     fs::write(&name, bytes)?;
-    fs::set_permissions(&name, fs::metadata(&target)?.permissions())
+    let old = fs::metadata(&target)?;
+    fs::set_permissions(&name, old.permissions())
+        .and_then(|()| std::os::unix::fs::chown(&name, Some(old.uid()), Some(old.gid())))
         .and_then(|()| fs::rename(&name, &target))
         .inspect_err(|_| {
             let _ = fs::remove_file(&name);

@@ -32,6 +32,11 @@ impl World for System {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
+    fn hostname(&self) -> Option<String> {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(name.trim_end().to_string()).filter(|name| !name.is_empty())
+    }
+
     fn env_names(&self) -> Vec<String> {
         std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
     }
