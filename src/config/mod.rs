@@ -33,7 +33,7 @@ pub struct Input {
 /// Settings of the command line that change how a configuration is read.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `-dr`: do not resolve server names.
+    /// `-dr`: a server name that does not resolve is no error.
     pub no_resolve: bool,
     /// `-L`: the local peer's name.
     pub local_peer: Option<String>,
