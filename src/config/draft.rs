@@ -227,6 +227,8 @@ pub struct Draft {
     pub hash_balance_factor: u32,
     pub all_backups: bool,
     pub default_server: ServerSettings,
+    /// `default-server name`
+    pub named_default_servers: HashMap<Box<str>, ServerSettings>,
     pub servers: Vec<ServerDraft>,
     /// Server names, for duplicates.
     pub server_names: HashMap<Box<str>, Span>,
@@ -256,7 +258,8 @@ pub struct Draft {
     pub error_lines: Vec<ErrorLine>,
     pub source: Option<SocketAddr>,
     pub checks: CheckDirectives,
-    pub check_option: bool,
+    /// A step of a check script connects by itself, perhaps to a port of its own.
+    pub check_connects: bool,
     pub hash_preserve_affinity: HashPreserveAffinity,
     pub load_server_state: bool,
 }
@@ -360,6 +363,7 @@ impl Draft {
             hash_balance_factor: 0,
             all_backups: false,
             default_server: ServerSettings::default(),
+            named_default_servers: HashMap::new(),
             servers: Vec::new(),
             server_names: HashMap::new(),
             cookie: None,
@@ -388,7 +392,7 @@ impl Draft {
             error_lines: Vec::new(),
             source: None,
             checks: CheckDirectives::default(),
-            check_option: false,
+            check_connects: false,
             hash_preserve_affinity: HashPreserveAffinity::default(),
             load_server_state: false,
         }

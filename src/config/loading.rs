@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::address::{AddressError, Scope};
+use super::environment::Environment;
+use super::section::bind::BindSettings;
 use super::{Settings, World};
 use crate::diag::{Report, Span};
-use crate::model::userlist::UserList;
 use crate::model::proxy::ErrorPage;
+use crate::model::userlist::UserList;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::{ParseContext, Phase};
 use crate::state::Registry;
@@ -22,8 +24,14 @@ pub struct Loading<'a> {
     pub settings: &'a Settings,
     /// Live objects.
     pub registry: &'a Arc<Registry>,
-    /// Files, names, environment.
+    /// Files and names.
     pub world: &'a dyn World,
+    /// The environment as the configuration left it.
+    pub environment: &'a Environment<'a>,
+    /// `unix-bind prefix`
+    pub unix_prefix: String,
+    /// `unix-bind mode|uid|gid`: defaults of `bind` lines.
+    pub unix_bind: BindSettings,
     /// `userlist` sections.
     pub userlists: HashMap<String, Arc<UserList>>,
     /// `http-errors` sections: pages by status.
@@ -31,7 +39,6 @@ pub struct Loading<'a> {
     /// `ring` sections: capacity.
     pub rings: HashMap<String, u64>,
     files: HashMap<String, Result<Arc<[u8]>, String>>,
-    addresses: HashMap<String, Option<IpAddr>>,
 }
 
 impl<'a> Loading<'a> {
@@ -40,6 +47,7 @@ impl<'a> Loading<'a> {
         settings: &'a Settings,
         registry: &'a Arc<Registry>,
         world: &'a dyn World,
+        environment: &'a Environment<'a>,
         report: &'a mut Report,
     ) -> Self {
         Loading {
@@ -47,11 +55,13 @@ impl<'a> Loading<'a> {
             settings,
             registry,
             world,
+            environment,
+            unix_prefix: String::new(),
+            unix_bind: BindSettings::default(),
             userlists: HashMap::new(),
             http_errors: HashMap::new(),
             rings: HashMap::new(),
             files: HashMap::new(),
-            addresses: HashMap::new(),
         }
     }
 
@@ -82,19 +92,22 @@ impl<'a> Loading<'a> {
         read
     }
 
-    /// The first address of a host name, IPv4 before IPv6 as HAProxy prefers it here; asked once.
-    pub fn address_of(&mut self, host: &str) -> Option<IpAddr> {
-        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
-            return Some(address);
+    /// What readers of addresses need.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            environment: self.environment,
+            world: self.world,
+            settings: self.settings,
+            unix_prefix: &self.unix_prefix,
         }
-        if let Some(known) = self.addresses.get(host) {
-            return *known;
+    }
+
+    /// Reports a text that is no address.
+    pub fn address_error(&mut self, prefix: &str, span: Span, error: AddressError) {
+        let found = self.report.alert(span, format!("{prefix}{}", error.message));
+        if let Some(help) = error.help {
+            found.help(help);
         }
-        let found = self.world.resolve(host).ok().and_then(|all| {
-            all.iter().find(|address| address.is_ipv4()).or_else(|| all.first()).copied()
-        });
-        self.addresses.insert(host.to_owned(), found);
-        found
     }
 
     /// The number of a user or group called `name` in a file of the form of `/etc/passwd`.

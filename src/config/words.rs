@@ -1,9 +1,11 @@
 //! Walking through the words of one line: taking arguments, converting them, and saying what is
 //! wrong with them in place.
 
-use crate::base::units;
+use crate::base::units::{self, TimeError, TimeUnit};
 use crate::diag::{Report, Span};
 
+use super::address;
+use super::loading::Loading;
 use super::syntax::{Line, Prefix, Word};
 
 /// The words of a line and how far they have been read.
@@ -34,7 +36,11 @@ impl<'a> Words<'a> {
     }
     /// The place of the word read last, or of the line.
     pub fn last_span(&self) -> Span {
-        self.at.checked_sub(1).and_then(|at| self.line.words.get(at)).map_or(self.line.span, |word| word.span)
+        self.last().map_or(self.line.span, |word| word.span)
+    }
+    /// The word read last.
+    pub fn last(&self) -> Option<&'a Word> {
+        self.line.words.get(self.at.checked_sub(1)?)
     }
     /// The next word, if any; it is taken.
     pub fn next(&mut self) -> Option<&'a Word> {
@@ -100,12 +106,12 @@ impl<'a> Words<'a> {
     /// A duration in milliseconds, or an alert.
     pub fn time_ms(&mut self, report: &mut Report) -> Option<u64> {
         let word = self.expect(report, "a time as argument")?;
-        time(word, &self.keyword(), units::TimeUnit::Millisecond, report)
+        time_ms(word, &self.keyword(), report)
     }
     /// A duration in seconds, or an alert.
     pub fn time_s(&mut self, report: &mut Report) -> Option<u64> {
         let word = self.expect(report, "a time as argument")?;
-        time(word, &self.keyword(), units::TimeUnit::Second, report)
+        time_s(word, &self.keyword(), report)
     }
     /// A size in bytes, or an alert.
     pub fn size(&mut self, report: &mut Report) -> Option<u64> {
@@ -119,7 +125,10 @@ impl<'a> Words<'a> {
             "on" => Some(true),
             "off" => Some(false),
             other => {
-                report.alert(word.span, format!("'{}' expects either 'on' or 'off' but got '{other}'", self.keyword()));
+                report.alert(
+                    word.span,
+                    format!("'{}' expects either 'on' or 'off' but got '{other}'", self.keyword()),
+                );
                 None
             }
         }
@@ -127,11 +136,7 @@ impl<'a> Words<'a> {
     /// An alert if words are left.
     pub fn end(&mut self, report: &mut Report) {
         if let Some(word) = self.line.words.get(self.at) {
-            let message = format!(
-                "'{}' cannot handle unexpected argument '{}'",
-                self.keyword(),
-                word.text
-            );
+            let message = format!("'{}' cannot handle unexpected argument '{}'", self.keyword(), word.text);
             report.alert(word.span, message);
             self.at = self.line.words.len();
         }
@@ -179,4 +184,64 @@ pub fn within(
         format!("'{keyword}' expects a number from {} to {}, got {number}", bounds.start(), bounds.end()),
     );
     None
+}
+
+/// A word as a duration in milliseconds, or an alert.
+pub fn time_ms(word: &Word, keyword: &str, report: &mut Report) -> Option<u64> {
+    time(word, keyword, TimeUnit::Millisecond, report)
+}
+
+/// A word as a duration in seconds, or an alert.
+pub fn time_s(word: &Word, keyword: &str, report: &mut Report) -> Option<u64> {
+    time(word, keyword, TimeUnit::Second, report)
+}
+
+fn time(word: &Word, keyword: &str, unit: TimeUnit, report: &mut Report) -> Option<u64> {
+    match units::parse_time(&word.text, unit) {
+        Ok(value) => Some(value),
+        // HAProxy takes the value and warns of what follows it.
+        Err(error @ TimeError::Trailing { value, .. }) => {
+            report.warning(word.span, format!("'{keyword}' : {error}"));
+            Some(value)
+        }
+        Err(TimeError::Overflow) => {
+            let (name, about) = match unit {
+                TimeUnit::Second => ("s", "~68 years"),
+                _ => ("ms", "~24.8 days"),
+            };
+            let message = format!(
+                "timer overflow in argument '{}' to '{keyword}' (maximum value is 2147483647 {name} or {about})",
+                word.text
+            );
+            report.alert(word.span, message);
+            None
+        }
+        Err(TimeError::Unexpected(character)) => {
+            let character = character.map_or(String::new(), String::from);
+            report.alert(word.span, format!("unexpected character '{character}' in '{keyword}'"));
+            None
+        }
+    }
+}
+
+/// A word as a size in bytes, or an alert.
+pub fn size(word: &Word, keyword: &str, report: &mut Report) -> Option<u64> {
+    match units::parse_size(&word.text) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            report.alert(word.span, format!("'{keyword}' : {error} in '{}'", word.text));
+            None
+        }
+    }
+}
+
+/// A word as the address that connections come from, or an alert.
+pub fn source(word: &Word, loading: &mut Loading<'_>) -> Option<std::net::SocketAddr> {
+    match address::parse_source(&word.text, &loading.scope()) {
+        Ok(address) => Some(address),
+        Err(error) => {
+            loading.address_error("'source' : ", word.span, error);
+            None
+        }
+    }
 }

@@ -47,4 +47,13 @@ impl Model {
     pub fn backend(&self, name: &str) -> Option<&Arc<Proxy>> {
         self.backends.get(name).map(|index| &self.proxies[*index as usize])
     }
+
+    /// Makes the live objects what this model says they are: their numbers, their servers, and what
+    /// the configuration changed. To be called once, when the model comes into force; a proxy
+    /// that is new has been given all this when the model was built.
+    pub fn adopt(&self) {
+        for proxy in &self.proxies {
+            proxy.adopt();
+        }
+    }
 }

@@ -21,7 +21,16 @@ keywords! {
 
 /// The algorithms, for suggestions.
 const ALGORITHMS: &[&str] = &[
-    "roundrobin", "static-rr", "leastconn", "first", "source", "uri", "url_param", "hdr", "random", "rdp-cookie",
+    "roundrobin",
+    "static-rr",
+    "leastconn",
+    "first",
+    "source",
+    "uri",
+    "url_param",
+    "hdr",
+    "random",
+    "rdp-cookie",
     "hash",
 ];
 
@@ -102,7 +111,8 @@ fn uri(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<BalanceKey> {
             option @ ("len" | "depth") => {
                 let value = words.text().unwrap_or("");
                 let Some(number) = value.parse::<usize>().ok().filter(|number| *number > 0) else {
-                    let message = format!("balance uri : '{option}' expects a positive integer (got '{value}')");
+                    let message =
+                        format!("balance uri : '{option}' expects a positive integer (got '{value}')");
                     loading.report.alert(words.last_span(), message);
                     return None;
                 };

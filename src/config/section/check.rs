@@ -5,8 +5,8 @@ use super::ProxyParser;
 use crate::config::draft::Draft;
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
-use crate::config::words::Words;
 use crate::config::syntax::Prefix;
+use crate::config::words::Words;
 use crate::sample::expr::Phase;
 
 keywords! {
@@ -59,6 +59,7 @@ fn http(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let span = words.span();
     let texts = words.line.texts();
     let mut context = loading.context(Phase::Check, Some(&draft.name), &draft.acls);
+    draft.check_connects |= texts.get(1) == Some(&"connect");
     draft.checks.http_check(&texts[1..], span, &mut context);
 }
 
@@ -66,5 +67,6 @@ fn tcp(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let span = words.span();
     let texts = words.line.texts();
     let mut context = loading.context(Phase::Check, Some(&draft.name), &draft.acls);
+    draft.check_connects |= texts.get(1) == Some(&"connect");
     draft.checks.tcp_check(&texts[1..], span, &mut context);
 }

@@ -53,10 +53,14 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
             "maxidle" | "maxlife" => {
                 let Some(value) = words.next() else {
                     let what = if option == "maxidle" { "<idletime>" } else { "<lifetime>" };
-                    loading.report.alert(word.span, format!("'{option}' expects {what} in seconds as argument"));
+                    loading
+                        .report
+                        .alert(word.span, format!("'{option}' expects {what} in seconds as argument"));
                     return;
                 };
-                let Some(seconds) = crate::config::words::time_s(value, option, loading.report) else { return };
+                let Some(seconds) = crate::config::words::time_s(value, option, loading.report) else {
+                    return;
+                };
                 let slot = if option == "maxidle" { &mut cookie.maxidle_s } else { &mut cookie.maxlife_s };
                 *slot = (seconds != 0).then_some(seconds);
             }
@@ -75,7 +79,8 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
                 }
                 let bad = value.text.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.".contains(*c));
                 if let Some(bad) = bad {
-                    let message = format!("character '{bad}' is not permitted in domain name '{}'", value.text);
+                    let message =
+                        format!("character '{bad}' is not permitted in domain name '{}'", value.text);
                     loading.report.alert(value.span, message);
                     return;
                 }

@@ -24,8 +24,9 @@ keywords! {
 }
 
 /// The statuses that HAProxy answers by itself (manual, section 1.4.1).
-pub const STATUSES: &[u16] =
-    &[200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504];
+pub const STATUSES: &[u16] = &[
+    200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 414, 421, 422, 425, 429, 431, 500, 501, 502, 503, 504,
+];
 
 /// Takes a status that an error page may have.
 pub fn status(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u16> {
@@ -103,9 +104,8 @@ fn http_error(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_
     };
     let mut of_status = Words::new(words.line, 1 + at + 1);
     let Some(code) = status(&mut of_status, loading) else { return };
-    let argument_of = |name: &str| {
-        texts.iter().position(|word| *word == name).map(|at| words.line.words.get(1 + at + 1))
-    };
+    let argument_of =
+        |name: &str| texts.iter().position(|word| *word == name).map(|at| words.line.words.get(1 + at + 1));
     if texts.contains(&"default-errorfiles") {
         draft.error_lines.push(ErrorLine::BuiltIn(code));
         return;

@@ -88,13 +88,23 @@ pub(super) fn plain(words: &Words<'_>, loading: &mut Loading<'_>) -> bool {
 }
 
 /// Sets a switch: on, off with `no`, its default (off) with `default`.
-fn flag(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>, of: fn(&mut Options) -> &mut bool) {
+fn flag(
+    draft: &mut Draft,
+    words: &mut Words<'_>,
+    loading: &mut Loading<'_>,
+    of: fn(&mut Options) -> &mut bool,
+) {
     words.end(loading.report);
     *of(&mut draft.options) = words.line.prefix == Prefix::None;
 }
 
 /// As [`flag`], and remembers that the option means nothing outside HTTP mode.
-fn http(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>, of: fn(&mut Options) -> &mut bool) {
+fn http(
+    draft: &mut Draft,
+    words: &mut Words<'_>,
+    loading: &mut Loading<'_>,
+    of: fn(&mut Options) -> &mut bool,
+) {
     flag(draft, words, loading, of);
     if let Some(row) = super::proxy_index().get(&words.keyword()) {
         draft.http_options.retain(|name| *name != row.name);
@@ -136,7 +146,12 @@ fn all_backups(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'
 }
 
 /// `no` undoes only the mode it names: a later section may have chosen another.
-fn connection_mode(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>, mode: ConnectionMode) {
+fn connection_mode(
+    draft: &mut Draft,
+    words: &mut Words<'_>,
+    loading: &mut Loading<'_>,
+    mode: ConnectionMode,
+) {
     words.end(loading.report);
     match words.line.prefix {
         Prefix::None => draft.options.connection_mode = mode,
@@ -158,7 +173,9 @@ fn redispatch(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_
     draft.redispatch_after = match words.is_done() {
         // The last retry only.
         true => -1,
-        false => words.integer(loading.report).map_or(-1, |n| n.clamp(i32::MIN.into(), i32::MAX.into()) as i32),
+        false => {
+            words.integer(loading.report).map_or(-1, |n| n.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
+        }
     };
     words.end(loading.report);
 }
@@ -215,8 +232,14 @@ fn forward(
             },
             "if-none" if may_be_conditional => value.if_none = true,
             _ => {
-                let values = if may_be_conditional { "'except', 'header' and 'if-none'" } else { "'except' and 'header'" };
-                loading.report.alert(word.span, format!("'{option}' only supports optional values: {values}"));
+                let values = if may_be_conditional {
+                    "'except', 'header' and 'if-none'"
+                } else {
+                    "'except' and 'header'"
+                };
+                loading
+                    .report
+                    .alert(word.span, format!("'{option}' only supports optional values: {values}"));
                 return None;
             }
         }
@@ -303,9 +326,10 @@ fn log_format(
         loading.report.alert(word.span, message);
         return;
     }
-    super::log::set_format(draft, words, loading, FormatText {
-        text: text.into(),
-        span: words.span(),
-        option: Some(option),
-    });
+    super::log::set_format(
+        draft,
+        words,
+        loading,
+        FormatText { text: text.into(), span: words.span(), option: Some(option) },
+    );
 }

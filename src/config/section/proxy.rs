@@ -32,7 +32,8 @@ keywords! {
 
 /// `source` of a backend or of a server: the address; the rest of the line says what is not there.
 pub fn source_address(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<std::net::SocketAddr> {
-    let word = words.expect(loading.report, "<addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>")?;
+    let word = words
+        .expect(loading.report, "<addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>")?;
     let address = crate::config::words::source(word, loading);
     while let Some(option @ ("usesrc" | "interface")) = words.peek() {
         words.next();

@@ -96,7 +96,12 @@ fn default_backend(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadi
 }
 
 /// The name of a backend or server, or a format that yields it.
-fn target(draft: &Draft, words: &mut Words<'_>, what: &str, loading: &mut Loading<'_>) -> Option<(TargetName, crate::diag::Span)> {
+fn target(
+    draft: &Draft,
+    words: &mut Words<'_>,
+    what: &str,
+    loading: &mut Loading<'_>,
+) -> Option<(TargetName, crate::diag::Span)> {
     let word = words.expect(loading.report, what)?;
     if !word.text.contains('%') {
         return Some((TargetName::Static(word.text.as_str().into()), word.span));
@@ -186,7 +191,8 @@ fn tcp_content(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'
 
 fn tcp_response(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     draft.rule_spans.tcp_response.get_or_insert(words.span());
-    let rule = rule(draft, words, RuleSet::TcpResponse, Phase::TcpResponseContent, Step::TcpResponse, loading);
+    let rule =
+        rule(draft, words, RuleSet::TcpResponse, Phase::TcpResponseContent, Step::TcpResponse, loading);
     draft.tcp_response.extend(rule);
 }
 

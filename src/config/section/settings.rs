@@ -50,7 +50,8 @@ fn mode(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
         "tcp" => draft.mode = Mode::Tcp,
         "http" => draft.mode = Mode::Http,
         "health" => {
-            let message = "'mode health' doesn't exist anymore. Please use 'http-request return status 200' instead";
+            let message =
+                "'mode health' doesn't exist anymore. Please use 'http-request return status 200' instead";
             loading.report.alert(word.span, message);
         }
         other @ ("log" | "spop" | "haterm" | "syslog") => {
@@ -107,7 +108,12 @@ fn retry_on(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>)
     /// The statuses that may be retried on (manual, section 4.2 "retry-on").
     const STATUSES: &[u16] = &[401, 403, 404, 408, 421, 425, 429, 500, 501, 502, 503, 504];
     const EVENTS: &[&str] = &[
-        "none", "conn-failure", "empty-response", "junk-response", "response-timeout", "0rtt-rejected",
+        "none",
+        "conn-failure",
+        "empty-response",
+        "junk-response",
+        "response-timeout",
+        "0rtt-rejected",
         "all-retryable-errors",
     ];
     let mut on = RetryOn {

@@ -47,7 +47,12 @@ fn enable(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     own(draft);
 }
 
-fn flag(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>, of: fn(&mut StatsDraft) -> &mut bool) {
+fn flag(
+    draft: &mut Draft,
+    words: &mut Words<'_>,
+    loading: &mut Loading<'_>,
+    of: fn(&mut StatsDraft) -> &mut bool,
+) {
     words.end(loading.report);
     *of(own(draft)) = true;
 }

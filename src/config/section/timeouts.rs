@@ -30,12 +30,15 @@ keywords! {
 /// The most that a number without a unit may be to be taken for seconds by mistake.
 const SUSPICIOUS_MS: u64 = 100;
 
-fn set(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>, of: fn(&mut Timeouts) -> &mut Option<u64>) {
+fn set(
+    draft: &mut Draft,
+    words: &mut Words<'_>,
+    loading: &mut Loading<'_>,
+    of: fn(&mut Timeouts) -> &mut Option<u64>,
+) {
     let keyword = words.keyword();
     if words.is_done() {
-        loading
-            .report
-            .alert(words.span(), format!("'{keyword}' expects an integer value (in milliseconds)"));
+        loading.report.alert(words.span(), format!("'{keyword}' expects an integer value (in milliseconds)"));
         return;
     }
     let Some(value) = words.time_ms(loading.report) else { return };
