@@ -389,12 +389,12 @@ fn complete(script: &mut Script) {
         script.rules.insert(0, Rule { index: 0, comment: None, step });
     }
     spread_comments(&mut script.rules);
-    let mut sends = false;
+    let mut holds = true;
     for rule in script.rules.iter_mut().rev() {
         match &mut rule.step {
-            Step::Connect(connect) => (connect.sends_next, sends) = (sends, false),
-            Step::Emit(_) => sends = true,
-            Step::Expect(_) => sends = false,
+            Step::Connect(connect) => (connect.holds_ack, holds) = (holds, false),
+            Step::Emit(_) => holds = true,
+            Step::Expect(_) => holds = false,
             _ => {}
         }
     }
@@ -509,4 +509,91 @@ pub fn agent(server: ServerCheck) -> Arc<CheckSpec> {
     let mut script = protocols::agent(server.agent_send.as_deref());
     complete(&mut script);
     Arc::new(CheckSpec { server, script: Arc::new(script) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script_for_tests as parse;
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (lines, expected) in [
+            (
+                &["http-check expekt status 200"][..],
+                "'http-check' only supports 'comment', 'connect', 'disable-on-404',",
+            ),
+            (&["tcp-check expect"], "'tcp-check expect' : expects at least a matching pattern as arguments."),
+            (&["tcp-check connect ssl"], "'tcp-check connect' : 'ssl' is not available in checks yet."),
+            (&["tcp-check send-binary 5g"], "'tcp-check send-binary' : '5g' invalid binary string."),
+            (
+                &["tcp-check connect port 70000"],
+                "'tcp-check connect' : expects a valid TCP port (from range 1 to 65535)",
+            ),
+            (
+                &["http-check expect status 2xx"],
+                "'http-check expect' : invalid character 'x' in the list of status codes.",
+            ),
+            (
+                &["http-check expect status 300-200"],
+                "'http-check expect' : invalid range of status codes '300-200'.",
+            ),
+            (&["tcp-check expect string a string b"], "'tcp-check expect' : only one pattern expected."),
+            (&["tcp-check expect rstring ("], "'tcp-check expect' : regex '(' is invalid (unclosed group)."),
+            (
+                &["tcp-check expect ok-status L9OK string x"],
+                "'tcp-check expect' : 'ok-status' only supports 'L4OK', 'L6OK', 'L7OK' or 'L7OKC' status (got 'L9OK').",
+            ),
+            (
+                &["tcp-check set-var(txn.x) int(1)"],
+                "'tcp-check set-var(txn.x)' : invalid variable name 'txn.x'.",
+            ),
+            (
+                &["tcp-check send x", "tcp-check connect"],
+                "'tcp-check connect' : first step MUST also be a 'connect'",
+            ),
+            (
+                &["http-check connect", "http-check expect string x"],
+                "'http-check expect' : unable to add http-check expect rule at step 2 (missing send rule).",
+            ),
+            (
+                &["option mysql-check user x pre-40"],
+                "keyword 'user' only supports 'post-41', 'pre-41' and 'post-80' (got 'pre-40').",
+            ),
+            (&["option pgsql-check"], "'option pgsql-check' expects 'user <username>' as argument."),
+            (&["option redis-check now"], "'option redis-check' cannot handle unexpected argument 'now'."),
+            (
+                &["http-check expect string x"],
+                "'be' uses http-check rules without 'option httpchk', so the rules are ignored.",
+            ),
+        ] {
+            let (_, findings) = parse(lines);
+            assert!(findings.iter().any(|found| found.starts_with(expected)), "{lines:?}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn comments_go_to_the_steps_they_explain() {
+        let (script, findings) = parse(&[
+            "option tcp-check",
+            "tcp-check comment hello",
+            "tcp-check send a",
+            "tcp-check send b comment own",
+            "tcp-check expect string x",
+        ]);
+        assert!(findings.is_empty(), "{findings:?}");
+        let comments: Vec<_> = script.0.rules.iter().map(|rule| rule.comment.as_deref()).collect();
+        assert_eq!(comments, [None, Some("hello"), Some("own"), None]);
+        let indexes: Vec<_> = script.0.rules.iter().map(|rule| rule.index).collect();
+        assert_eq!(indexes, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn own_rules_replace_inherited_ones() {
+        let rules = |lines: &[&str]| parse(lines).0.0.rules.len();
+        let base = ["option httpchk", "http-check expect status 200", "inherited"];
+        // Connect, send, and one expect: the inherited one, or the own one.
+        assert_eq!(rules(&base), 3);
+        assert_eq!(rules(&[&base[..], &["http-check expect status 201"]].concat()), 3);
+        assert_eq!(rules(&[&base[..2], &["http-check expect status 201"]].concat()), 4);
+    }
 }

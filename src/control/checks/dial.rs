@@ -106,8 +106,9 @@ async fn connect_tcp(
         Ok(socket)
     };
     let socket = open().map_err(at_once)?;
-    if !target.sends_next {
-        // No data follow: with its acknowledgement held back the reset comes before the server's accept.
+    if target.holds_ack {
+        // The acknowledgement leaves with the data; or, when a reset follows, never: the server's
+        // program then does not even learn of the connection.
         let _ = socket.set_tcp_quickack(false);
     }
     if let Some(source) = source
