@@ -7,6 +7,8 @@
 //! server is made here.
 
 mod dial;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -111,6 +113,16 @@ pub fn stop_all() {
             old.abort();
         }
     });
+}
+
+/// Starts the check of a server that was added while running.
+pub fn add(state: &Arc<ServerState>, kind: CheckKind, spec: &Arc<CheckSpec>) {
+    start_one((state.clone(), kind, spec.clone()), Duration::ZERO);
+}
+
+/// Ends the checks of a server that was removed while running.
+pub fn remove(state: &Arc<ServerState>) {
+    end_unless(|(known, _)| *known != Arc::as_ptr(state));
 }
 
 fn end_unless(stays: impl Fn(&Key) -> bool) {

@@ -82,10 +82,13 @@ impl View {
     fn usable(&self) -> (usize, usize) {
         let Some(proxy) = &self.proxy else { return (0, 0) };
         let mut count = (0, 0);
-        for state in proxy.state.servers.load().iter().filter(|state| state.is_eligible()) {
-            let backup = proxy.servers.iter().any(|line| line.backup && Arc::ptr_eq(&line.state, state));
-            *(if backup { &mut count.1 } else { &mut count.0 }) += 1;
+        for line in proxy.servers.iter().filter(|line| line.state.is_eligible()) {
+            *(if line.backup { &mut count.1 } else { &mut count.0 }) += 1;
         }
+        // Servers added while running stand behind those of the model.
+        let states = proxy.state.servers.load();
+        let added = states.get(proxy.servers.len()..).unwrap_or_default();
+        count.0 += added.iter().filter(|state| state.is_eligible()).count();
         count
     }
     /// The servers that track this one.
@@ -457,8 +460,7 @@ pub fn agent_says(
     check_ends(control, server, CheckKind::Agent, &finding);
 }
 
-/// Data threads saw `error-limit` errors in a row (manual, section 5.2 `on-error`); returns whether
-/// checks must hurry.
+/// Data threads saw `error-limit` errors in a row (manual, section 5.2 `on-error`).
 pub fn errors_observed(control: &Control, server: &Arc<ServerState>) {
     let view = View::of(control, server);
     let Some(line) = view.server.clone() else { return };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::http_check::Request;
 use super::parse::{self, Args};
 use super::protocols::{self, MysqlClient};
-use super::script::{Connect, Emit, Expect, Kind, Pattern, Rule, Script, Step};
+use super::script::{Connect, Emit, Expect, Kind, Pattern, Port, Rule, Script, Step};
 use super::{CheckSpec, ServerCheck};
 use crate::diag::{Span, did_you_mean};
 use crate::sample::ParseContext;
@@ -498,6 +498,26 @@ impl CheckScript {
     pub fn for_server(&self, server: ServerCheck) -> Arc<CheckSpec> {
         Arc::new(CheckSpec { server, script: self.0.clone() })
     }
+    /// What is wrong with it for a server that has neither a port of its own nor one for checks, if
+    /// anything: every connection must then bring a port. The text goes behind `server 'name' has `.
+    pub fn needs_port(&self) -> Option<&'static str> {
+        let mut connects = self.0.rules.iter().filter_map(|rule| match &rule.step {
+            Step::Connect(connect) => Some(connect),
+            _ => None,
+        });
+        let has_port = |connect: &Connect| !matches!(connect.port, Port::Server);
+        match connects.next() {
+            Some(first) if first.implicit && self.0.rules.len() == 1 => {
+                Some("neither service port nor check port.")
+            }
+            Some(first) if has_port(first) => (!connects.all(has_port)).then_some(
+                "neither service port nor check port, and a tcp_check rule 'connect' with no port information.",
+            ),
+            _ => Some(
+                "neither service port nor check port nor tcp_check rule 'connect' with port information.",
+            ),
+        }
+    }
     /// Whether a 404 takes a server out gently: servers that track each other must agree on it.
     pub fn disables_on_404(&self) -> bool {
         self.0.disable_on_404
@@ -595,5 +615,22 @@ mod tests {
         assert_eq!(rules(&base), 3);
         assert_eq!(rules(&[&base[..], &["http-check expect status 201"]].concat()), 3);
         assert_eq!(rules(&[&base[..2], &["http-check expect status 201"]].concat()), 4);
+    }
+
+    #[test]
+    fn a_server_without_port_needs_one_in_every_connect() {
+        for (lines, expected) in [
+            (&[][..], Some("neither service port nor check port.")),
+            (&["option tcp-check", "tcp-check connect port 1"], None),
+            (
+                &["option tcp-check", "tcp-check connect port 1", "tcp-check connect"],
+                Some("neither service port nor check port, and"),
+            ),
+            (&["option smtpchk"], Some("neither service port nor check port nor")),
+        ] {
+            let found = parse(lines).0.needs_port();
+            assert_eq!(found.is_some(), expected.is_some(), "{lines:?}");
+            assert!(found.unwrap_or("").starts_with(expected.unwrap_or("")), "{found:?}");
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Default for ServerCheck {
 
 /// The script that some configuration lines make, and the findings about them.
 #[cfg(test)]
-fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
+pub(crate) fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
     use crate::diag::{Report, Span};
     use crate::sample::ParseContext;
     use crate::sample::acl::AclSet;
