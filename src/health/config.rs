@@ -24,7 +24,7 @@ pub const OPTIONS: &[&str] = &[
     "ssl-hello-chk",
 ];
 
-/// One word after `http-check` or `tcp-check`.
+/// One word after `http-check` or `tcp-check`; the keyword tables of `config` hold its documentation.
 #[derive(Debug)]
 pub struct Directive {
     /// The word.
@@ -33,10 +33,6 @@ pub struct Directive {
     pub http: bool,
     /// Whether `tcp-check` has it.
     pub tcp: bool,
-    /// What it takes.
-    pub arguments: &'static str,
-    /// What it does.
-    pub doc: &'static str,
     parse: fn(&mut Args<'_, '_, '_>) -> Option<Parsed>,
 }
 
@@ -53,8 +49,6 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "comment",
         http: true,
         tcp: true,
-        arguments: "<text>",
-        doc: "Explains the steps after it; the text is shown when one of them fails.",
         parse: |args| {
             let text = args.argument("expects a string as argument")?;
             Some(Parsed::Step(Step::Comment, Some(text.into())))
@@ -64,8 +58,6 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "connect",
         http: true,
         tcp: true,
-        arguments: "[default] [port <expr>] [addr <ip>] [linger] [comment <text>]",
-        doc: "Opens a connection, by default to where the server line says; an open one is closed before.",
         parse: |args| {
             parse::connect(args).map(|(connect, comment)| Parsed::Step(Step::Connect(connect), comment))
         },
@@ -74,17 +66,12 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "disable-on-404",
         http: true,
         tcp: false,
-        arguments: "",
-        doc: "A 404 takes a running server out of balancing gently: it keeps the sessions that belong to it.",
         parse: |args| args.end().map(|()| Parsed::DisableOn404),
     },
     Directive {
         name: "expect",
         http: true,
         tcp: true,
-        arguments: "[min-recv <n>] [ok-status <st>] [error-status <st>] [tout-status <st>] [on-success <fmt>] \
-                    [on-error <fmt>] [status-code <expr>] [comment <text>] [!]<match> <pattern>",
-        doc: "Waits for the answer and judges it: by bytes, by a regular expression, by status, header or body.",
         parse: |args| {
             parse::expect(args).map(|(expect, comment)| Parsed::Step(Step::Expect(Box::new(expect)), comment))
         },
@@ -93,9 +80,6 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "send",
         http: true,
         tcp: true,
-        arguments: "tcp-check: <data>; http-check: [meth <m>] [uri|uri-lf <u>] [ver <v>] [hdr <name> <fmt>]* \
-                    [body|body-lf <b>]; both: [comment <text>]",
-        doc: "Sends bytes, or an HTTP request.",
         parse: |args| {
             if args.is_http {
                 let (request, comment) = parse::send_http(args)?;
@@ -104,60 +88,31 @@ pub const DIRECTIVES: &[Directive] = &[
             emit(args)
         },
     },
-    Directive {
-        name: "send-binary",
-        http: false,
-        tcp: true,
-        arguments: "<hexadecimal> [comment <text>]",
-        doc: "Sends the bytes that hexadecimal digits stand for.",
-        parse: emit,
-    },
-    Directive {
-        name: "send-binary-lf",
-        http: false,
-        tcp: true,
-        arguments: "<format> [comment <text>]",
-        doc: "Sends the bytes that the formatted hexadecimal text stands for.",
-        parse: emit,
-    },
-    Directive {
-        name: "send-lf",
-        http: false,
-        tcp: true,
-        arguments: "<format> [comment <text>]",
-        doc: "Sends a formatted text.",
-        parse: emit,
-    },
+    Directive { name: "send-binary", http: false, tcp: true, parse: emit },
+    Directive { name: "send-binary-lf", http: false, tcp: true, parse: emit },
+    Directive { name: "send-lf", http: false, tcp: true, parse: emit },
     Directive {
         name: "send-state",
         http: true,
         tcp: false,
-        arguments: "",
-        doc: "Adds a header field that tells the server how it is seen from here.",
         parse: |args| args.end().map(|()| Parsed::SendState),
     },
     Directive {
         name: "set-var",
         http: true,
         tcp: true,
-        arguments: "(<name>[,<condition>...]) <expr>",
-        doc: "Gives a variable of the check or of the process a value.",
         parse: |args| parse::set_var(args).map(|step| Parsed::Step(step, None)),
     },
     Directive {
         name: "set-var-fmt",
         http: true,
         tcp: true,
-        arguments: "(<name>[,<condition>...]) <format>",
-        doc: "Gives a variable of the check or of the process a formatted text.",
         parse: |args| parse::set_var_format(args).map(|step| Parsed::Step(step, None)),
     },
     Directive {
         name: "unset-var",
         http: true,
         tcp: true,
-        arguments: "(<name>)",
-        doc: "Forgets a variable.",
         parse: |args| parse::unset_var(args).map(|step| Parsed::Step(step, None)),
     },
 ];

@@ -233,6 +233,26 @@ fn a_check_passes_and_maintenance_comes_and_goes() {
 }
 
 #[test]
+fn a_plain_check_does_not_disturb_the_server() {
+    in_local_set(async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let accepted = Rc::new(std::cell::Cell::new(0));
+        let count = accepted.clone();
+        tokio::task::spawn_local(async move {
+            while listener.accept().await.is_ok() {
+                count.set(count.get() + 1);
+            }
+        });
+        let bench = Bench::new(vec![Line { port, check: spec(&[], 10), ..Line::default() }], true);
+        super::start(&bench.control);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(bench.lines().len(), 1, "it passed, and passed again");
+        assert_eq!(accepted.get(), 0, "the reset came before the handshake's last segment");
+    });
+}
+
+#[test]
 fn failures_are_told_with_their_reason() {
     in_local_set(async || {
         let refused = closed_port().await;
