@@ -26,12 +26,12 @@ use super::Control;
 use super::servers::{self, CheckKind};
 use crate::base::clock;
 use crate::base::rng::Rng;
-use crate::health::machine::{Env, Failure, Machine, Want};
+use crate::health::machine::{Env, Failure, Machine, Target, Want};
 use crate::health::observe::Observe;
 use crate::health::status::{self, Finding, flag};
 use crate::health::{CheckSpec, schedule};
 use crate::state::ServerState;
-use crate::state::server::Operational;
+use crate::state::server::{CheckReport, Operational};
 
 /// How often servers with `observe` are looked at for the data threads' flag.
 const OBSERVE_TICK: Duration = Duration::from_millis(50);
@@ -49,6 +49,16 @@ struct Entry {
     wake: Notify,
     /// The next interval is `fastinter`, whatever the count says.
     hurry: Cell<bool>,
+}
+
+impl Entry {
+    /// Its report as it stands.
+    fn report(&self) -> arc_swap::Guard<Arc<CheckReport>> {
+        match self.kind {
+            CheckKind::Health => self.state.check.load(),
+            CheckKind::Agent => self.state.agent.load(),
+        }
+    }
 }
 
 /// A running task.
@@ -188,6 +198,17 @@ pub fn hurry(state: &Arc<ServerState>) {
     });
 }
 
+/// `set server ... agent-send`: what the agent is told from the next check on.
+pub fn set_agent_send(state: &Arc<ServerState>, text: &[u8]) {
+    with_entries(state, |entry| {
+        if entry.kind == CheckKind::Agent {
+            let mut server = entry.spec.borrow().server.clone();
+            server.agent_send = Some(text.to_vec());
+            entry.spec.replace(crate::health::config::agent(server));
+        }
+    });
+}
+
 fn with_entries(state: &Arc<ServerState>, act: impl Fn(&Entry)) {
     TASKS.with(|tasks| {
         let tasks = tasks.borrow();
@@ -252,10 +273,7 @@ async fn wait_until(entry: &Entry, due: &mut Instant) {
 }
 
 fn is_on(entry: &Entry) -> bool {
-    let report = match entry.kind {
-        CheckKind::Health => entry.state.check.load(),
-        CheckKind::Agent => entry.state.agent.load(),
-    };
+    let report = entry.report();
     report.enabled && report.state_flags & flag::PAUSED == 0
 }
 
@@ -290,7 +308,9 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
                 close(&mut socket, &machine);
                 deadline = connect_deadline(spec);
                 let source = servers::View::of(control, &entry.state).server.and_then(|line| line.source);
-                match limit(deadline, dial::connect(&entry.state, spec, &target, source)).await {
+                match limit(deadline, dial::connect(&entry.state, own_target(entry, spec, target), source))
+                    .await
+                {
                     Ok(made) => {
                         socket = Some(made);
                         machine.connected();
@@ -321,6 +341,18 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
     };
     close(&mut socket, &machine);
     end
+}
+
+/// Where to connect as far as the script, the runtime API and the `server` line say, in this order.
+fn own_target(entry: &Entry, spec: &CheckSpec, target: Target) -> Target {
+    let report = entry.report();
+    // A port of 0 given at run time falls back on the server's.
+    let port = report.port.or(spec.server.port).filter(|port| *port != 0);
+    Target {
+        address: target.address.or(report.address).or(spec.server.addr),
+        port: target.port.or(port),
+        ..target
+    }
 }
 
 /// A connection must stand within the interval, and within `timeout connect` when `timeout check`

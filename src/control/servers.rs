@@ -327,6 +327,46 @@ pub fn set_address(
     Ok(format!("{}{by}", said.join(", ")))
 }
 
+/// `set server b/s check-addr|check-port|agent-addr|agent-port`.
+pub fn set_check_target(
+    server: &Arc<ServerState>,
+    kind: CheckKind,
+    address: Option<&str>,
+    port: Option<&str>,
+) -> Result<(), String> {
+    if !cell(server, kind).load().enabled {
+        let which = if kind == CheckKind::Agent { "agent" } else { "health" };
+        return Err(format!("{which} checks are not enabled on this server"));
+    }
+    let address: Option<IpAddr> = match address {
+        Some(text) => Some(text.parse().map_err(|_| format!("invalid addr '{text}'"))?),
+        None => None,
+    };
+    let port = match port.map(str::parse::<i64>) {
+        None => None,
+        Some(Err(_)) => return Err("provided port is not an integer".to_owned()),
+        Some(Ok(number)) => Some(u16::try_from(number).map_err(|_| "provided port is invalid".to_owned())?),
+    };
+    let is_mapped = matches!(&**server.endpoint.load(), Endpoint::Inet { port_offset: Some(_), .. });
+    if port == Some(0) && is_mapped {
+        return Err("can't unset 'port' since MAPPORTS is in use".to_owned());
+    }
+    reports::change(cell(server, kind), |report| {
+        report.address = address.or(report.address);
+        report.port = port.or(report.port);
+    });
+    Ok(())
+}
+
+/// `set server b/s agent-send`.
+pub fn set_agent_send(server: &Arc<ServerState>, text: &str) -> Result<(), String> {
+    if !server.agent.load().enabled {
+        return Err("agent checks are not enabled on this server.".to_owned());
+    }
+    checks::set_agent_send(server, text.as_bytes());
+    Ok(())
+}
+
 /// A check starts.
 pub fn check_begins(server: &Arc<ServerState>, kind: CheckKind) {
     reports::change(cell(server, kind), status::begin);

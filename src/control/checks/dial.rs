@@ -8,7 +8,6 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::health::CheckSpec;
 use crate::health::machine::{Failure, Machine, Target};
 use crate::state::ServerState;
 use crate::state::server::Endpoint;
@@ -27,26 +26,23 @@ enum Stream {
 /// How many bytes one read takes.
 const READ_MAX: usize = 16384;
 
-/// Connects to where the script, the check or the server says, in this order.
+/// Connects to the target; what it leaves open is the server's.
 pub async fn connect(
     state: &ServerState,
-    spec: &CheckSpec,
-    target: &Target,
+    target: Target,
     source: Option<SocketAddr>,
 ) -> Result<Socket, Failure> {
     let endpoint = Endpoint::clone(&state.endpoint.load());
-    let own_ip = target.address.or(spec.server.addr);
-    let own_port = target.port.or(spec.server.port);
     let linger = target.linger;
-    let address = match (&endpoint, own_ip) {
+    let address = match (&endpoint, target.address) {
         (Endpoint::Inet { address, .. }, ip) => {
-            Some(SocketAddr::new(ip.unwrap_or(address.ip()), own_port.unwrap_or(address.port())))
+            Some(SocketAddr::new(ip.unwrap_or(address.ip()), target.port.unwrap_or(address.port())))
         }
-        (_, Some(ip)) => Some(SocketAddr::new(ip, own_port.unwrap_or(0))),
+        (_, Some(ip)) => Some(SocketAddr::new(ip, target.port.unwrap_or(0))),
         (Endpoint::Unix(_) | Endpoint::Unresolved, None) => None,
     };
     let stream = match (address, &endpoint) {
-        (Some(address), _) => Stream::Tcp(connect_tcp(address, target, source).await?),
+        (Some(address), _) => Stream::Tcp(connect_tcp(address, &target, source).await?),
         (None, Endpoint::Unix(path)) => Stream::Unix(connect_unix(path).await?),
         (None, _) => return Err(Failure::NoTarget(String::new())),
     };

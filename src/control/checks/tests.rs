@@ -391,6 +391,26 @@ fn errors_of_traffic_count_as_failed_checks() {
 }
 
 #[test]
+fn checks_go_where_they_are_told_to_go() {
+    in_local_set(async || {
+        let (dead, alive) = (closed_port().await, answering("").await);
+        let bench = Bench::new(vec![Line { port: dead, check: spec(&[], 20), ..Line::default() }], true);
+        super::start(&bench.control);
+        let state = bench.state(0);
+        assert!(bench.line().await.1.contains("failed"));
+        bench.lines();
+        let set = |address, port| servers::set_check_target(&state, CheckKind::Health, address, port);
+        assert_eq!(set(Some("nowhere"), None), Err("invalid addr 'nowhere'".to_owned()));
+        assert_eq!(set(None, Some("x")), Err("provided port is not an integer".to_owned()));
+        assert_eq!(set(Some("127.0.0.1"), Some(&alive.to_string())), Ok(()));
+        assert!(bench.line().await.1.contains("succeeded"));
+        assert_eq!(state.operational(), Operational::Running);
+        let agent = servers::set_check_target(&state, CheckKind::Agent, None, Some("1"));
+        assert_eq!(agent, Err("agent checks are not enabled on this server".to_owned()));
+    });
+}
+
+#[test]
 fn orders_of_the_runtime_api() {
     in_local_set(async || {
         let bench = Bench::new(vec![Line { port: 9, ..Line::default() }], false);
