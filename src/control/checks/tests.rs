@@ -453,6 +453,53 @@ fn orders_of_the_runtime_api() {
 }
 
 #[test]
+fn drain_and_maintenance_in_turn() {
+    in_local_set(async || {
+        let followers = Line { port: 9, tracks: Some(0), ..Line::default() };
+        let bench = Bench::new(vec![Line { port: 9, ..Line::default() }, followers], false);
+        super::start(&bench.control);
+        let (control, state) = (&bench.control, bench.state(0));
+        let texts = || bench.lines().into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+        let online = "backup servers online. 0 sessions requeued, 0 total in queue.";
+        servers::set_admin(control, &state, AdminOrder::Drain, "");
+        assert_eq!(
+            texts(),
+            [
+                format!("Server be/s1 enters drain state. 1 active and 0 {online}"),
+                format!("Server be/s2 enters drain state via be/s1. 0 active and 0 {online}"),
+                "backend be has no server available!".to_owned(),
+            ]
+        );
+        servers::set_admin(control, &state, AdminOrder::Maint, "why");
+        let left = "backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
+        assert_eq!(
+            texts(),
+            [
+                format!("Server be/s1 is going DOWN for maintenance (why). 0 active and 0 {left}"),
+                format!("Server be/s2 is going DOWN for maintenance (why) via be/s1. 0 active and 0 {left}"),
+            ],
+        );
+        assert_eq!((state.admin(), bench.state(1).admin()), (0x01, 0x02));
+        servers::set_admin(control, &state, AdminOrder::Drain, "");
+        assert_eq!(
+            texts(),
+            [
+                "Server be/s1 is UP/DRAIN (leaving forced maintenance).",
+                "Server be/s1 remains in forced drain mode.",
+                "Server be/s2 is UP/DRAIN (leaving maintenance).",
+                "Server be/s2 remains in drain mode via be/s1.",
+            ]
+        );
+        servers::set_admin(control, &state, AdminOrder::Ready, "");
+        assert_eq!(
+            texts(),
+            ["Server be/s1 is UP (leaving forced drain).", "Server be/s2 is UP (leaving drain) via be/s1."]
+        );
+        assert_eq!((state.admin(), bench.state(1).admin()), (0, 0));
+    });
+}
+
+#[test]
 fn a_slow_start_takes_its_time() {
     in_local_set(async || {
         let bench = Bench::new(vec![Line { port: 9, slowstart_ms: 60_000, ..Line::default() }], false);

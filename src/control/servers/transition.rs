@@ -129,6 +129,9 @@ pub fn set_flag(control: &Control, state: &Arc<ServerState>, mode: u8, cause: &s
         );
         say(control, &view, level::NOTICE, &text);
     }
+    if old & new & admin::DRAIN != 0 && new & admin::MAINT == 0 {
+        remain_in_drain(control, &view, new);
+    }
     view.touch();
     before.account(control, &view);
     // Followers know already when another flag of the kind was there.
@@ -255,23 +258,30 @@ fn remain_in_maintenance(control: &Control, view: &View, old: u8, new: u8) {
 }
 
 fn drain_cleared(control: &Control, view: &View, old: u8, new: u8) {
-    if old & admin::DRAIN == 0 || old & admin::DRAIN == new & admin::DRAIN {
+    if old & admin::DRAIN == 0 {
+        return;
+    }
+    if new & admin::DRAIN != 0 {
+        remain_in_drain(control, view, new);
         return;
     }
     let up = if view.state.operational() == Operational::Stopped { "DOWN" } else { "UP" };
-    let text = if new & admin::DRAIN == 0 {
-        if old & admin::FDRAIN != 0 {
-            format!("{} is {up} (leaving forced drain).", view.title())
-        } else {
-            format!("{} is {up} (leaving drain){}.", view.title(), view.via(false))
-        }
-    } else if new & admin::FDRAIN == 0 {
+    let text = if old & admin::FDRAIN != 0 {
+        format!("{} is {up} (leaving forced drain).", view.title())
+    } else {
+        format!("{} is {up} (leaving drain){}.", view.title(), view.via(false))
+    };
+    say(control, view, level::NOTICE, &text);
+    requeue(control, view);
+}
+
+fn remain_in_drain(control: &Control, view: &View, new: u8) {
+    let text = if new & admin::FDRAIN == 0 {
         format!("{} remains in drain mode{}.", view.title(), view.via(false))
     } else {
         format!("{} remains in forced drain mode.", view.title())
     };
     say(control, view, level::NOTICE, &text);
-    requeue(control, view);
 }
 
 fn kind_of(mode: u8) -> u8 {
