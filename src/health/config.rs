@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::http_check::Request;
 use super::parse::{self, Args};
 use super::protocols::{self, MysqlClient};
-use super::script::{Connect, Emit, Expect, Kind, Pattern, Rule, Script, Step};
+use super::script::{Connect, Emit, Expect, Kind, Pattern, Port, Rule, Script, Step};
 use super::{CheckSpec, ServerCheck};
 use crate::diag::{Span, did_you_mean};
 use crate::sample::ParseContext;
@@ -24,7 +24,7 @@ pub const OPTIONS: &[&str] = &[
     "ssl-hello-chk",
 ];
 
-/// One word after `http-check` or `tcp-check`.
+/// One word after `http-check` or `tcp-check`; the keyword tables of `config` hold its documentation.
 #[derive(Debug)]
 pub struct Directive {
     /// The word.
@@ -33,10 +33,6 @@ pub struct Directive {
     pub http: bool,
     /// Whether `tcp-check` has it.
     pub tcp: bool,
-    /// What it takes.
-    pub arguments: &'static str,
-    /// What it does.
-    pub doc: &'static str,
     parse: fn(&mut Args<'_, '_, '_>) -> Option<Parsed>,
 }
 
@@ -53,8 +49,6 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "comment",
         http: true,
         tcp: true,
-        arguments: "<text>",
-        doc: "Explains the steps after it; the text is shown when one of them fails.",
         parse: |args| {
             let text = args.argument("expects a string as argument")?;
             Some(Parsed::Step(Step::Comment, Some(text.into())))
@@ -64,8 +58,6 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "connect",
         http: true,
         tcp: true,
-        arguments: "[default] [port <expr>] [addr <ip>] [linger] [comment <text>]",
-        doc: "Opens a connection, by default to where the server line says; an open one is closed before.",
         parse: |args| {
             parse::connect(args).map(|(connect, comment)| Parsed::Step(Step::Connect(connect), comment))
         },
@@ -74,17 +66,12 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "disable-on-404",
         http: true,
         tcp: false,
-        arguments: "",
-        doc: "A 404 takes a running server out of balancing gently: it keeps the sessions that belong to it.",
         parse: |args| args.end().map(|()| Parsed::DisableOn404),
     },
     Directive {
         name: "expect",
         http: true,
         tcp: true,
-        arguments: "[min-recv <n>] [ok-status <st>] [error-status <st>] [tout-status <st>] [on-success <fmt>] \
-                    [on-error <fmt>] [status-code <expr>] [comment <text>] [!]<match> <pattern>",
-        doc: "Waits for the answer and judges it: by bytes, by a regular expression, by status, header or body.",
         parse: |args| {
             parse::expect(args).map(|(expect, comment)| Parsed::Step(Step::Expect(Box::new(expect)), comment))
         },
@@ -93,9 +80,6 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "send",
         http: true,
         tcp: true,
-        arguments: "tcp-check: <data>; http-check: [meth <m>] [uri|uri-lf <u>] [ver <v>] [hdr <name> <fmt>]* \
-                    [body|body-lf <b>]; both: [comment <text>]",
-        doc: "Sends bytes, or an HTTP request.",
         parse: |args| {
             if args.is_http {
                 let (request, comment) = parse::send_http(args)?;
@@ -104,60 +88,31 @@ pub const DIRECTIVES: &[Directive] = &[
             emit(args)
         },
     },
-    Directive {
-        name: "send-binary",
-        http: false,
-        tcp: true,
-        arguments: "<hexadecimal> [comment <text>]",
-        doc: "Sends the bytes that hexadecimal digits stand for.",
-        parse: emit,
-    },
-    Directive {
-        name: "send-binary-lf",
-        http: false,
-        tcp: true,
-        arguments: "<format> [comment <text>]",
-        doc: "Sends the bytes that the formatted hexadecimal text stands for.",
-        parse: emit,
-    },
-    Directive {
-        name: "send-lf",
-        http: false,
-        tcp: true,
-        arguments: "<format> [comment <text>]",
-        doc: "Sends a formatted text.",
-        parse: emit,
-    },
+    Directive { name: "send-binary", http: false, tcp: true, parse: emit },
+    Directive { name: "send-binary-lf", http: false, tcp: true, parse: emit },
+    Directive { name: "send-lf", http: false, tcp: true, parse: emit },
     Directive {
         name: "send-state",
         http: true,
         tcp: false,
-        arguments: "",
-        doc: "Adds a header field that tells the server how it is seen from here.",
         parse: |args| args.end().map(|()| Parsed::SendState),
     },
     Directive {
         name: "set-var",
         http: true,
         tcp: true,
-        arguments: "(<name>[,<condition>...]) <expr>",
-        doc: "Gives a variable of the check or of the process a value.",
         parse: |args| parse::set_var(args).map(|step| Parsed::Step(step, None)),
     },
     Directive {
         name: "set-var-fmt",
         http: true,
         tcp: true,
-        arguments: "(<name>[,<condition>...]) <format>",
-        doc: "Gives a variable of the check or of the process a formatted text.",
         parse: |args| parse::set_var_format(args).map(|step| Parsed::Step(step, None)),
     },
     Directive {
         name: "unset-var",
         http: true,
         tcp: true,
-        arguments: "(<name>)",
-        doc: "Forgets a variable.",
         parse: |args| parse::unset_var(args).map(|step| Parsed::Step(step, None)),
     },
 ];
@@ -389,12 +344,12 @@ fn complete(script: &mut Script) {
         script.rules.insert(0, Rule { index: 0, comment: None, step });
     }
     spread_comments(&mut script.rules);
-    let mut sends = false;
+    let mut holds = true;
     for rule in script.rules.iter_mut().rev() {
         match &mut rule.step {
-            Step::Connect(connect) => (connect.sends_next, sends) = (sends, false),
-            Step::Emit(_) => sends = true,
-            Step::Expect(_) => sends = false,
+            Step::Connect(connect) => (connect.holds_ack, holds) = (holds, false),
+            Step::Emit(_) => holds = true,
+            Step::Expect(_) => holds = false,
             _ => {}
         }
     }
@@ -498,6 +453,26 @@ impl CheckScript {
     pub fn for_server(&self, server: ServerCheck) -> Arc<CheckSpec> {
         Arc::new(CheckSpec { server, script: self.0.clone() })
     }
+    /// What is wrong with it for a server that has neither a port of its own nor one for checks, if
+    /// anything: every connection must then bring a port. The text goes behind `server 'name' has `.
+    pub fn needs_port(&self) -> Option<&'static str> {
+        let mut connects = self.0.rules.iter().filter_map(|rule| match &rule.step {
+            Step::Connect(connect) => Some(connect),
+            _ => None,
+        });
+        let has_port = |connect: &Connect| !matches!(connect.port, Port::Server);
+        match connects.next() {
+            Some(first) if first.implicit && self.0.rules.len() == 1 => {
+                Some("neither service port nor check port.")
+            }
+            Some(first) if has_port(first) => (!connects.all(has_port)).then_some(
+                "neither service port nor check port, and a tcp_check rule 'connect' with no port information.",
+            ),
+            _ => Some(
+                "neither service port nor check port nor tcp_check rule 'connect' with port information.",
+            ),
+        }
+    }
     /// Whether a 404 takes a server out gently: servers that track each other must agree on it.
     pub fn disables_on_404(&self) -> bool {
         self.0.disable_on_404
@@ -509,4 +484,108 @@ pub fn agent(server: ServerCheck) -> Arc<CheckSpec> {
     let mut script = protocols::agent(server.agent_send.as_deref());
     complete(&mut script);
     Arc::new(CheckSpec { server, script: Arc::new(script) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script_for_tests as parse;
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (lines, expected) in [
+            (
+                &["http-check expekt status 200"][..],
+                "'http-check' only supports 'comment', 'connect', 'disable-on-404',",
+            ),
+            (&["tcp-check expect"], "'tcp-check expect' : expects at least a matching pattern as arguments."),
+            (&["tcp-check connect ssl"], "'tcp-check connect' : 'ssl' is not available in checks yet."),
+            (&["tcp-check send-binary 5g"], "'tcp-check send-binary' : '5g' invalid binary string."),
+            (
+                &["tcp-check connect port 70000"],
+                "'tcp-check connect' : expects a valid TCP port (from range 1 to 65535)",
+            ),
+            (
+                &["http-check expect status 2xx"],
+                "'http-check expect' : invalid character 'x' in the list of status codes.",
+            ),
+            (
+                &["http-check expect status 300-200"],
+                "'http-check expect' : invalid range of status codes '300-200'.",
+            ),
+            (&["tcp-check expect string a string b"], "'tcp-check expect' : only one pattern expected."),
+            (&["tcp-check expect rstring ("], "'tcp-check expect' : regex '(' is invalid (unclosed group)."),
+            (
+                &["tcp-check expect ok-status L9OK string x"],
+                "'tcp-check expect' : 'ok-status' only supports 'L4OK', 'L6OK', 'L7OK' or 'L7OKC' status (got 'L9OK').",
+            ),
+            (
+                &["tcp-check set-var(txn.x) int(1)"],
+                "'tcp-check set-var(txn.x)' : invalid variable name 'txn.x'.",
+            ),
+            (
+                &["tcp-check send x", "tcp-check connect"],
+                "'tcp-check connect' : first step MUST also be a 'connect'",
+            ),
+            (
+                &["http-check connect", "http-check expect string x"],
+                "'http-check expect' : unable to add http-check expect rule at step 2 (missing send rule).",
+            ),
+            (
+                &["option mysql-check user x pre-40"],
+                "keyword 'user' only supports 'post-41', 'pre-41' and 'post-80' (got 'pre-40').",
+            ),
+            (&["option pgsql-check"], "'option pgsql-check' expects 'user <username>' as argument."),
+            (&["option redis-check now"], "'option redis-check' cannot handle unexpected argument 'now'."),
+            (
+                &["http-check expect string x"],
+                "'be' uses http-check rules without 'option httpchk', so the rules are ignored.",
+            ),
+        ] {
+            let (_, findings) = parse(lines);
+            assert!(findings.iter().any(|found| found.starts_with(expected)), "{lines:?}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn comments_go_to_the_steps_they_explain() {
+        let (script, findings) = parse(&[
+            "option tcp-check",
+            "tcp-check comment hello",
+            "tcp-check send a",
+            "tcp-check send b comment own",
+            "tcp-check expect string x",
+        ]);
+        assert!(findings.is_empty(), "{findings:?}");
+        let comments: Vec<_> = script.0.rules.iter().map(|rule| rule.comment.as_deref()).collect();
+        assert_eq!(comments, [None, Some("hello"), Some("own"), None]);
+        let indexes: Vec<_> = script.0.rules.iter().map(|rule| rule.index).collect();
+        assert_eq!(indexes, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn own_rules_replace_inherited_ones() {
+        let rules = |lines: &[&str]| parse(lines).0.0.rules.len();
+        let base = ["option httpchk", "http-check expect status 200", "inherited"];
+        // Connect, send, and one expect: the inherited one, or the own one.
+        assert_eq!(rules(&base), 3);
+        assert_eq!(rules(&[&base[..], &["http-check expect status 201"]].concat()), 3);
+        assert_eq!(rules(&[&base[..2], &["http-check expect status 201"]].concat()), 4);
+    }
+
+    #[test]
+    fn a_server_without_port_needs_one_in_every_connect() {
+        for (lines, expected) in [
+            (&[][..], Some("neither service port nor check port.")),
+            (&["option tcp-check", "tcp-check connect port 1"], None),
+            (
+                &["option tcp-check", "tcp-check connect port 1", "tcp-check connect"],
+                Some("neither service port nor check port, and"),
+            ),
+            (&["option smtpchk"], Some("neither service port nor check port nor")),
+        ] {
+            let found = parse(lines).0.needs_port();
+            assert_eq!(found.is_some(), expected.is_some(), "{lines:?}");
+            assert!(found.unwrap_or("").starts_with(expected.unwrap_or("")), "{found:?}");
+        }
+    }
 }

@@ -107,6 +107,9 @@ pub fn render(format: &LogFormat, context: &Context<'_>) -> Vec<u8> {
     out
 }
 
+/// The most lines in a response's head, as `tune.http.maxhdr` has it by default.
+const LINES_MAX: usize = 101;
+
 /// How far a response was understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reading {
@@ -130,7 +133,7 @@ pub fn read(
     body: &mut Vec<u8>,
 ) -> Reading {
     body.clear();
-    let limits = Limits { fields_max: 101, bytes_max: input.len().max(1) + 1, accept_unsafe: false };
+    let limits = Limits { fields_max: LINES_MAX, bytes_max: input.len().max(1) + 1, accept_unsafe: false };
     let mut start = 0;
     loop {
         match head::parse_response(&input[start..], response, &limits) {

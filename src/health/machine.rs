@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::agent;
 use super::http_check::{self, Reading, render};
-use super::script::{
-    Code, Connect, Emit, Expect, Kind, Matcher, Note, Pattern, Port, Rule, Script, Step, Text,
-};
+use super::matching::header;
+use super::script::{Code, Connect, Emit, Expect, Kind, Note, Pattern, Port, Rule, Script, Step};
 use super::status::{Finding, Status};
+use super::wording::{kind_of_pattern, place};
 use super::{CheckSpec, hello, variables};
 use crate::base::clock::Now;
 use crate::http::Method;
@@ -57,8 +57,8 @@ pub struct Target {
     pub port: Option<u16>,
     /// Close politely rather than by a reset.
     pub linger: bool,
-    /// Data follow at once.
-    pub sends_next: bool,
+    /// Data or the end follow at once: the acknowledgement can wait for them.
+    pub holds_ack: bool,
 }
 
 /// What went wrong outside.
@@ -77,26 +77,26 @@ pub enum Failure {
 /// One run of a check.
 #[derive(Debug)]
 pub struct Machine {
-    spec: Arc<CheckSpec>,
+    pub(super) spec: Arc<CheckSpec>,
     /// The rule to run next.
-    position: usize,
+    pub(super) position: usize,
     /// The last rule that did I/O: messages name it.
     current: Option<usize>,
     is_connected: bool,
     must_read: bool,
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     is_closed: bool,
     input_max: usize,
     reading: Reading,
     method: Method,
-    code: u32,
+    pub(super) code: u32,
     facts: TransactionFacts,
     body: Vec<u8>,
     variables: Vars,
 }
 
 /// What judging an answer gave.
-enum Verdict {
+pub(super) enum Verdict {
     Continue,
     Wait,
     Stop(Finding),
@@ -228,7 +228,7 @@ impl Machine {
                 .and_then(|port| u16::try_from(port).ok())
                 .filter(|port| *port != 0),
         };
-        Target { address: connect.address, port, linger: connect.linger, sends_next: connect.sends_next }
+        Target { address: connect.address, port, linger: connect.linger, holds_ack: connect.holds_ack }
     }
 
     fn bytes(&mut self, emit: &Emit, rule: &Rule, env: &Env<'_>) -> Result<Vec<u8>, Finding> {
@@ -243,7 +243,7 @@ impl Machine {
             })?,
             Emit::Http(request) => {
                 self.method = Method::from_token(request.method.as_deref().unwrap_or("OPTIONS").as_bytes());
-                request.bytes(&context, env.server_state)
+                request.bytes(&context, env.server_state.filter(|_| self.spec.script.send_state))
             }
             Emit::ClientHello => hello::client_hello(env.now.wall_secs() as u32),
         })
@@ -280,7 +280,7 @@ impl Machine {
         matches!(self.reading, Reading::Body | Reading::Complete)
     }
 
-    fn finding(&self, status: Status, info: String) -> Finding {
+    pub(super) fn finding(&self, status: Status, info: String) -> Finding {
         Finding { status, code: self.code, info, duration_ms: None }
     }
 
@@ -528,13 +528,13 @@ impl Machine {
         self.stop(script, rule, expect, Some(expect.error_status.unwrap_or(default)), matched, info, env)
     }
 
-    fn stop_with(&mut self, rule: &Rule, expect: &Expect, info: &str, env: &Env<'_>) -> Verdict {
+    pub(super) fn stop_with(&mut self, rule: &Rule, expect: &Expect, info: &str, env: &Env<'_>) -> Verdict {
         let script = self.spec.clone();
         self.stop(&script.script, rule, expect, Some(Status::L7Response), false, info, env)
     }
 
     /// A failed expectation in words: what is given, else `on-error`, else the generic text; then the comment.
-    fn stop(
+    pub(super) fn stop(
         &mut self,
         script: &Script,
         rule: &Rule,
@@ -573,59 +573,6 @@ impl Machine {
         Verdict::Stop(self.finding(status.unwrap_or(Status::L7Response), text))
     }
 
-    fn judge_mysql(
-        &mut self,
-        script: &Script,
-        rule: &Rule,
-        expect: &Expect,
-        after_handshake: bool,
-        is_last: bool,
-        env: &Env<'_>,
-    ) -> Verdict {
-        let start = if after_handshake { mysql_packet_len(&self.input).unwrap_or(usize::MAX) } else { 0 };
-        let packet = self.input.get(start..).unwrap_or_default();
-        let len = mysql_packet_len(packet).filter(|len| *len > 4 && packet.len() >= *len);
-        if len.is_none() {
-            if !is_last {
-                return Verdict::Wait;
-            }
-            return self.stop(script, rule, expect, Some(Status::L7Response), false, "", env);
-        }
-        if packet[4] == 0xff {
-            // An error packet: its code, then its text.
-            let code = packet.get(5..7).map_or(0, |code| u32::from(u16::from_le_bytes([code[0], code[1]])));
-            let text = String::from_utf8_lossy(packet.get(7..).unwrap_or_default()).into_owned();
-            self.code = code;
-            return self.stop(script, rule, expect, Some(Status::L7Status), false, &text, env);
-        }
-        let is_final = !script.rules[self.position + 1..].iter().any(|rule| rule.step.is_io());
-        if !is_final {
-            return Verdict::Continue;
-        }
-        // The version of the server stands after the handshake's protocol number.
-        let version = self.input.get(5..).unwrap_or_default();
-        let end = version.iter().position(|byte| *byte == 0).unwrap_or(version.len());
-        let version = String::from_utf8_lossy(&version[..end]).into_owned();
-        Verdict::Stop(self.finding(expect.ok_status.unwrap_or(Status::L7Ok), version))
-    }
-
-    fn judge_ldap(&mut self, rule: &Rule, expect: &Expect, is_last: bool, env: &Env<'_>) -> Verdict {
-        let spec = self.spec.clone();
-        match ldap_result(&self.input) {
-            Ldap::Short if !is_last => Verdict::Wait,
-            Ldap::Short => self.stop(&spec.script, rule, expect, Some(Status::L7Response), false, "", env),
-            Ldap::Foreign => self.stop_with(rule, expect, "Not LDAPv3 protocol", env),
-            Ldap::Result(0) => {
-                Verdict::Stop(self.finding(expect.ok_status.unwrap_or(Status::L7Ok), "Success".to_owned()))
-            }
-            Ldap::Result(code) => {
-                self.code = u32::from(code);
-                let text = "See RFC: http://tools.ietf.org/html/rfc4511#section-4.1.9";
-                self.stop(&spec.script, rule, expect, Some(Status::L7Status), false, text, env)
-            }
-        }
-    }
-
     /// What went wrong outside, in words and as a status.
     pub fn fail(&self, failure: &Failure) -> Finding {
         let script = &*self.spec.script;
@@ -645,64 +592,6 @@ impl Machine {
             }
         };
         Finding { status, code: self.code, info: format!("{text}{place}"), duration_ms: None }
-    }
-}
-
-/// ` at step N of tcp-check (...)`.
-fn place(current: Option<&Rule>) -> String {
-    let Some(rule) = current else { return " at step 1 of tcp-check".to_owned() };
-    let mut text = match &rule.step {
-        Step::Connect(connect) if connect.implicit => {
-            return " at initial connection step of tcp-check".to_owned();
-        }
-        Step::Connect(Connect { port: Port::Fixed(port), .. }) => format!(" (connect port {port})"),
-        Step::Connect(_) => " (connect)".to_owned(),
-        Step::Emit(_) => " (send)".to_owned(),
-        Step::Expect(expect) => format!(" (expect {})", expected(&expect.pattern)),
-        _ => String::new(),
-    };
-    text.insert_str(0, &format!(" at step {} of tcp-check", rule.index + 1));
-    if let Some(comment) = &rule.comment {
-        text.push_str(&format!(" comment: '{comment}'"));
-    }
-    text
-}
-
-fn expected(pattern: &Pattern) -> String {
-    match pattern {
-        Pattern::Bytes { data, binary: false } => format!("string '{}'", String::from_utf8_lossy(data)),
-        Pattern::Bytes { data, binary: true } => format!("binary '{}'", hex(data)),
-        Pattern::Regex { binary: false, .. } => "regex".to_owned(),
-        Pattern::Regex { binary: true, .. } => "binary regex".to_owned(),
-        Pattern::Format { binary: false, .. } => "log-format string".to_owned(),
-        Pattern::Format { binary: true, .. } => "log-format binary".to_owned(),
-        Pattern::Status(_) => "HTTP status codes".to_owned(),
-        Pattern::StatusRegex(_) => "HTTP status regex".to_owned(),
-        Pattern::Header { .. } => "HTTP header pattern".to_owned(),
-        Pattern::Body(data) => format!("HTTP body content '{}'", String::from_utf8_lossy(data)),
-        Pattern::BodyRegex(_) => "HTTP body regex".to_owned(),
-        Pattern::BodyFormat(_) => "log-format HTTP body".to_owned(),
-        Pattern::Mysql { .. } | Pattern::Ldap | Pattern::Agent => "custom function".to_owned(),
-    }
-}
-
-/// How the generic text of a failure names what was compared.
-fn kind_of_pattern(pattern: &Pattern) -> String {
-    match pattern {
-        Pattern::Bytes { data, binary: false } | Pattern::Body(data) => {
-            format!(" '{}'", String::from_utf8_lossy(data))
-        }
-        Pattern::Bytes { binary: true, .. } => " (binary)".to_owned(),
-        Pattern::Regex { binary: false, .. } | Pattern::StatusRegex(_) | Pattern::BodyRegex(_) => {
-            " (regex)".to_owned()
-        }
-        Pattern::Regex { binary: true, .. } => " (binary regex)".to_owned(),
-        Pattern::Format { binary: false, .. } | Pattern::BodyFormat(_) => " (log-format string)".to_owned(),
-        Pattern::Format { binary: true, .. } => " (log-format binary)".to_owned(),
-        // HAProxy forgets the space here, and scripts may look for its text.
-        Pattern::Status(_) => "(status codes)".to_owned(),
-        Pattern::Header { .. } => " (header pattern)".to_owned(),
-        Pattern::Mysql { .. } | Pattern::Ldap | Pattern::Agent => " (custom function)".to_owned(),
     }
 }
 
@@ -732,100 +621,11 @@ fn number(expr: &Expr, context: &Context<'_>) -> Option<i64> {
     }
 }
 
-/// Whether a field of that name has that value; `None` when a pattern's format gave nothing.
-fn header(
-    facts: &TransactionFacts,
-    context: &Context<'_>,
-    name: &Matcher,
-    value: Option<&Matcher>,
-    full: bool,
-) -> Option<bool> {
-    let name = name.render(context)?;
-    let value = match value {
-        Some(matcher) => Some(matcher.render(context)?),
-        None => None,
-    };
-    for (field, content) in facts.response.fields.iter() {
-        if !name.matches(field, true) {
-            continue;
-        }
-        let Some(value) = &value else { return Some(true) };
-        let matched = if full {
-            value.matches(content, false)
-        } else {
-            parts(content).any(|part| value.matches(part, false))
-        };
-        if matched {
-            return Some(true);
-        }
-    }
-    Some(false)
-}
-
-/// The parts of a value between commas, trimmed; commas inside quotes do not separate (RFC 9110 section 5.6.1).
-fn parts(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    let mut escaped = false;
-    value
-        .split(move |byte| {
-            let separates = *byte == b',' && !quoted;
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ => {}
-            }
-            separates
-        })
-        .map(crate::base::text::trim)
-}
-
-enum Rendered<'a> {
-    Is(Vec<u8>),
-    Begins(Vec<u8>),
-    Ends(Vec<u8>),
-    Contains(Vec<u8>),
-    Regex(&'a regex::bytes::Regex),
-}
-
-impl Matcher {
-    fn render(&self, context: &Context<'_>) -> Option<Rendered<'_>> {
-        let text = |text: &Text| {
-            let bytes = text.render(context);
-            (!bytes.is_empty() || matches!(text, Text::Literal(_))).then_some(bytes)
-        };
-        Some(match self {
-            Matcher::Is(pattern) => Rendered::Is(text(pattern)?),
-            Matcher::Begins(pattern) => Rendered::Begins(text(pattern)?),
-            Matcher::Ends(pattern) => Rendered::Ends(text(pattern)?),
-            Matcher::Contains(pattern) => Rendered::Contains(text(pattern)?),
-            Matcher::Regex(regex) => Rendered::Regex(regex),
-        })
-    }
-}
-
-impl Rendered<'_> {
-    fn matches(&self, bytes: &[u8], ignore_case: bool) -> bool {
-        let same = |a: &[u8], b: &[u8]| if ignore_case { a.eq_ignore_ascii_case(b) } else { a == b };
-        match self {
-            Rendered::Is(text) => same(bytes, text),
-            Rendered::Begins(text) => bytes.get(..text.len()).is_some_and(|start| same(start, text)),
-            Rendered::Ends(text) => {
-                bytes.len() >= text.len() && same(&bytes[bytes.len() - text.len()..], text)
-            }
-            Rendered::Contains(text) => {
-                text.is_empty() || bytes.windows(text.len()).any(|window| same(window, text))
-            }
-            Rendered::Regex(regex) => regex.is_match(bytes),
-        }
-    }
-}
-
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(bytes, part).is_some()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
@@ -833,50 +633,244 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
     let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
-    if text.len() % 2 != 0 { None } else { text.chunks(2).map(pair).collect() }
+    if text.len().is_multiple_of(2) { text.chunks(2).map(pair).collect() } else { None }
 }
 
-/// Length of the packet at the start, its head included.
-fn mysql_packet_len(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.get(..4)?;
-    Some(4 + (usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16))
-}
+#[cfg(test)]
+mod tests {
+    use super::super::config::agent as agent_check;
+    use super::super::script_for_tests as parse;
+    use super::super::{CheckScript, ServerCheck};
+    use super::*;
 
-enum Ldap {
-    Short,
-    Foreign,
-    Result(u8),
-}
+    /// What a run did and how it ended: the server's answers come one by one, then it closes, or
+    /// falls silent when the last answer is `...`.
+    fn run(script: &CheckScript, answers: &[&str]) -> (String, Finding) {
+        run_spec(script.for_server(ServerCheck::default()), answers)
+    }
 
-/// The result code of a bind response (RFC 4511 sections 4.1.9, 4.2.2); its first byte is known to be a sequence.
-fn ldap_result(bytes: &[u8]) -> Ldap {
-    let mut rest = bytes.get(1..).unwrap_or_default();
-    let Some(&length) = rest.first() else { return Ldap::Short };
-    let mut head = 1;
-    let mut message = usize::from(length);
-    if length & 0x80 != 0 {
-        let count = usize::from(length & 0x7f);
-        // Only lengths of two and four bytes are met in the wild.
-        if count != 2 && count != 4 {
-            return Ldap::Foreign;
+    fn run_spec(spec: Arc<CheckSpec>, answers: &[&str]) -> (String, Finding) {
+        let process = ProcessFacts::default();
+        let env = Env {
+            now: Now { mono_us: 1, wall_us: 0 },
+            process: &process,
+            is_stopped: false,
+            server_state: Some("UP"),
+        };
+        let mut machine = Machine::new(spec, 16384);
+        let mut answers = answers.iter();
+        let mut sent = String::new();
+        loop {
+            match machine.next(&env) {
+                Want::Connect(target) => {
+                    sent += &target.port.map_or("connect;".to_owned(), |port| format!("connect {port};"));
+                    match answers.as_slice().first() {
+                        Some(&"refused") => {
+                            return (
+                                sent,
+                                machine.fail(&Failure::Connection("ECONNREFUSED returned by OS".into())),
+                            );
+                        }
+                        Some(&"unreachable") => {
+                            answers.next();
+                            let text = "General socket error (Network is unreachable)";
+                            return (sent, machine.fail(&Failure::Connection(text.into())));
+                        }
+                        Some(&"accepted") => drop(answers.next()),
+                        _ => {}
+                    }
+                    machine.connected();
+                }
+                Want::Write(bytes) => sent += &String::from_utf8_lossy(&bytes),
+                Want::Read => match answers.next() {
+                    Some(&"...") => return (sent, machine.fail(&Failure::Timeout)),
+                    Some(answer) => machine.received(answer.as_bytes()),
+                    None => machine.closed(),
+                },
+                Want::Agent(reply) => {
+                    let (status, info) = reply.finding(None);
+                    return (sent, Finding::new(status, info));
+                }
+                Want::Done(finding) => return (sent, finding),
+            }
         }
-        let Some(digits) = rest.get(1..1 + count) else { return Ldap::Short };
-        message = digits.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        head += count;
     }
-    rest = rest.get(head..).unwrap_or_default();
-    if rest.len() < message || rest.len() < 5 {
-        return Ldap::Short;
+
+    fn check(lines: &[&str], answers: &[&str], status: Status, code: u32, info: &str) -> String {
+        let (script, findings) = parse(lines);
+        assert_eq!(findings, Vec::<String>::new(), "{lines:?}");
+        let (sent, finding) = run(&script, answers);
+        assert_eq!(
+            (finding.status, finding.code, finding.info.as_str()),
+            (status, code, info),
+            "{lines:?} {answers:?}"
+        );
+        sent
     }
-    // messageID 1, then the bind response.
-    if !rest.starts_with(b"\x02\x01\x01\x61") {
-        return Ldap::Foreign;
+
+    #[test]
+    fn a_plain_check_only_connects() {
+        use Status::*;
+        assert_eq!(check(&[], &[], L4Ok, 0, ""), "connect;");
+        check(&[], &["refused"], L4Connection, 0, "ECONNREFUSED returned by OS");
+        check(&[], &["unreachable"], L4Connection, 0, "General socket error (Network is unreachable)");
+        let place = "ECONNREFUSED returned by OS at initial connection step of tcp-check";
+        check(&["option tcp-check"], &["refused"], L4Connection, 0, place);
     }
-    rest = &rest[4..];
-    let skip = 1 + if rest[0] & 0x80 != 0 { usize::from(rest[0] & 0x7f) } else { 0 };
-    match rest.get(skip..skip + 3) {
-        Some([0x0a, 0x01, code]) => Ldap::Result(*code),
-        Some(_) => Ldap::Foreign,
-        None => Ldap::Short,
+
+    #[test]
+    fn tcp_checks_name_the_step() {
+        use Status::*;
+        let ports = &["option tcp-check", "tcp-check connect port 8", "tcp-check connect port 1"];
+        assert_eq!(check(ports, &[], L4Ok, 0, "(tcp-check)"), "connect 8;connect 1;");
+        let text = "ECONNREFUSED returned by OS at step 1 of tcp-check (connect port 8)";
+        check(ports, &["refused"], L4Connection, 0, text);
+        let text = "ECONNREFUSED returned by OS at step 2 of tcp-check (connect port 1)";
+        check(ports, &["accepted", "refused"], L4Connection, 0, text);
+
+        let talk = &[
+            "option tcp-check",
+            "tcp-check connect",
+            "tcp-check expect !rstring ^error comment negative",
+            "tcp-check expect string valid comment positive",
+            "tcp-check send 0123456789",
+            "tcp-check expect string valid",
+        ];
+        let text = " at step 2 of tcp-check (expect regex) comment: 'negative'";
+        check(talk, &["valid", "..."], L7Timeout, 0, text);
+        let text = "TCPCHK matched unwanted content (regex) at step 2 comment: negative";
+        check(talk, &["error"], L7Response, 0, text);
+        // No bytes at all match no unwanted one either; the next step misses its own.
+        let text = "TCPCHK got an empty response at step 3 comment: positive";
+        check(&talk[..4], &[], L7Response, 0, text);
+    }
+
+    #[test]
+    fn min_recv_makes_a_mismatch_final() {
+        use Status::*;
+        let talk = &[
+            "option tcp-check",
+            "tcp-check connect",
+            "tcp-check expect min-recv 5 !rstring ^error",
+            "tcp-check expect string valid",
+            "tcp-check send 0123456789",
+            "tcp-check expect string valid",
+        ];
+        assert_eq!(check(talk, &["val", "id", "valid"], L7Ok, 0, "(tcp-check)"), "connect;0123456789");
+        let text = "TCPCHK did not match content 'valid' at step 3";
+        check(talk, &["vaLid"], L7Response, 0, text);
+    }
+
+    #[test]
+    fn binary_patterns_and_statuses() {
+        use Status::*;
+        let talk = &[
+            "option tcp-check",
+            "tcp-check send-binary 50494e47",
+            "tcp-check expect rbinary ^504F ok-status L6OK error-status L4CON on-error no!",
+        ];
+        assert_eq!(check(talk, &["PONG"], L6Ok, 0, "(tcp-check)"), "connect;PING");
+        check(talk, &["PING"], L4Connection, 0, "no!");
+        check(&["option tcp-check", "tcp-check expect binary 0d0a"], &["x\r", "\n"], L7Ok, 0, "(tcp-check)");
+    }
+
+    const OK: &str = "HTTP/1.0 200 OK\r\nX-A: one, two\r\nContent-Length: 5\r\n\r\nhello";
+
+    #[test]
+    fn http_checks_ask_and_judge() {
+        use Status::*;
+        let sent = check(&["option httpchk"], &[OK], L7Ok, 200, "");
+        assert_eq!(sent, "connect;OPTIONS / HTTP/1.0\r\nconnection: close\r\n\r\n");
+        let lines = &[
+            "option httpchk POST /up HTTP/1.1 www",
+            "http-check send body ping hdr X-B two hdr Content-Length 9",
+            "http-check send-state",
+        ];
+        let sent = check(lines, &["HTTP/1.1 503 Gone away\r\n\r\n"], L7Status, 503, "Gone away");
+        assert_eq!(
+            sent,
+            "connect;POST /up HTTP/1.1\r\nx-b: two\r\nx-haproxy-server-state: UP\r\nconnection: close\r\n\
+             content-length: 4\r\n\r\nping"
+        );
+        check(&["option httpchk"], &["HTTP/1.0 20", "4 x\r\n", "\r\n"], L7Ok, 204, "");
+        check(&["option httpchk"], &["..."], L7Timeout, 0, "");
+        check(&["option httpchk"], &[], L7Response, 0, "TCPCHK got an empty response at step 2");
+        check(
+            &["option httpchk"],
+            &["SSH-2.0-x\r\n"],
+            L7Response,
+            0,
+            "TCPCHK got an empty response at step 2",
+        );
+        let gentle = &["option httpchk /", "http-check disable-on-404", "http-check expect status 200"];
+        check(gentle, &["HTTP/1.0 404 No\r\n\r\n"], L7OkConditional, 404, "");
+    }
+
+    #[test]
+    fn http_expectations() {
+        use Status::*;
+        let judge = |rule: &str, status, code, info: &str| {
+            check(&["option httpchk", &format!("http-check expect {rule}")], &[OK], status, code, info);
+        };
+        judge("status 100,200-299", L7Ok, 200, "");
+        judge("! status 200", L7Status, 200, "OK");
+        judge("rstatus ^[23]", L7Ok, 200, "");
+        judge("string ell", L7Ok, 200, "");
+        judge("rstring ^el", L7Response, 200, "HTTP content check did not match");
+        judge("!string hello", L7Response, 200, "HTTP check matched unwanted content");
+        judge("hdr name x-a", L7Ok, 200, "");
+        judge("hdr name -m beg X- value two", L7Ok, 200, "");
+        judge("hdr name -m end -A value -m reg ^t.o$", L7Ok, 200, "");
+        judge("fhdr name x-a value two", L7Status, 200, "OK");
+        judge("fhdr name x-a value -m sub e,", L7Ok, 200, "");
+        judge("hdr name -m sub zz comment why", L7Status, 200, "OK comment: why");
+        judge("status 201 on-error bad error-status L7RSP", L7Response, 200, "bad");
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+        let rule = &["option httpchk", "http-check expect string abcd"];
+        check(rule, &[chunked, "2\r\nde\r\n0\r\n\r\n"], L7Ok, 200, "");
+        check(rule, &[chunked, "..."], L7Timeout, 200, "");
+    }
+
+    #[test]
+    fn protocols_speak_their_words() {
+        use Status::*;
+        let smtp = &["option smtpchk"];
+        let sent = check(smtp, &["220 hi\r\n", "25", "0 ok\r\n", "221 ok\r\n"], L7Ok, 221, "ok");
+        assert_eq!(sent, "connect;HELO localhost\r\nQUIT\r\n");
+        check(smtp, &["554 go away\r\n"], L7Status, 554, "go away");
+        check(smtp, &["..."], L7Timeout, 0, "");
+        let sent = check(&["option redis-check"], &["+PONG\r\n"], L7Ok, 0, "Redis server is ok");
+        assert!(sent.ends_with("PING\r\n"));
+        check(&["option redis-check"], &["-NOAUTH no\r\n"], L7Status, 0, "-NOAUTH no");
+        check(&["option ssl-hello-chk"], &["\x15\x03\x00\x00\x02"], L6Ok, 0, "");
+        check(&["option ssl-hello-chk"], &["HTTP/1.0 400"], L6Response, 0, "");
+        check(&["option ssl-hello-chk"], &["..."], L6Timeout, 0, "");
+        let handshake = "\x0a\0\0\0\x0a5.7.9-x\0\0";
+        check(&["option mysql-check"], &[handshake], L7Ok, 0, "5.7.9-x");
+        let user = &["option mysql-check user bob"];
+        check(user, &[handshake, "\x03\0\0\x02\0\0\0"], L7Ok, 0, "5.7.9-x");
+        check(
+            &["option pgsql-check user bob"],
+            &["R\0\0\0\x08\0\0\0\x05"],
+            L7Ok,
+            0,
+            "PostgreSQL server is ok",
+        );
+        let bound = "0\x0c\x02\x01\x01\x61\x07\x0a\x01\0\x04\0\x04\0";
+        check(&["option ldap-check"], &[bound], L7Ok, 0, "Success");
+        check(&["option ldap-check"], &["HTTP/1.0 400 bad"], L7Response, 0, "Not LDAPv3 protocol");
+    }
+
+    #[test]
+    fn agents_are_listened_to() {
+        let spec = |send: Option<&str>| {
+            agent_check(ServerCheck { agent_send: send.map(|text| text.into()), ..ServerCheck::default() })
+        };
+        let (sent, finding) = run_spec(spec(Some("hi\n")), &["up # fi", "ne\n"]);
+        assert_eq!((sent.as_str(), finding.status), ("connect;hi\n", Status::L7Ok));
+        assert_eq!(finding.info, "via agent : up (fine)");
+        let (_, finding) = run_spec(spec(None), &["up"]);
+        assert_eq!(finding.info, "Ignoring incomplete line from agent");
+        assert_eq!(finding.status, Status::Checked);
     }
 }

@@ -85,13 +85,11 @@ impl Event {
 #[inline]
 pub fn record(state: &ServerState, observe: Observe, limit: u32, event: Event) {
     match event.is_error(observe) {
-        None => {}
-        Some(false) => {
-            // Mostly zero already: do not fight over the cache line.
-            if state.consecutive_errors.load(Relaxed) != 0 {
-                state.consecutive_errors.store(0, Relaxed);
-            }
+        // Mostly zero already: do not fight over the cache line.
+        Some(false) if state.consecutive_errors.load(Relaxed) != 0 => {
+            state.consecutive_errors.store(0, Relaxed);
         }
+        Some(false) | None => {}
         Some(true) => {
             state.last_error.store(event as u8, Relaxed);
             if state.consecutive_errors.fetch_add(1, AcqRel) + 1 >= limit {

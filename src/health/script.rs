@@ -89,8 +89,8 @@ pub struct Connect {
     pub port: Port,
     /// `addr`.
     pub address: Option<IpAddr>,
-    /// The next step sends: the kernel need not hurry with its acknowledgement.
-    pub sends_next: bool,
+    /// Data or the end follow at once: the kernel need not hurry with its acknowledgement.
+    pub holds_ack: bool,
 }
 
 /// The port to connect to.

@@ -195,6 +195,10 @@ pub struct CheckReport {
     pub configured: bool,
     /// Whether it is switched on (`enable|disable health|agent`).
     pub enabled: bool,
+    /// The address to check, when it was changed at run time (`set server ... check-addr|agent-addr`).
+    pub address: Option<std::net::IpAddr>,
+    /// The port to check, when it was changed at run time; `Some(0)` unsets the configured one.
+    pub port: Option<u16>,
 }
 
 /// One server, shared by all cores, the control thread and successive models.
