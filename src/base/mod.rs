@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod core_id;
+pub mod doc;
 pub mod hash;
 pub mod id;
 pub mod rate;

@@ -2,6 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod syntax;
+pub mod environment;
+pub mod lexer;
+pub mod features;
+pub mod condition;
+pub mod preprocess;
+pub mod read;
+pub mod address;
+pub mod doc;
+#[cfg(test)]
+pub mod testing;
 
 use std::sync::Arc;
 
@@ -30,6 +40,8 @@ pub struct Settings {
     pub maxconn: Option<u32>,
     /// `-W` or `-Ws`.
     pub master_worker: bool,
+    /// `-dS`, `-dR` and kin: what the command line switches off, for `enabled()` in conditions.
+    pub switches: features::Switches,
 }
 
 /// Reads files and resolves names for the configuration; tests answer from memory.
@@ -38,6 +50,10 @@ pub trait World: Files {
     fn resolve(&self, host: &str) -> std::io::Result<Vec<std::net::IpAddr>>;
     /// A variable of the environment.
     fn env(&self, name: &str) -> Option<String>;
+    /// The names of all variables of the environment, for suggestions.
+    fn env_names(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Builds the model. What is wrong is in `report`; the model is `None` when it has alerts.
