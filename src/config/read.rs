@@ -322,3 +322,171 @@ fn split_lines(bytes: &[u8]) -> Vec<&[u8]> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::Memory;
+
+    fn run(text: &str) -> (Vec<Section>, Report) {
+        let world = Memory::default().variable("KEEP", "k").variable("LOSE", "l");
+        let inputs = [Input { name: "t.cfg".into(), bytes: text.as_bytes().to_vec() }];
+        let mut report = Report::default();
+        let sections = sections(&inputs, &Settings::default(), &world, &mut report);
+        (sections, report)
+    }
+
+    fn words(sections: &[Section]) -> Vec<String> {
+        sections
+            .iter()
+            .flat_map(|section| std::iter::once(&section.head).chain(&section.lines))
+            .map(|line| line.texts().join(" "))
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(text: &str, lines: &[&str], messages: &[&str]) {
+        let (sections, report) = run(text);
+        assert_eq!(words(&sections), lines, "{text}");
+        let found: Vec<&str> = report.diagnostics.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(found.len(), messages.len(), "{text}: {found:?}");
+        for (found, part) in found.iter().zip(messages) {
+            assert!(found.contains(part), "{text}: {found} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn sections_and_their_lines() {
+        check(
+            "global\n  maxconn 1 # x\n\ndefaults\r\n\tmode http\r\nfrontend www from base\n bind :80\n",
+            &["global", "maxconn 1", "defaults", "mode http", "frontend www from base", "bind :80"],
+            &[],
+        );
+        check("", &[], &[]);
+        check(
+            "mode http\nglobl\nglobal\n",
+            &["global"],
+            &["unknown keyword 'mode' out of section", "'globl'"],
+        );
+        check(
+            "[scope]\nglobal\n[]\n[a b]\n[a] x\n",
+            &["global"],
+            &["empty scope", "character ' '", "character 'x'"],
+        );
+        check("defaults\nglobal\n", &["defaults", "global"], &["global section detected after"]);
+        let (sections, _) = run("global\n  log\n");
+        assert_eq!(sections[0].lines[0].span, Span { file: 0, line: 2, start: 2, end: 5 });
+    }
+
+    #[test]
+    fn prefixes() {
+        let (sections, report) =
+            run("defaults\n no option x\n default option y\n no log\n no maxconn\n no\n");
+        let prefixes: Vec<Prefix> = sections[0].lines.iter().map(|line| line.prefix).collect();
+        assert_eq!(prefixes, [Prefix::No, Prefix::Default, Prefix::No]);
+        assert_eq!(words(&sections)[1..], ["option x", "option y", "log"]);
+        assert_eq!(report.diagnostics.len(), 2, "{report:?}");
+    }
+
+    #[test]
+    fn damaged_files() {
+        check(
+            "global\nmaxconn 1",
+            &["global", "maxconn 1"],
+            &["Missing LF on last line, file might have been truncated at position 10"],
+        );
+        check("global\nmaxc\0onn\nx\n", &["global"], &["Stray NUL character at position 5"]);
+        check("global\n a \"b\n c\n", &["global", "c"], &["unmatched quote at position 4"]);
+        check(
+            "global\n a \"$NOPE\" b\n",
+            &["global"],
+            &["argument number 1 at position 6 is empty and marks the end of the argument list"],
+        );
+        check("global\n \"$NOPE\"\n", &["global"], &[]);
+        let (_, report) = run("global\n a \"$KEPE\" b\n");
+        assert!(report.diagnostics[0].help.as_deref().unwrap().contains("did you mean 'KEEP'"));
+        let many = "nope\n".repeat(200);
+        let (_, report) = run(&many);
+        assert_eq!(report.diagnostics.len(), ALERTS_MAX + 1);
+    }
+
+    #[test]
+    fn the_environment_changes_on_the_way() {
+        check(
+            "global\n setenv A 1\n presetenv A 2\n presetenv B 3\n log \"$A$B$KEEP\"\n",
+            &["global", "setenv A 1", "presetenv A 2", "presetenv B 3", "log 13k"],
+            &[],
+        );
+        check(
+            "global\n resetenv KEEP\n log \"$KEEP-${LOSE-none}\"\n unsetenv KEEP\n log \"${KEEP-gone}\"\n",
+            &["global", "resetenv KEEP", "log k-none", "unsetenv KEEP", "log gone"],
+            &[],
+        );
+        check(
+            "global\n setenv A\n setenv A b c\n",
+            &["global", "setenv A", "setenv A b c"],
+            &["value for 'A'", "unexpected argument 'c'"],
+        );
+        check("defaults\n setenv A 1\n log \"${A-no}\"\n", &["defaults", "setenv A 1", "log no"], &[]);
+        check("global\n log \"$HAPROXY_BRANCH\" \"$HAPROXY_CFGFILES\"\n", &["global", "log 3.5 t.cfg"], &[]);
+        check("frontend www\n log \"${.SECTION}:${.LINE}\"\n", &["frontend www", "log www:2"], &[]);
+    }
+
+    #[test]
+    fn conditional_blocks() {
+        let block =
+            |condition: &str| format!("global\n.if {condition}\n a\n.elif 1\n b\n.else\n c\n.endif\n d\n");
+        check(&block("1"), &["global", "a", "d"], &[]);
+        check(&block("streq(a,b)"), &["global", "b", "d"], &[]);
+        check(&block("streq(\"a b\",a b)"), &["global", "a", "d"], &[]);
+        check("global\n.if 0\n a\n.else\n b\n.endif\n", &["global", "b"], &[]);
+        check("global\n.if\n a\n.endif\n", &["global"], &[]);
+        check(
+            "global\n.if 0\n.if 1\n a\n.else\n b\n.endif\n.elif nope\n.endif\n",
+            &["global"],
+            &["unparsable"],
+        );
+        check("global\n.if 1\n.elif nope\n.endif\n", &["global"], &[]);
+        check(
+            "global\n.if defined(KEEP) && feature(THREAD)\n nbthread 1\n.endif\n",
+            &["global", "nbthread 1"],
+            &[],
+        );
+        check("global\n.if wrong(\n a\n.endif\n b\n", &["global", "b"], &["unparsable"]);
+        check("global\n.if 1\n a\n", &["global", "a"], &["non-terminated '.if' block"]);
+        check(".else\n.endif\n.elif 1\n", &[], &["lone '.else'", "lone '.endif'", "lone '.elif'"]);
+        check(
+            ".if 1\n.else\n.else\n.elif 1\n.endif\n",
+            &[],
+            &["'.else' after '.else'", "'.elif' after '.else'"],
+        );
+        check(".if 1\n.endif x\n", &[], &["Unexpected argument 'x' for '.endif'"]);
+        check(".if 0\n.alert no\n a \"$UNSET\"\n.unknown\n.endif\n", &[], &[]);
+        check(".unknown\n", &[], &["unknown directive '.unknown'"]);
+        let deep = format!("{}{}", ".if 1\n".repeat(101), ".endif\n".repeat(101));
+        check(&deep, &[], &["too many nested '.if', max is 100"]);
+    }
+
+    #[test]
+    fn messages() {
+        check(
+            ".notice \"a b\"\n.warning w\n.diag d\n.warning a b\n.alert stop\nnope\n",
+            &[],
+            &["'a b'", "'w'", "'d'", "Unexpected argument 'b' for '.warning'", "'stop'"],
+        );
+    }
+
+    #[test]
+    fn a_large_file_is_read_once_over() {
+        let mut text = String::from("defaults\n mode http\n");
+        for i in 0..10_000 {
+            text.push_str(&format!(
+                "backend b{i}\n    balance roundrobin\n    server s1 10.0.0.1:80 check inter 2s\n    server s2 \"10.0.0.2:80\" check\n"
+            ));
+        }
+        let (sections, report) = run(&text);
+        assert_eq!(sections.len(), 10_001);
+        assert!(sections[1..].iter().all(|section| section.lines.len() == 3));
+        assert!(report.diagnostics.is_empty());
+    }
+}

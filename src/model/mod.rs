@@ -8,6 +8,7 @@ pub mod bind;
 pub mod global;
 pub mod proxy;
 pub mod server;
+pub mod userlist;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,10 @@ pub struct Model {
     pub registry: Arc<Registry>,
     /// `ring` sections by name: capacity in bytes.
     pub rings: HashMap<String, u64>,
+    /// `userlist` sections by name.
+    pub userlists: HashMap<String, Arc<userlist::UserList>>,
+    /// `http-errors` sections by name: pages by status.
+    pub http_errors: HashMap<String, HashMap<u16, Arc<proxy::ErrorPage>>>,
 }
 
 impl Model {

@@ -467,4 +467,7 @@ pub enum ErrorPage {
         /// The target.
         location: Box<str>,
     },
+    /// `http-error` with an answer made per request: a `return` rule without a condition, to be run
+    /// when the error is answered.
+    Rule(Rule),
 }

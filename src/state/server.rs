@@ -181,6 +181,8 @@ pub struct ServerState {
     pub hostname: ArcSwapOption<String>,
     /// Consecutive errors seen by `observe`.
     pub consecutive_errors: AtomicU32,
+    /// The last of them, as `health::observe::Event` numbers it.
+    pub last_error: AtomicU8,
     /// Set by a data thread when `observe` saw `error-limit` errors: the control thread acts.
     pub error_limit_hit: AtomicBool,
     /// Wall clock seconds of the last change of operational state.
@@ -223,6 +225,7 @@ impl ServerState {
             agent: ArcSwap::default(),
             hostname: ArcSwapOption::empty(),
             consecutive_errors: AtomicU32::new(0),
+            last_error: AtomicU8::new(0),
             error_limit_hit: AtomicBool::new(false),
             last_change_s: AtomicU64::new(0),
             down_time_s: AtomicU64::new(0),
