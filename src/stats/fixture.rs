@@ -183,5 +183,7 @@ pub fn model() -> Model {
         backends: [("be".to_owned(), 1)].into(),
         registry,
         rings: HashMap::new(),
+        http_errors: Default::default(),
+        userlists: Default::default(),
     }
 }

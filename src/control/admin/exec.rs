@@ -25,8 +25,7 @@ pub fn run(
         return Flow::Done;
     }
     if words.len() > WORDS_MAX {
-        return call
-            .error(&format!("Too many arguments. Commands must have at most {WORDS_MAX} arguments."));
+        return call.error(&format!("Too many arguments. Commands must have at most {WORDS_MAX} arguments."));
     }
     match find(words) {
         Some(command) if call.may(command.level) => (command.run)(&mut call),
@@ -122,13 +121,17 @@ mod tests {
     #[test]
     fn helps_with_what_is_unknown() {
         let text = usage(&words("show inf"), CliLevel::Admin, false);
-        assert!(text.starts_with("Unknown command: 'show', but maybe one of the following ones is a better match:\n  show info "));
+        let head = "Unknown command: 'show', but maybe one of the following ones is a better match:\n";
+        assert!(text.starts_with(head) && text.contains("\n  show info "), "{text}");
         assert!(!text.contains("  disable server"), "{text}");
         let text = usage(&words("zzzzzzzz"), CliLevel::Admin, false);
         assert!(text.contains("  disable server") && text.contains("  quit  "));
         let text = usage(&words("help clear"), CliLevel::Admin, true);
         assert!(text.starts_with("The following commands are valid at this level:\n"));
-        assert!(text.contains("  clear counters [all|server <bk>/<srv> [force]]") && !text.contains("  show info"));
+        assert!(
+            text.contains("  clear counters [all|server <bk>/<srv> [force]]")
+                && !text.contains("  show info")
+        );
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub async fn serve(control: Rc<Control>, listeners: Vec<(AdminListener, CliLevel
 async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, slots: Arc<Semaphore>) {
     match listener {
         AdminListener::Tcp(listener) => {
-            let prepared = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+            let prepared =
+                listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
             let Ok(listener) = prepared else { return };
             loop {
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
@@ -71,7 +72,8 @@ async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, 
             }
         }
         AdminListener::Unix(listener) => {
-            let prepared = listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
+            let prepared =
+                listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
             let Ok(listener) = prepared else { return };
             loop {
                 let Ok(slot) = slots.clone().acquire_owned().await else { return };
@@ -264,5 +266,126 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
             stream.write_all(&out).await?;
             out.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::mock;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    /// Runs the sockets on this thread while `client` talks to them from another.
+    fn with_server<T: Send + 'static>(
+        level: CliLevel,
+        client: impl FnOnce(std::net::SocketAddr) -> T + Send + 'static,
+    ) -> T {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let control = mock::control();
+            tokio::task::spawn_local(serve(control, vec![(AdminListener::Tcp(listener), level)]));
+            tokio::task::spawn_blocking(move || client(address)).await.unwrap()
+        })
+    }
+
+    fn talk(address: std::net::SocketAddr, bytes: &[u8], half_close: bool) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(bytes).unwrap();
+        if half_close {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn one_line_then_the_end() {
+        let asked: &[(&[u8], &str)] = &[
+            (b"show version\n", "3.5-dev5\n\n"),
+            (b"show version; show cli level\n", "3.5-dev5\n\nadmin\n\n"),
+            (b"show version\nshow version\n", "3.5-dev5\n\n"),
+            (b"show backend", "# name\nbe\n\n"),
+            (b"operator; show cli level; disable server be/s1\n", "\noperator\n\nPermission denied\n\n"),
+            (b"operator -; show cli level\n", "operator\n\n"),
+            (b"echo a\\;b; echo c\n", "a;b\n\nc\n\n"),
+            (b"\n", "\n"),
+            (b"", ""),
+            (b"quit; show version\n", ""),
+            (b"wait 30; echo late\n", "\nlate\n\n"),
+        ];
+        for (bytes, expected) in asked {
+            let (bytes, expected) = (bytes.to_vec(), (*expected).to_owned());
+            let text = with_server(CliLevel::Admin, move |address| talk(address, &bytes, true));
+            assert_eq!(text, expected);
+        }
+        // Without closing its side, the client still sees the end after the answer.
+        let text = with_server(CliLevel::User, |address| talk(address, b"show cli level\n", false));
+        assert_eq!(text, "user\n\n");
+    }
+
+    #[test]
+    fn prompts_follow_answers() {
+        for (bytes, expected) in [
+            (&b"prompt\nshow version\nquit\n"[..], "\n> 3.5-dev5\n\n> "),
+            (b"prompt; show version; show cli level\nquit\n", "\n3.5-dev5\n\nuser\n\n> "),
+            (b"prompt i\nshow version\n", "\n3.5-dev5\n\n"),
+            (b"prompt\nprompt\n", "\n> \n"),
+            (b"prompt\n\nquit\n", "\n> \n> "),
+            (b"prompt\nadd map x <<\na 1\n\nquit\n", "\n> + + Permission denied\n\n> "),
+        ] {
+            let text = with_server(CliLevel::User, move |address| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                // Line by line, as a person types, so that prompts are not left out.
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    stream.write_all(line).unwrap();
+                    std::thread::sleep(Duration::from_millis(40));
+                }
+                stream.shutdown(Shutdown::Write).unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).unwrap();
+                text
+            });
+            assert_eq!(text, expected, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn unix_sockets_serve_many_at_once() {
+        let path = std::env::temp_dir().join(format!("haring-cli-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let answers = local.block_on(&runtime, async {
+            let control = mock::control_with(|model| model.global.stats_maxconn = 3);
+            tokio::task::spawn_local(serve(control, vec![(AdminListener::Unix(listener), CliLevel::User)]));
+            let mut clients = Vec::new();
+            // More clients than `stats maxconn`: the others wait for their turn.
+            for _ in 0..8 {
+                let path = path.clone();
+                clients.push(tokio::task::spawn_blocking(move || {
+                    let mut stream = UnixStream::connect(path).unwrap();
+                    stream.write_all(b"show cli level\n").unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                    let mut text = String::new();
+                    stream.read_to_string(&mut text).unwrap();
+                    text
+                }));
+            }
+            let mut answers = Vec::new();
+            for client in clients {
+                answers.push(client.await.unwrap());
+            }
+            answers
+        });
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(answers, vec!["user\n\n"; 8]);
     }
 }

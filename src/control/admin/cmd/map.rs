@@ -32,9 +32,9 @@ pub const MAP: What = What { is_map: true, word: "map", title: "map" };
 /// ACL files.
 pub const ACL: What = What { is_map: false, word: "acl", title: "ACL" };
 
-/// The map that a word names: `#<number>`, or the file's name as configured.
-pub fn find(call: &mut Call<'_>, word: &[u8], what: What) -> Option<Arc<LiveMap>> {
-    let text = String::from_utf8_lossy(word);
+/// The map that word number `index` names: `#<number>`, or the file's name as configured.
+pub fn find(call: &mut Call<'_>, index: usize, what: What) -> Option<Arc<LiveMap>> {
+    let text = String::from_utf8_lossy(call.bytes(index));
     let name = text.strip_prefix("file@").unwrap_or(&text);
     let number: Option<u32> = text.strip_prefix('#').and_then(|number| number.parse().ok());
     let maps = call.control.model().registry.maps();
@@ -76,8 +76,7 @@ fn show(call: &mut Call<'_>, what: What) -> Flow {
         }
         return Flow::Done;
     }
-    let word = call.bytes(at).to_vec();
-    let Some(map) = find(call, &word, what) else { return Flow::Done };
+    let Some(map) = find(call, at, what) else { return Flow::Done };
     let set = match wanted {
         Some(version) => map.version(version),
         None => Some(map.snapshot()),
@@ -99,8 +98,8 @@ fn get(call: &mut Call<'_>, what: What) -> Flow {
     if call.bytes(2).is_empty() || call.bytes(3).is_empty() {
         return call.error(&format!("Missing {} identifier and/or key.", what.title));
     }
-    let (word, sought) = (call.bytes(2).to_vec(), call.bytes(3).to_vec());
-    let Some(map) = find(call, &word, what) else { return Flow::Done };
+    let sought = call.bytes(3).to_vec();
+    let Some(map) = find(call, 2, what) else { return Flow::Done };
     let set = map.snapshot();
     let mut kinds: Vec<(Kind, bool)> = set.kinds().collect();
     if kinds.is_empty() {

@@ -48,7 +48,7 @@ fn add(call: &mut Call<'_>, what: What) -> Flow {
     } else if words < 2 && !(call.payload.is_some() && words >= 1) {
         return call.error("'add acl' expects two parameters: ACL identifier and pattern.");
     }
-    let Some(map) = find(call, &call.bytes(at).to_vec(), what) else { return Flow::Done };
+    let Some(map) = find(call, at, what) else { return Flow::Done };
     let mut added = 0;
     let outcome = match call.payload {
         Some(payload) => add_payload(&map, wanted, payload, what, &mut added),
@@ -97,7 +97,7 @@ fn add_one(map: &LiveMap, wanted: Option<u32>, key: &[u8], value: &[u8], what: W
     };
     match outcome {
         Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(format!("{error}.")),
+        Some(Err(error)) => Err(format!("{}.", error.0)),
         None => Err(format!("Version number in the future, please use 'prepare {}' before.", what.word)),
     }
 }
@@ -106,7 +106,7 @@ fn set(call: &mut Call<'_>) -> Flow {
     if call.words.len() < 5 {
         return call.error("'set map' expects three parameters: map identifier, key and value.");
     }
-    let Some(map) = find(call, &call.bytes(2).to_vec(), MAP) else { return Flow::Done };
+    let Some(map) = find(call, 2, MAP) else { return Flow::Done };
     let outcome = match reference(call.bytes(3)) {
         Some(Ok(id)) if map.set_by_id(id, call.bytes(4)) => Ok(()),
         Some(Ok(_)) => Err("entry not found.".to_owned()),
@@ -118,7 +118,7 @@ fn set(call: &mut Call<'_>) -> Flow {
                 Ok(())
             }
             Ok(_) => Ok(()),
-            Err(error) => Err(format!("{error}.")),
+            Err(error) => Err(format!("{}.", error.0)),
         },
     };
     match outcome {
@@ -135,7 +135,7 @@ fn del(call: &mut Call<'_>, what: What) -> Flow {
         return call
             .error(&format!("This command expects two parameters: {} identifier and key.", what.title));
     }
-    let Some(map) = find(call, &call.bytes(2).to_vec(), what) else { return Flow::Done };
+    let Some(map) = find(call, 2, what) else { return Flow::Done };
     let removed = match reference(call.bytes(3)) {
         Some(Ok(id)) => usize::from(map.remove_by_id(id)),
         Some(Err(text)) => return call.error(text),
@@ -154,7 +154,7 @@ fn clear(call: &mut Call<'_>, what: What) -> Flow {
     if call.bytes(at).is_empty() {
         return call.error(&format!("Missing {} identifier.", what.title));
     }
-    let Some(map) = find(call, &call.bytes(at).to_vec(), what) else { return Flow::Done };
+    let Some(map) = find(call, at, what) else { return Flow::Done };
     let before = map.len();
     match wanted {
         None => map.clear(),
@@ -171,7 +171,7 @@ fn clear(call: &mut Call<'_>, what: What) -> Flow {
 }
 
 fn prepare(call: &mut Call<'_>, what: What) -> Flow {
-    let Some(map) = find(call, &call.bytes(2).to_vec(), what) else { return Flow::Done };
+    let Some(map) = find(call, 2, what) else { return Flow::Done };
     let version = map.prepare();
     call.say(Severity::Info, &format!("New version created: {version}"))
 }
@@ -183,7 +183,7 @@ fn commit(call: &mut Call<'_>, what: What) -> Flow {
     if call.bytes(at).is_empty() {
         return call.error(&format!("Missing {} identifier.", what.title));
     }
-    let Some(map) = find(call, &call.bytes(at).to_vec(), what) else { return Flow::Done };
+    let Some(map) = find(call, at, what) else { return Flow::Done };
     let before = map.len();
     if !map.commit(wanted) {
         return call.error("Version number out of range.");
@@ -226,12 +226,18 @@ mod tests {
             ("show map /maps/x.map", known),
             ("show acl #1", "10\n"),
             ("show acl #0", "Unknown ACL identifier. Please use #<id> or <file>.\n"),
-            ("get map #0 k1", "type=str, case=sensitive, found=yes, idx=tree, key=\"k1\", value=\"v1\", type=\"str\"\n"),
+            (
+                "get map #0 k1",
+                "type=str, case=sensitive, found=yes, idx=tree, key=\"k1\", value=\"v1\", type=\"str\"\n",
+            ),
             ("get map #0 zz", "type=str, case=sensitive, found=no\n"),
             ("get acl #1 10", "type=str, case=sensitive, match=yes, idx=tree, pattern=\"10\"\n"),
             ("get map #0", "Missing map identifier and/or key.\n"),
             ("add map #0 k3 v3", ""),
-            ("add map #0 k3", "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a payload\n"),
+            (
+                "add map #0 k3",
+                "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a payload\n",
+            ),
             ("add acl #1", "'add acl' expects two parameters: ACL identifier and pattern.\n"),
             ("set map #0 k1 new", ""),
             ("set map #0 k4 v\\ 4", ""),

@@ -92,13 +92,13 @@ fn local_time(wall_us: u64) -> String {
 fn activity(call: &mut Call<'_>) -> Flow {
     let control = call.control;
     let model = control.model();
-    let sum = |field: usize| -> u64 {
-        model.proxies.iter().map(|proxy| proxy.state.frontend.sum(field)).sum()
-    };
+    let sum =
+        |field: usize| -> u64 { model.proxies.iter().map(|proxy| proxy.state.frontend.sum(field)).sum() };
     let now = clock::read();
     let mut text = String::new();
     let _ = writeln!(text, "date_now: {}.{:06}", now.wall_secs(), now.wall_us % 1_000_000);
-    let _ = writeln!(text, "uptime_now: {:.6}", now.mono_us.saturating_sub(control.started.mono_us) as f64 / 1e6);
+    let _ =
+        writeln!(text, "uptime_now: {:.6}", now.mono_us.saturating_sub(control.started.mono_us) as f64 / 1e6);
     let _ = writeln!(text, "threads: {}", control.threads);
     let _ = writeln!(text, "driver: {}", control.driver);
     let _ = writeln!(text, "conn_now: {}", control.process.connections.load(Relaxed));
@@ -123,7 +123,16 @@ fn threads(call: &mut Call<'_>) -> Flow {
         // The name may hold blanks and brackets; the fields start after the last bracket.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
         let field = |index: usize| fields.get(index).copied().unwrap_or("?");
-        lines.push((id, format!("{id} {name}: state={} utime={} stime={} cpu={}\n", field(0), field(11), field(12), field(36))));
+        lines.push((
+            id,
+            format!(
+                "{id} {name}: state={} utime={} stime={} cpu={}\n",
+                field(0),
+                field(11),
+                field(12),
+                field(36)
+            ),
+        ));
     }
     lines.sort_unstable();
     call.print(format!("Thread list: {} data threads, {} in all\n", call.control.threads, lines.len()));

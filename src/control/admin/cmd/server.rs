@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::clock;
 use crate::control::admin::{Call, Command, Flow};
-use crate::control::servers::{self, AdminOrder};
+use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::model::Proxy;
 use crate::model::bind::CliLevel::{Admin, User};
 use crate::state::ServerState;
-use crate::state::server::{CheckReport, Endpoint, counter};
+use crate::state::server::{Endpoint, counter};
 use crate::stats::{rows, servers_state};
 
 /// The rows.
@@ -21,10 +21,10 @@ pub static COMMANDS: &[Command] = &[
     Command { words: &["show", "backend"], arguments: "", text: "list the backends", level: User, run: show_backend },
     Command { words: &["enable", "server"], arguments: "<bk>/<srv>", text: "end a server's maintenance (see 'set server')", level: Admin, run: |call| order(call, AdminOrder::Ready) },
     Command { words: &["disable", "server"], arguments: "<bk>/<srv>", text: "put a server into maintenance (see 'set server')", level: Admin, run: |call| order(call, AdminOrder::Maint) },
-    Command { words: &["enable", "health"], arguments: "<bk>/<srv>", text: "enable health checks", level: Admin, run: |call| switch_health(call, true) },
-    Command { words: &["disable", "health"], arguments: "<bk>/<srv>", text: "disable health checks", level: Admin, run: |call| switch_health(call, false) },
-    Command { words: &["enable", "agent"], arguments: "<bk>/<srv>", text: "enable agent checks", level: Admin, run: |call| switch_agent(call, true) },
-    Command { words: &["disable", "agent"], arguments: "<bk>/<srv>", text: "disable agent checks", level: Admin, run: |call| switch_agent(call, false) },
+    Command { words: &["enable", "health"], arguments: "<bk>/<srv>", text: "enable health checks", level: Admin, run: |call| switch(call, CheckKind::Health, true) },
+    Command { words: &["disable", "health"], arguments: "<bk>/<srv>", text: "disable health checks", level: Admin, run: |call| switch(call, CheckKind::Health, false) },
+    Command { words: &["enable", "agent"], arguments: "<bk>/<srv>", text: "enable agent checks", level: Admin, run: |call| switch(call, CheckKind::Agent, true) },
+    Command { words: &["disable", "agent"], arguments: "<bk>/<srv>", text: "disable agent checks", level: Admin, run: |call| switch(call, CheckKind::Agent, false) },
     Command { words: &["get", "weight"], arguments: "<bk>/<srv>", text: "report a server's current weight", level: User, run: get_weight },
     Command { words: &["shutdown", "sessions", "server"], arguments: "<bk>/<srv>", text: "kill sessions on a server", level: Admin, run: shutdown_sessions },
 ];
@@ -145,31 +145,12 @@ fn order(call: &mut Call<'_>, order: AdminOrder) -> Flow {
     Flow::Done
 }
 
-/// The bit of `state_flags` that tells a check is switched on.
-const ENABLED: u8 = 0x04;
-
-/// A report of a check that is switched on or off.
-pub fn switched(report: &CheckReport, on: bool) -> Arc<CheckReport> {
-    let flags = if on { report.state_flags | ENABLED } else { report.state_flags & !ENABLED };
-    Arc::new(CheckReport { enabled: on, state_flags: flags, ..report.clone() })
-}
-
-fn switch_health(call: &mut Call<'_>, on: bool) -> Flow {
+fn switch(call: &mut Call<'_>, kind: CheckKind, on: bool) -> Flow {
     let Some((_, state)) = find_server(call, 2) else { return Flow::Done };
-    if on && !state.check.load().configured {
-        return call.error("Health check was not configured on this server, cannot enable.");
+    match servers::enable_check(&state, kind, on) {
+        Ok(()) => Flow::Done,
+        Err(text) => call.error(&text),
     }
-    state.check.rcu(|report| switched(report, on));
-    Flow::Done
-}
-
-fn switch_agent(call: &mut Call<'_>, on: bool) -> Flow {
-    let Some((_, state)) = find_server(call, 2) else { return Flow::Done };
-    if on && !state.agent.load().configured {
-        return call.error("Agent was not configured on this server, cannot enable.");
-    }
-    state.agent.rcu(|report| switched(report, on));
-    Flow::Done
 }
 
 fn get_weight(call: &mut Call<'_>) -> Flow {

@@ -8,8 +8,6 @@ use crate::control::servers::{self, AdminOrder};
 use crate::model::Proxy;
 use crate::model::bind::CliLevel::Admin;
 use crate::state::ServerState;
-use crate::state::server::CheckReport;
-use crate::stats::status::is_enabled;
 
 /// The rows.
 #[rustfmt::skip]
@@ -65,37 +63,19 @@ fn state(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow
     Flow::Done
 }
 
-fn health(call: &mut Call<'_>, proxy: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow {
-    if proxy.servers.iter().any(|line| Arc::ptr_eq(&line.state, server) && line.track.is_some()) {
-        return call.error("cannot change health on a tracking server.");
-    }
-    match call.arg(4) {
-        "up" | "stopping" | "down" => finish(call, |call| {
-            servers::set_health(call.control, server, call.arg(4))
-        }),
-        _ => call.error("'set server <srv> health' expects 'up', 'stopping', or 'down'."),
-    }
+fn health(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow {
+    let done = servers::set_health(call.control, server, call.arg(4));
+    finish(call, done)
 }
 
 fn agent(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow {
-    let report = server.agent.load_full();
-    if !is_enabled(&report) {
-        return call.error("agent checks are not enabled on this server.");
-    }
-    let health = match call.arg(4) {
-        "up" => report.rise + report.fall - 1,
-        "down" => 0,
-        _ => return call.error("'set server <srv> agent' expects 'up' or 'down'."),
-    };
-    server.agent.store(Arc::new(CheckReport { health, ..(*report).clone() }));
-    finish(call, |call| servers::set_health(call.control, server, call.arg(4)))
+    let done = servers::set_agent(call.control, server, call.arg(4));
+    finish(call, done)
 }
 
 fn weight(call: &mut Call<'_>, server: &Arc<ServerState>, index: usize) -> Flow {
-    if call.arg(index).is_empty() {
-        return call.error("Require <weight> or <weight%>.");
-    }
-    finish(call, |call| servers::set_weight(call.control, server, call.arg(index)))
+    let done = servers::set_weight(call.control, server, call.arg(index));
+    finish(call, done)
 }
 
 fn address(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow {
@@ -126,8 +106,8 @@ fn fixed_check(call: &mut Call<'_>, _: &Arc<Proxy>, _: &Arc<ServerState>) -> Flo
     call.error(&text)
 }
 
-fn finish(call: &mut Call<'_>, change: impl FnOnce(&mut Call<'_>) -> Result<(), String>) -> Flow {
-    match change(call) {
+fn finish(call: &mut Call<'_>, done: Result<(), String>) -> Flow {
+    match done {
         Ok(()) => Flow::Done,
         Err(text) => call.error(&text),
     }
@@ -139,24 +119,9 @@ fn set_weight(call: &mut Call<'_>) -> Flow {
 }
 
 fn set_maxconn(call: &mut Call<'_>) -> Flow {
-    let Some((proxy, server)) = find_server(call, 3) else { return Flow::Done };
-    let word = call.arg(4).to_owned();
-    if word.is_empty() {
-        return call.error("Require <maxconn>.");
-    }
-    let digits = word.strip_prefix(['+', '-']).unwrap_or(&word);
-    if !digits.starts_with(|letter: char| letter.is_ascii_digit()) {
-        return call.error("maxconn string empty or preceded by garbage");
-    }
-    match word.parse::<u32>() {
-        Ok(limit) => {
-            server.maxconn.store(limit, std::sync::atomic::Ordering::Release);
-            // A higher limit frees slots for those who wait.
-            call.control.cores.wake_queue(&proxy.state);
-            Flow::Done
-        }
-        Err(_) => call.error("Trailing garbage in maxconn string"),
-    }
+    let Some((_, server)) = find_server(call, 3) else { return Flow::Done };
+    let done = servers::set_maxconn(call.control, &server, call.arg(4));
+    finish(call, done)
 }
 
 #[cfg(test)]

@@ -244,9 +244,8 @@ mod tests {
             state.counters.add(counter::SESSIONS, 3);
             state.counters.raise(counter::SESSIONS_MAX, 2);
         }
-        let figures = || {
-            [&s1, &s2].map(|s| (s.counters.sum(counter::SESSIONS), s.counters.max(counter::SESSIONS_MAX)))
-        };
+        let figures =
+            || [&s1, &s2].map(|s| (s.counters.sum(counter::SESSIONS), s.counters.max(counter::SESSIONS_MAX)));
         for (level, line, answer, after) in [
             (CliLevel::User, "clear counters", "Permission denied\n", [(3, 2), (3, 2)]),
             (CliLevel::Operator, "clear counters all", "Permission denied\n", [(3, 2), (3, 2)]),
