@@ -6,6 +6,10 @@
 pub mod admin;
 pub mod checks;
 pub mod log_sink;
+pub mod map_writeback;
+#[cfg(test)]
+pub(crate) mod mock;
+pub mod ring;
 pub mod servers;
 
 use std::cell::RefCell;
@@ -31,8 +35,27 @@ pub trait Cores {
     fn stop_frontend(&self, frontend: &Arc<ProxyState>);
     /// The sessions in progress, for `show sess`: one line of text each.
     fn list_sessions(&self) -> Vec<String>;
+    /// Ends the session that [`Cores::list_sessions`] shows by this identifier; false if there is none.
+    fn shutdown_session(&self, _id: &str) -> bool {
+        false
+    }
+    /// Puts a limit of the whole process in force; false if it cannot be changed at run time.
+    fn limit_process(&self, _limit: ProcessLimit) -> bool {
+        false
+    }
     /// Stops accepting everywhere and ends the process when the last session has (SIGUSR1).
     fn soft_stop(&self);
+}
+
+/// A limit of the whole process that the runtime API changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessLimit {
+    /// `set maxconn global`.
+    Connections(u32),
+    /// `set rate-limit connections global`, per second; 0 is none.
+    ConnectionRate(u32),
+    /// `set rate-limit sessions global`, per second; 0 is none.
+    SessionRate(u32),
 }
 
 /// What every part of the control thread shares.
@@ -55,6 +78,8 @@ pub struct Control {
     pub maxconn: std::cell::Cell<u32>,
     /// The process's limit on descriptors.
     pub descriptors_max: u64,
+    /// What the runtime API, the log sink and map write-back keep.
+    pub admin: admin::Shared,
 }
 
 impl Control {

@@ -62,6 +62,10 @@ impl PatternSet {
         }
         fresh
     }
+    /// The kinds it was prepared for, each with whether case is ignored.
+    pub fn kinds(&self) -> impl Iterator<Item = (Kind, bool)> {
+        self.views.iter().map(|(kind, ignore_case, _)| (*kind, *ignore_case))
+    }
     /// How many patterns it has.
     pub fn len(&self) -> usize {
         self.table.len()

@@ -5,6 +5,7 @@
 
 pub mod epoll;
 pub mod event;
+pub mod log_fd;
 pub mod pipe;
 pub mod process;
 pub mod ring;

@@ -1,1 +1,0 @@
-//! The runtime API: `stats socket` (manual: management, section 9.3).

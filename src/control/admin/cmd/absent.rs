@@ -1,0 +1,29 @@
+//! Commands of HAProxy that have nothing to act on here yet: they say so rather than seem unknown.
+
+use crate::control::admin::{Call, Command, Flow};
+use crate::model::bind::CliLevel::{Admin, Operator, User};
+
+/// The rows; `help` leaves them out.
+#[rustfmt::skip]
+pub static COMMANDS: &[Command] = &[
+    Command { words: &["add", "server"], arguments: "<bk>/<srv>", text: "", level: Admin, run: absent },
+    Command { words: &["del", "server"], arguments: "<bk>/<srv>", text: "", level: Admin, run: absent },
+    Command { words: &["add", "backend"], arguments: "<bk>", text: "", level: Admin, run: absent },
+    Command { words: &["del", "backend"], arguments: "<bk>", text: "", level: Admin, run: absent },
+    Command { words: &["show", "table"], arguments: "[<table>]", text: "", level: User, run: absent },
+    Command { words: &["set", "table"], arguments: "<table>", text: "", level: Admin, run: absent },
+    Command { words: &["clear", "table"], arguments: "<table>", text: "", level: Admin, run: absent },
+    Command { words: &["show", "resolvers"], arguments: "", text: "", level: User, run: absent },
+    Command { words: &["show", "peers"], arguments: "", text: "", level: User, run: absent },
+    Command { words: &["show", "cache"], arguments: "", text: "", level: User, run: absent },
+    Command { words: &["show", "ssl"], arguments: "", text: "", level: User, run: absent },
+    Command { words: &["show", "profiling"], arguments: "", text: "", level: Operator, run: absent },
+    Command { words: &["show", "tasks"], arguments: "", text: "", level: Operator, run: absent },
+    Command { words: &["dump", "stats-file"], arguments: "", text: "", level: User, run: absent },
+    Command { words: &["trace"], arguments: "", text: "", level: Admin, run: absent },
+];
+
+fn absent(call: &mut Call<'_>) -> Flow {
+    let text = format!("'{} {}' is not available in this version.", call.arg(0), call.arg(1));
+    call.error(&text)
+}

@@ -1,0 +1,54 @@
+//! Rings: `show events`.
+
+use std::fmt::Write as _;
+
+use crate::control::admin::{Call, Command, Flow, Severity};
+use crate::model::bind::CliLevel::{Operator, User};
+
+/// The rows.
+#[rustfmt::skip]
+pub static COMMANDS: &[Command] = &[
+    Command { words: &["show", "events"], arguments: "[<ring>] [-w] [-n] [-0]", text: "show the lines of a ring, or list the rings", level: User, run: show },
+];
+
+fn show(call: &mut Call<'_>) -> Flow {
+    let name = call.arg(2).to_owned();
+    let model = call.control.model();
+    if name.is_empty() {
+        let mut text = String::from(
+            "Supported events sinks are listed below. Add -0(zero), -w(wait), -n(new). Any key to stop.\n",
+        );
+        let rings = call.control.admin.rings.borrow();
+        let mut names: Vec<&String> = model.rings.keys().collect();
+        names.sort_unstable();
+        for name in names {
+            let dropped = rings.get(name).map_or(0, |ring| ring.dropped());
+            let _ = writeln!(text, "    {name:<10} : type=buffer, {dropped} dropped, ring section");
+        }
+        drop(rings);
+        return call.say(Severity::Warning, &text);
+    }
+    if !call.may(Operator) {
+        return Flow::Done;
+    }
+    if !model.rings.contains_key(&name) {
+        return call.error("No such event sink");
+    }
+    let (mut follow, mut only_new, mut end) = (false, false, b'\n');
+    for index in 3..call.words.len() {
+        match call.arg(index) {
+            "-w" => follow = true,
+            "-n" => only_new = true,
+            "-0" => end = 0,
+            "-nw" | "-wn" => (follow, only_new) = (true, true),
+            _ => return call.error("unknown option"),
+        }
+    }
+    let mut out = Vec::new();
+    let mut from = 0;
+    if let Some(ring) = call.control.admin.rings.borrow().get(&name) {
+        from = if only_new { ring.next() } else { ring.read(0, end, &mut out) };
+    }
+    call.print(out);
+    if follow { Flow::Follow { ring: name, from, end } } else { Flow::Done }
+}

@@ -1,0 +1,144 @@
+//! Maps and ACL files: look at them.
+
+use std::sync::Arc;
+
+use crate::control::admin::{Call, Command, Flow};
+use crate::model::bind::CliLevel::Admin;
+use crate::pattern::{Kind, PatternSet, Subject, unhex};
+use crate::state::maps::LiveMap;
+
+/// The rows.
+#[rustfmt::skip]
+pub static COMMANDS: &[Command] = &[
+    Command { words: &["show", "map"], arguments: "[@<ver>] [map]", text: "report available maps or dump a map's contents", level: Admin, run: |call| show(call, MAP) },
+    Command { words: &["show", "acl"], arguments: "[@<ver>] [acl]", text: "report available acls or dump an acl's contents", level: Admin, run: |call| show(call, ACL) },
+    Command { words: &["get", "map"], arguments: "<map> <value>", text: "report the keys and values matching a sample for a map", level: Admin, run: |call| get(call, MAP) },
+    Command { words: &["get", "acl"], arguments: "<acl> <value>", text: "report the patterns matching a sample for an ACL", level: Admin, run: |call| get(call, ACL) },
+];
+
+/// Which of the two a command is about.
+#[derive(Clone, Copy)]
+pub struct What {
+    /// It is about maps.
+    pub is_map: bool,
+    /// Its word.
+    pub word: &'static str,
+    /// What messages call it.
+    pub title: &'static str,
+}
+
+/// Maps.
+pub const MAP: What = What { is_map: true, word: "map", title: "map" };
+/// ACL files.
+pub const ACL: What = What { is_map: false, word: "acl", title: "ACL" };
+
+/// The map that word number `index` names: `#<number>`, or the file's name as configured.
+pub fn find(call: &mut Call<'_>, index: usize, what: What) -> Option<Arc<LiveMap>> {
+    let text = String::from_utf8_lossy(call.bytes(index));
+    let name = text.strip_prefix("file@").unwrap_or(&text);
+    let number: Option<u32> = text.strip_prefix('#').and_then(|number| number.parse().ok());
+    let maps = call.control.model().registry.maps();
+    let found = maps.into_iter().filter(|map| map.is_map == what.is_map).find(|map| match number {
+        Some(number) => map.id == number,
+        None => *map.name == *text || map.name.strip_prefix("file@").unwrap_or(&map.name) == name,
+    });
+    if found.is_none() {
+        call.error(&format!("Unknown {} identifier. Please use #<id> or <file>.", what.title));
+    }
+    found
+}
+
+/// The number behind `@`, and where the words after it start.
+pub fn version(call: &Call<'_>, index: usize) -> (Option<u32>, usize) {
+    match call.arg(index).strip_prefix('@') {
+        Some(number) => (Some(number.parse().unwrap_or(0)), index + 1),
+        None => (None, index),
+    }
+}
+
+fn show(call: &mut Call<'_>, what: What) -> Flow {
+    let (wanted, at) = version(call, 2);
+    if call.bytes(at).is_empty() {
+        call.print("# id (file) description\n");
+        for map in call.control.model().registry.maps() {
+            if map.is_map == what.is_map {
+                call.print(format!(
+                    "{} ({}) pattern loaded from file '{}' used by {}. curr_ver={} next_ver={} entry_cnt={}\n",
+                    map.id,
+                    map.name,
+                    map.name,
+                    what.word,
+                    map.current_version(),
+                    map.next_version(),
+                    map.len()
+                ));
+            }
+        }
+        return Flow::Done;
+    }
+    let Some(map) = find(call, at, what) else { return Flow::Done };
+    let set = match wanted {
+        Some(version) => map.version(version),
+        None => Some(map.snapshot()),
+    };
+    let Some(set) = set else { return Flow::Done };
+    for entry in set.entries() {
+        call.print(format!("0x{:x} ", entry.id));
+        call.print(entry.key);
+        if what.is_map {
+            call.print(" ");
+            call.print(entry.value);
+        }
+        call.print("\n");
+    }
+    Flow::Done
+}
+
+fn get(call: &mut Call<'_>, what: What) -> Flow {
+    if call.bytes(2).is_empty() || call.bytes(3).is_empty() {
+        return call.error(&format!("Missing {} identifier and/or key.", what.title));
+    }
+    let sought = call.bytes(3).to_vec();
+    let Some(map) = find(call, 2, what) else { return Flow::Done };
+    let set = map.snapshot();
+    let mut kinds: Vec<(Kind, bool)> = set.kinds().collect();
+    if kinds.is_empty() {
+        kinds.push((Kind::Str, false));
+    }
+    for (kind, ignore_case) in kinds {
+        look_up(call, &set, kind, ignore_case, &sought, what);
+    }
+    Flow::Done
+}
+
+fn look_up(call: &mut Call<'_>, set: &PatternSet, kind: Kind, ignore_case: bool, sought: &[u8], what: What) {
+    use crate::pattern::Input;
+    let text = String::from_utf8_lossy(sought);
+    let bytes;
+    let subject = match kind.input() {
+        Input::Int | Input::Bool => text.parse().ok().map(Subject::Int),
+        Input::Ip => text.parse().ok().map(Subject::Ip),
+        Input::Bytes | Input::Any if kind == Kind::Bin => {
+            bytes = unhex(sought);
+            bytes.as_deref().map(Subject::Bytes)
+        }
+        Input::Bytes | Input::Any => Some(Subject::Bytes(sought)),
+    };
+    let hit = subject.and_then(|subject| set.find(kind, ignore_case, subject));
+    let case = if ignore_case { "insensitive" } else { "sensitive" };
+    call.print(format!("type={}, case={case}", kind.name()));
+    let (found, key) = if what.is_map { ("found", "key") } else { ("match", "pattern") };
+    let Some(hit) = hit else {
+        return call.print(format!(", {found}=no\n"));
+    };
+    let index = if matches!(kind, Kind::Str | Kind::Beg | Kind::Ip | Kind::Bin) { "tree" } else { "list" };
+    call.print(format!(", {found}=yes, idx={index}, {key}=\""));
+    call.print(set.by_id(hit.id).map_or(&b""[..], |entry| entry.key));
+    call.print("\"");
+    if what.is_map {
+        call.print(", value=\"");
+        call.print(hit.value);
+        call.print("\", type=\"str\"");
+    }
+    call.print("\n");
+}

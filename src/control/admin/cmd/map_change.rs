@@ -1,0 +1,294 @@
+//! Maps and ACL files: change them.
+
+use super::map::{ACL, MAP, What, find, version};
+use crate::control::admin::{Call, Command, Flow, Severity};
+use crate::control::map_writeback;
+use crate::model::bind::CliLevel::Admin;
+use crate::state::maps::LiveMap;
+
+/// The rows.
+#[rustfmt::skip]
+pub static COMMANDS: &[Command] = &[
+    Command { words: &["add", "map"], arguments: "[@<ver>] <map> <key> <val>", text: "add a map entry (payload supported instead of key/val)", level: Admin, run: |call| add(call, MAP) },
+    Command { words: &["add", "acl"], arguments: "[@<ver>] <acl> <pattern>", text: "add an acl entry", level: Admin, run: |call| add(call, ACL) },
+    Command { words: &["set", "map"], arguments: "<map> [<key>|#<ref>] <value>", text: "change a map entry, or add one whose key is new", level: Admin, run: set },
+    Command { words: &["del", "map"], arguments: "<map> [<key>|#<ref>]", text: "delete map entries matching <key>", level: Admin, run: |call| del(call, MAP) },
+    Command { words: &["del", "acl"], arguments: "<acl> [<key>|#<ref>]", text: "delete acl entries matching <key>", level: Admin, run: |call| del(call, ACL) },
+    Command { words: &["clear", "map"], arguments: "[@<ver>] <map>", text: "clear the contents of this map", level: Admin, run: |call| clear(call, MAP) },
+    Command { words: &["clear", "acl"], arguments: "[@<ver>] <acl>", text: "clear the contents of this acl", level: Admin, run: |call| clear(call, ACL) },
+    Command { words: &["prepare", "map"], arguments: "<map>", text: "prepare a new version for atomic map replacement", level: Admin, run: |call| prepare(call, MAP) },
+    Command { words: &["prepare", "acl"], arguments: "<acl>", text: "prepare a new version for atomic ACL replacement", level: Admin, run: |call| prepare(call, ACL) },
+    Command { words: &["commit", "map"], arguments: "@<ver> <map>", text: "commit the map at this version", level: Admin, run: |call| commit(call, MAP) },
+    Command { words: &["commit", "acl"], arguments: "@<ver> <acl>", text: "commit the ACL at this version", level: Admin, run: |call| commit(call, ACL) },
+];
+
+/// A reference behind `#0x`: `None` if the word is a key, an error if it is malformed.
+fn reference(word: &[u8]) -> Option<Result<u64, &'static str>> {
+    let digits = word.strip_prefix(b"#0x")?;
+    let text = std::str::from_utf8(digits).unwrap_or("");
+    Some(u64::from_str_radix(text, 16).map_err(|_| "Malformed identifier. Please use #<id> or <file>."))
+}
+
+fn count(call: &Call<'_>, added: usize, freed: usize) {
+    let shared = &call.control.admin;
+    shared.patterns_added.set(shared.patterns_added.get() + added as u64);
+    shared.patterns_freed.set(shared.patterns_freed.get() + freed as u64);
+}
+
+fn add(call: &mut Call<'_>, what: What) -> Flow {
+    let (wanted, at) = version(call, 2);
+    let words = call.words.len().saturating_sub(at);
+    if what.is_map {
+        if words < 3 && !(call.payload.is_some() && words >= 1) {
+            return call.error(
+                "'add map' expects three parameters (map identifier, key and value) \
+                 or one parameter (map identifier) and a payload",
+            );
+        }
+    } else if words < 2 && !(call.payload.is_some() && words >= 1) {
+        return call.error("'add acl' expects two parameters: ACL identifier and pattern.");
+    }
+    let Some(map) = find(call, at, what) else { return Flow::Done };
+    let mut added = 0;
+    let outcome = match call.payload {
+        Some(payload) => add_payload(&map, wanted, payload, what, &mut added),
+        None => {
+            let value = if what.is_map { call.bytes(at + 2) } else { &[] };
+            add_one(&map, wanted, call.bytes(at + 1), value, what).inspect(|()| added = 1)
+        }
+    };
+    count(call, added, 0);
+    if added > 0 {
+        map_writeback::changed(call.control, &map);
+    }
+    match outcome {
+        Ok(()) => Flow::Done,
+        Err(text) => call.error(&text),
+    }
+}
+
+/// One entry per line; those before a bad line stay.
+fn add_payload(
+    map: &LiveMap,
+    wanted: Option<u32>,
+    payload: &[u8],
+    what: What,
+    added: &mut usize,
+) -> Result<(), String> {
+    for line in payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let blank = line.iter().position(|byte| matches!(byte, b' ' | b'\t'));
+        let (key, value) = match blank {
+            Some(at) if what.is_map => (&line[..at], line[at..].trim_ascii_start()),
+            None if what.is_map => {
+                return Err(format!("Missing value for key '{}'.", String::from_utf8_lossy(line)));
+            }
+            _ => (line, &[][..]),
+        };
+        add_one(map, wanted, key, value, what)?;
+        *added += 1;
+    }
+    Ok(())
+}
+
+fn add_one(map: &LiveMap, wanted: Option<u32>, key: &[u8], value: &[u8], what: What) -> Result<(), String> {
+    let outcome = match wanted {
+        None => Some(map.add(key, value)),
+        Some(version) => map.add_to(version, key, value),
+    };
+    match outcome {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(format!("{}.", error.0)),
+        None => Err(format!("Version number in the future, please use 'prepare {}' before.", what.word)),
+    }
+}
+
+fn set(call: &mut Call<'_>) -> Flow {
+    if call.words.len() < 5 {
+        return call.error("'set map' expects three parameters: map identifier, key and value.");
+    }
+    let Some(map) = find(call, 2, MAP) else { return Flow::Done };
+    let outcome = match reference(call.bytes(3)) {
+        Some(Ok(id)) if map.set_by_id(id, call.bytes(4)) => Ok(()),
+        Some(Ok(_)) => Err("entry not found.".to_owned()),
+        Some(Err(text)) => Err(text.to_owned()),
+        // Where HAProxy refuses a new key, scripts that keep a map up to date want it added.
+        None => match map.set(call.bytes(3), call.bytes(4)) {
+            Ok(crate::state::maps::Upsert::Added) => {
+                count(call, 1, 0);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{}.", error.0)),
+        },
+    };
+    match outcome {
+        Ok(()) => {
+            map_writeback::changed(call.control, &map);
+            Flow::Done
+        }
+        Err(text) => call.error(&text),
+    }
+}
+
+fn del(call: &mut Call<'_>, what: What) -> Flow {
+    if call.bytes(2).is_empty() || call.bytes(3).is_empty() {
+        return call
+            .error(&format!("This command expects two parameters: {} identifier and key.", what.title));
+    }
+    let Some(map) = find(call, 2, what) else { return Flow::Done };
+    let removed = match reference(call.bytes(3)) {
+        Some(Ok(id)) => usize::from(map.remove_by_id(id)),
+        Some(Err(text)) => return call.error(text),
+        None => map.remove(call.bytes(3)),
+    };
+    if removed == 0 {
+        return call.error("Key not found.");
+    }
+    count(call, 0, removed);
+    map_writeback::changed(call.control, &map);
+    Flow::Done
+}
+
+fn clear(call: &mut Call<'_>, what: What) -> Flow {
+    let (wanted, at) = version(call, 2);
+    if call.bytes(at).is_empty() {
+        return call.error(&format!("Missing {} identifier.", what.title));
+    }
+    let Some(map) = find(call, at, what) else { return Flow::Done };
+    let before = map.len();
+    match wanted {
+        None => map.clear(),
+        // A version that is not there is as empty as one that was cleared.
+        Some(version) => {
+            map.clear_version(version);
+        }
+    }
+    count(call, 0, before.saturating_sub(map.len()));
+    if map.is_dirty() {
+        map_writeback::changed(call.control, &map);
+    }
+    Flow::Done
+}
+
+fn prepare(call: &mut Call<'_>, what: What) -> Flow {
+    let Some(map) = find(call, 2, what) else { return Flow::Done };
+    let version = map.prepare();
+    call.say(Severity::Info, &format!("New version created: {version}"))
+}
+
+fn commit(call: &mut Call<'_>, what: What) -> Flow {
+    let (Some(wanted), at) = version(call, 2) else {
+        return call.error("Missing version number.");
+    };
+    if call.bytes(at).is_empty() {
+        return call.error(&format!("Missing {} identifier.", what.title));
+    }
+    let Some(map) = find(call, at, what) else { return Flow::Done };
+    let before = map.len();
+    if !map.commit(wanted) {
+        return call.error("Version number out of range.");
+    }
+    count(call, 0, before);
+    map_writeback::changed(call.control, &map);
+    Flow::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::control::mock::{ask, ask_with, control};
+    use crate::model::bind::CliLevel::{Admin, Operator};
+
+    /// Answers with the references, which differ from run to run, taken out.
+    fn without_references(text: &str) -> String {
+        let line = |line: &str| match line.strip_prefix("0x").and_then(|rest| rest.split_once(' ')) {
+            Some((_, rest)) => format!("{rest}\n"),
+            None => format!("{line}\n"),
+        };
+        text.lines().map(line).collect()
+    }
+
+    #[test]
+    fn maps_are_shown_and_changed() {
+        let control = control();
+        let registry = control.model().registry.clone();
+        registry.map("/maps/a.map", true).0.load_text(b"k1 v1\nk2 v2\n").unwrap();
+        registry.map("/acl/b.lst", false).0.load_text(b"10\n").unwrap();
+        let known = "Unknown map identifier. Please use #<id> or <file>.\n";
+        for (line, expected) in [
+            (
+                "show map",
+                "# id (file) description\n0 (/maps/a.map) pattern loaded from file '/maps/a.map' used by map. \
+                 curr_ver=0 next_ver=0 entry_cnt=2\n",
+            ),
+            ("show map #0", "k1 v1\nk2 v2\n"),
+            ("show map /maps/a.map", "k1 v1\nk2 v2\n"),
+            ("show map file@/maps/a.map", "k1 v1\nk2 v2\n"),
+            ("show map /maps/x.map", known),
+            ("show acl #1", "10\n"),
+            ("show acl #0", "Unknown ACL identifier. Please use #<id> or <file>.\n"),
+            (
+                "get map #0 k1",
+                "type=str, case=sensitive, found=yes, idx=tree, key=\"k1\", value=\"v1\", type=\"str\"\n",
+            ),
+            ("get map #0 zz", "type=str, case=sensitive, found=no\n"),
+            ("get acl #1 10", "type=str, case=sensitive, match=yes, idx=tree, pattern=\"10\"\n"),
+            ("get map #0", "Missing map identifier and/or key.\n"),
+            ("add map #0 k3 v3", ""),
+            (
+                "add map #0 k3",
+                "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a payload\n",
+            ),
+            ("add acl #1", "'add acl' expects two parameters: ACL identifier and pattern.\n"),
+            ("set map #0 k1 new", ""),
+            ("set map #0 k4 v\\ 4", ""),
+            ("set map #0 #0x7 x", "entry not found.\n"),
+            ("set map #0 #0xzz x", "Malformed identifier. Please use #<id> or <file>.\n"),
+            ("set map #0 k1", "'set map' expects three parameters: map identifier, key and value.\n"),
+            ("set map nope k1 x", known),
+            ("del map #0 k2", ""),
+            ("del map #0 k2", "Key not found.\n"),
+            ("del map #0", "This command expects two parameters: map identifier and key.\n"),
+            ("show map #0", "k1 new\nk3 v3\nk4 v 4\n"),
+            ("prepare map #0", "New version created: 1\n"),
+            ("add map @1 #0 n 1", ""),
+            ("add map @9 #0 n 1", "Version number in the future, please use 'prepare map' before.\n"),
+            ("show map @1 #0", "n 1\n"),
+            ("commit map #0", "Missing version number.\n"),
+            ("commit map @1", "Missing map identifier.\n"),
+            ("commit map @7 #0", "Version number out of range.\n"),
+            ("commit map @1 #0", ""),
+            ("show map #0", "n 1\n"),
+            ("clear map", "Missing map identifier.\n"),
+            ("clear map #0", ""),
+            ("show map #0", ""),
+        ] {
+            assert_eq!(without_references(&ask(&control, Admin, line)), expected, "{line}");
+        }
+        assert_eq!(ask(&control, Operator, "show map"), "Permission denied\n");
+    }
+
+    #[test]
+    fn references_name_entries() {
+        let control = control();
+        control.model().registry.map("m", true).0.load_text(b"a 1\nb 2\n").unwrap();
+        let shown = ask(&control, Admin, "show map m");
+        let second = shown.lines().nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        assert_eq!(ask(&control, Admin, &format!("set map m #{second} two")), "");
+        assert_eq!(without_references(&ask(&control, Admin, "show map m")), "a 1\nb two\n");
+        assert_eq!(ask(&control, Admin, &format!("del map m #{second}")), "");
+        assert_eq!(without_references(&ask(&control, Admin, "show map m")), "a 1\n");
+    }
+
+    #[test]
+    fn payloads_add_a_line_each() {
+        let control = control();
+        control.model().registry.map("m", true).0.load_text(b"").unwrap();
+        for (payload, expected, after) in [
+            ("a 1\nb  two words\n", "", "a 1\nb two words\n"),
+            ("c 3\nd", "Missing value for key 'd'.\n", "a 1\nb two words\nc 3\n"),
+        ] {
+            assert_eq!(ask_with(&control, Admin, "add map m", payload.as_bytes()), expected);
+            assert_eq!(without_references(&ask(&control, Admin, "show map m")), after);
+        }
+    }
+}

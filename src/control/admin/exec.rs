@@ -1,0 +1,145 @@
+//! Finds the row of a command, checks who asks, runs it; helps with what it does not know.
+
+use std::rc::Rc;
+
+use super::cmd;
+use super::line::WORDS_MAX;
+use super::{Call, Command, Flow, Session};
+use crate::control::Control;
+use crate::diag;
+use crate::model::bind::CliLevel;
+
+/// The most suggestions for a mistyped command.
+const SUGGESTIONS_MAX: usize = 5;
+
+/// Runs one command; its answer is appended to `out`.
+pub fn run(
+    control: &Rc<Control>,
+    session: &mut Session,
+    words: &[Vec<u8>],
+    payload: Option<&[u8]>,
+    out: &mut Vec<u8>,
+) -> Flow {
+    let mut call = Call { control, session, words, payload, out };
+    if words.is_empty() {
+        return Flow::Done;
+    }
+    if words.len() > WORDS_MAX {
+        return call.error(&format!("Too many arguments. Commands must have at most {WORDS_MAX} arguments."));
+    }
+    match find(words) {
+        Some(command) if call.may(command.level) => (command.run)(&mut call),
+        Some(_) => Flow::Done,
+        None => {
+            let text = usage(words, call.session.level, false);
+            call.print(text);
+            Flow::Done
+        }
+    }
+}
+
+/// The row whose words begin the command; the one with most words if several do.
+fn find(words: &[Vec<u8>]) -> Option<&'static Command> {
+    let matches = |command: &&Command| {
+        command.words.len() <= words.len()
+            && command.words.iter().zip(words).all(|(known, given)| known.as_bytes() == &given[..])
+    };
+    cmd::all().filter(matches).max_by_key(|command| command.words.len())
+}
+
+/// The text of `help`, or the one about an unknown command: rows that begin with the words that
+/// are right, or those that look alike, or all.
+pub fn usage(words: &[Vec<u8>], level: CliLevel, is_help: bool) -> String {
+    let words: Vec<String> = words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let words = if is_help { &words[1.min(words.len())..] } else { &words[..] };
+    let visible = || cmd::all().filter(|command| !command.text.is_empty() && command.level <= level);
+    let common = |command: &Command| {
+        command.words.iter().zip(words).take_while(|(known, given)| **known == given.as_str()).count()
+    };
+    let length = visible().map(common).max().unwrap_or(0);
+    let mut text = if is_help {
+        "The following commands are valid at this level:\n".to_owned()
+    } else {
+        let first = words.first().map_or("", String::as_str);
+        format!("Unknown command: '{first}', but maybe one of the following ones is a better match:\n")
+    };
+
+    let mut shown: Vec<&Command> = Vec::new();
+    if words.len() > length {
+        let wanted = words[length..].join(" ");
+        let mut left: Vec<(String, &Command)> = visible()
+            .filter(|command| common(command) == length && command.words.len() > length)
+            .map(|command| (command.words[length..].join(" "), command))
+            .collect();
+        while shown.len() < SUGGESTIONS_MAX {
+            let nearest = diag::closest(&wanted, left.iter().map(|(name, _)| name.as_str()));
+            let Some(nearest) = nearest.map(str::to_owned) else { break };
+            shown.extend(left.iter().filter(|(name, _)| *name == nearest).map(|(_, command)| *command));
+            left.retain(|(name, _)| *name != nearest);
+        }
+    }
+    if shown.is_empty() {
+        shown = visible().filter(|command| common(command) == length).collect();
+    }
+    let mut lines: Vec<String> = shown.iter().map(|command| usage_line(command)).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    text.push_str(&lines.concat());
+    for command in cmd::basic::ALWAYS_SHOWN {
+        text.push_str(command);
+    }
+    text
+}
+
+fn usage_line(command: &Command) -> String {
+    let call = format!("{} {}", command.words.join(" "), command.arguments);
+    format!("  {:<40}: {}\n", call.trim_end(), command.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        line.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn the_longest_row_wins() {
+        for (line, expected) in [
+            ("show info typed", Some("show info")),
+            ("show servers state be", Some("show servers state")),
+            ("shutdown sessions server be/s1", Some("shutdown sessions server")),
+            ("show", None),
+            ("shows info", None),
+        ] {
+            let found = find(&words(line)).map(|command| command.words.join(" "));
+            assert_eq!(found.as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn helps_with_what_is_unknown() {
+        let text = usage(&words("show inf"), CliLevel::Admin, false);
+        let head = "Unknown command: 'show', but maybe one of the following ones is a better match:\n";
+        assert!(text.starts_with(head) && text.contains("\n  show info "), "{text}");
+        assert!(!text.contains("  disable server"), "{text}");
+        let text = usage(&words("zzzzzzzz"), CliLevel::Admin, false);
+        assert!(text.contains("  disable server") && text.contains("  quit  "));
+        let text = usage(&words("help clear"), CliLevel::Admin, true);
+        assert!(text.starts_with("The following commands are valid at this level:\n"));
+        assert!(
+            text.contains("  clear counters [all|server <bk>/<srv> [force]]")
+                && !text.contains("  show info")
+        );
+    }
+
+    #[test]
+    fn rows_are_unique_and_described() {
+        let mut names: Vec<String> = cmd::all().map(|command| command.words.join(" ")).collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

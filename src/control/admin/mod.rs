@@ -1,0 +1,196 @@
+//! The runtime API: `stats socket` (manual: management, section 9.3).
+//!
+//! A [`Command`] is one row: its words, who may give it, its arguments, what it does and the
+//! function that does it. [`line`] takes a connection's bytes apart, [`exec`] finds and runs the
+//! rows, [`socket`] does the I/O. A command is synchronous and only fills a buffer; what must wait
+//! says so by its [`Flow`].
+
+pub mod cmd;
+pub mod exec;
+pub mod line;
+pub mod page_orders;
+pub mod shared;
+pub mod socket;
+
+use std::rc::Rc;
+
+use super::Control;
+use crate::model::bind::CliLevel;
+
+pub use shared::Shared;
+pub use socket::{AdminListener, serve};
+
+/// One command of the runtime API.
+pub struct Command {
+    /// The words that call it.
+    pub words: &'static [&'static str],
+    /// Its arguments, as `help` shows them.
+    pub arguments: &'static str,
+    /// What it does, as `help` shows it; empty hides it there.
+    pub text: &'static str,
+    /// Who may give it.
+    pub level: CliLevel,
+    /// Does it.
+    pub run: fn(&mut Call<'_>) -> Flow,
+}
+
+/// What follows a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The next command.
+    Done,
+    /// The end of the connection (`quit`).
+    Quit,
+    /// A pause, until the time is over or the condition holds (`wait`).
+    Wait {
+        /// The longest, in milliseconds.
+        ms: u64,
+        /// What ends it early.
+        until: Option<Until>,
+    },
+    /// New lines of a ring until the client sends anything (`show events <ring> -w`).
+    Follow {
+        /// The ring.
+        ring: String,
+        /// The number of the first line that was not shown yet.
+        from: u64,
+        /// What stands at the end of each line.
+        end: u8,
+    },
+}
+
+/// What ends a `wait` early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The server is in maintenance and nothing uses it any more.
+    ServerRemovable {
+        /// Its backend.
+        backend: String,
+        /// Its name.
+        server: String,
+    },
+}
+
+/// How feedback tells its severity (`set severity-output`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SeverityOutput {
+    #[default]
+    None,
+    Number,
+    String,
+}
+
+/// Severities of feedback, numbered as in syslog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Severity {
+    Error = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+}
+
+/// What a connection remembers from one command to the next.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The level now; `operator` and `user` lower it.
+    pub level: CliLevel,
+    /// The level of the socket, which decides what statistics show.
+    pub socket_level: CliLevel,
+    /// `prompt i`: more than one line is read.
+    pub interactive: bool,
+    /// `prompt p`: a prompt follows each answer.
+    pub prompt: bool,
+    /// `prompt timed`: the prompt tells the uptime.
+    pub timed: bool,
+    /// `expert-mode on`.
+    pub expert: bool,
+    /// `experimental-mode on`.
+    pub experimental: bool,
+    /// `set severity-output`.
+    pub severity: SeverityOutput,
+    /// `set timeout cli`, in milliseconds.
+    pub timeout_ms: u64,
+    /// No line end follows the present command's answer.
+    pub no_line_end: bool,
+}
+
+impl Session {
+    /// A fresh connection to a socket of `level`.
+    pub fn new(level: CliLevel, timeout_ms: u64) -> Session {
+        Session {
+            level,
+            socket_level: level,
+            interactive: false,
+            prompt: false,
+            timed: false,
+            expert: false,
+            experimental: false,
+            severity: SeverityOutput::None,
+            timeout_ms,
+            no_line_end: false,
+        }
+    }
+}
+
+/// One command being carried out.
+pub struct Call<'a> {
+    /// The control thread.
+    pub control: &'a Rc<Control>,
+    /// The connection's settings.
+    pub session: &'a mut Session,
+    /// The words of the command.
+    pub words: &'a [Vec<u8>],
+    /// The payload, if one was sent.
+    pub payload: Option<&'a [u8]>,
+    /// The answer.
+    pub out: &'a mut Vec<u8>,
+}
+
+impl Call<'_> {
+    /// Word number `index`; empty if there is none, or if it is not text.
+    pub fn arg(&self, index: usize) -> &str {
+        self.words.get(index).and_then(|word| std::str::from_utf8(word).ok()).unwrap_or("")
+    }
+    /// Word number `index` as bytes; empty if there is none.
+    pub fn bytes(&self, index: usize) -> &[u8] {
+        self.words.get(index).map_or(&[], Vec::as_slice)
+    }
+    /// Adds text to the answer as it stands.
+    pub fn print(&mut self, text: impl AsRef<[u8]>) {
+        self.out.extend_from_slice(text.as_ref());
+    }
+    /// Feedback: one line end at its end, the severity before it if the client wants it.
+    pub fn say(&mut self, severity: Severity, text: &str) -> Flow {
+        let prefix = match self.session.severity {
+            SeverityOutput::None => String::new(),
+            SeverityOutput::Number => format!("[{}]: ", severity as u8),
+            SeverityOutput::String => {
+                let name = match severity {
+                    Severity::Error => "err",
+                    Severity::Warning => "warning",
+                    Severity::Notice => "notice",
+                    Severity::Info => "info",
+                };
+                format!("[{name}]: ")
+            }
+        };
+        self.print(prefix);
+        self.print(text.trim_end_matches('\n'));
+        self.print("\n");
+        Flow::Done
+    }
+    /// Says what went wrong.
+    pub fn error(&mut self, text: &str) -> Flow {
+        self.say(Severity::Error, text)
+    }
+    /// Whether the connection has this level; says `Permission denied` if not.
+    pub fn may(&mut self, level: CliLevel) -> bool {
+        let allowed = self.session.level >= level;
+        if !allowed {
+            self.error("Permission denied");
+        }
+        allowed
+    }
+}

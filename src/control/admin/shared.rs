@@ -1,0 +1,35 @@
+//! What the runtime API, the log sink and map write-back keep between two moments.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use crate::control::log_sink::Sink;
+use crate::control::map_writeback::Pending;
+use crate::control::ring::Ring;
+
+/// Part of [`crate::control::Control`]; `Default` is the state at the start.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Rings by name, filled by the log sink.
+    pub rings: RefCell<BTreeMap<String, Ring>>,
+    /// The outputs of the log sink.
+    pub sink: RefCell<Sink>,
+    /// Maps that wait to be written back.
+    pub pending: RefCell<Pending>,
+    /// What was reported while the configuration was loaded (`show startup-logs`).
+    pub startup_logs: RefCell<String>,
+    /// Warnings given while it was loaded.
+    pub warnings: Cell<u64>,
+    /// Milliseconds from the start until the process was ready.
+    pub boot_ms: Cell<u64>,
+    /// Whether the process is stopping.
+    pub stopping: Cell<bool>,
+    /// `set rate-limit`: limits per second as changed at run time.
+    pub connection_rate_limit: Cell<Option<u32>>,
+    /// See `connection_rate_limit`.
+    pub session_rate_limit: Cell<Option<u32>>,
+    /// Map and ACL entries added and removed over the runtime API.
+    pub patterns_added: Cell<u64>,
+    /// See `patterns_added`.
+    pub patterns_freed: Cell<u64>,
+}

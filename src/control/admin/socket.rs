@@ -1,0 +1,391 @@
+//! The sockets of the runtime API: accepts, reads requests, writes answers.
+//!
+//! Without a prompt a connection carries one line: every command's answer is followed by an empty
+//! line, then the connection closes. That a client closes its sending side early means only that no
+//! more will come; its commands are carried out all the same.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::line::{Reader, Request};
+use super::{Flow, Session, Until, exec};
+use crate::base::clock;
+use crate::control::Control;
+use crate::model::bind::CliLevel;
+use crate::stats::subject::in_maintenance;
+
+/// A socket that listens already.
+#[derive(Debug)]
+pub enum AdminListener {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix stream socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// How often a waiting command looks at its condition.
+const WAIT_STEP: Duration = Duration::from_millis(20);
+/// How long a closing connection may still send before it is cut.
+const LINGER: Duration = Duration::from_millis(500);
+/// Pause after an accept that failed, since the cause (no descriptor left) seldom goes at once.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Serves the runtime API on these sockets for ever; needs a `LocalSet`.
+pub async fn serve(control: Rc<Control>, listeners: Vec<(AdminListener, CliLevel)>) {
+    let maxconn = control.model().global.stats_maxconn.max(1) as usize;
+    let slots = Arc::new(Semaphore::new(maxconn));
+    let tasks: Vec<_> = listeners
+        .into_iter()
+        .map(|(listener, level)| {
+            tokio::task::spawn_local(accept(control.clone(), listener, level, slots.clone()))
+        })
+        .collect();
+    for task in tasks {
+        // An accept loop ends only by an error at its start, which it has reported.
+        let _ = task.await;
+    }
+}
+
+async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, slots: Arc<Semaphore>) {
+    match listener {
+        AdminListener::Tcp(listener) => {
+            let prepared =
+                listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+            let Ok(listener) = prepared else { return };
+            loop {
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    continue;
+                };
+                let control = control.clone();
+                tokio::task::spawn_local(async move {
+                    connection(control, stream, level).await;
+                    drop(slot);
+                });
+            }
+        }
+        AdminListener::Unix(listener) => {
+            let prepared =
+                listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
+            let Ok(listener) = prepared else { return };
+            loop {
+                let Ok(slot) = slots.clone().acquire_owned().await else { return };
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    continue;
+                };
+                let control = control.clone();
+                tokio::task::spawn_local(async move {
+                    connection(control, stream, level).await;
+                    drop(slot);
+                });
+            }
+        }
+    }
+}
+
+/// One connection from its first byte to its end. What fails on it concerns nobody else.
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(control: Rc<Control>, mut stream: S, level: CliLevel) {
+    let timeout_ms = control.model().global.stats_timeout_ms.max(1);
+    let mut session = Session::new(level, timeout_ms);
+    let mut reader = Reader::default();
+    let _ = converse(&control, &mut stream, &mut session, &mut reader).await;
+    let _ = stream.shutdown().await;
+    // Closing with bytes unread would reset the connection, and the answer could be lost.
+    let mut rest = [0; 4096];
+    let _ = timeout(LINGER, async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} }).await;
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    control: &Rc<Control>,
+    stream: &mut S,
+    session: &mut Session,
+    reader: &mut Reader,
+) -> io::Result<()> {
+    let mut at_end = false;
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        match reader.next(at_end) {
+            Ok(Some(request)) => {
+                let quits = carry_out(control, stream, session, &request).await?;
+                if quits || !session.interactive {
+                    return Ok(());
+                }
+            }
+            Ok(None) if at_end => return Ok(()),
+            Ok(None) => {
+                if reader.in_payload() && session.prompt {
+                    send(stream, session, b"+ ").await?;
+                }
+                let idle = Duration::from_millis(session.timeout_ms);
+                match timeout(idle, stream.read(&mut chunk)).await {
+                    Ok(Ok(0)) => at_end = true,
+                    Ok(Ok(count)) => reader.feed(&chunk[..count]),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) => return Ok(()),
+                }
+            }
+            Err(too_long) => {
+                let text = format!("{}\n\n", too_long.message());
+                return send(stream, session, text.as_bytes()).await;
+            }
+        }
+    }
+}
+
+/// Carries out the commands of a line; true if the client quits.
+async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
+    control: &Rc<Control>,
+    stream: &mut S,
+    session: &mut Session,
+    request: &Request,
+) -> io::Result<bool> {
+    let last = request.commands.len() - 1;
+    for (index, words) in request.commands.iter().enumerate() {
+        // An empty command between or after others has no answer.
+        if words.is_empty() && last > 0 {
+            if index == last && session.prompt {
+                send(stream, session, prompt(control, session).as_bytes()).await?;
+            }
+            continue;
+        }
+        let payload = request.payload.as_deref().filter(|_| index == last);
+        let mut out = Vec::new();
+        session.no_line_end = false;
+        let flow = exec::run(control, session, words, payload, &mut out);
+        match flow {
+            Flow::Done => {}
+            Flow::Quit => {
+                send(stream, session, &out).await?;
+                return Ok(true);
+            }
+            Flow::Wait { ms, until } => wait(control, ms, until, &mut out).await,
+            Flow::Follow { ring, from, end } => {
+                send(stream, session, &out).await?;
+                follow(control, stream, &ring, from, end).await?;
+                return Ok(!session.interactive);
+            }
+        }
+        if index < last || !session.prompt {
+            if !session.no_line_end {
+                out.push(b'\n');
+            }
+        } else {
+            out.extend_from_slice(prompt(control, session).as_bytes());
+        }
+        send(stream, session, &out).await?;
+        // Between commands others get their turn: checks and logs must not wait for a long line.
+        tokio::task::yield_now().await;
+    }
+    Ok(false)
+}
+
+fn prompt(control: &Control, session: &Session) -> String {
+    if !session.timed {
+        return "\n> ".into();
+    }
+    let up = clock::read().mono_us.saturating_sub(control.started.mono_us) / 1_000_000;
+    format!("\n[{}:{:02}:{:02}:{:02}]> ", up / 86400, up / 3600 % 24, up / 60 % 60, up % 60)
+}
+
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, session: &Session, bytes: &[u8]) -> io::Result<()> {
+    // The time-out guards against a client that stops reading, not against a long answer.
+    for part in bytes.chunks(256 * 1024) {
+        let limit = Duration::from_millis(session.timeout_ms);
+        timeout(limit, stream.write_all(part)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    }
+    Ok(())
+}
+
+async fn wait(control: &Rc<Control>, ms: u64, until: Option<Until>, out: &mut Vec<u8>) {
+    let deadline = Instant::now() + Duration::from_millis(ms);
+    let Some(Until::ServerRemovable { backend, server }) = until else {
+        return tokio::time::sleep_until(deadline).await;
+    };
+    loop {
+        let model = control.model();
+        let Some(proxy) = model.backend(&backend) else {
+            return out.extend_from_slice(b"No such backend.\n");
+        };
+        let live = proxy.state.servers.load_full();
+        let Some(state) = live.iter().find(|state| *state.name == *server) else {
+            return out.extend_from_slice(b"No such server.\n");
+        };
+        let busy = state.served.load(std::sync::atomic::Ordering::Acquire) > 0 || !state.queue.is_empty();
+        if in_maintenance(state) && !busy {
+            return out.extend_from_slice(b"Done.\n");
+        }
+        if Instant::now() >= deadline {
+            let why = if in_maintenance(state) {
+                "Server still has connections attached to it, cannot remove it.\n"
+            } else {
+                "Only servers in maintenance mode can be deleted.\n"
+            };
+            out.extend_from_slice(b"Wait delay expired: ");
+            return out.extend_from_slice(why.as_bytes());
+        }
+        tokio::time::sleep_until(deadline.min(Instant::now() + WAIT_STEP)).await;
+    }
+}
+
+/// Shows new lines of a ring until the client sends a byte or leaves.
+async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
+    control: &Rc<Control>,
+    stream: &mut S,
+    ring: &str,
+    mut from: u64,
+    end: u8,
+) -> io::Result<()> {
+    let mut byte = [0; 64];
+    loop {
+        let (news, mut out) = match control.admin.rings.borrow_mut().get_mut(ring) {
+            Some(ring) => {
+                let mut out = Vec::new();
+                from = ring.read(from, end, &mut out);
+                (ring.news(), out)
+            }
+            None => return Ok(()),
+        };
+        if out.is_empty() {
+            tokio::select! {
+                biased;
+                read = stream.read(&mut byte) => {
+                    let _ = read?;
+                    return Ok(());
+                }
+                () = news.notified() => {}
+            }
+        } else {
+            stream.write_all(&out).await?;
+            out.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::mock;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    /// Runs the sockets on this thread while `client` talks to them from another.
+    fn with_server<T: Send + 'static>(
+        level: CliLevel,
+        client: impl FnOnce(std::net::SocketAddr) -> T + Send + 'static,
+    ) -> T {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let control = mock::control();
+            tokio::task::spawn_local(serve(control, vec![(AdminListener::Tcp(listener), level)]));
+            tokio::task::spawn_blocking(move || client(address)).await.unwrap()
+        })
+    }
+
+    fn talk(address: std::net::SocketAddr, bytes: &[u8], half_close: bool) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(bytes).unwrap();
+        if half_close {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn one_line_then_the_end() {
+        let asked: &[(&[u8], &str)] = &[
+            (b"show version\n", "3.5-dev5\n\n"),
+            (b"show version; show cli level\n", "3.5-dev5\n\nadmin\n\n"),
+            (b"show version\nshow version\n", "3.5-dev5\n\n"),
+            (b"show backend", "# name\nbe\n\n"),
+            (b"operator; show cli level; disable server be/s1\n", "\noperator\n\nPermission denied\n\n"),
+            (b"operator -; show cli level\n", "operator\n\n"),
+            (b"echo a\\;b; echo c\n", "a;b\n\nc\n\n"),
+            (b"\n", "\n"),
+            (b"", ""),
+            (b"quit; show version\n", ""),
+            (b"wait 30; echo late\n", "\nlate\n\n"),
+        ];
+        for (bytes, expected) in asked {
+            let (bytes, expected) = (bytes.to_vec(), (*expected).to_owned());
+            let text = with_server(CliLevel::Admin, move |address| talk(address, &bytes, true));
+            assert_eq!(text, expected);
+        }
+        // Without closing its side, the client still sees the end after the answer.
+        let text = with_server(CliLevel::User, |address| talk(address, b"show cli level\n", false));
+        assert_eq!(text, "user\n\n");
+    }
+
+    #[test]
+    fn prompts_follow_answers() {
+        for (bytes, expected) in [
+            (&b"prompt\nshow version\nquit\n"[..], "\n> 3.5-dev5\n\n> "),
+            (b"prompt; show version; show cli level\nquit\n", "\n3.5-dev5\n\nuser\n\n> "),
+            (b"prompt i\nshow version\n", "\n3.5-dev5\n\n"),
+            (b"prompt\nprompt\n", "\n> \n"),
+            (b"prompt\n\nquit\n", "\n> \n> "),
+            (b"prompt\nadd map x <<\na 1\n\nquit\n", "\n> + + Permission denied\n\n> "),
+        ] {
+            let text = with_server(CliLevel::User, move |address| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                // Line by line, as a person types, so that prompts are not left out.
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    stream.write_all(line).unwrap();
+                    std::thread::sleep(Duration::from_millis(40));
+                }
+                stream.shutdown(Shutdown::Write).unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).unwrap();
+                text
+            });
+            assert_eq!(text, expected, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn unix_sockets_serve_many_at_once() {
+        let path = std::env::temp_dir().join(format!("haring-cli-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let answers = local.block_on(&runtime, async {
+            let control = mock::control_with(|model| model.global.stats_maxconn = 3);
+            tokio::task::spawn_local(serve(control, vec![(AdminListener::Unix(listener), CliLevel::User)]));
+            let mut clients = Vec::new();
+            // More clients than `stats maxconn`: the others wait for their turn.
+            for _ in 0..8 {
+                let path = path.clone();
+                clients.push(tokio::task::spawn_blocking(move || {
+                    let mut stream = UnixStream::connect(path).unwrap();
+                    stream.write_all(b"show cli level\n").unwrap();
+                    stream.shutdown(Shutdown::Write).unwrap();
+                    let mut text = String::new();
+                    stream.read_to_string(&mut text).unwrap();
+                    text
+                }));
+            }
+            let mut answers = Vec::new();
+            for client in clients {
+                answers.push(client.await.unwrap());
+            }
+            answers
+        });
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(answers, vec!["user\n\n"; 8]);
+    }
+}
