@@ -4,8 +4,10 @@
 //! it yields a [`Verdict`] and never does I/O. Actions are rows of [`keyword::TABLE`].
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod keyword;
 pub mod redirect;
+pub mod reply;
 pub mod run;
 
 use crate::diag::{FileId, Span};
