@@ -7,15 +7,20 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod arg;
 pub mod conv;
 pub mod expr;
 pub mod facts;
 pub mod fetch;
 pub mod format;
+mod format_alias;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod timers;
 pub mod value;
 pub mod vars;
 
-pub use acl::Condition;
+pub use acl::{AclSet, Condition};
 pub use expr::{Expr, ParseContext};
 pub use facts::{Context, SessionFacts, TransactionFacts};
 pub use format::LogFormat;

@@ -1,0 +1,4 @@
+//! Rows.
+use super::Converter;
+/// Rows.
+pub const TABLE: &[Converter] = &[];
