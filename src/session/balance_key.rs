@@ -2,12 +2,17 @@
 //! to the same server (manual, section 4.2 `balance`).
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::balance;
 use crate::base::hash;
+use crate::base::id::ServerIndex;
 use crate::http::{Method, list, uri};
 use crate::model::proxy::BalanceKey;
+use crate::model::{Proxy, Server};
 use crate::sample::{Context, Value};
+use crate::state::server::Endpoint;
 
 /// A key that may own the bytes that it hands to the picker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +139,25 @@ pub fn rdp_cookie<'a>(payload: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     (is_named && !value.is_empty()).then_some(value)
 }
 
+/// The server that the cookie of an RDP request names (`persist rdp-cookie`): `ADDRESS.PORT.`, an
+/// IPv4 address and a port, each the number that its bytes in network order make on a
+/// little-endian machine.
+pub fn rdp_server(backend: &Proxy, payload: &[u8]) -> Option<ServerIndex> {
+    let name = backend.persist_rdp_cookie.as_ref()?;
+    let value = std::str::from_utf8(rdp_cookie(payload, name.as_bytes())?).ok()?;
+    let mut parts = value.split('.');
+    let address: u32 = parts.next()?.parse().ok()?;
+    let port: u16 = parts.next()?.parse().ok()?;
+    parts.next()?;
+    let wanted = SocketAddr::from((address.to_le_bytes(), port.swap_bytes()));
+    let is_it = |server: &Arc<Server>| {
+        let is_there =
+            matches!(**server.state.endpoint.load(), Endpoint::Inet { address, .. } if address == wanted);
+        is_there && (server.state.is_running() || backend.options.persist)
+    };
+    backend.servers.iter().position(is_it).map(|index| index as ServerIndex)
+}
+
 /// The bytes of a value: binary where it has a binary form, for every hash function but `none`.
 fn bytes_of(value: Value<'_>, numbers_as_text: bool) -> Option<Key<'_>> {
     let text = |text: String| Cow::Owned(text.into_bytes());
@@ -226,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn expressions() {
+        let expr = |text: &str| BalanceKey::Expr(testing::expr(text));
+        check(expr("path"), "/a/b?c", &[], "", Some("/a/b"));
+        check(expr("req.hdr(x)"), "/a/b", &[], "", None);
+        let txn = TransactionFacts::default();
+        let key = key_of(&expr("int(258)"), &txn);
+        assert_eq!(key, Some(Key::Bytes(Cow::Borrowed(&[0, 0, 0, 0, 0, 0, 1, 2]))));
+        let key = key_of(&expr("src"), &txn);
+        assert_eq!(key, Some(Key::Bytes(Cow::Borrowed(&[192, 0, 2, 1]))));
+    }
+
+    #[test]
     fn addresses_are_hashed_by_words() {
         let txn = TransactionFacts::default();
         assert_eq!(key_of(&BalanceKey::Source, &txn), Some(Key::Hash(0xc000_0201)));
@@ -244,5 +280,24 @@ mod tests {
             assert_eq!(rdp_cookie(&request(line), name.as_bytes()), expected, "{line}");
         }
         assert_eq!(rdp_cookie(b"GET / HTTP/1.1\r\n\r\n", b""), None);
+    }
+
+    #[test]
+    fn rdp_cookies_name_servers() {
+        let mut backend = testing::proxy("be");
+        for address in ["10.0.0.1:3389", "10.0.0.2:3389"] {
+            let server = testing::server("be", address);
+            let endpoint = Endpoint::Inet { address: address.parse().unwrap(), port_offset: None };
+            server.state.endpoint.store(endpoint.into());
+            backend.servers.push(server.into());
+        }
+        backend.persist_rdp_cookie = Some("msts".into());
+        let payload = |value: &str| [&[0; 11][..], format!("Cookie: msts={value}\r\n").as_bytes()].concat();
+        // 0x0200000a is 10.0.0.2 and 0x3d0d is 3389, both with their bytes turned round.
+        assert_eq!(rdp_server(&backend, &payload("33554442.15629.0000")), Some(1));
+        assert_eq!(rdp_server(&backend, &payload("33554442.15629")), None);
+        assert_eq!(rdp_server(&backend, &payload("33554443.15629.0000")), None);
+        backend.servers[1].state.set_operational(crate::state::server::Operational::Stopped);
+        assert_eq!(rdp_server(&backend, &payload("33554442.15629.0000")), None);
     }
 }

@@ -4,6 +4,7 @@
 //! model and the facts, write into the transaction, and return what to do.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod balance_key;
 pub mod captures;
 pub mod cookie;

@@ -288,4 +288,56 @@ mod tests {
         frontend.use_backend.push(to(1));
         assert_eq!(go(&frontend), Some(1), "the next line takes over");
     }
+
+    #[test]
+    fn names_are_looked_up_per_request() {
+        use crate::diag::Span;
+        use crate::model::proxy::UseBackend;
+        let mut model = Model {
+            global: Default::default(),
+            proxies: Vec::new(),
+            frontends: Default::default(),
+            backends: Default::default(),
+            registry: crate::state::Registry::new(1),
+            rings: Default::default(),
+        };
+        for (index, name) in ["a", "b", "fallback"].into_iter().enumerate() {
+            let mut proxy = testing::proxy(name);
+            proxy.index = index as u32;
+            model.proxies.push(proxy.into());
+            model.backends.insert(name.into(), index as u32);
+        }
+        let mut frontend = testing::proxy("fe");
+        frontend.default_backend = Some(2);
+        let rule = |target, condition: Option<&str>| UseBackend {
+            target,
+            condition: condition.map(testing::condition),
+            span: Span::NONE,
+        };
+        frontend.use_backend = vec![
+            rule(BackendTarget::Static(0), Some("if { path_beg /a }")),
+            rule(BackendTarget::Dynamic(testing::format("%[query]")), Some("unless { path /none }")),
+            rule(BackendTarget::Static(0), None),
+        ];
+        for (target, expected) in
+            [("/about", Some(0)), ("/x?b", Some(1)), ("/x?unknown", Some(2)), ("/none", Some(0))]
+        {
+            let found = with_context(target, |context| backend(&model, &frontend, context));
+            assert_eq!(found, expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn conditions_fail_the_monitor_and_force_persistence() {
+        let mut proxy = testing::proxy("fe");
+        proxy.monitor_uri = Some("/health".into());
+        proxy.monitor_fail = vec![testing::condition("if FALSE"), testing::condition("if TRUE")];
+        assert_eq!(with_context("/health", |context| monitor(&proxy, context)), Some(503));
+        proxy.force_persist = vec![testing::condition("if { path /f }")];
+        proxy.ignore_persist = vec![testing::condition("unless { path /n }")];
+        for (target, force, ignore) in [("/f", true, false), ("/i", false, true), ("/n", false, false)] {
+            let found = with_context(target, |context| persistence(&proxy, context));
+            assert_eq!((found.force, found.ignore), (force, ignore), "{target}");
+        }
+    }
 }

@@ -7,8 +7,10 @@ use crate::diag::Span;
 use crate::model::proxy::{HttpReuse, Options, RetryOn, Timeouts};
 use crate::model::server::{Observe, OnError};
 use crate::model::{Mode, Proxy, Server};
-use crate::sample::SessionFacts;
+use crate::rules::testing::parsing;
+use crate::sample::expr::Phase;
 use crate::sample::vars::Vars;
+use crate::sample::{Condition, Expr, LogFormat, SessionFacts};
 use crate::state::{ProxyState, ServerState};
 
 /// A proxy that is both sides, in HTTP mode, without anything else.
@@ -111,6 +113,34 @@ pub fn server(backend: &str, name: &str) -> Server {
         hostname: None,
         disabled: false,
     }
+}
+
+/// A condition: the words from `if` on.
+pub fn condition(text: &str) -> Condition {
+    let words: Vec<&str> = text.split(' ').collect();
+    let (condition, told) = parsing(|context| {
+        context.phase = Phase::Switching;
+        Condition::parse(&words, Span::NONE, context)
+    });
+    condition.unwrap_or_else(|| panic!("{text}: {told:?}"))
+}
+
+/// A format.
+pub fn format(text: &str) -> LogFormat {
+    let (format, told) = parsing(|context| {
+        context.phase = Phase::Switching;
+        LogFormat::parse(text, Span::NONE, context)
+    });
+    format.unwrap_or_else(|| panic!("{text}: {told:?}"))
+}
+
+/// An expression.
+pub fn expr(text: &str) -> Expr {
+    let (expr, told) = parsing(|context| {
+        context.phase = Phase::Switching;
+        Expr::parse(text, Span::NONE, context)
+    });
+    expr.unwrap_or_else(|| panic!("{text}: {told:?}"))
 }
 
 /// A session from 192.0.2.1:4000 to 192.0.2.2:80.

@@ -42,4 +42,31 @@ mod tests {
         assert_eq!(txn.request.fields.first(b"x-id"), Some(&b"abc"[..]));
         assert_eq!(txn.unique_id.as_deref(), Some(&b"abc"[..]));
     }
+
+    #[test]
+    fn an_id_is_made_once() {
+        use crate::sample::facts::{Direction, ProcessFacts};
+        let mut frontend = testing::proxy("fe");
+        frontend.unique_id_format = Some(testing::format("TEST-%[req.hdr(in)]"));
+        let mut txn = TransactionFacts { has_request: true, ..TransactionFacts::default() };
+        txn.request.fields.append(b"in", b"123");
+        let (session, process) = (testing::session(), ProcessFacts::default());
+        let made = |txn: &TransactionFacts| {
+            make(
+                &frontend,
+                &Context {
+                    session: Some(&session),
+                    txn,
+                    direction: Direction::Request,
+                    now: Default::default(),
+                    process: &process,
+                    check_vars: None,
+                },
+            )
+        };
+        let id = made(&txn);
+        assert_eq!(id.as_deref(), Some(&b"TEST-123"[..]));
+        keep(&frontend, id, &mut txn);
+        assert_eq!(made(&txn), None);
+    }
 }
