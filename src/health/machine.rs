@@ -196,14 +196,12 @@ impl Machine {
                         Verdict::Agent(reply) => return Want::Agent(reply),
                     }
                 }
-                Step::Evaluate(expr) => {
-                    let context = context(&self.facts, &self.variables, env);
-                    expr.eval(&context);
+                Step::Set(set) => {
+                    variables::set(set, &context(&self.facts, &self.variables, env));
                     self.position += 1;
                 }
-                Step::SetFormat(set) => {
-                    let context = context(&self.facts, &self.variables, env);
-                    variables::set_format(set, &context);
+                Step::Unset(variable) => {
+                    variable.unset(&context(&self.facts, &self.variables, env));
                     self.position += 1;
                 }
                 Step::Comment => self.position += 1,
@@ -829,6 +827,38 @@ mod tests {
         let rule = &["option httpchk", "http-check expect string abcd"];
         check(rule, &[chunked, "2\r\nde\r\n0\r\n\r\n"], L7Ok, 200, "");
         check(rule, &[chunked, "..."], L7Timeout, 200, "");
+    }
+
+    #[test]
+    fn variables_and_formats() {
+        use Status::*;
+        let answer = "HTTP/1.0 202 Fine\r\nX-Test1: true, next\r\nX-Name: x-test1\r\n\r\n";
+        let lines = [
+            "option httpchk",
+            "http-check send hdr X-Sent %[var(check.early)]",
+            "http-check expect status 200-399",
+            "http-check set-var(check.name) res.fhdr(x-name)",
+            "http-check expect hdr name-lf -m str %[var(check.name)]",
+            "http-check expect hdr name-lf %[res.fhdr(x-name)] value next",
+            "http-check set-var-fmt(check.value) x-%[str(test1)]",
+            "http-check expect fhdr name x-name value-lf %[var(check.value)]",
+            "http-check set-var(check.value,ifnotexists) str(other)",
+            "http-check expect hdr name -m beg x- value-lf -m str %[var(check.value)] \
+             on-success %[var(check.value)] status-code int(7)",
+        ];
+        let sent = check(&lines, &[answer], L7Ok, 7, "x-test1");
+        assert!(!sent.contains("x-sent"), "a field without a value is left out");
+        let unset = [&lines[..7], &["http-check unset-var(check.value)", lines[7]]].concat();
+        check(&unset, &[answer], L7Response, 202, "log-format string evaluated to an empty string");
+        let talk = &[
+            "option tcp-check",
+            "tcp-check set-var(check.port) int(81)",
+            "tcp-check connect port var(check.port)",
+            "tcp-check set-var(check.word) str(ping)",
+            "tcp-check send-lf %[var(check.word),upper]",
+            "tcp-check expect string-lf re:%[var(check.word)] on-success got=%[res.payload(3,0)]",
+        ];
+        assert_eq!(check(talk, &["re:ping"], L7Ok, 0, "got=ping"), "connect 81;PING");
     }
 
     #[test]
