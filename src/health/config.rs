@@ -523,6 +523,10 @@ mod tests {
                 "'tcp-check set-var(txn.x)' : invalid variable name 'txn.x'.",
             ),
             (
+                &["http-check set-var(check.x,ifst) int(1)"],
+                "'http-check set-var(check.x,ifst)' : unknown condition \"ifst\".",
+            ),
+            (
                 &["tcp-check send x", "tcp-check connect"],
                 "'tcp-check connect' : first step MUST also be a 'connect'",
             ),

@@ -4,9 +4,13 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::http_check::Request;
 use super::machine::unhex;
-use super::script::{Code, Connect, Emit, Expect, Matcher, Note, Pattern, Port, Rule, Step, Text};
+use super::script::{
+    Code, Connect, Emit, Expect, Matcher, NewValue, Note, Pattern, Port, Rule, SetCondition, SetVariable,
+    Step, Text,
+};
 use super::status::Status;
 use crate::diag::{Span, did_you_mean};
+use crate::sample::vars::{Scope, VarName};
 use crate::sample::{Expr, LogFormat, ParseContext};
 
 /// The words of one directive, read from left to right.
@@ -525,39 +529,70 @@ fn matcher(args: &mut Args<'_, '_, '_>, word: &str, is_format: bool, is_name: bo
     })
 }
 
-/// The inside of `set-var(...)`: a variable that checks may touch, and what follows it.
-fn variable<'w>(args: &mut Args<'_, 'w, '_>) -> Option<&'w str> {
+/// The inside of `set-var(...)`: a variable that checks may touch, and conditions.
+fn variable(args: &mut Args<'_, '_, '_>) -> Option<(VarName, Vec<SetCondition>)> {
     let word = args.name();
     let inside = word.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let Some(inside) = inside.filter(|inside| !inside.is_empty()) else {
         return args.refuse("invalid or incomplete action. Expects '(<var-name>)'");
     };
-    let name = inside.split(',').next().unwrap_or(inside);
-    match name.split_once('.') {
-        Some(("check" | "proc" | "sess", rest)) if !rest.is_empty() => Some(inside),
-        _ => args.refuse(format_args!(
-            "invalid variable name '{name}'. A variable name must be start by its scope. The scope can be \
-             'proc', 'sess' or 'check'"
-        )),
+    let mut words = inside.split(',').map(str::trim);
+    let name = words.next().unwrap_or(inside);
+    let variable = match VarName::parse(name) {
+        Ok(variable) => variable,
+        Err(text) => return args.refuse(text),
+    };
+    // There is neither a client's session nor a transaction (manual, `http-check set-var`); the session
+    // that HAProxy makes for a check lives as long as the check.
+    if variable.scope == Scope::Sess {
+        return args
+            .refuse(format_args!("'{name}' would live no longer than the check: use the scope 'check'"));
     }
+    if !matches!(variable.scope, Scope::Proc | Scope::Check) {
+        return args
+            .refuse(format_args!("invalid variable name '{name}'. The scope can be 'proc' or 'check' here"));
+    }
+    let mut conditions = Vec::new();
+    for word in words {
+        match SetCondition::NAMES.iter().find(|(known, _)| *known == word) {
+            Some((_, condition)) => conditions.push(*condition),
+            None => {
+                let known: Vec<&str> = SetCondition::NAMES.iter().map(|(name, _)| *name).collect();
+                let text = format!("unknown condition \"{word}\"");
+                return args.refuse_word(word, &known, text);
+            }
+        }
+    }
+    Some((variable, conditions))
 }
 
-/// `set-var(name[,cond]) <expr>`: the converter of that name does it.
+/// `set-var(name[,cond]) <expr>`; the expression may stand in several words.
 pub fn set_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
-    let inside = variable(args)?;
-    let expr = args.value("set-var", "a sample expression")?;
-    args.end()?;
-    args.expr(&format!("{expr},set-var({inside})")).map(Step::Evaluate)
+    let (variable, conditions) = variable(args)?;
+    let mut expr = args.value("set-var", "a sample expression")?.to_owned();
+    while let Some(word) = args.next() {
+        expr.push(' ');
+        expr.push_str(word);
+    }
+    let value = NewValue::Expr(args.expr(&expr)?);
+    Some(Step::Set(SetVariable { variable, conditions, value }))
 }
 
 /// `set-var-fmt(name[,cond]) <format>`.
 pub fn set_var_format(args: &mut Args<'_, '_, '_>) -> Option<Step> {
-    args.refuse("not available in checks yet: use 'set-var' with an expression")
+    let (variable, conditions) = variable(args)?;
+    let format = args.value("set-var-fmt", "a log-format string")?;
+    args.end()?;
+    let value = NewValue::Format(args.format(format)?);
+    Some(Step::Set(SetVariable { variable, conditions, value }))
 }
 
-/// `unset-var(name)`: the converter of that name does it.
+/// `unset-var(name)`.
 pub fn unset_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
-    let inside = variable(args)?;
+    let (variable, conditions) = variable(args)?;
+    if !conditions.is_empty() {
+        return args.refuse("no conditions are allowed here");
+    }
     args.end()?;
-    args.expr(&format!("bool(0),unset-var({inside})")).map(Step::Evaluate)
+    Some(Step::Unset(variable))
 }

@@ -10,6 +10,7 @@ use regex::bytes::Regex;
 
 use super::http_check::Request;
 use super::status::Status;
+use crate::sample::vars::VarName;
 use crate::sample::{Expr, LogFormat};
 
 /// Whose words a script speaks.
@@ -61,10 +62,10 @@ pub enum Step {
     Emit(Emit),
     /// Waits for an answer and judges it.
     Expect(Box<Expect>),
-    /// Evaluates an expression for its effect: `set-var` and `unset-var`, which are converters.
-    Evaluate(Expr),
-    /// `set-var-fmt`.
-    SetFormat(SetFormat),
+    /// `set-var`, `set-var-fmt`.
+    Set(SetVariable),
+    /// `unset-var`.
+    Unset(VarName),
     /// `comment` on its own: belongs to the steps after it. Gone when the script is finished.
     Comment,
 }
@@ -264,15 +265,24 @@ pub enum Code {
     Digits(usize),
 }
 
-/// `set-var-fmt`.
+/// `set-var` and `set-var-fmt`.
 #[derive(Debug)]
-pub struct SetFormat {
-    /// The variable's number.
-    pub variable: crate::sample::vars::VarName,
-    /// Under which circumstances it is set.
+pub struct SetVariable {
+    /// The variable.
+    pub variable: VarName,
+    /// What must all hold for it to be set.
     pub conditions: Vec<SetCondition>,
     /// Its new value.
-    pub format: LogFormat,
+    pub value: NewValue,
+}
+
+/// Where a variable's new value comes from.
+#[derive(Debug)]
+pub enum NewValue {
+    /// `set-var`.
+    Expr(Expr),
+    /// `set-var-fmt`.
+    Format(LogFormat),
 }
 
 /// The conditions of `set-var(name,cond...)`.
