@@ -81,8 +81,20 @@ pub fn load(
     report: &mut Report,
 ) -> Option<Model> {
     let reading = read::read(inputs, settings, world, report);
+    if let Some(threads) = threads(&reading.sections).filter(|_| registry.is_empty()) {
+        registry.set_cores(threads);
+    }
     let mut loading = loading::Loading::new(settings, registry, world, &reading.environment, report);
     let built = build::build(&reading.sections, &mut loading);
     let model = finish::finish(built, &mut loading);
     (!report.has_alerts()).then_some(model)
+}
+
+/// The last `nbthread` of the global sections. It is looked for before anything is built, since
+/// counters are made with a block per thread.
+fn threads(sections: &[syntax::Section]) -> Option<usize> {
+    let lines =
+        sections.iter().filter(|section| section.head.words[0].text == "global").flat_map(|s| &s.lines);
+    let values = lines.filter(|line| line.words[0].text == "nbthread").filter_map(|line| line.words.get(1));
+    values.last()?.text.parse().ok().filter(|threads| *threads > 0)
 }

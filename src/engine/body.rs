@@ -202,10 +202,8 @@ impl Pump {
                     }
                     (true, false) => destination.try_write(plain),
                     (false, true) => destination.try_write(staged),
-                    (false, false) => destination.try_write_vectored(&[
-                        std::io::IoSlice::new(staged),
-                        std::io::IoSlice::new(plain),
-                    ]),
+                    (false, false) => destination
+                        .try_write_vectored(&[std::io::IoSlice::new(staged), std::io::IoSlice::new(plain)]),
                 };
                 if let Ok(count) = result {
                     self.wrote(count);
@@ -249,9 +247,7 @@ impl Pump {
             Mode::UntilClose => self.buffer.is_some(),
             _ => false,
         };
-        plain
-            || self.staged_done < self.staged.len()
-            || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
+        plain || self.staged_done < self.staged.len() || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
     }
 
     /// Accounts for `count` bytes written: first staged ones, then plain ones from the buffer.
@@ -384,7 +380,11 @@ impl Pump {
         self.may_splice && wide && self.full_reads >= STREAMING_READS && self.buffer.is_none()
     }
 
-    fn read_spliced(&mut self, context: &mut Context<'_>, source: &mut Stream) -> Poll<Result<(), PumpError>> {
+    fn read_spliced(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
         if self.pipe.is_none() {
             match LentPipe::lend() {
                 Ok(pipe) => self.pipe = Some(pipe),

@@ -17,9 +17,9 @@ use crate::http::h1::{head, persist};
 use crate::http::reply::Reply;
 use crate::model::Proxy;
 use crate::model::proxy::{BalanceKey, ConnectionMode, Mode};
+use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::timer::{Kill, NEVER, Stop};
-use crate::net::Buffer;
 use crate::rules::run::run;
 use crate::rules::{Effects, Rule, RuleSet, Run, Service, Verdict};
 use crate::sample::TransactionFacts;
@@ -243,6 +243,9 @@ impl<'a> Exchange<'a> {
         };
         let now = clock::cached();
         self.txn.has_request = true;
+        if !self.frontend.log.is_empty() {
+            self.keep_request_line();
+        }
         self.txn.time.request_us = now.mono_us;
         self.request_body = framing.body;
         self.txn.body_length = match framing.body {
@@ -259,6 +262,18 @@ impl<'a> Exchange<'a> {
         self.frontend.state.frontend_request_rate.add(millis, 1);
         self.core.setup.process.requests.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    /// Keeps the request line for the log, whatever rules make of the request.
+    fn keep_request_line(&mut self) {
+        let request = &self.txn.request;
+        let line = &mut self.txn.request_line;
+        line.clear();
+        for part in [request.method_bytes(), b" ", request.target(), b" ", request.version.token().as_bytes()]
+        {
+            line.extend_from_slice(part);
+        }
+        line.truncate(self.core.model.global.log_uri_len);
     }
 
     pub(super) fn killed(&mut self, kill: Kill, ended_in: EndedIn) -> End {
@@ -433,7 +448,8 @@ impl<'a> Exchange<'a> {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Request));
         }
         if backend.options.http_buffer_request && !self.frontend.options.http_buffer_request {
-            self.buffer_body(0, backend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms)).await?;
+            self.buffer_body(0, backend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms))
+                .await?;
         }
         if !Arc::ptr_eq(&backend, self.frontend) {
             self.process_request(&backend).await?;
@@ -450,7 +466,8 @@ impl<'a> Exchange<'a> {
         let fields = &mut self.txn.request.fields;
         forwarded::add(self.frontend, &backend, session.source, session.destination, fields);
         if self.balances_by_body(&backend) {
-            self.buffer_body(0, self.frontend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms)).await?;
+            self.buffer_body(0, self.frontend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms))
+                .await?;
         }
         Ok(())
     }
@@ -563,7 +580,8 @@ impl<'a> Exchange<'a> {
 
     /// Answers `Expect: 100-continue` when the proxy itself needs the body first (RFC 9110 section 10.1.1).
     async fn continue_if_expected(&mut self) -> Result<(), End> {
-        let expects = self.txn.request.fields.first(b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        let expects =
+            self.txn.request.fields.first(b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
         let nothing_yet = self.client.buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
         if expects {
             // The body is asked for here: the server must not be made to ask again.

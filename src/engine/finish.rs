@@ -42,6 +42,7 @@ impl Exchange<'_> {
         if self.in_backend {
             self.backend().state.backend_current.fetch_sub(1, Relaxed);
         }
+        crate::session::addresses::restore(&mut self.client.session, self.txn);
         *self.client.entry.server.borrow_mut() = None;
         *self.client.entry.backend.borrow_mut() = None;
     }
@@ -80,7 +81,13 @@ pub(super) fn finish_backend(backend: &Proxy, txn: &TransactionFacts) {
 }
 
 /// Formats and queues the log line of a session or transaction.
-pub(super) fn log(core: &Core, frontend: &Proxy, session: &SessionFacts, txn: &mut TransactionFacts, early: bool) {
+pub(super) fn log(
+    core: &Core,
+    frontend: &Proxy,
+    session: &SessionFacts,
+    txn: &mut TransactionFacts,
+    early: bool,
+) {
     if frontend.log.is_empty() {
         return;
     }

@@ -57,7 +57,12 @@ pub struct IdlePool {
 
 impl IdlePool {
     /// Takes a living connection to a server.
-    pub fn take(&self, key: (u32, u32), demand: Demand, context: &mut Context<'_>) -> Option<ServerConnection> {
+    pub fn take(
+        &self,
+        key: (u32, u32),
+        demand: Demand,
+        context: &mut Context<'_>,
+    ) -> Option<ServerConnection> {
         let mut pool = self.by_server.borrow_mut();
         let list = pool.get_mut(&key)?;
         let mut at = list.len();

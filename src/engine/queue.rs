@@ -108,17 +108,15 @@ impl Drop for QueuePlace {
 }
 
 /// Gives a server's slot back: to the next waiter of the server, else of the backend, else to all.
-pub fn release(
-    mailboxes: &[Arc<Mailbox>],
-    backend: &Arc<ProxyState>,
-    server: &Arc<ServerState>,
-    index: u32,
-) {
+pub fn release(mailboxes: &[Arc<Mailbox>], backend: &Arc<ProxyState>, server: &Arc<ServerState>, index: u32) {
     loop {
         let usable = server.is_running();
-        if usable && let Some(waiter) = server.queue.grant_next(Some(index)).or_else(|| {
-            if server.is_eligible() { backend.queue.grant_next(Some(index)) } else { None }
-        }) {
+        if usable
+            && let Some(waiter) = server
+                .queue
+                .grant_next(Some(index))
+                .or_else(|| if server.is_eligible() { backend.queue.grant_next(Some(index)) } else { None })
+        {
             // The slot passes on: `served` stays as it is.
             mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
             return;

@@ -10,11 +10,11 @@ use super::idle::ServerConnection;
 use super::upstream::{Failure, RetryCause};
 use super::wait;
 use crate::base::clock::{self, Millis};
+use crate::health::observe::{self, Event};
 use crate::http::Method;
 use crate::http::Version;
 use crate::http::h1::framing::{self, Body};
 use crate::http::h1::{encode, head, persist};
-use crate::health::observe::{self, Event};
 use crate::model::Proxy;
 use crate::model::proxy::HttpReuse;
 use crate::net::Buffer;
@@ -75,7 +75,9 @@ impl Exchange<'_> {
         let mut last: Millis = clock::cached().millis();
         loop {
             // Parse what is there.
-            if let Some(bytes) = buffer.as_ref().map(|buffer| buffer.filled()).filter(|bytes| !bytes.is_empty()) {
+            if let Some(bytes) =
+                buffer.as_ref().map(|buffer| buffer.filled()).filter(|bytes| !bytes.is_empty())
+            {
                 match head::parse_response(bytes, &mut self.txn.response, &limits) {
                     Ok(head::Progress::Complete { len }) => {
                         if let Some(buffer) = &mut buffer {
@@ -90,11 +92,19 @@ impl Exchange<'_> {
                             self.forward_interim().await.map_err(Failure::Final)?;
                             continue;
                         }
-                        let framing = match framing::of_response(&self.txn.response, self.txn.request.method) {
+                        let framing = match framing::of_response(&self.txn.response, self.txn.request.method)
+                        {
                             Ok(framing) => framing,
-                            Err(_) => return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay)),
+                            Err(_) => {
+                                return Err(self.bad_response(
+                                    &connection,
+                                    RetryCause::JunkResponse,
+                                    may_replay,
+                                ));
+                            }
                         };
-                        if status == 101 && !(self.upgrade && persist::response_upgrades(&self.txn.response)) {
+                        if status == 101 && !(self.upgrade && persist::response_upgrades(&self.txn.response))
+                        {
                             return Err(self.bad_response(&connection, RetryCause::JunkResponse, false));
                         }
                         if may_replay
@@ -107,7 +117,9 @@ impl Exchange<'_> {
                         return Ok((connection, Received { framing, rest: buffer }, upload));
                     }
                     Ok(head::Progress::Partial) => {}
-                    Err(_) => return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay)),
+                    Err(_) => {
+                        return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay));
+                    }
                 }
             }
             // Wait: for the body to go up, the response to come, the client to go.
@@ -118,10 +130,14 @@ impl Exchange<'_> {
             let waited = std::future::poll_fn(|context| {
                 if !upload.is_over() {
                     let client = &mut self.client.stream;
-                    if let Poll::Ready(Err(error)) = upload.pump.poll(context, client, &mut connection.stream) {
+                    if let Poll::Ready(Err(error)) = upload.pump.poll(context, client, &mut connection.stream)
+                    {
                         upload.error = Some(error);
                         // The server may have answered before it stopped reading: look first.
-                        if matches!(error, PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk) {
+                        if matches!(
+                            error,
+                            PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk
+                        ) {
                             return Poll::Ready(Ok(()));
                         }
                     }
@@ -148,7 +164,7 @@ impl Exchange<'_> {
                 }
             })
             .await;
-                    match waited {
+            match waited {
                 Ok(()) if gone => {
                     let end = self.client_left(EndedIn::Headers);
                     // The client may have closed its sending side only: it is told why.
@@ -184,11 +200,15 @@ impl Exchange<'_> {
                     if empty {
                         buffer = None;
                     }
-                    if let Some(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk) = upload.error {
+                    if let Some(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk) =
+                        upload.error
+                    {
                         return Err(self.upload_failed(upload.error));
                     }
                 }
-                Ok(Filled::Full) => return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay)),
+                Ok(Filled::Full) => {
+                    return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay));
+                }
                 Ok(Filled::End) | Err(_) => {
                     if let Some(PumpError::SourceEnded | PumpError::SourceBroken) = upload.error {
                         return Err(self.upload_failed(upload.error));
@@ -212,7 +232,12 @@ impl Exchange<'_> {
     }
 
     /// No response, or none that is valid.
-    fn bad_response(&mut self, connection: &ServerConnection, cause: RetryCause, may_replay: bool) -> Failure {
+    fn bad_response(
+        &mut self,
+        connection: &ServerConnection,
+        cause: RetryCause,
+        may_replay: bool,
+    ) -> Failure {
         let backend = self.backend().clone();
         connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
         backend.state.backend.add(be::FAILED_RESPONSES, 1);
@@ -327,12 +352,14 @@ impl Exchange<'_> {
         captures::response(self.frontend, self.txn);
         // Whether the server keeps its connection is asked before rules can touch the fields.
         let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
-        let tunnel = status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
+        let tunnel =
+            status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse)?;
         self.response_rules(RuleSet::HttpResponse)?;
         if backend.cookie.is_some() {
             let direct = self.persistence.assigned
-                || (self.cookie.server.is_some() && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
+                || (self.cookie.server.is_some()
+                    && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
             let server = self.assigned.as_ref().map(|assigned| &*assigned.server);
             let now = clock::cached();
             cookie::on_response(&backend, server, &self.cookie, direct, self.persistence, self.txn, now);
@@ -356,7 +383,8 @@ impl Exchange<'_> {
         let version = self.txn.request.version;
         let input = received.framing.body;
         let method = self.txn.request.method;
-        let (output, close_to_delimit) = framing::for_client(input, version, method, self.txn.response.status);
+        let (output, close_to_delimit) =
+            framing::for_client(input, version, method, self.txn.response.status);
         let stays = self.keep_alive
             && !close_to_delimit
             && upload.pump.is_complete()
@@ -437,7 +465,7 @@ impl Exchange<'_> {
         };
         let mut poll = poll;
         let result = std::future::poll_fn(&mut poll).await;
-            let blocked = pump.blocked;
+        let blocked = pump.blocked;
         let (ended, ended_in) = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(PumpError::DestinationBroken)) => {

@@ -113,7 +113,8 @@ pub async fn assign(
         let server = &backend.servers[index as usize];
         let limit = effective_maxconn(backend, server);
         // Who waits already comes first, or a stream of newcomers would starve the queue.
-        let free = server.state.queue.is_empty() && (wish.preferred.is_some() || backend.state.queue.is_empty());
+        let free =
+            server.state.queue.is_empty() && (wish.preferred.is_some() || backend.state.queue.is_empty());
         if (limit == 0 || free) && server.state.try_take_slot(limit) {
             return Ok(assigned(core, backend, index));
         }

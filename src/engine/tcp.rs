@@ -269,16 +269,17 @@ impl TcpSession<'_> {
                 server.state.counters.add(counter::CONNECT, 1);
                 backend.state.backend.add(be::CONNECT, 1);
                 let destination = self.client.session.destination;
-                let error = match connect::dial(&core, &ticket, backend, &server, destination, |_| false).await {
-                    Ok(stream) => {
-                        super::upstream::observe_l4(&server, true);
-                        self.txn.backend_source = stream.local_address();
-                        self.txn.backend_destination = connect::address_of(&server, destination);
-                        self.txn.time.connected_us = clock::cached().mono_us;
-                        return Ok((stream, assigned));
-                    }
-                    Err(error) => error,
-                };
+                let error =
+                    match connect::dial(&core, &ticket, backend, &server, destination, |_| false).await {
+                        Ok(stream) => {
+                            super::upstream::observe_l4(&server, true);
+                            self.txn.backend_source = stream.local_address();
+                            self.txn.backend_destination = connect::address_of(&server, destination);
+                            self.txn.time.connected_us = clock::cached().mono_us;
+                            return Ok((stream, assigned));
+                        }
+                        Err(error) => error,
+                    };
                 let (ended, refused) = match error {
                     DialError::Failed(_) => (Ended::Server, true),
                     DialError::Timeout => (Ended::ServerTimeout, false),

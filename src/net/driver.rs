@@ -21,9 +21,9 @@ pub fn choose(wanted: Driver) -> Result<Choice, String> {
     match (wanted, Ring::new(8, 16)) {
         (Driver::Epoll, _) => choice(false, "set by tune.driver".into()),
         (Driver::IoUring, Ok(_)) => choice(true, "set by tune.driver".into()),
-        (Driver::IoUring, Err(error)) => {
-            Err(format!("'tune.driver io_uring': the kernel refuses io_uring ({error}); use 'auto' or 'epoll'"))
-        }
+        (Driver::IoUring, Err(error)) => Err(format!(
+            "'tune.driver io_uring': the kernel refuses io_uring ({error}); use 'auto' or 'epoll'"
+        )),
         (Driver::Auto, Ok(_)) => choice(true, "available".into()),
         (Driver::Auto, Err(error)) => choice(false, format!("io_uring is refused: {error}")),
     }

@@ -85,7 +85,8 @@ pub fn remove() {
 }
 
 fn with<T>(act: impl FnOnce(&mut Reactor) -> T) -> T {
-    REACTOR.with(|cell| act(cell.borrow_mut().as_mut().expect("a data thread has its reactor before its tasks")))
+    REACTOR
+        .with(|cell| act(cell.borrow_mut().as_mut().expect("a data thread has its reactor before its tasks")))
 }
 
 /// Makes a descriptor known. Nothing is watched until someone waits; both sides count as ready, so
@@ -215,9 +216,9 @@ pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
             }
         };
         match driver {
-            Driver::Uring(ring) => {
-                ring.wait(timeout, |fired| fire(fired.token, fired.token & 1 == 0, fired.token & 1 == 1, fired.armed))
-            }
+            Driver::Uring(ring) => ring.wait(timeout, |fired| {
+                fire(fired.token, fired.token & 1 == 0, fired.token & 1 == 1, fired.armed)
+            }),
             Driver::Epoll(epoll) => epoll.wait(timeout, |token, events| {
                 let over = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
                 let read = events & (over | (libc::EPOLLIN | libc::EPOLLRDHUP) as u32) != 0;

@@ -44,7 +44,8 @@ pub fn bind_all(model: &Model, threads: usize, report: &mut Report) -> Bound {
                 }
             }
             Err(error) => {
-                report.alert(bind.span, format!("cannot bind stats socket [{}]: {error}", text(&bind.address)));
+                report
+                    .alert(bind.span, format!("cannot bind stats socket [{}]: {error}", text(&bind.address)));
             }
         }
     }
@@ -64,7 +65,11 @@ fn bind_one(proxy: &Arc<Proxy>, bind: &Bind, cores: &mut [Vec<Socket>], report: 
         }
         Err(error) => {
             let side = if proxy.is_backend { "proxy" } else { "frontend" };
-            let message = format!("Starting {side} {}: cannot bind socket ({error}) for [{}]", proxy.name, text(&bind.address));
+            let message = format!(
+                "Starting {side} {}: cannot bind socket ({error}) for [{}]",
+                proxy.name,
+                text(&bind.address)
+            );
             let diagnostic = report.alert(bind.span, message);
             if error.kind() == std::io::ErrorKind::AddrInUse {
                 diagnostic.help("another process listens there: stop it, or choose another port");

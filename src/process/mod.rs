@@ -6,9 +6,12 @@ pub mod args;
 pub mod check;
 pub mod console;
 pub mod files;
+pub mod listeners;
+pub mod run;
 pub mod start;
 pub mod verbs;
 pub mod version;
+pub mod welcome;
 pub mod world;
 
 use std::process::ExitCode;

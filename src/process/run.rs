@@ -1,7 +1,6 @@
 //! Start and stop of the serving process, each as a list of steps in order.
 
 use std::cell::{Cell, RefCell};
-use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
@@ -12,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::listeners::{self, Bound};
 use crate::base::clock;
 use crate::control::admin::socket::AdminListener;
-use crate::control::{self, Control, Cores};
+use crate::control::{self, Control};
 use crate::diag::Report;
 use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::finish::default_tag;
@@ -40,14 +39,10 @@ pub struct Options {
     pub daemon: bool,
     /// `-db`: never go to the background.
     pub foreground: bool,
-    /// `-q`.
-    pub quiet: bool,
     /// `-p`.
     pub pidfile: Option<String>,
     /// `-W`, `-Ws`.
     pub master_worker: bool,
-    /// `-Ws`: tell the service manager.
-    pub notify: bool,
     /// `-sf`: processes to finish once this one serves.
     pub finish: Vec<i32>,
     /// `-st`: processes to terminate once this one serves.
@@ -65,19 +60,9 @@ enum End {
     Drained,
 }
 
-/// How many data threads to run.
-pub fn thread_count(model: &Model) -> usize {
-    model.global.nbthread.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
-}
-
 /// Runs a configuration until a signal ends it. Findings of the start go to `report`, which
 /// `show_report` prints when the start fails.
-pub fn serve(
-    model: Arc<Model>,
-    options: &Options,
-    report: &mut Report,
-    show_report: impl Fn(&Report),
-) -> ExitCode {
+pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_report: impl Fn(&Report)) -> u8 {
     let started = clock::read();
     let threads = model.registry.cores();
     let Bound { cores: sockets, admin } = listeners::bind_all(&model, threads, report);
@@ -90,24 +75,33 @@ pub fn serve(
     };
     let (Some(choice), false) = (choice, report.has_alerts()) else {
         show_report(report);
-        return ExitCode::from(1);
+        return 1;
     };
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
     if let Err(message) = enter_background_and_identity(&model, options, daemon) {
         report.alert(crate::diag::Span::NONE, message);
         show_report(report);
-        return ExitCode::from(1);
+        return 1;
     }
-    let descriptors_max = sys::process::raise_descriptor_limit(model.global.ulimit_n.or_else(|| {
-        model.global.maxconn.map(|maxconn| 2 * u64::from(maxconn) + DESCRIPTORS_RESERVED + listener_count(&sockets))
-    }).filter(|wanted| *wanted > 0));
+    let descriptors_max = sys::process::raise_descriptor_limit(
+        model
+            .global
+            .ulimit_n
+            .or_else(|| {
+                model
+                    .global
+                    .maxconn
+                    .map(|maxconn| 2 * u64::from(maxconn) + DESCRIPTORS_RESERVED + listener_count(&sockets))
+            })
+            .filter(|wanted| *wanted > 0),
+    );
     let by_descriptors = descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + listener_count(&sockets)) / 2;
     let maxconn = model.global.maxconn.unwrap_or(u32::try_from(by_descriptors).unwrap_or(u32::MAX));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("[ALERT]    ({}) : cannot start the control thread: {error}", std::process::id());
-            return ExitCode::from(1);
+            return 1;
         }
     };
     let local = tokio::task::LocalSet::new();
@@ -144,7 +138,8 @@ fn enter_background_and_identity(model: &Model, options: &Options, daemon: bool)
             .map_err(|error| format!("cannot write pid file {}: {error}", path.display()))?;
     }
     if let Some(root) = &model.global.chroot {
-        sys::process::change_root(root).map_err(|error| format!("cannot chroot to {}: {error}", root.display()))?;
+        sys::process::change_root(root)
+            .map_err(|error| format!("cannot chroot to {}: {error}", root.display()))?;
     }
     let (uid, gid) = (model.global.uid, model.global.gid);
     sys::process::change_identity(uid, gid)
@@ -164,7 +159,7 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    async fn run(self) -> ExitCode {
+    async fn run(self) -> u8 {
         let model = self.model;
         let threads = self.sockets.len();
         let hostname = sys::process::hostname();
@@ -238,7 +233,9 @@ impl Start<'_> {
             threads,
             maxconn: Cell::new(self.maxconn),
             descriptors_max: self.descriptors_max,
+            admin: control::admin::Shared::default(),
         });
+        control.admin.warnings.set(self.options.warnings);
         let sink = tokio::task::spawn_local(control::log_sink::run(control.clone(), log_bell));
         control::checks::start(&control);
         let admin = self.admin.into_iter().filter_map(|(fd, address, level)| {
@@ -252,7 +249,7 @@ impl Start<'_> {
         let orders = control.clone();
         tokio::task::spawn_local(async move {
             while let Some(order) = page_orders.recv().await {
-                control::admin::page_order(&orders, order);
+                control::admin::page_orders::carry_out(&orders, &order);
             }
         });
         for pid in &self.options.finish {
@@ -262,7 +259,11 @@ impl Start<'_> {
             let _ = sys::process::signal(*pid, libc::SIGTERM);
         }
         notify(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
-        control.announce(&format!("{threads} data threads, driver {driver}"));
+        control.admin.boot_ms.set(clock::read().millis().saturating_sub(self.started.millis()));
+        if !model.global.quiet && !model.global.daemon {
+            notice(&format!("{threads} data thread(s), driver {driver}"));
+            super::welcome::show(&model);
+        }
         let end = signals.wait(&control, &running.cores()).await;
         notify("STOPPING=1");
         running.stop();
@@ -271,8 +272,8 @@ impl Start<'_> {
         control::map_writeback::flush(&control);
         match end {
             // A master that is interrupted reports its workers' end by signal.
-            End::Now(libc::SIGINT) if self.options.master_worker => ExitCode::from(128 + libc::SIGINT as u8),
-            _ => ExitCode::SUCCESS,
+            End::Now(libc::SIGINT) if self.options.master_worker => 128 + libc::SIGINT as u8,
+            _ => 0,
         }
     }
 }
@@ -290,9 +291,13 @@ fn describe(choice: &driver::Choice) -> String {
     format!("{} ({})", if choice.uring { "io_uring" } else { "epoll" }, choice.reason)
 }
 
-fn failed(message: &str) -> ExitCode {
+fn notice(message: &str) {
+    eprintln!("[NOTICE]   ({}) : {message}", std::process::id());
+}
+
+fn failed(message: &str) -> u8 {
     eprintln!("[ALERT]    ({}) : {message}", std::process::id());
-    ExitCode::from(1)
+    1
 }
 
 /// Tells the service manager, if there is one (sd_notify).
@@ -384,12 +389,13 @@ impl Signals {
                 _ = self.user1.recv() => {
                     if !stopping {
                         stopping = true;
+                        control.admin.stopping.set(true);
                         deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
                         control.cores.soft_stop();
                     }
                 }
-                _ = self.hangup.recv() => control::servers::dump(control),
-                _ = self.user2.recv() => control.announce("reload is not available yet: restart to apply a new configuration"),
+                _ = self.hangup.recv() => super::welcome::dump_servers(&control.model()),
+                _ = self.user2.recv() => notice("reload is not available yet: restart to apply a new configuration"),
             }
         }
     }

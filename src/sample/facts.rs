@@ -298,8 +298,6 @@ pub struct TransactionFacts {
     pub log_level: Option<Option<u8>>,
     /// File and line of the last rule that decided (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<(Arc<str>, u32)>,
-    /// The line is logged before the end (`option logasap`): times and sizes get a `+`.
-    pub logged_early: bool,
     /// The request line as received, cut at `tune.http.logurilen`: what `%r` prints whatever rules
     /// make of the request. Empty: the request as it stands now is printed.
     pub request_line: Vec<u8>,

@@ -9,7 +9,8 @@ use crate::model::proxy::ErrorPage;
 pub fn find(frontend: &Proxy, backend: &Proxy, status: u16) -> Reply {
     let page = [backend, frontend].into_iter().find_map(|proxy| proxy.error_pages.get(&status));
     match page.map(|page| &**page) {
-        None => Reply::error(status),
+        // A rule's answer is made by who can run rules; it asks for the page first.
+        None | Some(ErrorPage::Rule(_)) => Reply::error(status),
         Some(ErrorPage::File(bytes)) => Reply { status, raw: Some(bytes.clone()), ..Reply::default() },
         Some(ErrorPage::Location { code, location }) => Reply {
             status: *code,

@@ -2,16 +2,18 @@
 //! maps and tables of what it has in common with its predecessor live on.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::maps::LiveMap;
 use super::{ProxyState, ServerState};
+use crate::base::core_id;
 use crate::diag::Span;
 
 /// The live objects. Only configuration loading and the control thread come here.
 #[derive(Debug)]
 pub struct Registry {
-    cores: usize,
+    cores: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -43,14 +45,24 @@ pub struct Reference {
 impl Registry {
     /// An empty one for a process of `cores` data threads.
     pub fn new(cores: usize) -> Arc<Self> {
-        Arc::new(Registry { cores, inner: Mutex::default() })
+        Arc::new(Registry { cores: AtomicUsize::new(cores), inner: Mutex::default() })
     }
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
     /// How many data threads counters are made for.
     pub fn cores(&self) -> usize {
-        self.cores
+        self.cores.load(Relaxed)
+    }
+    /// Sets for how many data threads counters are made from now on. Only the first load may call it:
+    /// what exists already is sized for the threads that run.
+    pub fn set_cores(&self, cores: usize) {
+        self.cores.store(cores.clamp(1, core_id::CORES_MAX), Relaxed);
+    }
+    /// Whether nothing was made yet: the first load.
+    pub fn is_empty(&self) -> bool {
+        let inner = self.inner();
+        inner.proxies.is_empty() && inner.servers.is_empty()
     }
     /// The proxy called `name`, made if it is new.
     pub fn proxy(&self, name: &str) -> Arc<ProxyState> {
@@ -58,7 +70,7 @@ impl Registry {
         if let Some(found) = inner.proxies.get(name) {
             return found.clone();
         }
-        let made = Arc::new(ProxyState::new(name, self.cores));
+        let made = Arc::new(ProxyState::new(name, self.cores()));
         inner.proxies.insert(name.to_owned(), made.clone());
         made
     }
@@ -69,7 +81,7 @@ impl Registry {
         if let Some(found) = inner.servers.get(&key) {
             return (found.clone(), false);
         }
-        let made = Arc::new(ServerState::new(backend, name, self.cores));
+        let made = Arc::new(ServerState::new(backend, name, self.cores()));
         inner.servers.insert(key, made.clone());
         (made, true)
     }

@@ -40,7 +40,8 @@ impl Epoll {
         let room = self.events.len() as i32;
         // SAFETY: pointer and length describe `events`, exclusively borrowed for the call.
         let count = check(
-            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room, milliseconds) }.into(),
+            unsafe { libc::epoll_wait(self.fd.as_raw_fd(), self.events.as_mut_ptr(), room, milliseconds) }
+                .into(),
         );
         match count {
             Ok(count) => {

@@ -21,7 +21,8 @@ impl Pipe {
         // SAFETY: the pointer names two ints that live for the call.
         check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) }.into())?;
         // SAFETY: pipe2 made both descriptors just now.
-        let pipe = unsafe { Pipe { read: OwnedFd::from_raw_fd(ends[0]), write: OwnedFd::from_raw_fd(ends[1]) } };
+        let pipe =
+            unsafe { Pipe { read: OwnedFd::from_raw_fd(ends[0]), write: OwnedFd::from_raw_fd(ends[1]) } };
         if size > 0 {
             // SAFETY: no memory is involved. A refusal leaves the default size, which serves too.
             unsafe { libc::fcntl(pipe.write.as_raw_fd(), libc::F_SETPIPE_SZ, size as libc::c_int) };
@@ -35,5 +36,6 @@ pub fn splice(from: RawFd, to: RawFd, len: usize) -> io::Result<usize> {
     // SPLICE_F_MORE would hold back the last segment for 200 ms when nothing follows, so it is never set.
     let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
     // SAFETY: null offsets are allowed for pipes and sockets; no memory of ours is involved.
-    check(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), len, flags) } as libc::c_long)
+    check(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), len, flags) }
+        as libc::c_long)
 }

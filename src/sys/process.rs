@@ -22,7 +22,11 @@ pub fn raise_descriptor_limit(wanted: Option<u64>) -> u64 {
     }
     raised = libc::rlimit { rlim_cur: target.min(limit.rlim_max), rlim_max: limit.rlim_max };
     // SAFETY: as above.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 { raised.rlim_cur } else { limit.rlim_cur }
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } == 0 {
+        raised.rlim_cur
+    } else {
+        limit.rlim_cur
+    }
 }
 
 /// Enters a root directory (`chroot`).
