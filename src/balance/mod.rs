@@ -121,6 +121,18 @@ pub struct Settings {
     pub all_backups: bool,
 }
 
+/// `hash-preserve-affinity`: when a key leaves the server that the ring gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Never for its load.
+    #[default]
+    Always,
+    /// When the server is at its `maxconn`.
+    MaxConn,
+    /// When the server's queue is at its `maxqueue`, too.
+    MaxQueue,
+}
+
 /// A backend's servers, arranged for choosing.
 #[derive(Debug)]
 pub struct Picker {
@@ -128,6 +140,7 @@ pub struct Picker {
     pub generation: u32,
     candidates: Vec<Candidate>,
     settings: Settings,
+    affinity: Affinity,
     /// The candidates that can be chosen, in their order.
     usable: Vec<Usable>,
     table: Table,
@@ -142,6 +155,8 @@ struct Usable {
     weight: u32,
     /// The weights of those before it, for sharing out slots by `hash-balance-factor`.
     weight_before: u32,
+    /// Its `maxqueue`, for [`Affinity::MaxQueue`]; 0 is no limit.
+    maxqueue: u32,
 }
 
 /// What an algorithm looks up; numbers are places in [`Picker::usable`].
@@ -182,7 +197,17 @@ impl Picker {
     pub fn new(generation: u32, candidates: Vec<Candidate>, settings: Settings) -> Self {
         let usable = usable(&candidates, settings.all_backups);
         let table = table(&candidates, &usable, settings);
-        Picker { generation, candidates, settings, usable, table }
+        Picker { generation, candidates, settings, affinity: Affinity::Always, usable, table }
+    }
+
+    /// Has consistent hashing leave full servers as `hash-preserve-affinity` says; `maxqueue` gives
+    /// the limit of a server's queue, 0 for none.
+    pub fn with_affinity(mut self, affinity: Affinity, maxqueue: impl Fn(ServerIndex) -> u32) -> Self {
+        self.affinity = affinity;
+        for one in &mut self.usable {
+            one.maxqueue = maxqueue(self.candidates[one.candidate as usize].index);
+        }
+        self
     }
 
     /// How many servers can be chosen.
@@ -219,7 +244,7 @@ fn usable(candidates: &[Candidate], all_backups: bool) -> Vec<Usable> {
             let weight = candidate.state.effective_weight();
             let weight_before = sum;
             sum += weight;
-            Usable { candidate: place as u32, weight, weight_before }
+            Usable { candidate: place as u32, weight, weight_before, maxqueue: 0 }
         })
     };
     let active: Vec<Usable> = of_kind(false).collect();

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::ring::Ring;
-use super::{Algorithm, Candidate, Key, Pick, Picker, Table};
+use super::{Affinity, Algorithm, Candidate, Key, Pick, Picker, Table};
 use crate::base::clock;
 
 /// Places of the cycle that round robin takes before it looks for any server with room: taking one
@@ -102,8 +102,25 @@ impl Picker {
     fn by_ring(&self, ring: &Ring, hash: u32, pick: &Pick<'_>) -> usize {
         let total = self.slots_of_all(pick);
         self.on_ring(ring, hash, |place| {
-            !self.is_avoided(place, pick) && total.is_none_or(|total| self.is_within_share(place, total))
+            !self.is_avoided(place, pick)
+                && total.is_none_or(|total| self.is_within_share(place, total))
+                && self.keeps_its_keys(place)
         })
+    }
+
+    /// Whether `hash-preserve-affinity` leaves a server its keys with the load it has.
+    fn keeps_its_keys(&self, place: usize) -> bool {
+        let state = &self.candidate(place).state;
+        let (limit, maxqueue) = (state.maxconn.load(Relaxed), self.usable[place].maxqueue);
+        let served = || state.served.load(Relaxed);
+        match self.affinity {
+            Affinity::Always => true,
+            Affinity::MaxConn => limit == 0 || served() < limit,
+            Affinity::MaxQueue => {
+                let room = limit.saturating_add(maxqueue);
+                limit == 0 || maxqueue == 0 || served().saturating_add(state.queue.len()) < room
+            }
+        }
     }
 
     /// The server nearest to `hash` or, from there on, the first one that suits; the nearest if none
@@ -513,6 +530,29 @@ mod tests {
             // 1.5 times the mean of 25, and one for rounding.
             assert!(one.state.served.load(Relaxed) <= 39, "{:?}", one.state.served);
         }
+    }
+
+    #[test]
+    fn affinity_ends_where_it_is_told_to() {
+        let mut bench = Bench::new(&[1; 3]);
+        let settings = hashing(true, HashFunction::Sdbm, true);
+        let key = Some(Key::Bytes(b"key"));
+        let picker = bench.picker(settings);
+        let own = bench.pick(&picker, key, None).unwrap();
+        bench.limit(own as usize, 2);
+        bench.serve(own as usize, 2);
+        for (affinity, maxqueue, stays) in [
+            (Affinity::Always, 0, true),
+            (Affinity::MaxConn, 0, false),
+            (Affinity::MaxQueue, 0, true),
+            (Affinity::MaxQueue, 1, true),
+        ] {
+            let picker = bench.picker(settings).with_affinity(affinity, |_| maxqueue);
+            assert_eq!(bench.pick(&picker, key, None) == Some(own), stays, "{affinity:?} {maxqueue}");
+        }
+        bench.serve(own as usize, 3);
+        let picker = bench.picker(settings).with_affinity(Affinity::MaxQueue, |_| 1);
+        assert_ne!(bench.pick(&picker, key, None), Some(own));
     }
 
     #[test]
