@@ -331,6 +331,50 @@ mod tests {
     }
 
     #[test]
+    fn rings_are_followed_and_servers_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let control = mock::control_with(|model| {
+                model.rings.insert("buf".into(), 1000);
+            });
+            tokio::task::spawn_local(serve(
+                control.clone(),
+                vec![(AdminListener::Tcp(listener), CliLevel::Admin)],
+            ));
+            let follower = tokio::task::spawn_blocking(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(b"show events buf -w\n").unwrap();
+                let mut bytes = [0; 8];
+                stream.read_exact(&mut bytes).unwrap();
+                stream.write_all(b"x").unwrap();
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).unwrap();
+                (String::from_utf8_lossy(&bytes).into_owned(), rest.len())
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            for line in ["one", "two"] {
+                control.admin.rings.borrow_mut().get_mut("buf").unwrap().push(line.as_bytes());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(follower.await.unwrap(), ("one\ntwo\n".into(), 0));
+
+            let waiter = tokio::task::spawn_blocking(move || {
+                talk(address, b"wait 5s srv-removable be/s1; wait 20 srv-removable be/s2\n", true)
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            control.model().proxies[1].servers[0].state.set_admin(crate::state::server::admin::FMAINT);
+            let text = waiter.await.unwrap();
+            assert_eq!(
+                text,
+                "Done.\n\nWait delay expired: Only servers in maintenance mode can be deleted.\n\n"
+            );
+        });
+    }
+
+    #[test]
     fn prompts_follow_answers() {
         for (bytes, expected) in [
             (&b"prompt\nshow version\nquit\n"[..], "\n> 3.5-dev5\n\n> "),
