@@ -204,35 +204,36 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, session: &Session, bytes: &
     Ok(())
 }
 
+/// Waits, and says how it ended.
 async fn wait(control: &Rc<Control>, ms: u64, until: Option<Until>, out: &mut Vec<u8>) {
     let deadline = Instant::now() + Duration::from_millis(ms);
-    let Some(Until::ServerRemovable { backend, server }) = until else {
-        return tokio::time::sleep_until(deadline).await;
+    let Some(until) = until else {
+        tokio::time::sleep_until(deadline).await;
+        return out.extend_from_slice(b"Done.\n");
     };
-    loop {
-        let model = control.model();
-        let Some(proxy) = model.backend(&backend) else {
-            return out.extend_from_slice(b"No such backend.\n");
-        };
-        let live = proxy.state.servers.load_full();
-        let Some(state) = live.iter().find(|state| *state.name == *server) else {
-            return out.extend_from_slice(b"No such server.\n");
-        };
-        let busy = state.served.load(std::sync::atomic::Ordering::Acquire) > 0 || !state.queue.is_empty();
-        if in_maintenance(state) && !busy {
-            return out.extend_from_slice(b"Done.\n");
+    let text = loop {
+        match holds(control, &until) {
+            Ok(None) => break "Done.\n".to_owned(),
+            Ok(Some(why)) if Instant::now() >= deadline => break format!("Wait delay expired. {why}\n"),
+            Ok(Some(_)) => tokio::time::sleep_until(deadline.min(Instant::now() + WAIT_STEP)).await,
+            Err(why) => break format!("Failed. {why}\n"),
         }
-        if Instant::now() >= deadline {
-            let why = if in_maintenance(state) {
-                "Server still has connections attached to it, cannot remove it.\n"
-            } else {
-                "Only servers in maintenance mode can be deleted.\n"
-            };
-            out.extend_from_slice(b"Wait delay expired: ");
-            return out.extend_from_slice(why.as_bytes());
-        }
-        tokio::time::sleep_until(deadline.min(Instant::now() + WAIT_STEP)).await;
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Whether a condition holds: nothing, or why not yet; an error if it never can.
+fn holds(control: &Control, until: &Until) -> Result<Option<&'static str>, &'static str> {
+    let Until::ServerRemovable { backend, server } = until;
+    let model = control.model();
+    let proxy = model.backend(backend).ok_or("No such backend.")?;
+    let live = proxy.state.servers.load();
+    let state = live.iter().find(|state| *state.name == **server).ok_or("No such server.")?;
+    if !in_maintenance(state) {
+        return Ok(Some("Only servers in maintenance mode can be deleted."));
     }
+    let is_used = state.served.load(std::sync::atomic::Ordering::Acquire) > 0 || !state.queue.is_empty();
+    Ok(is_used.then_some("Server still has connections attached to it, cannot remove it."))
 }
 
 /// Shows new lines of a ring until the client sends a byte or leaves.
@@ -318,7 +319,7 @@ mod tests {
             (b"\n", "\n"),
             (b"", ""),
             (b"quit; show version\n", ""),
-            (b"wait 30; echo late\n", "\nlate\n\n"),
+            (b"wait 30; echo late\n", "Done.\n\nlate\n\n"),
         ];
         for (bytes, expected) in asked {
             let (bytes, expected) = (bytes.to_vec(), (*expected).to_owned());
@@ -369,7 +370,7 @@ mod tests {
             let text = waiter.await.unwrap();
             assert_eq!(
                 text,
-                "Done.\n\nWait delay expired: Only servers in maintenance mode can be deleted.\n\n"
+                "Done.\n\nWait delay expired. Only servers in maintenance mode can be deleted.\n\n"
             );
         });
     }
