@@ -81,6 +81,9 @@ const LEGEND: &[(&str, &str)] = &[
     ("active_draining", "active or backup SOFT STOPPED for maintenance"),
 ];
 
+/// The tables whose columns explain themselves.
+const EXPLAINED_MAX: usize = 20;
+
 /// Renders the page.
 pub fn render(
     view: &View<'_>,
@@ -97,8 +100,11 @@ pub fn render(
     if let Some(outcome) = asked.outcome {
         message(&mut text, outcome, page, asked);
     }
-    for proxy in source.model.proxies.iter().filter(|proxy| filter.wants_proxy(proxy)) {
-        table(&mut text, view, proxy, filter, page, asked, admin_allowed);
+    let shown = source.model.proxies.iter().filter(|proxy| filter.wants_proxy(proxy));
+    for (index, proxy) in shown.enumerate() {
+        // What a column means is told in the first tables only: ten thousand would double the page.
+        let explains = index < EXPLAINED_MAX;
+        table(&mut text, view, proxy, filter, page, asked, admin_allowed, explains);
     }
     text.push_str("</body></html>\n");
     out.extend_from_slice(text.as_bytes());
@@ -223,6 +229,7 @@ fn table(
     page: &StatsPage,
     asked: &Asked,
     admin_allowed: bool,
+    explains: bool,
 ) {
     let has_form = admin_allowed && proxy.is_backend && !proxy.servers.is_empty();
     let name = escape(&proxy.name);
@@ -252,7 +259,12 @@ fn table(
     out.push_str("</tr>\n<tr class=\"titre\">");
     for Group(_, cells) in GROUPS {
         for cell in *cells {
-            let _ = write!(out, "<th title=\"{}\">{}</th>", escape(TABLE[cell.column].text), cell.title);
+            let text = if explains { TABLE[cell.column].text } else { "" };
+            if text.is_empty() {
+                let _ = write!(out, "<th>{}</th>", cell.title);
+            } else {
+                let _ = write!(out, "<th title=\"{}\">{}</th>", escape(text), cell.title);
+            }
         }
     }
     out.push_str("</tr></thead>\n<tbody>\n");

@@ -352,6 +352,31 @@ mod tests {
     }
 
     #[test]
+    fn ten_thousand_backends_are_shown() {
+        let mut model = crate::stats::fixture::model();
+        let registry = model.registry.clone();
+        for number in 0..10_000u32 {
+            let name = format!("be{number}");
+            let mut proxy = crate::stats::fixture::proxy(&registry, &name, 10 + number, 2 + number);
+            proxy.is_backend = true;
+            proxy.servers = vec![crate::stats::fixture::server(&registry, &name, "s1", 1, false)];
+            model.proxies.push(std::sync::Arc::new(proxy));
+        }
+        let info = InfoFacts::default();
+        let now = Now { mono_us: 5_000_000, wall_us: 5_000_000 };
+        let process = ProcessFacts::default();
+        let page = crate::stats::fixture::page();
+        for (target, bytes_max) in [("/stats", 40 << 20), ("/stats;csv", 8 << 20)] {
+            let mut request = Request::default();
+            request.set_method(b"GET");
+            request.set_target(target.as_bytes());
+            let outcome = serve(&request, b"", &page, &model.proxies[0], &model, &process, true, now, &info);
+            assert!(outcome.reply.body.len() < bytes_max, "{target}: {}", outcome.reply.body.len());
+            assert!(text::lossy(&outcome.reply.body).contains("be9999"));
+        }
+    }
+
+    #[test]
     fn asks_for_credentials() {
         let mut page = crate::stats::fixture::page();
         page.users = vec![("u".into(), "p".into())];

@@ -204,35 +204,36 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, session: &Session, bytes: &
     Ok(())
 }
 
+/// Waits, and says how it ended.
 async fn wait(control: &Rc<Control>, ms: u64, until: Option<Until>, out: &mut Vec<u8>) {
     let deadline = Instant::now() + Duration::from_millis(ms);
-    let Some(Until::ServerRemovable { backend, server }) = until else {
-        return tokio::time::sleep_until(deadline).await;
+    let Some(until) = until else {
+        tokio::time::sleep_until(deadline).await;
+        return out.extend_from_slice(b"Done.\n");
     };
-    loop {
-        let model = control.model();
-        let Some(proxy) = model.backend(&backend) else {
-            return out.extend_from_slice(b"No such backend.\n");
-        };
-        let live = proxy.state.servers.load_full();
-        let Some(state) = live.iter().find(|state| *state.name == *server) else {
-            return out.extend_from_slice(b"No such server.\n");
-        };
-        let busy = state.served.load(std::sync::atomic::Ordering::Acquire) > 0 || !state.queue.is_empty();
-        if in_maintenance(state) && !busy {
-            return out.extend_from_slice(b"Done.\n");
+    let text = loop {
+        match holds(control, &until) {
+            Ok(None) => break "Done.\n".to_owned(),
+            Ok(Some(why)) if Instant::now() >= deadline => break format!("Wait delay expired. {why}\n"),
+            Ok(Some(_)) => tokio::time::sleep_until(deadline.min(Instant::now() + WAIT_STEP)).await,
+            Err(why) => break format!("Failed. {why}\n"),
         }
-        if Instant::now() >= deadline {
-            let why = if in_maintenance(state) {
-                "Server still has connections attached to it, cannot remove it.\n"
-            } else {
-                "Only servers in maintenance mode can be deleted.\n"
-            };
-            out.extend_from_slice(b"Wait delay expired: ");
-            return out.extend_from_slice(why.as_bytes());
-        }
-        tokio::time::sleep_until(deadline.min(Instant::now() + WAIT_STEP)).await;
+    };
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Whether a condition holds: nothing, or why not yet; an error if it never can.
+fn holds(control: &Control, until: &Until) -> Result<Option<&'static str>, &'static str> {
+    let Until::ServerRemovable { backend, server } = until;
+    let model = control.model();
+    let proxy = model.backend(backend).ok_or("No such backend.")?;
+    let live = proxy.state.servers.load();
+    let state = live.iter().find(|state| *state.name == **server).ok_or("No such server.")?;
+    if !in_maintenance(state) {
+        return Ok(Some("Only servers in maintenance mode can be deleted."));
     }
+    let is_used = state.served.load(std::sync::atomic::Ordering::Acquire) > 0 || !state.queue.is_empty();
+    Ok(is_used.then_some("Server still has connections attached to it, cannot remove it."))
 }
 
 /// Shows new lines of a ring until the client sends a byte or leaves.
@@ -318,7 +319,7 @@ mod tests {
             (b"\n", "\n"),
             (b"", ""),
             (b"quit; show version\n", ""),
-            (b"wait 30; echo late\n", "\nlate\n\n"),
+            (b"wait 30; echo late\n", "Done.\n\nlate\n\n"),
         ];
         for (bytes, expected) in asked {
             let (bytes, expected) = (bytes.to_vec(), (*expected).to_owned());
@@ -328,6 +329,50 @@ mod tests {
         // Without closing its side, the client still sees the end after the answer.
         let text = with_server(CliLevel::User, |address| talk(address, b"show cli level\n", false));
         assert_eq!(text, "user\n\n");
+    }
+
+    #[test]
+    fn rings_are_followed_and_servers_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            let control = mock::control_with(|model| {
+                model.rings.insert("buf".into(), 1000);
+            });
+            tokio::task::spawn_local(serve(
+                control.clone(),
+                vec![(AdminListener::Tcp(listener), CliLevel::Admin)],
+            ));
+            let follower = tokio::task::spawn_blocking(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(b"show events buf -w\n").unwrap();
+                let mut bytes = [0; 8];
+                stream.read_exact(&mut bytes).unwrap();
+                stream.write_all(b"x").unwrap();
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).unwrap();
+                (String::from_utf8_lossy(&bytes).into_owned(), rest.len())
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            for line in ["one", "two"] {
+                control.admin.rings.borrow_mut().get_mut("buf").unwrap().push(line.as_bytes());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(follower.await.unwrap(), ("one\ntwo\n".into(), 0));
+
+            let waiter = tokio::task::spawn_blocking(move || {
+                talk(address, b"wait 5s srv-removable be/s1; wait 20 srv-removable be/s2\n", true)
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            control.model().proxies[1].servers[0].state.set_admin(crate::state::server::admin::FMAINT);
+            let text = waiter.await.unwrap();
+            assert_eq!(
+                text,
+                "Done.\n\nWait delay expired. Only servers in maintenance mode can be deleted.\n\n"
+            );
+        });
     }
 
     #[test]

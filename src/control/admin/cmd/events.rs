@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::control::admin::{Call, Command, Flow, Severity};
+use crate::control::ring::{Ring, SIZE_DEFAULT};
 use crate::model::bind::CliLevel::{Operator, User};
 
 /// The rows.
@@ -44,11 +45,12 @@ fn show(call: &mut Call<'_>) -> Flow {
             _ => return call.error("unknown option"),
         }
     }
+    let size = model.rings.get(&name).copied().unwrap_or(SIZE_DEFAULT);
+    let mut rings = call.control.admin.rings.borrow_mut();
+    let ring = rings.entry(name.clone()).or_insert_with(|| Ring::new(size));
     let mut out = Vec::new();
-    let mut from = 0;
-    if let Some(ring) = call.control.admin.rings.borrow().get(&name) {
-        from = if only_new { ring.next() } else { ring.read(0, end, &mut out) };
-    }
+    let from = if only_new { ring.next() } else { ring.read(0, end, &mut out) };
+    drop(rings);
     call.print(out);
     if follow { Flow::Follow { ring: name, from, end } } else { Flow::Done }
 }

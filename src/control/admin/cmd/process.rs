@@ -71,9 +71,11 @@ fn startup_logs(call: &mut Call<'_>) -> Flow {
 }
 
 fn errors(call: &mut Call<'_>) -> Flow {
-    if let name @ ("request" | "response" | "") = call.arg(2) {
-        let _ = name;
-    } else if !call.control.model().proxies.iter().any(|proxy| &*proxy.name == call.arg(2)) {
+    let wanted = call.arg(2);
+    let model = call.control.model();
+    let is_known = matches!(wanted, "" | "request" | "response" | "-1")
+        || model.proxies.iter().any(|proxy| &*proxy.name == wanted || proxy.id.to_string() == wanted);
+    if !is_known {
         return call.error("No such proxy.");
     }
     let now = clock::read();
