@@ -20,6 +20,8 @@ pub mod build;
 pub mod doc;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
