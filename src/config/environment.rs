@@ -42,6 +42,8 @@ pub struct Environment<'a> {
     changes: HashMap<String, Option<String>>,
     /// After `resetenv` the world's variables are hidden but for those in `changes`.
     world_hidden: bool,
+    /// `-L` was given: `localpeer` changes nothing.
+    peer_is_fixed: bool,
 }
 
 impl std::fmt::Debug for Environment<'_> {
@@ -53,7 +55,7 @@ impl std::fmt::Debug for Environment<'_> {
 impl<'a> Environment<'a> {
     /// The world's variables and nothing else.
     pub fn bare(world: &'a dyn World) -> Self {
-        Environment { world, changes: HashMap::new(), world_hidden: false }
+        Environment { world, changes: HashMap::new(), world_hidden: false, peer_is_fixed: false }
     }
 
     /// The environment at the first line of a configuration.
@@ -71,8 +73,9 @@ impl<'a> Environment<'a> {
         if settings.master_worker {
             this.set("HAPROXY_MWORKER", "1");
         }
-        if let Some(peer) = &settings.local_peer {
-            this.set("HAPROXY_LOCALPEER", peer);
+        this.peer_is_fixed = settings.local_peer.is_some();
+        if let Some(peer) = settings.local_peer.clone().or_else(|| world.hostname()) {
+            this.set("HAPROXY_LOCALPEER", &peer);
         }
         this
     }
@@ -168,11 +171,72 @@ impl<'a> Environment<'a> {
                 }
             }
             "localpeer" => {
-                if let [peer] = words[1..] {
+                if let ([peer], false) = (&words[1..], self.peer_is_fixed) {
                     self.set("HAPROXY_LOCALPEER", peer);
                 }
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::syntax::Word;
+    use crate::config::testing::Memory;
+    use crate::diag::Span;
+
+    fn obey(environment: &mut Environment<'_>, line: &str) -> Report {
+        let words = line.split(' ').map(|text| Word { text: text.into(), span: Span::NONE }).collect();
+        let mut report = Report::default();
+        environment.obey(&Line { words, span: Span::NONE, prefix: Prefix::None }, &mut report);
+        report
+    }
+
+    #[test]
+    fn lines_change_it() {
+        let world = Memory::default().variable("KEPT", "k").variable("LOST", "l");
+        for (lines, name, expected) in [
+            (&["setenv A 1"][..], "A", Some("1")),
+            (&["setenv KEPT 2"], "KEPT", Some("2")),
+            (&["presetenv KEPT 2", "presetenv B 3"], "KEPT", Some("k")),
+            (&["presetenv B 3"], "B", Some("3")),
+            (&["unsetenv KEPT LOST"], "KEPT", None),
+            (&["resetenv KEPT"], "KEPT", Some("k")),
+            (&["resetenv KEPT"], "LOST", None),
+            (&["resetenv"], "HAPROXY_BRANCH", None),
+            (&["localpeer p"], "HAPROXY_LOCALPEER", Some("p")),
+            (&["maxconn 5"], "maxconn", None),
+        ] {
+            let mut environment = Environment::new(&world, &Settings::default(), &[]);
+            for line in lines {
+                assert!(obey(&mut environment, line).diagnostics.is_empty(), "{line}");
+            }
+            assert_eq!(environment.get(name).as_deref(), expected, "{lines:?} {name}");
+        }
+        let settings = Settings { local_peer: Some("L".into()), ..Settings::default() };
+        let mut environment = Environment::new(&world, &settings, &[]);
+        obey(&mut environment, "localpeer p");
+        assert_eq!(environment.get("HAPROXY_LOCALPEER").as_deref(), Some("L"), "-L wins");
+    }
+
+    #[test]
+    fn mistakes_and_suggestions() {
+        let world = Memory::default().variable("PORT", "1");
+        let mut environment = Environment::bare(&world);
+        for (line, part) in [
+            ("setenv", "expects environment variable name"),
+            ("setenv A", "value for 'A'"),
+            ("presetenv A b c", "unexpected argument 'c'"),
+            ("setenv A=B c", "cannot contain '='"),
+            ("unsetenv", "at least one"),
+        ] {
+            let report = obey(&mut environment, line);
+            assert!(report.diagnostics[0].message.contains(part), "{line}: {report:?}");
+        }
+        assert_eq!(environment.suggestion("PROT").as_deref(), Some("PORT"));
+        obey(&mut environment, "unsetenv PORT");
+        assert_eq!(environment.suggestion("PROT"), None);
     }
 }

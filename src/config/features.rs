@@ -59,7 +59,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("SSL", false),
     ("STATIC_PCRE", false),
     ("STATIC_PCRE2", false),
-    ("TFO", true),
+    ("TFO", false),
     ("THREAD", true),
     ("THREAD_DUMP", false),
     ("TPROXY", false),

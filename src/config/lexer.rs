@@ -106,7 +106,10 @@ impl LexError {
         };
         let diagnostic = report.alert(
             place.span(self.position, end.max(self.position + 1)),
-            format!("{} at position {}", self.text(), self.position + 1),
+            match self.kind {
+                LexErrorKind::TooManyWords => format!("{}, position {}", self.text(), self.position + 1),
+                _ => format!("{} at position {}", self.text(), self.position + 1),
+            },
         );
         diagnostic.excerpt = true;
         diagnostic.help = self.help().map(str::to_string);

@@ -18,6 +18,7 @@ pub mod audit;
 pub mod finish;
 pub mod build;
 pub mod doc;
+pub mod layout;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
@@ -42,7 +43,7 @@ pub struct Input {
 /// Settings of the command line that change how a configuration is read.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `-dr`: do not resolve server names.
+    /// `-dr`: a server name that does not resolve is no error.
     pub no_resolve: bool,
     /// `-L`: the local peer's name.
     pub local_peer: Option<String>,
@@ -63,6 +64,10 @@ pub trait World: Files {
     /// The names of all variables of the environment, for suggestions.
     fn env_names(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// The host's name, which is the local peer's without `-L` and `localpeer`.
+    fn hostname(&self) -> Option<String> {
+        None
     }
 }
 

@@ -210,3 +210,74 @@ fn message(words: &[Word], report: &mut Report) -> Outcome {
     report.push(level, words[0].span, format!("'{text}'"));
     if level == Level::Alert { Outcome::Stop } else { Outcome::Drop }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::Memory;
+    use crate::config::{Input, Settings, read};
+    use crate::diag::Report;
+
+    /// Reads `text` and compares the lines kept and what is said about the others.
+    #[track_caller]
+    fn check(text: &str, lines: &[&str], messages: &[&str]) {
+        let world = Memory::default().variable("KEEP", "k");
+        let inputs = [Input { name: "t.cfg".into(), bytes: text.as_bytes().to_vec() }];
+        let mut report = Report::default();
+        let sections = read::sections(&inputs, &Settings::default(), &world, &mut report);
+        let kept: Vec<String> = sections
+            .iter()
+            .flat_map(|section| std::iter::once(&section.head).chain(&section.lines))
+            .map(|line| line.texts().join(" "))
+            .collect();
+        assert_eq!(kept, lines, "{text}");
+        let found: Vec<&str> = report.diagnostics.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(found.len(), messages.len(), "{text}: {found:?}");
+        for (found, part) in found.iter().zip(messages) {
+            assert!(found.contains(part), "{text}: {found} lacks {part}");
+        }
+    }
+
+    #[test]
+    fn conditional_blocks() {
+        let block =
+            |condition: &str| format!("global\n.if {condition}\n a\n.elif 1\n b\n.else\n c\n.endif\n d\n");
+        check(&block("1"), &["global", "a", "d"], &[]);
+        check(&block("streq(a,b)"), &["global", "b", "d"], &[]);
+        check(&block("streq(\"a b\",a b)"), &["global", "a", "d"], &[]);
+        check("global\n.if 0\n a\n.else\n b\n.endif\n", &["global", "b"], &[]);
+        check("global\n.if\n a\n.endif\n", &["global"], &[]);
+        check(
+            "global\n.if 0\n.if 1\n a\n.else\n b\n.endif\n.elif nope\n.endif\n",
+            &["global"],
+            &["unparsable"],
+        );
+        check("global\n.if 1\n.elif nope\n.endif\n", &["global"], &[]);
+        check(
+            "global\n.if defined(KEEP) && feature(THREAD)\n nbthread 1\n.endif\n",
+            &["global", "nbthread 1"],
+            &[],
+        );
+        check("global\n.if wrong(\n a\n.endif\n b\n", &["global", "b"], &["unparsable"]);
+        check("global\n.if 1\n a\n", &["global", "a"], &["non-terminated '.if' block"]);
+        check(".else\n.endif\n.elif 1\n", &[], &["lone '.else'", "lone '.endif'", "lone '.elif'"]);
+        check(
+            ".if 1\n.else\n.else\n.elif 1\n.endif\n",
+            &[],
+            &["'.else' after '.else'", "'.elif' after '.else'"],
+        );
+        check(".if 1\n.endif x\n", &[], &["Unexpected argument 'x' for '.endif'"]);
+        check(".if 0\n.alert no\n a \"$UNSET\"\n.unknown\n.endif\n", &[], &[]);
+        check(".unknown\n", &[], &["unknown directive '.unknown'"]);
+        let deep = format!("{}{}", ".if 1\n".repeat(101), ".endif\n".repeat(101));
+        check(&deep, &[], &["too many nested '.if', max is 100"]);
+    }
+
+    #[test]
+    fn messages() {
+        check(
+            ".notice \"a b\"\n.warning w\n.diag d\n.warning a b\n.alert stop\nnope\n",
+            &[],
+            &["'a b'", "'w'", "'d'", "Unexpected argument 'b' for '.warning'", "'stop'"],
+        );
+    }
+}

@@ -433,50 +433,6 @@ mod tests {
     }
 
     #[test]
-    fn conditional_blocks() {
-        let block =
-            |condition: &str| format!("global\n.if {condition}\n a\n.elif 1\n b\n.else\n c\n.endif\n d\n");
-        check(&block("1"), &["global", "a", "d"], &[]);
-        check(&block("streq(a,b)"), &["global", "b", "d"], &[]);
-        check(&block("streq(\"a b\",a b)"), &["global", "a", "d"], &[]);
-        check("global\n.if 0\n a\n.else\n b\n.endif\n", &["global", "b"], &[]);
-        check("global\n.if\n a\n.endif\n", &["global"], &[]);
-        check(
-            "global\n.if 0\n.if 1\n a\n.else\n b\n.endif\n.elif nope\n.endif\n",
-            &["global"],
-            &["unparsable"],
-        );
-        check("global\n.if 1\n.elif nope\n.endif\n", &["global"], &[]);
-        check(
-            "global\n.if defined(KEEP) && feature(THREAD)\n nbthread 1\n.endif\n",
-            &["global", "nbthread 1"],
-            &[],
-        );
-        check("global\n.if wrong(\n a\n.endif\n b\n", &["global", "b"], &["unparsable"]);
-        check("global\n.if 1\n a\n", &["global", "a"], &["non-terminated '.if' block"]);
-        check(".else\n.endif\n.elif 1\n", &[], &["lone '.else'", "lone '.endif'", "lone '.elif'"]);
-        check(
-            ".if 1\n.else\n.else\n.elif 1\n.endif\n",
-            &[],
-            &["'.else' after '.else'", "'.elif' after '.else'"],
-        );
-        check(".if 1\n.endif x\n", &[], &["Unexpected argument 'x' for '.endif'"]);
-        check(".if 0\n.alert no\n a \"$UNSET\"\n.unknown\n.endif\n", &[], &[]);
-        check(".unknown\n", &[], &["unknown directive '.unknown'"]);
-        let deep = format!("{}{}", ".if 1\n".repeat(101), ".endif\n".repeat(101));
-        check(&deep, &[], &["too many nested '.if', max is 100"]);
-    }
-
-    #[test]
-    fn messages() {
-        check(
-            ".notice \"a b\"\n.warning w\n.diag d\n.warning a b\n.alert stop\nnope\n",
-            &[],
-            &["'a b'", "'w'", "'d'", "Unexpected argument 'b' for '.warning'", "'stop'"],
-        );
-    }
-
-    #[test]
     fn a_large_file_is_read_once_over() {
         let mut text = String::from("defaults\n mode http\n");
         for i in 0..10_000 {

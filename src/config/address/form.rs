@@ -176,3 +176,44 @@ fn expand(text: &str, environment: &Environment<'_>) -> String {
     out.push_str(rest);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::Memory;
+
+    #[test]
+    fn prefixes_come_off() {
+        let world = Memory::default().variable("P", "80").variable("F", "ipv4");
+        let environment = Environment::bare(&world);
+        for (text, kind, family, rest) in [
+            ("*:80", None, Family::Any, "*:80"),
+            ("/x", None, Family::Unix, "/x"),
+            ("stream+unix@x", Some(Kind::Stream), Family::Unix, "x"),
+            ("uxdg@x", Some(Kind::Datagram), Family::Unix, "x"),
+            ("dgram+tcp4@h:1", Some(Kind::Stream), Family::V4, "h:1"),
+            ("quic+fd@3", Some(Kind::Quic), Family::Fd, "3"),
+            ("$F@h:${P}1$", None, Family::V4, "h:801"),
+            ("${P:$NONE}x", None, Family::Any, "80:}x"),
+        ] {
+            let form = Form::parse(text, &environment).unwrap();
+            assert_eq!((form.kind, form.family, form.rest.as_str()), (kind, family, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_ports_part() {
+        for (text, expected) in [
+            ("h:80", ("h", Some("80"))),
+            ("h", ("h", None)),
+            (":80", ("", Some("80"))),
+            ("::1:80", ("::1", Some("80"))),
+            ("[::1]:80", ("[::1]", Some("80"))),
+            ("[::1]", ("[::1]", None)),
+            ("h:", ("h", Some(""))),
+        ] {
+            let form = Form { kind: None, family: Family::Any, mptcp: false, rest: text.into() };
+            assert_eq!(form.host_port(), expected, "{text}");
+        }
+    }
+}
