@@ -6,7 +6,7 @@ use super::finish::{Names, needs_port};
 use super::loading::Loading;
 use super::section::server::ServerDraft;
 use crate::base::id::ProxyIndex;
-use crate::diag::{Span, closest};
+use crate::diag::Span;
 use crate::log::formats;
 use crate::log::target::Address;
 use crate::model::{Global, Mode};
@@ -41,9 +41,9 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
         let role =
             if rule == "default_backend" { "as its default backend" } else { "in a 'use_backend' rule" };
         let Some(&target) = names.backends.get(name) else {
-            let near = closest(name, names.backends.keys().map(String::as_str));
+            let near = loading.nearest(name, names.backends.keys().map(String::as_str));
             let message = format!("Proxy '{}': unable to find required {rule}: '{name}'", draft.name);
-            missing(loading, span, message, near);
+            missing(loading, span, message, near.as_deref());
             return false;
         };
         let facts = &names.facts[target as usize];
@@ -79,7 +79,7 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
         if let TargetName::Static(name) = &line.target
             && !servers.contains_key(name)
         {
-            let near = closest(name, servers.keys().map(|known| &**known));
+            let near = loading.nearest(name, servers.keys().map(|known| &**known));
             let message = format!(
                 "{} : unable to find server '{name}' referenced in a 'use-server' rule",
                 draft.title()
@@ -285,6 +285,9 @@ pub fn server_ids(draft: &Draft, lines: &[ServerDraft], loading: &mut Loading<'_
     }
 }
 
+/// The longest chain of tracking servers that is followed; a longer one is taken for a loop.
+const TRACK_MAX: usize = 1000;
+
 /// The server that a line tracks.
 pub fn track(
     line: &ServerDraft,
@@ -294,7 +297,7 @@ pub fn track(
     loading: &mut Loading<'_>,
 ) -> Option<Arc<ServerState>> {
     let (name, span) = line.settings.track.as_ref()?;
-    let (mut proxy_at, mut server_at) = match find_server(name, proxy, names) {
+    let (mut proxy_at, mut server_at) = match find_server(name, proxy, names, loading) {
         Ok(found) => found,
         Err((message, near)) => {
             missing(loading, *span, message, near.as_deref());
@@ -318,8 +321,7 @@ pub fn track(
             return None;
         };
         steps += 1;
-        let total: usize = names.facts.iter().map(|facts| facts.servers.len()).sum();
-        if (proxy_at, server_at) == (proxy, server) || steps > total {
+        if (proxy_at, server_at) == (proxy, server) || steps > TRACK_MAX {
             let message = format!(
                 "unable to track {0}/{1} as it belongs to a tracking chain looping back to {0}/{1}",
                 tracked.backend, tracked.name
@@ -328,7 +330,7 @@ pub fn track(
             return None;
         }
         // A wrong name there is reported at its own line.
-        (proxy_at, server_at) = find_server(next, proxy_at, names).ok()?;
+        (proxy_at, server_at) = find_server(next, proxy_at, names, loading).ok()?;
     }
 }
 
@@ -337,12 +339,13 @@ fn find_server(
     name: &str,
     from: ProxyIndex,
     names: &Names,
+    loading: &Loading<'_>,
 ) -> Result<(ProxyIndex, u32), (String, Option<String>)> {
     let (proxy, server) = match name.split_once('/') {
         Some((backend, server)) => match names.backends.get(backend) {
             Some(&proxy) => (proxy, server),
             None => {
-                let near = closest(backend, names.backends.keys().map(String::as_str)).map(str::to_owned);
+                let near = loading.nearest(backend, names.backends.keys().map(String::as_str));
                 return Err((format!("unable to find required proxy '{backend}' for tracking"), near));
             }
         },
@@ -352,7 +355,7 @@ fn find_server(
     match servers.get(server) {
         Some(&at) => Ok((proxy, at)),
         None => {
-            let near = closest(server, servers.keys().map(|known| &**known)).map(str::to_owned);
+            let near = loading.nearest(server, servers.keys().map(|known| &**known));
             Err((format!("unable to find required server '{server}' for tracking"), near))
         }
     }
@@ -364,8 +367,8 @@ pub fn rings(global: &Global, drafts: &[Draft], known: &[String], loading: &mut 
         if let Address::Ring(name) = address
             && !known.contains(name)
         {
-            let near = closest(name, known.iter().map(String::as_str));
-            missing(loading, span, format!("no ring called '{name}' for a 'log' line"), near);
+            let near = loading.nearest(name, known.iter().map(String::as_str));
+            missing(loading, span, format!("no ring called '{name}' for a 'log' line"), near.as_deref());
         }
     };
     for target in global.log.iter() {

@@ -10,7 +10,7 @@ use super::section::global::GlobalDraft;
 use super::section::{self, global};
 use super::syntax::{Line, Prefix, Section};
 use super::words::Words;
-use crate::diag::{Span, did_you_mean};
+use crate::diag::Span;
 
 /// A defaults section, kept as its lines.
 struct Defaults<'a> {
@@ -182,10 +182,10 @@ impl<'a> Builder<'a, '_> {
     fn find_defaults(&mut self, name: &str, span: Span, what: &str, whose: &str) -> Option<usize> {
         let Some(&index) = self.defaults_by_name.get(name) else {
             let message = format!("defaults section '{name}' not found for {what} '{whose}'");
-            let help = did_you_mean(name, self.defaults_by_name.keys().copied());
+            let help = self.loading.nearest(name, self.defaults_by_name.keys().copied());
             let found = self.loading.report.alert(span, message);
-            if let Some(help) = help {
-                found.help(help);
+            if let Some(near) = help {
+                found.help(format!("did you mean '{near}'?"));
             }
             return None;
         };

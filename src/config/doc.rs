@@ -5,11 +5,14 @@
 
 pub use crate::base::doc::DocEntry;
 
-use super::{condition, preprocess};
+use super::{condition, preprocess, section};
 
 /// Every table of keywords.
-const TABLES: &[fn() -> Vec<DocEntry>] =
-    &[|| preprocess::documentation().collect(), || condition::documentation().collect()];
+const TABLES: &[fn() -> Vec<DocEntry>] = &[
+    || preprocess::documentation().collect(),
+    || condition::documentation().collect(),
+    section::documentation,
+];
 
 /// Everything that is documented.
 pub fn all() -> Vec<DocEntry> {

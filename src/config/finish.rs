@@ -16,7 +16,7 @@ use super::section::server::{HashKey, ServerDraft};
 use crate::balance;
 use crate::base::clock;
 use crate::base::id::ProxyIndex;
-use crate::diag::{Span, closest};
+use crate::diag::Span;
 use crate::health::config::CheckScript;
 use crate::health::{self, ServerCheck};
 use crate::log::target::{Target, Targets};
@@ -487,8 +487,7 @@ fn error_pages(lines: &[ErrorLine], loading: &mut Loading<'_>) -> HashMap<u16, A
             }
             ErrorLine::Section(name, statuses, span) => {
                 let Some(section) = loading.http_errors.get(&**name) else {
-                    let near =
-                        closest(name, loading.http_errors.keys().map(String::as_str)).map(str::to_owned);
+                    let near = loading.nearest(name, loading.http_errors.keys().map(String::as_str));
                     let message = format!("unable to find errorfiles '{name}'");
                     let found = loading.report.alert(*span, message);
                     if let Some(near) = near {

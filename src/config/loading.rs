@@ -9,12 +9,15 @@ use super::address::{AddressError, Scope};
 use super::environment::Environment;
 use super::section::bind::BindSettings;
 use super::{Settings, World};
-use crate::diag::{Report, Span};
+use crate::diag::{Report, Span, closest};
 use crate::model::proxy::ErrorPage;
 use crate::model::userlist::UserList;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::{ParseContext, Phase};
 use crate::state::Registry;
+
+/// Findings after which no more suggestions are made.
+const SUGGESTIONS_MAX: usize = 50;
 
 /// The state of a load.
 pub struct Loading<'a> {
@@ -117,6 +120,18 @@ impl<'a> Loading<'a> {
             let mut fields = line.split(':');
             (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
         })
+    }
+
+    /// The known name nearest to a mistyped one. After many findings it is not looked for any more:
+    /// the search is linear, and a file that is wrong all over must not take minutes to say so.
+    pub fn nearest<'n>(&self, name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        if self.report.diagnostics.len() > SUGGESTIONS_MAX {
+            return None;
+        }
+        // Sorted, so that of equally near names the same one is suggested every time.
+        let mut known: Vec<&str> = known.into_iter().collect();
+        known.sort_unstable();
+        closest(name, known).map(str::to_owned)
     }
 
     /// Where a span lies, as `file:line`, for messages that name another place.

@@ -21,6 +21,8 @@ pub mod doc;
 pub mod layout;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -26,9 +26,10 @@ pub mod userlist;
 use std::sync::OnceLock;
 
 use super::draft::Draft;
-use super::keyword::{Index, Keyword};
+use super::keyword::{Does, Index, Keyword};
 use super::loading::Loading;
 use super::words::Words;
+use crate::base::doc::DocEntry;
 
 /// Reads a line of a proxy.
 pub type ProxyParser = fn(&mut Draft, &mut Words<'_>, &mut Loading<'_>);
@@ -92,4 +93,45 @@ pub fn bind_index() -> &'static Index<bind::BindParser> {
 pub fn server_index() -> &'static Index<server::ServerParser> {
     static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();
     INDEX.get_or_init(|| Index::new(&[server::TABLE, server_other::TABLE]))
+}
+
+/// Every directive, for documentation.
+pub fn documentation() -> Vec<DocEntry> {
+    let mut entries = Vec::new();
+    PROXY_TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
+    global::TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
+    [bind::TABLE, bind::TLS].iter().for_each(|table| describe(table, "bind option", &mut entries));
+    [server::TABLE, server_other::TABLE]
+        .iter()
+        .for_each(|table| describe(table, "server option", &mut entries));
+    entries.extend(sections::TABLE.iter().map(|kind| DocEntry {
+        name: kind.name,
+        kind: "section",
+        signature: signature(kind.name, kind.args),
+        sections: Vec::new(),
+        text: match kind.refused {
+            None => kind.doc.to_owned(),
+            Some(why) => format!("{} Not available: {why}.", kind.doc),
+        },
+    }));
+    entries
+}
+
+fn describe<F>(table: &[Keyword<F>], kind: &'static str, entries: &mut Vec<DocEntry>) {
+    entries.extend(table.iter().map(|row| DocEntry {
+        name: row.name,
+        kind,
+        signature: signature(row.name, row.args),
+        sections: row.places.names(),
+        text: match row.does {
+            Does::Parse(_) => row.doc.to_owned(),
+            Does::NoAction(why) => format!("{} Accepted without effect: {why}.", row.doc),
+            Does::Refused(why) => format!("{} Not available: {why}.", row.doc),
+            Does::Removed(instead) => format!("{} Removed: {instead}.", row.doc),
+        },
+    }));
+}
+
+fn signature(name: &str, args: &str) -> String {
+    if args.is_empty() { name.to_owned() } else { format!("{name} {args}") }
 }
