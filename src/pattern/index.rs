@@ -176,10 +176,11 @@ impl Index {
                 _ => in_list(ranges, id, value),
             },
             Index::Ip { lengths, table } => {
-                if let Some(prefix) = Prefix::of_pattern(key) {
-                    if in_table(table, prefix.bytes()) > 0 && value.is_none() {
-                        lengths[usize::from(prefix.family)].remove(usize::from(prefix.len));
-                    }
+                if let Some(prefix) = Prefix::of_pattern(key)
+                    && in_table(table, prefix.bytes()) > 0
+                    && value.is_none()
+                {
+                    lengths[usize::from(prefix.family)].remove(usize::from(prefix.len));
                 }
             }
             Index::Bytes(table) => {

@@ -69,14 +69,12 @@ pub fn parse_ip_prefix(text: &[u8]) -> Option<(IpAddr, u8)> {
 /// `127`, `10.1`, `1.2.3` stand for their first bytes followed by zeros.
 fn parse_short_v4(text: &str) -> Option<Ipv4Addr> {
     let mut octets = [0u8; 4];
-    let mut count = 0;
-    for part in text.split('.') {
+    for (count, part) in text.split('.').enumerate() {
         let octet = octets.get_mut(count)?;
         if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
         *octet = part.parse().ok()?;
-        count += 1;
     }
     Some(octets.into())
 }
@@ -84,7 +82,7 @@ fn parse_short_v4(text: &str) -> Option<Ipv4Addr> {
 /// The bytes that hexadecimal digits name; `None` if there is anything else or an odd digit.
 pub fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return None;
     }
     text.chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()

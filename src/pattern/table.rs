@@ -108,7 +108,7 @@ impl Shard {
         while self.slots[at] != 0 {
             at = (at + 1) & mask;
         }
-        self.slots[at] = tag(hash) | (offset / UNIT) as u32 + 1;
+        self.slots[at] = tag(hash) | ((offset / UNIT) as u32 + 1);
     }
     /// Appends an entry; false when the shard is full.
     fn insert(&mut self, hash: u64, entry: Packed<'_>) -> bool {

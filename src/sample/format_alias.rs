@@ -69,7 +69,7 @@ pub const ALIASES: &[Alias] = &[
     row("Tw", "time in queues", |w| w.int(Timers::of(w.context).queue())),
     row("U", "bytes received from the client", |w| w.int(w.context.txn.bytes_from_client as i64)),
     row("ac", "connections of the process", |w| w.int(i64::from(w.context.txn.conn_counts.process))),
-    row("b", "backend", |w| backend(w)),
+    row("b", "backend", backend),
     row("bc", "connections of the backend", |w| w.int(i64::from(w.context.txn.conn_counts.backend))),
     row("bi", "address used towards the server", |w| address(w, w.context.txn.backend_source)),
     row("bp", "port used towards the server", |w| port(w, w.context.txn.backend_source)),
@@ -83,11 +83,11 @@ pub const ALIASES: &[Alias] = &[
         Some(session) if session.source.is_none() => w.int(i64::from(session.listener_id)),
         session => port(w, session.and_then(|session| session.source)),
     }),
-    row("f", "frontend", |w| frontend(w)),
+    row("f", "frontend", frontend),
     row("fc", "connections of the frontend", |w| w.int(i64::from(w.context.txn.conn_counts.frontend))),
     row("fi", "frontend address", |w| address(w, w.context.session.and_then(|session| session.destination))),
     row("fp", "frontend port", |w| port(w, w.context.session.and_then(|session| session.destination))),
-    row("ft", "frontend, with '~' after it for TLS", |w| frontend(w)),
+    row("ft", "frontend, with '~' after it for TLS", frontend),
     row("hr", "captured request headers", |w| captures(w, |w| &w.context.txn.request_captures)),
     row("hrl", "captured request headers, as a list", |w| {
         capture_list(w, |w| &w.context.txn.request_captures)
@@ -109,7 +109,7 @@ pub const ALIASES: &[Alias] = &[
         }
     }),
     row("pid", "process id", |w| w.int_or_hex(u64::from(w.context.process.pid), 4)),
-    row("r", "request line", |w| request_line(w)),
+    row("r", "request line", request_line),
     row("rc", "retries, with '+' after a redispatch", |w| {
         if w.context.txn.redispatched {
             w.out.push(b'+');
@@ -329,7 +329,6 @@ fn write_padded(n: u64, width: u32, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::diag::Span;
     use crate::sample::LogFormat;
     use crate::sample::expr::Phase;

@@ -215,7 +215,7 @@ fn param<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value
         let mut found = None;
         parameters(text, args.text(0), false, args.text(1), |value| {
             // A piece of the text: its place follows from where it lies.
-            let start = value.as_ptr() as usize - text.as_ptr() as usize;
+            let start = (value.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
             found = Some(if value.is_empty() { (0, 0) } else { (start, start + value.len()) });
             true
         });

@@ -231,7 +231,7 @@ fn uuid<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let (mut high, mut low) = (random(), random());
     let version = if args.int(0) == 7 { 7 } else { 4 };
     if version == 7 {
-        high = context.now.wall_us / 1000 << 16 | high & 0xffff;
+        high = ((context.now.wall_us / 1000) << 16) | (high & 0xffff);
     }
     high = high & !0xf000 | version << 12;
     low = low & !(3 << 62) | 2 << 62;

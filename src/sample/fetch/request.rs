@@ -744,11 +744,11 @@ fn req_cook_names<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a
 // --- body ----------------------------------------------------------------------------------
 
 fn body<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    context.txn.has_request.then(|| Value::Bin(Cow::Borrowed(&context.txn.body)))
+    context.txn.has_request.then_some(Value::Bin(Cow::Borrowed(&context.txn.body)))
 }
 
 fn body_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    context.txn.has_request.then(|| Value::Int(context.txn.body.len() as i64))
+    context.txn.has_request.then_some(Value::Int(context.txn.body.len() as i64))
 }
 
 fn body_size<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
