@@ -2,6 +2,17 @@
 #![forbid(unsafe_code)]
 
 pub mod syntax;
+pub mod environment;
+pub mod lexer;
+pub mod features;
+pub mod condition;
+pub mod preprocess;
+pub mod read;
+pub mod address;
+pub mod doc;
+pub mod layout;
+#[cfg(test)]
+pub mod testing;
 
 use std::sync::Arc;
 
@@ -22,7 +33,7 @@ pub struct Input {
 /// Settings of the command line that change how a configuration is read.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `-dr`: do not resolve server names.
+    /// `-dr`: a server name that does not resolve is no error.
     pub no_resolve: bool,
     /// `-L`: the local peer's name.
     pub local_peer: Option<String>,
@@ -30,6 +41,8 @@ pub struct Settings {
     pub maxconn: Option<u32>,
     /// `-W` or `-Ws`.
     pub master_worker: bool,
+    /// `-dS`, `-dR` and kin: what the command line switches off, for `enabled()` in conditions.
+    pub switches: features::Switches,
 }
 
 /// Reads files and resolves names for the configuration; tests answer from memory.
@@ -38,6 +51,14 @@ pub trait World: Files {
     fn resolve(&self, host: &str) -> std::io::Result<Vec<std::net::IpAddr>>;
     /// A variable of the environment.
     fn env(&self, name: &str) -> Option<String>;
+    /// The names of all variables of the environment, for suggestions.
+    fn env_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// The host's name, which is the local peer's without `-L` and `localpeer`.
+    fn hostname(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Builds the model. What is wrong is in `report`; the model is `None` when it has alerts.

@@ -7,8 +7,11 @@
 mod render;
 mod suggest;
 
-pub use render::{render_haproxy, render_rich};
+pub use render::{Form, render_haproxy, render_line, render_rich};
 pub use suggest::{closest, did_you_mean};
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A file of the source map.
 pub type FileId = u32;
@@ -55,6 +58,9 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it, if that is known.
     pub help: Option<String>,
+    /// Whether even HAProxy's form shows the line and points at the place, as it does for mistakes
+    /// of quoting.
+    pub excerpt: bool,
 }
 
 /// The text of one file, kept for rendering.
@@ -71,15 +77,30 @@ pub struct Source {
 pub struct Report {
     /// Files by [`FileId`].
     pub sources: Vec<Source>,
-    /// Findings in the order of discovery.
+    /// Findings in the order of discovery, each once.
     pub diagnostics: Vec<Diagnostic>,
+    /// Place of each finding by a hash of what makes it the same: the directives of a `defaults`
+    /// section are read anew for each proxy, so the same finding may come thousands of times.
+    seen: HashMap<u64, usize>,
 }
 
 impl Report {
-    /// Adds a finding.
+    /// Adds a finding, or returns the same one found before.
     pub fn push(&mut self, level: Level, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.diagnostics.push(Diagnostic { level, span, message: message.into(), help: None });
-        self.diagnostics.last_mut().expect("just pushed")
+        let message = message.into();
+        let mut hasher = DefaultHasher::new();
+        (level as u8, span, &message).hash(&mut hasher);
+        let hash = hasher.finish();
+        let same = self.seen.get(&hash).copied().filter(|index| {
+            let known = self.diagnostics.get(*index);
+            known.is_some_and(|d| d.level == level && d.span == span && d.message == message)
+        });
+        let index = same.unwrap_or_else(|| {
+            self.diagnostics.push(Diagnostic { level, span, message, help: None, excerpt: false });
+            self.seen.insert(hash, self.diagnostics.len() - 1);
+            self.diagnostics.len() - 1
+        });
+        &mut self.diagnostics[index]
     }
     /// Adds an error.
     pub fn alert(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {

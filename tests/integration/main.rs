@@ -1,1 +1,3 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
+
+mod command_line;

@@ -1,0 +1,166 @@
+//! Reading the configuration, and `-c`: reading it and saying what came of it.
+//!
+//! Exit codes are HAProxy's: 0 valid, 1 errors (or warnings with `-dW`), 2 valid but without a
+//! listener. What builds the model is handed in, so that this flow can be tested without it.
+
+use super::args::Options;
+use super::console::Console;
+use super::files;
+use super::world::System;
+use crate::config::{Input, Settings, World};
+use crate::diag::{Level, Report};
+use crate::model::Model;
+
+/// Builds a model out of files, as [`crate::config::load`] does.
+pub type Load<'a> = &'a dyn Fn(&[Input], &Settings, &dyn World, &mut Report) -> Option<Model>;
+
+/// The files are right; see [`check`] for the rest.
+pub const VALID: u8 = 0;
+/// Errors were found.
+pub const INVALID: u8 = 1;
+/// Nothing would listen.
+pub const NO_LISTENER: u8 = 2;
+
+/// What was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub model: Model,
+    /// Whether it has warnings.
+    pub warnings: bool,
+}
+
+/// The files of the command line, read from the directory of `-C`.
+pub fn inputs(options: &Options, console: &Console) -> Result<Vec<Input>, u8> {
+    if let Some(directory) = &options.directory
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        console.alert(&format!("Could not change to directory {directory} : {}", files::cause(&error)));
+        return Err(INVALID);
+    }
+    files::inputs(&options.files).map_err(|text| {
+        console.alert(&text);
+        INVALID
+    })
+}
+
+/// Reads the configuration and shows what was found. Without a usable one: the exit code.
+pub fn read(options: &Options, console: &Console, load: Load<'_>) -> Result<Loaded, u8> {
+    let inputs = inputs(options, console)?;
+    let mut report = Report::default();
+    let model = load(&inputs, &options.settings(), &System, &mut report);
+    console.report(&report);
+    let Some(model) = model.filter(|_| !report.has_alerts()) else {
+        if !report.has_alerts() {
+            console.alert("config : Fatal errors found in configuration.");
+        }
+        return Err(INVALID);
+    };
+    // With -dD its findings count as warnings.
+    let diag = options.diag && report.diagnostics.iter().any(|d| d.level == Level::Diag);
+    let warnings = report.has_warnings() || diag;
+    if warnings && (options.zero_warning || model.global.zero_warning) {
+        console.alert("Some warnings were found and 'zero-warning' is set. Aborting.");
+        return Err(INVALID);
+    }
+    Ok(Loaded { model, warnings })
+}
+
+/// `-c`: the exit code.
+pub fn check(options: &Options, load: Load<'_>) -> u8 {
+    let console = Console::new(options);
+    let loaded = match read(options, &console, load) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    if loaded.warnings {
+        console.result("Warnings were found.\n");
+    }
+    if !has_listener(&loaded.model) {
+        console.result("Configuration file has no error but will not start (no listener) => exit(2).\n");
+        return NO_LISTENER;
+    }
+    if options.verbose {
+        console.result("Configuration file is valid\n");
+    }
+    VALID
+}
+
+/// Whether anything would listen; the runtime API counts.
+pub fn has_listener(model: &Model) -> bool {
+    !model.global.stats_sockets.is_empty()
+        || model.proxies.iter().any(|proxy| !proxy.disabled && !proxy.binds.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Span;
+    use crate::model::{Bind, BindAddress};
+    use crate::state::Registry;
+
+    fn model(listens: bool, zero_warning: bool) -> Model {
+        let mut model = Model {
+            global: crate::model::Global { zero_warning, ..Default::default() },
+            proxies: Vec::new(),
+            frontends: Default::default(),
+            backends: Default::default(),
+            registry: Registry::new(1),
+            rings: Default::default(),
+        };
+        if listens {
+            model.global.stats_sockets.push(Bind {
+                address: BindAddress::Fd(3),
+                span: Span::NONE,
+                name: None,
+                id: 1,
+                maxconn: 0,
+                backlog: None,
+                accept_proxy: false,
+                v6only: None,
+                transparent: false,
+                interface: None,
+                tcp_fast_open: false,
+                defer_accept: false,
+                tcp_user_timeout_ms: None,
+                mss: None,
+                unix_mode: None,
+                unix_uid: None,
+                unix_gid: None,
+                level: Default::default(),
+                expose_fd: false,
+            });
+        }
+        model
+    }
+
+    #[test]
+    fn exit_codes() {
+        for (alert, warning, listens, dash_dw, zero_warning, expected) in [
+            (false, false, true, false, false, VALID),
+            (false, true, true, false, false, VALID),
+            (false, true, true, true, false, INVALID),
+            (false, true, true, false, true, INVALID),
+            (false, false, true, true, true, VALID),
+            (true, false, true, false, false, INVALID),
+            (false, false, false, false, false, NO_LISTENER),
+            (false, true, false, true, false, INVALID),
+        ] {
+            let options = Options { quiet: true, zero_warning: dash_dw, ..Options::default() };
+            let code = check(&options, &|_, _, _, report| {
+                if alert {
+                    report.alert(Span::NONE, "wrong");
+                }
+                if warning {
+                    report.warning(Span::NONE, "odd");
+                }
+                Some(model(listens, zero_warning))
+            });
+            assert_eq!(code, expected, "{alert} {warning} {listens} {dash_dw} {zero_warning}");
+        }
+        let quiet = || Options { quiet: true, ..Options::default() };
+        assert_eq!(check(&quiet(), &|_, _, _, _| None), INVALID);
+        let missing = Options { files: vec!["/nonexistent.cfg".into()], ..quiet() };
+        assert_eq!(check(&missing, &|_, _, _, _| unreachable!("nothing to load")), INVALID);
+    }
+}
