@@ -9,6 +9,14 @@ pub mod condition;
 pub mod preprocess;
 pub mod read;
 pub mod address;
+pub mod keyword;
+pub mod words;
+pub mod loading;
+pub mod draft;
+pub mod section;
+pub mod audit;
+pub mod finish;
+pub mod build;
 pub mod doc;
 pub mod layout;
 #[cfg(test)]
@@ -62,12 +70,19 @@ pub trait World: Files {
 }
 
 /// Builds the model. What is wrong is in `report`; the model is `None` when it has alerts.
+///
+/// Live objects that the registry has already are left as they are; the model changes them when it
+/// comes into force ([`Model::adopt`]).
 pub fn load(
-    _inputs: &[Input],
-    _settings: &Settings,
-    _registry: &Arc<Registry>,
-    _world: &dyn World,
-    _report: &mut Report,
+    inputs: &[Input],
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    world: &dyn World,
+    report: &mut Report,
 ) -> Option<Model> {
-    None
+    let reading = read::read(inputs, settings, world, report);
+    let mut loading = loading::Loading::new(settings, registry, world, &reading.environment, report);
+    let built = build::build(&reading.sections, &mut loading);
+    let model = finish::finish(built, &mut loading);
+    (!report.has_alerts()).then_some(model)
 }

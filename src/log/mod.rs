@@ -2,6 +2,7 @@
 //! takes lines from the data threads to the writer without ever blocking them.
 #![forbid(unsafe_code)]
 
+pub mod formats;
 pub mod outcome;
 pub mod queue;
 pub mod target;

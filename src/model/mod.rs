@@ -8,6 +8,7 @@ pub mod bind;
 pub mod global;
 pub mod proxy;
 pub mod server;
+pub mod userlist;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,11 +36,24 @@ pub struct Model {
     pub registry: Arc<Registry>,
     /// `ring` sections by name: capacity in bytes.
     pub rings: HashMap<String, u64>,
+    /// `userlist` sections by name.
+    pub userlists: HashMap<String, Arc<userlist::UserList>>,
+    /// `http-errors` sections by name: pages by status.
+    pub http_errors: HashMap<String, HashMap<u16, Arc<proxy::ErrorPage>>>,
 }
 
 impl Model {
     /// The backend called `name`.
     pub fn backend(&self, name: &str) -> Option<&Arc<Proxy>> {
         self.backends.get(name).map(|index| &self.proxies[*index as usize])
+    }
+
+    /// Makes the live objects what this model says they are: their numbers, their servers, and what
+    /// the configuration changed. To be called once, when the model comes into force; a proxy
+    /// that is new has been given all this when the model was built.
+    pub fn adopt(&self) {
+        for proxy in &self.proxies {
+            proxy.adopt();
+        }
     }
 }

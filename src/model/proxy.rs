@@ -147,6 +147,25 @@ pub struct Proxy {
     pub hash_preserve_affinity: HashPreserveAffinity,
 }
 
+impl Proxy {
+    /// Makes the live proxy what this one says it is; servers added at run time stay at the end.
+    pub fn adopt(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.state.id.store(self.id, Relaxed);
+        self.state.maxconn.store(self.maxconn, Relaxed);
+        let mut servers: Vec<_> = self.servers.iter().map(|server| server.state.clone()).collect();
+        servers.iter().for_each(|server| server.adopt());
+        let ours = servers.len();
+        for live in self.state.servers.load().iter().filter(|live| live.is_dynamic()) {
+            if !servers[..ours].iter().any(|server| server.name == live.name) {
+                servers.push(live.clone());
+            }
+        }
+        self.state.servers.store(Arc::new(servers));
+        self.state.touch();
+    }
+}
+
 /// `hash-preserve-affinity`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -467,4 +486,7 @@ pub enum ErrorPage {
         /// The target.
         location: Box<str>,
     },
+    /// `http-error` with an answer made per request: a `return` rule without a condition, to be run
+    /// when the error is answered.
+    Rule(Rule),
 }

@@ -119,6 +119,53 @@ pub mod counter {
     pub const COUNT: usize = 36;
 }
 
+/// What a model says of a server that may also change at run time. It is kept beside the live
+/// values, so that a reload changes what the configuration changed and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// `id`
+    pub id: u32,
+    /// The address; a name's first one.
+    pub endpoint: Endpoint,
+    /// The host name given instead of an address.
+    pub hostname: Option<String>,
+    /// `weight`
+    pub weight: u32,
+    /// `maxconn`
+    pub maxconn: u32,
+    /// `disabled`
+    pub disabled: bool,
+    /// `check`, with `rise` and `fall`.
+    pub check: Option<(u32, u32)>,
+    /// `agent-check`, with its rise and fall.
+    pub agent: Option<(u32, u32)>,
+}
+
+/// `srv_check_state`: configured and enabled.
+const CHECK_READY: u8 = 0x06;
+/// `srv_check_status` before the first check.
+const CHECK_INITIAL: u8 = 1;
+
+impl CheckReport {
+    /// The report of a check that was not made yet. It starts one failure away from down: a server
+    /// is taken for up until its first check says otherwise.
+    fn initial(configured: Option<(u32, u32)>) -> Self {
+        let Some((rise, fall)) = configured else { return CheckReport::default() };
+        CheckReport {
+            status: CHECK_INITIAL,
+            label: "INI",
+            description: "Initializing",
+            state_flags: CHECK_READY,
+            health: rise as i32,
+            rise: rise as i32,
+            fall: fall as i32,
+            configured: true,
+            enabled: true,
+            ..CheckReport::default()
+        }
+    }
+}
+
 /// Results of health checks, as the statistics show them; written by the control thread.
 #[derive(Clone, Debug, Default)]
 pub struct CheckReport {
@@ -203,6 +250,10 @@ pub struct ServerState {
     initial_weight: AtomicU16,
     /// The weight balancing uses now, in units of 1/16 (slowstart gives fractions); see `effective_weight`.
     effective_weight: AtomicI32,
+    /// What the model in force says.
+    configured: ArcSwapOption<Configured>,
+    /// What a model says that is not in force yet.
+    pending: ArcSwapOption<Configured>,
 }
 
 impl ServerState {
@@ -236,6 +287,55 @@ impl ServerState {
             user_weight: AtomicU16::new(1),
             initial_weight: AtomicU16::new(1),
             effective_weight: AtomicI32::new(16),
+            configured: ArcSwapOption::empty(),
+            pending: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Notes what a model says of it. A server that no model spoke of yet takes it at once, a live
+    /// one when the model comes into force ([`ServerState::adopt`]).
+    pub fn configure(&self, configured: Configured) {
+        self.pending.store(Some(Arc::new(configured)));
+        if self.configured.load().is_none() {
+            self.adopt();
+        }
+    }
+
+    /// Whether it was added at run time: no model speaks of it.
+    pub fn is_dynamic(&self) -> bool {
+        self.configured.load().is_none()
+    }
+
+    /// Takes over what the newest model changed; what was changed at run time stays.
+    pub fn adopt(&self) {
+        let Some(new) = self.pending.swap(None) else { return };
+        let old = self.configured.swap(Some(new.clone()));
+        let changed = |same: &dyn Fn(&Configured) -> bool| old.as_deref().is_none_or(|old| !same(old));
+        self.id.store(new.id, Relaxed);
+        if changed(&|old| old.endpoint == new.endpoint && old.hostname == new.hostname) {
+            self.endpoint.store(Arc::new(new.endpoint.clone()));
+            self.hostname.store(new.hostname.clone().map(Arc::new));
+            let resolves = if new.endpoint == Endpoint::Unresolved { admin::RMAINT } else { 0 };
+            self.set_admin(self.admin() & !admin::RMAINT | resolves);
+        }
+        if changed(&|old| old.weight == new.weight) {
+            self.set_initial_weight(new.weight);
+        }
+        if changed(&|old| old.maxconn == new.maxconn) {
+            self.maxconn.store(new.maxconn, Relaxed);
+        }
+        if changed(&|old| old.disabled == new.disabled) {
+            const DISABLED: u8 = admin::FMAINT | admin::CMAINT;
+            let flags = if new.disabled { DISABLED } else { 0 };
+            self.set_admin(self.admin() & !DISABLED | flags);
+        }
+        for (report, is, was) in [
+            (&self.check, new.check, old.as_deref().map(|old| old.check)),
+            (&self.agent, new.agent, old.as_deref().map(|old| old.agent)),
+        ] {
+            if was != Some(is) {
+                report.store(Arc::new(CheckReport::initial(is)));
+            }
         }
     }
 
@@ -319,5 +419,43 @@ impl ServerState {
     /// A handle for queues and lists.
     pub fn full_name(self: &Arc<Self>) -> String {
         format!("{}/{}", self.backend, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured() -> Configured {
+        Configured {
+            id: 1,
+            endpoint: Endpoint::Inet { address: ([10, 0, 0, 1], 80).into(), port_offset: None },
+            hostname: None,
+            weight: 10,
+            maxconn: 5,
+            disabled: false,
+            check: Some((2, 3)),
+            agent: None,
+        }
+    }
+
+    #[test]
+    fn a_reload_changes_what_the_configuration_changed() {
+        let server = ServerState::new("be", "s", 1);
+        server.configure(configured());
+        assert_eq!((server.user_weight(), server.check.load().health, server.admin()), (10, 2, 0));
+        // At run time: another weight and a maintenance.
+        server.set_user_weight(3);
+        server.set_admin(admin::FMAINT);
+        server.configure(Configured { maxconn: 7, ..configured() });
+        assert_eq!(server.maxconn.load(Relaxed), 5, "not in force yet");
+        server.adopt();
+        assert_eq!(
+            (server.maxconn.load(Relaxed), server.user_weight(), server.admin()),
+            (7, 3, admin::FMAINT)
+        );
+        server.configure(Configured { weight: 20, disabled: true, ..configured() });
+        server.adopt();
+        assert_eq!((server.user_weight(), server.admin()), (20, admin::FMAINT | admin::CMAINT));
     }
 }

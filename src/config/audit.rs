@@ -1,0 +1,381 @@
+//! What only the whole tells: targets that do not exist, modes that do not fit, lines without an
+//! effect. The wording is HAProxy's.
+
+use super::draft::{Draft, LogLine, TargetName};
+use super::finish::{Names, needs_port};
+use super::loading::Loading;
+use super::section::server::ServerDraft;
+use crate::base::id::ProxyIndex;
+use crate::diag::{Span, closest};
+use crate::log::formats;
+use crate::log::target::Address;
+use crate::model::{Global, Mode};
+use crate::state::ServerState;
+use crate::state::server::Endpoint;
+use std::sync::Arc;
+
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Tcp => "tcp",
+        Mode::Http => "http",
+    }
+}
+
+/// Reports with the nearest known name as help.
+fn missing(loading: &mut Loading<'_>, span: Span, message: String, near: Option<&str>) {
+    let found = loading.report.alert(span, message);
+    if let Some(near) = near {
+        found.help(format!("did you mean '{near}'?"));
+    }
+}
+
+/// Looks at every backend and server that a proxy names. True if traffic of a TCP proxy may go to
+/// an HTTP backend: then its HTTP lines have an effect.
+pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mut Loading<'_>) -> bool {
+    if !draft.kind.is_frontend() {
+        draft.default_backend = None;
+        draft.use_backend.clear();
+    }
+    let mut upgrades = false;
+    let look = |name: &str, span: Span, rule: &str, loading: &mut Loading<'_>| -> bool {
+        let role =
+            if rule == "default_backend" { "as its default backend" } else { "in a 'use_backend' rule" };
+        let Some(&target) = names.backends.get(name) else {
+            let near = closest(name, names.backends.keys().map(String::as_str));
+            let message = format!("Proxy '{}': unable to find required {rule}: '{name}'", draft.name);
+            missing(loading, span, message, near);
+            return false;
+        };
+        let facts = &names.facts[target as usize];
+        if target == index {
+            let message = format!("Proxy '{}': loop detected for {rule}: '{name}'", draft.name);
+            loading.report.alert(span, message);
+        } else if facts.mode != draft.mode && !(draft.mode == Mode::Tcp && facts.mode == Mode::Http) {
+            let message = format!(
+                "{} {} '{}' ({}) tries to use incompatible {} {} '{name}' ({}) {role} (see 'mode')",
+                mode_word(draft.mode),
+                draft.kind.word(),
+                draft.name,
+                loading.place(draft.span),
+                mode_word(facts.mode),
+                facts.kind.word(),
+                loading.place(facts.span)
+            );
+            loading.report.alert(span, message);
+        }
+        facts.mode == Mode::Http
+    };
+    if let Some((name, span)) = &draft.default_backend {
+        upgrades |= look(name, *span, "default_backend", loading);
+    }
+    for line in &draft.use_backend {
+        match &line.target {
+            TargetName::Static(name) => upgrades |= look(name, line.span, "use_backend", loading),
+            TargetName::Dynamic(_) => upgrades = true,
+        }
+    }
+    let servers = &names.facts[index as usize].server_index;
+    for line in &draft.use_server {
+        if let TargetName::Static(name) = &line.target
+            && !servers.contains_key(name)
+        {
+            let near = closest(name, servers.keys().map(|known| &**known));
+            let message = format!(
+                "{} : unable to find server '{name}' referenced in a 'use-server' rule",
+                draft.title()
+            );
+            missing(loading, line.span, message, near);
+        }
+    }
+    if draft.default_backend.is_some() && !draft.servers.is_empty() {
+        let message = format!(
+            "In proxy '{}', the 'default_backend' rule always has precedence over the servers, which will never be \
+             used",
+            draft.name
+        );
+        loading.report.warning(draft.span, message);
+    }
+    upgrades
+}
+
+/// Looks at a proxy as a whole, and takes away what has no effect in its mode.
+pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut Loading<'_>) {
+    // HAProxy does not look at what it will not start.
+    if draft.disabled {
+        return;
+    }
+    let title = draft.title();
+    let (frontend, backend) = (draft.kind.is_frontend(), draft.kind.is_backend());
+    let mut warn = |span: Span, message: String| {
+        loading.report.warning(span, message);
+    };
+    if frontend && draft.binds.is_empty() {
+        let message =
+            format!("{title} has no 'bind' directive. Please declare it as a backend if this was intended");
+        warn(draft.span, message);
+    }
+    let timeouts = &draft.timeouts;
+    let http = draft.mode == Mode::Http;
+    let no_server_timeout = timeouts.server_ms.is_none() && (http || timeouts.tunnel_ms.is_none());
+    if (frontend && timeouts.client_ms.is_none())
+        || (backend && !draft.servers.is_empty() && (timeouts.connect_ms.is_none() || no_server_timeout))
+    {
+        let message = format!(
+            "missing timeouts for {title}.\n   | While not properly invalid, you will certainly encounter various \
+             problems\n   | with such a configuration. To fix this, please ensure that all following\n   | timeouts \
+             are set to a non-zero value: 'client', 'connect', 'server'"
+        );
+        warn(draft.span, message);
+    }
+    if let Some(capture) = draft.cookie_capture.as_mut().filter(|capture| capture.len >= global.cookie_len) {
+        capture.len = global.cookie_len.saturating_sub(1);
+        warn(draft.span, format!("truncating capture length to {} bytes for {title}", capture.len));
+    }
+    if draft.load_server_state && global.server_state_file.is_none() {
+        let message = format!(
+            "backend '{}' configured to load server state file from global section 'server-state-file' directive. \
+             Unfortunately, 'server-state-file' is not set!",
+            draft.name
+        );
+        warn(draft.span, message);
+    }
+    if frontend && draft.log.is_empty() && (draft.log_format.is_some() || draft.log_format_sd.is_some()) {
+        let span = draft.log_format.as_ref().map_or(draft.span, |format| format.span);
+        warn(span, format!("log format ignored for {title} since it has no log address"));
+    }
+    if draft.stats.enabled
+        && !draft.stats.rules.is_empty()
+        && (draft.stats.realm.is_some() || !draft.stats.users.is_empty())
+    {
+        let message = format!(
+            "proxy '{}': stats 'auth'/'realm' and 'http-request' can't be used at the same time",
+            draft.name
+        );
+        loading.report.alert(draft.span, message);
+    }
+    check_ports(draft, loading);
+    if !http {
+        tcp(draft, upgrades, loading);
+    }
+}
+
+/// A TCP proxy: what needs HTTP is ignored with a warning.
+fn tcp(draft: &mut Draft, upgrades: bool, loading: &mut Loading<'_>) {
+    let title = draft.title();
+    let span = draft.span;
+    if draft.cookie.take().is_some() {
+        loading.report.warning(span, format!("cookie will be ignored for {title} (needs 'mode http')"));
+    }
+    if draft.balance.as_ref().is_some_and(|balance| balance.needs_http) {
+        use crate::balance::Algorithm;
+        use crate::model::proxy::BalanceKey;
+        let message =
+            format!("Layer 7 hash not possible for {title} (needs 'mode http'). Falling back to round robin");
+        loading.report.warning(span, message);
+        draft.balance = Some(super::draft::BalanceDraft {
+            algorithm: Algorithm::RoundRobin,
+            key: BalanceKey::None,
+            name: "roundrobin",
+            needs_http: false,
+        });
+    }
+    if let Some(format) = &mut draft.log_format
+        && let Some(option) = format.option
+        && option.starts_with("option http")
+    {
+        let (modern, text) = if option == "option httplog clf" {
+            ("option tcplog clf", formats::TCP_CLF)
+        } else {
+            ("option tcplog", formats::TCP)
+        };
+        let message =
+            format!("'{option}' not usable with {title} (needs 'mode http'). Falling back to '{modern}'");
+        loading.report.warning(format.span, message);
+        format.option = Some(modern);
+        format.text = text.into();
+    }
+    for server in &draft.servers {
+        if server.settings.redirect_prefix.is_some() {
+            let message = format!("{title} : server cannot have cookie or redirect prefix in non-HTTP mode");
+            loading.report.alert(server.span, message);
+        }
+        if server.settings.cookie.is_some() {
+            let message =
+                format!("{title} : ignoring cookie for server '{}' as HTTP mode is disabled", server.name);
+            loading.report.warning(server.span, message);
+        }
+    }
+    if upgrades {
+        return;
+    }
+    if std::mem::take(&mut draft.stats).enabled {
+        loading
+            .report
+            .warning(span, format!("'stats' statement ignored for {title} as it requires HTTP mode"));
+    }
+    if draft.cookie_capture.take().is_some() {
+        loading
+            .report
+            .warning(span, format!("'capture' statement ignored for {title} as it requires HTTP mode"));
+    }
+    if draft.monitor_uri.take().is_some() {
+        let message = format!("'monitor-uri' statement ignored for {title} as it requires HTTP mode");
+        loading.report.warning(span, message);
+    }
+    for (name, any) in [
+        ("http-request", !draft.http_request.is_empty()),
+        ("http-response", !draft.http_response.is_empty()),
+        ("http-after-response", !draft.http_after_response.is_empty()),
+        ("redirect", !draft.redirects.is_empty()),
+    ] {
+        if any {
+            let message = format!("'{name}' rules ignored for {title} as they require HTTP mode");
+            loading.report.warning(span, message);
+        }
+    }
+    for name in &draft.http_options {
+        loading.report.warning(span, format!("'{name}' ignored for {title} as it requires HTTP mode"));
+    }
+}
+
+/// A check over TCP needs a port from somewhere.
+fn check_ports(draft: &Draft, loading: &mut Loading<'_>) {
+    for server in &draft.servers {
+        let settings = &server.settings;
+        if settings.agent_check && settings.agent.port.is_none_or(|port| port == 0) {
+            let message =
+                format!("server {} does not have agent port. Agent check has been disabled", server.name);
+            loading.report.alert(server.span, message);
+        }
+        let has_port = settings.check.port.is_some_and(|port| port != 0)
+            || server.address.port != 0
+            || matches!(server.address.endpoint, Endpoint::Unix(_));
+        // A `connect` step may give the port; then only the script knows.
+        if settings.checked
+            && !has_port
+            && !draft.check_connects
+            && needs_port(&server.address.endpoint, settings.check.addr)
+        {
+            let message = format!(
+                "{}: server '{}' has neither service port nor check port",
+                draft.title(),
+                server.name
+            );
+            loading.report.alert(server.span, message).help("add 'port <port>' to the server's line");
+        }
+        if settings.checked && settings.track.is_some() {
+            let message = "unable to enable checks and tracking at the same time!";
+            loading.report.alert(server.span, message);
+        }
+    }
+}
+
+/// Forced numbers of servers must differ.
+pub fn server_ids(draft: &Draft, lines: &[ServerDraft], loading: &mut Loading<'_>) {
+    let mut first = std::collections::HashMap::new();
+    for line in lines {
+        let Some(id) = line.settings.id else { continue };
+        if let Some(other) = first.insert(id, &line.name) {
+            let message = format!(
+                "'server {}/{}' : custom id {id} is already used by server '{other}'",
+                draft.name, line.name
+            );
+            loading.report.alert(line.span, message);
+        }
+    }
+}
+
+/// The server that a line tracks.
+pub fn track(
+    line: &ServerDraft,
+    proxy: ProxyIndex,
+    server: u32,
+    names: &Names,
+    loading: &mut Loading<'_>,
+) -> Option<Arc<ServerState>> {
+    let (name, span) = line.settings.track.as_ref()?;
+    let (mut proxy_at, mut server_at) = match find_server(name, proxy, names) {
+        Ok(found) => found,
+        Err((message, near)) => {
+            missing(loading, *span, message, near.as_deref());
+            return None;
+        }
+    };
+    let tracked = names.facts[proxy_at as usize].servers[server_at as usize].state.clone();
+    // To the end of the chain: somebody there must know how the server is.
+    let mut steps = 0;
+    loop {
+        let facts = &names.facts[proxy_at as usize].servers[server_at as usize];
+        let Some(next) = &facts.track else {
+            if facts.is_checked {
+                return Some(tracked);
+            }
+            let message = format!(
+                "unable to use {}/{} for tracking as it does not have any check nor agent enabled",
+                facts.state.backend, facts.state.name
+            );
+            loading.report.alert(*span, message);
+            return None;
+        };
+        steps += 1;
+        let total: usize = names.facts.iter().map(|facts| facts.servers.len()).sum();
+        if (proxy_at, server_at) == (proxy, server) || steps > total {
+            let message = format!(
+                "unable to track {0}/{1} as it belongs to a tracking chain looping back to {0}/{1}",
+                tracked.backend, tracked.name
+            );
+            loading.report.alert(*span, message);
+            return None;
+        }
+        // A wrong name there is reported at its own line.
+        (proxy_at, server_at) = find_server(next, proxy_at, names).ok()?;
+    }
+}
+
+/// `[<backend>/]<server>` seen from a proxy; otherwise the message and the nearest name.
+fn find_server(
+    name: &str,
+    from: ProxyIndex,
+    names: &Names,
+) -> Result<(ProxyIndex, u32), (String, Option<String>)> {
+    let (proxy, server) = match name.split_once('/') {
+        Some((backend, server)) => match names.backends.get(backend) {
+            Some(&proxy) => (proxy, server),
+            None => {
+                let near = closest(backend, names.backends.keys().map(String::as_str)).map(str::to_owned);
+                return Err((format!("unable to find required proxy '{backend}' for tracking"), near));
+            }
+        },
+        None => (from, name),
+    };
+    let servers = &names.facts[proxy as usize].server_index;
+    match servers.get(server) {
+        Some(&at) => Ok((proxy, at)),
+        None => {
+            let near = closest(server, servers.keys().map(|known| &**known)).map(str::to_owned);
+            Err((format!("unable to find required server '{server}' for tracking"), near))
+        }
+    }
+}
+
+/// `ring@name` must name a ring.
+pub fn rings(global: &Global, drafts: &[Draft], known: &[String], loading: &mut Loading<'_>) {
+    let check = |address: &Address, loading: &mut Loading<'_>, span: Span| {
+        if let Address::Ring(name) = address
+            && !known.contains(name)
+        {
+            let near = closest(name, known.iter().map(String::as_str));
+            missing(loading, span, format!("no ring called '{name}' for a 'log' line"), near);
+        }
+    };
+    for target in global.log.iter() {
+        check(&target.address, loading, Span::NONE);
+    }
+    for draft in drafts {
+        for line in &draft.log {
+            if let LogLine::Target(target) = line {
+                check(&target.address, loading, draft.span);
+            }
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! Drafts -> model: names become places, formats are compiled, live objects are found or made.
+//!
+//! It runs when everything was read, since any line may name what comes after it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::audit;
+use super::build::{Built, number};
+use super::draft::{Draft, ErrorLine, FormatText, Kind, LogLine, TargetName};
+use super::loading::Loading;
+use super::section::bind::BindDraft;
+use super::section::global;
+use super::section::server::{HashKey, ServerDraft};
+use crate::balance;
+use crate::base::clock;
+use crate::base::id::ProxyIndex;
+use crate::diag::{Span, closest};
+use crate::health::config::CheckScript;
+use crate::health::{self, ServerCheck};
+use crate::log::target::{Target, Targets};
+use crate::model::bind::Bind;
+use crate::model::proxy::*;
+use crate::model::{Global, Mode, Model, Proxy, Server};
+use crate::sample::LogFormat;
+use crate::sample::acl::AclSet;
+use crate::sample::expr::Phase;
+use crate::state::ServerState;
+use crate::state::server::{Configured, Endpoint};
+
+/// The first number of proxies: 1 is the runtime API's in statistics.
+const FIRST_PROXY_ID: u32 = 2;
+
+/// Every proxy by name, before any is built.
+pub struct Names {
+    /// Backend sides.
+    pub backends: HashMap<String, ProxyIndex>,
+    /// Frontend sides.
+    pub frontends: HashMap<String, ProxyIndex>,
+    /// What messages say of each proxy.
+    pub facts: Vec<Facts>,
+}
+
+/// What others may ask of a proxy that is not built yet.
+pub struct Facts {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its mode.
+    pub mode: Mode,
+    /// Its section.
+    pub span: Span,
+    /// Its servers: live state, whether health is known, whom it tracks.
+    pub servers: Vec<ServerFacts>,
+    /// Its servers by name.
+    pub server_index: HashMap<Box<str>, u32>,
+}
+
+/// What others may ask of a server that is not built yet.
+pub struct ServerFacts {
+    /// Its live state.
+    pub state: Arc<ServerState>,
+    /// It has checks or an agent.
+    pub is_checked: bool,
+    /// Whom it tracks, as written.
+    pub track: Option<Box<str>>,
+}
+
+/// Builds the model.
+pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
+    let global = global::finish(built.global, loading);
+    let mut drafts = built.proxies;
+    let ids = proxy_ids(&drafts, loading);
+    let names = names(&drafts, loading);
+    let rings: Vec<&str> = loading.rings.keys().map(String::as_str).collect();
+    audit::rings(&global, &drafts, &rings.into_iter().map(str::to_owned).collect::<Vec<_>>(), loading);
+    let proxies = drafts
+        .drain(..)
+        .enumerate()
+        .map(|(index, draft)| {
+            Arc::new(proxy(draft, index as ProxyIndex, ids[index], &global, &names, loading))
+        })
+        .collect();
+    Model {
+        global,
+        proxies,
+        frontends: names.frontends,
+        backends: names.backends,
+        registry: loading.registry.clone(),
+        rings: std::mem::take(&mut loading.rings),
+        userlists: std::mem::take(&mut loading.userlists),
+        http_errors: std::mem::take(&mut loading.http_errors),
+    }
+}
+
+fn proxy_ids(drafts: &[Draft], loading: &mut Loading<'_>) -> Vec<u32> {
+    let mut first: HashMap<u32, usize> = HashMap::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        let Some(id) = draft.id else { continue };
+        let earlier = *first.entry(id).or_insert(index);
+        if earlier != index {
+            let other = &drafts[earlier];
+            let message = format!(
+                "{} {} reuses same custom id as {} {} (declared at {})",
+                draft.kind.word(),
+                draft.name,
+                other.kind.word(),
+                other.name,
+                loading.place(other.span)
+            );
+            loading.report.alert(draft.span, message);
+        }
+    }
+    number(&drafts.iter().map(|draft| draft.id).collect::<Vec<_>>(), FIRST_PROXY_ID)
+}
+
+fn names(drafts: &[Draft], loading: &mut Loading<'_>) -> Names {
+    let mut names = Names {
+        backends: HashMap::new(),
+        frontends: HashMap::new(),
+        facts: Vec::with_capacity(drafts.len()),
+    };
+    for (index, draft) in drafts.iter().enumerate() {
+        let name = draft.name.to_string();
+        if draft.kind.is_backend() {
+            names.backends.entry(name.clone()).or_insert(index as ProxyIndex);
+        }
+        if draft.kind.is_frontend() {
+            names.frontends.entry(name).or_insert(index as ProxyIndex);
+        }
+        let servers = draft.servers.iter().map(|server| ServerFacts {
+            state: loading.registry.server(&draft.name, &server.name).0,
+            is_checked: server.settings.checked || server.settings.agent_check,
+            track: server.settings.track.as_ref().map(|(name, _)| name.clone()),
+        });
+        let server_index =
+            draft.servers.iter().enumerate().map(|(at, server)| (server.name.clone(), at as u32)).collect();
+        names.facts.push(Facts {
+            kind: draft.kind,
+            mode: draft.mode,
+            span: draft.span,
+            servers: servers.collect(),
+            server_index,
+        });
+    }
+    names
+}
+
+fn proxy(
+    mut draft: Draft,
+    index: ProxyIndex,
+    id: u32,
+    global: &Global,
+    names: &Names,
+    loading: &mut Loading<'_>,
+) -> Proxy {
+    let upgrades = audit::targets(&mut draft, index, names, loading);
+    audit::proxy(&mut draft, global, upgrades, loading);
+    let state = loading.registry.proxy(&draft.name);
+    let kind = draft.kind;
+    let (frontend, backend) = (kind.is_frontend(), kind.is_backend());
+    let mut listener_id = 1;
+    let binds = draft.binds.drain(..).flat_map(|bind| listeners(bind, &mut listener_id)).collect();
+    let log = targets(&draft.log, &global.log);
+    let mut format = |text: &Option<FormatText>, phase| {
+        let text = text.as_ref()?;
+        let mut context = loading.context(phase, Some(&draft.name), &draft.acls);
+        LogFormat::parse(&text.text, text.span, &mut context)
+    };
+    let log_format = if frontend { format(&draft.log_format, Phase::Log) } else { None };
+    let log_format_sd = if frontend { format(&draft.log_format_sd, Phase::Log) } else { None };
+    let error_log_format = if frontend { format(&draft.error_log_format, Phase::Log) } else { None };
+    let unique_id_format = format(&draft.unique_id_format, Phase::HttpRequest);
+    let servers = servers(&mut draft, index, names, loading);
+    let balance = draft.balance.take();
+    // Without `balance` HAProxy draws two servers and takes the less loaded one (manual, 4.2 "balance").
+    let (algorithm, balance_key, balance_name) = balance
+        .map_or((balance::Algorithm::Random { draws: 2 }, BalanceKey::None, "random"), |balance| {
+            (balance.algorithm, balance.key, balance.name)
+        });
+    let mut cookie = draft.cookie.take();
+    if let Some(cookie) = cookie.as_mut().filter(|_| draft.cookie_dynamic) {
+        cookie.dynamic_key = draft.dynamic_cookie_key.take();
+    }
+    // Historically both came from the connect time-out, and still do without values of their own.
+    draft.timeouts.tarpit_ms = draft.timeouts.tarpit_ms.or(draft.timeouts.connect_ms);
+    if backend {
+        draft.timeouts.queue_ms = draft.timeouts.queue_ms.or(draft.timeouts.connect_ms);
+    }
+    let mut options = draft.options.clone();
+    options.abortonclose = draft.abortonclose.unwrap_or(draft.mode == Mode::Http);
+    options.httplog = draft.log_format.as_ref().and_then(|f| f.option).is_some_and(|o| o.contains("http"));
+    options.tcplog = draft.log_format.as_ref().and_then(|f| f.option).is_some_and(|o| o.contains("tcp"));
+    let use_backend = std::mem::take(&mut draft.use_backend);
+    let use_server = std::mem::take(&mut draft.use_server);
+    let default_backend =
+        draft.default_backend.take().and_then(|(name, _)| names.backends.get(&*name).copied());
+    let own = index as usize;
+    let stats = stats(&mut draft, global);
+    let error_pages = error_pages(&draft.error_lines, loading);
+    let proxy = Proxy {
+        name: draft.name.clone(),
+        id,
+        id_forced: draft.id.is_some(),
+        index,
+        span: draft.span,
+        state,
+        is_frontend: frontend,
+        is_backend: backend,
+        mode: draft.mode,
+        disabled: draft.disabled,
+        description: draft.description,
+        timeouts: draft.timeouts,
+        options,
+        maxconn: draft.maxconn,
+        fullconn: draft.fullconn,
+        backlog: draft.backlog,
+        rate_limit_sessions: draft.rate_limit_sessions,
+        binds,
+        default_backend,
+        use_backend: use_backend
+            .into_iter()
+            .filter_map(|line| {
+                let target = match line.target {
+                    TargetName::Static(name) => BackendTarget::Static(*names.backends.get(&*name)?),
+                    TargetName::Dynamic(format) => BackendTarget::Dynamic(format),
+                };
+                Some(UseBackend { target, condition: line.condition, span: line.span })
+            })
+            .collect(),
+        use_server: use_server
+            .into_iter()
+            .filter_map(|line| {
+                let target = match line.target {
+                    TargetName::Static(name) => {
+                        ServerTarget::Static(*names.facts[own].server_index.get(&name)?)
+                    }
+                    TargetName::Dynamic(format) => ServerTarget::Dynamic(format),
+                };
+                Some(UseServer { target, condition: line.condition })
+            })
+            .collect(),
+        tcp_connection: draft.tcp_connection,
+        tcp_session: draft.tcp_session,
+        tcp_content: draft.tcp_content,
+        tcp_inspect_delay_ms: draft.tcp_inspect_delay_ms,
+        tcp_response: draft.tcp_response,
+        tcp_response_inspect_delay_ms: draft.tcp_response_inspect_delay_ms,
+        http_request: draft.http_request,
+        http_response: draft.http_response,
+        http_after_response: draft.http_after_response,
+        redirects: draft.redirects,
+        balance: balance::Settings {
+            algorithm,
+            hash: draft.hash,
+            hash_balance_factor: draft.hash_balance_factor,
+            all_backups: draft.all_backups,
+        },
+        balance_key,
+        balance_name,
+        servers,
+        cookie,
+        persist_rdp_cookie: draft.persist_rdp_cookie,
+        force_persist: draft.force_persist,
+        ignore_persist: draft.ignore_persist,
+        retries: draft.retries,
+        redispatch_after: draft.redispatch_after,
+        retry_on: draft.retry_on,
+        http_reuse: draft.http_reuse,
+        log,
+        log_tag: draft.log_tag,
+        log_format,
+        log_format_sd,
+        error_log_format,
+        unique_id_format,
+        unique_id_header: draft.unique_id_header,
+        request_captures: draft.request_captures,
+        response_captures: draft.response_captures,
+        cookie_capture: draft.cookie_capture,
+        monitor_uri: draft.monitor_uri,
+        monitor_fail: draft.monitor_fail,
+        stats,
+        error_pages,
+        source: draft.source,
+        acl_count: draft.acl_count,
+        hash_preserve_affinity: draft.hash_preserve_affinity,
+    };
+    // A live proxy changes when the model comes into force, a new one has nobody to disturb.
+    if proxy.state.id.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        proxy.state.last_change_s.store(clock::cached().wall_secs(), std::sync::atomic::Ordering::Relaxed);
+        proxy.adopt();
+    }
+    proxy
+}
+
+/// The targets of a proxy's log lines, `log global` resolved.
+fn targets(lines: &[LogLine], global: &Targets) -> Targets {
+    // By far the most common case shares the list.
+    if let [LogLine::Global] = lines {
+        return global.clone();
+    }
+    let mut targets: Vec<Arc<Target>> = Vec::new();
+    for line in lines {
+        match line {
+            LogLine::Global => targets.extend(global.iter().cloned()),
+            LogLine::Target(target) => targets.push(target.clone()),
+        }
+    }
+    targets.into()
+}
+
+/// The listeners of one line, numbered on from `next_id`.
+pub fn listeners(draft: BindDraft, next_id: &mut u32) -> Vec<Bind> {
+    let BindDraft { addresses, settings, span } = draft;
+    let name: Option<Arc<str>> = settings.name.as_deref().map(Arc::from);
+    addresses
+        .into_iter()
+        .enumerate()
+        .map(|(at, address)| {
+            let id = settings.id.map_or(*next_id, |forced| forced + at as u32);
+            *next_id = (*next_id).max(id) + 1;
+            Bind {
+                address,
+                span,
+                name: name.clone(),
+                id,
+                maxconn: settings.maxconn,
+                backlog: settings.backlog,
+                accept_proxy: false,
+                v6only: settings.v6only,
+                transparent: settings.transparent,
+                interface: settings.interface.clone(),
+                tcp_fast_open: settings.tcp_fast_open,
+                defer_accept: settings.defer_accept,
+                tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
+                mss: settings.mss,
+                unix_mode: settings.unix_mode,
+                unix_uid: settings.unix_uid,
+                unix_gid: settings.unix_gid,
+                level: settings.level,
+                expose_fd: settings.expose_fd,
+            }
+        })
+        .collect()
+}
+
+fn servers(
+    draft: &mut Draft,
+    index: ProxyIndex,
+    names: &Names,
+    loading: &mut Loading<'_>,
+) -> Vec<Arc<Server>> {
+    if !draft.kind.is_backend() {
+        return Vec::new();
+    }
+    let checks = std::mem::take(&mut draft.checks);
+    let none = AclSet::default();
+    let script = {
+        let mut context = loading.context(Phase::Check, Some(&draft.name), &none);
+        checks.finish(draft.span, &mut context)
+    };
+    let lines = std::mem::take(&mut draft.servers);
+    let ids = number(&lines.iter().map(|line| line.settings.id).collect::<Vec<_>>(), 1);
+    audit::server_ids(draft, &lines, loading);
+    let mut servers = Vec::with_capacity(lines.len());
+    for (at, line) in lines.into_iter().enumerate() {
+        let state = names.facts[index as usize].servers[at].state.clone();
+        let track = audit::track(&line, index, at as u32, names, loading);
+        servers.push(Arc::new(server(line, ids[at], state, track, draft, &script)));
+    }
+    servers
+}
+
+fn server(
+    line: ServerDraft,
+    id: u32,
+    state: Arc<ServerState>,
+    track: Option<Arc<ServerState>>,
+    draft: &Draft,
+    script: &CheckScript,
+) -> Server {
+    let settings = line.settings;
+    let times = |check: ServerCheck| ServerCheck {
+        timeout_check_ms: draft.timeouts.check_ms,
+        timeout_connect_ms: draft.timeouts.connect_ms,
+        ..check
+    };
+    let thresholds = |check: &ServerCheck| (check.rise, check.fall);
+    // `minconn` alone, or not below `maxconn`, is a fixed limit (manual, section 5.2 "minconn").
+    let (minconn, maxconn) = if settings.minconn >= settings.maxconn {
+        (0, settings.minconn.max(settings.maxconn))
+    } else {
+        (settings.minconn, settings.maxconn)
+    };
+    let hash_key: Option<Arc<str>> = match (settings.hash_key, &line.address.endpoint) {
+        (HashKey::Id, _) => None,
+        (HashKey::Guid, _) => settings.guid.as_deref().map(Arc::from),
+        (HashKey::Addr, Endpoint::Inet { address, .. }) => Some(address.ip().to_string().into()),
+        (HashKey::AddrPort, Endpoint::Inet { address, .. }) => Some(address.to_string().into()),
+        _ => None,
+    };
+    let is_new = state.is_dynamic();
+    state.configure(Configured {
+        id,
+        endpoint: line.address.endpoint,
+        hostname: line.address.hostname.clone(),
+        weight: settings.weight,
+        maxconn,
+        disabled: settings.disabled,
+        check: settings.checked.then(|| thresholds(&settings.check)),
+        agent: settings.agent_check.then(|| thresholds(&settings.agent)),
+    });
+    if is_new {
+        state.last_change_s.store(clock::cached().wall_secs(), std::sync::atomic::Ordering::Relaxed);
+    }
+    Server {
+        name: line.name,
+        id,
+        id_forced: settings.id.is_some(),
+        span: line.span,
+        state,
+        backup: settings.backup,
+        cookie: settings.cookie,
+        maxconn,
+        minconn,
+        maxqueue: settings.maxqueue,
+        slowstart_ms: settings.slowstart_ms,
+        source: settings.source,
+        redirect_prefix: settings.redirect_prefix,
+        check: settings.checked.then(|| script.for_server(times(settings.check))),
+        agent: settings.agent_check.then(|| health::config::agent(times(settings.agent))),
+        track,
+        observe: settings.observe,
+        error_limit: settings.error_limit,
+        on_error: settings.on_error,
+        shutdown_sessions_on_down: settings.shutdown_sessions_on_down,
+        shutdown_backup_sessions_on_up: settings.shutdown_backup_sessions_on_up,
+        non_stick: settings.non_stick,
+        pool_max_conn: settings.pool_max_conn,
+        pool_purge_delay_ms: settings.pool_purge_delay_ms,
+        max_reuse: settings.max_reuse,
+        tcp_fast_open: settings.tcp_fast_open,
+        tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
+        hash_key,
+        hostname: line.address.hostname.map(Into::into),
+        disabled: settings.disabled,
+    }
+}
+
+/// Where the statistics page is without `stats uri`.
+const STATS_URI: &str = "/haproxy?stats";
+
+fn stats(draft: &mut Draft, global: &Global) -> Option<Arc<StatsPage>> {
+    let stats = std::mem::take(&mut draft.stats);
+    if !stats.enabled {
+        return None;
+    }
+    let or_global = |own: Option<Box<str>>, global: &Option<String>| match own {
+        Some(text) if text.is_empty() => global.as_deref().map(Box::from),
+        own => own,
+    };
+    Some(Arc::new(StatsPage {
+        uri: stats.uri.unwrap_or_else(|| STATS_URI.into()),
+        realm: stats.realm,
+        users: stats.users,
+        refresh_s: stats.refresh_s,
+        hide_version: !stats.show_version,
+        show_legends: stats.show_legends,
+        show_node: or_global(stats.show_node, &global.node),
+        show_description: or_global(stats.show_description, &global.description),
+        show_modules: stats.show_modules,
+        scope: stats.scope,
+        admin: stats.admin,
+        rules: stats.rules,
+    }))
+}
+
+fn error_pages(lines: &[ErrorLine], loading: &mut Loading<'_>) -> HashMap<u16, Arc<ErrorPage>> {
+    let mut pages = HashMap::new();
+    for line in lines {
+        match line {
+            ErrorLine::Page(status, page) => {
+                pages.insert(*status, page.clone());
+            }
+            ErrorLine::BuiltIn(status) => {
+                pages.remove(status);
+            }
+            ErrorLine::Section(name, statuses, span) => {
+                let Some(section) = loading.http_errors.get(&**name) else {
+                    let near =
+                        closest(name, loading.http_errors.keys().map(String::as_str)).map(str::to_owned);
+                    let message = format!("unable to find errorfiles '{name}'");
+                    let found = loading.report.alert(*span, message);
+                    if let Some(near) = near {
+                        found.help(format!("did you mean '{near}'?"));
+                    }
+                    continue;
+                };
+                if statuses.is_empty() {
+                    pages.extend(section.iter().map(|(status, page)| (*status, page.clone())));
+                    continue;
+                }
+                for status in statuses {
+                    match section.get(status) {
+                        Some(page) => {
+                            pages.insert(*status, page.clone());
+                        }
+                        None => {
+                            let message =
+                                format!("http-errors section '{name}' has no page for status {status}");
+                            loading.report.warning(*span, message);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    pages
+}
+
+/// Whether an address needs a port for checks: a Unix socket does not.
+pub fn needs_port(endpoint: &Endpoint, addr: Option<IpAddr>) -> bool {
+    addr.is_some() || !matches!(endpoint, Endpoint::Unix(_))
+}

@@ -1,0 +1,133 @@
+//! What every keyword's parser may reach: the report, the world outside, live objects, and the
+//! sections that are not proxies.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use super::address::{AddressError, Scope};
+use super::environment::Environment;
+use super::section::bind::BindSettings;
+use super::{Settings, World};
+use crate::diag::{Report, Span};
+use crate::model::proxy::ErrorPage;
+use crate::model::userlist::UserList;
+use crate::sample::acl::AclSet;
+use crate::sample::expr::{ParseContext, Phase};
+use crate::state::Registry;
+
+/// The state of a load.
+pub struct Loading<'a> {
+    /// Findings.
+    pub report: &'a mut Report,
+    /// Settings of the command line.
+    pub settings: &'a Settings,
+    /// Live objects.
+    pub registry: &'a Arc<Registry>,
+    /// Files and names.
+    pub world: &'a dyn World,
+    /// The environment as the configuration left it.
+    pub environment: &'a Environment<'a>,
+    /// `unix-bind prefix`
+    pub unix_prefix: String,
+    /// `unix-bind mode|uid|gid`: defaults of `bind` lines.
+    pub unix_bind: BindSettings,
+    /// `userlist` sections.
+    pub userlists: HashMap<String, Arc<UserList>>,
+    /// `http-errors` sections: pages by status.
+    pub http_errors: HashMap<String, HashMap<u16, Arc<ErrorPage>>>,
+    /// `ring` sections: capacity.
+    pub rings: HashMap<String, u64>,
+    files: HashMap<String, Result<Arc<[u8]>, String>>,
+}
+
+impl<'a> Loading<'a> {
+    /// Nothing read yet.
+    pub fn new(
+        settings: &'a Settings,
+        registry: &'a Arc<Registry>,
+        world: &'a dyn World,
+        environment: &'a Environment<'a>,
+        report: &'a mut Report,
+    ) -> Self {
+        Loading {
+            report,
+            settings,
+            registry,
+            world,
+            environment,
+            unix_prefix: String::new(),
+            unix_bind: BindSettings::default(),
+            userlists: HashMap::new(),
+            http_errors: HashMap::new(),
+            rings: HashMap::new(),
+            files: HashMap::new(),
+        }
+    }
+
+    /// What the parsers of expressions, conditions, formats and rules need.
+    pub fn context<'c>(
+        &'c mut self,
+        phase: Phase,
+        proxy: Option<&'c str>,
+        acls: &'c AclSet,
+    ) -> ParseContext<'c> {
+        ParseContext {
+            report: &mut *self.report,
+            registry: self.registry,
+            files: self.world,
+            phase,
+            proxy,
+            acls,
+        }
+    }
+
+    /// A file's bytes; read once per load however many proxies name it.
+    pub fn file(&mut self, path: &str) -> Result<Arc<[u8]>, String> {
+        if let Some(known) = self.files.get(path) {
+            return known.clone();
+        }
+        let read = self.world.read(path).map(Arc::from).map_err(|error| error_text(&error));
+        self.files.insert(path.to_owned(), read.clone());
+        read
+    }
+
+    /// What readers of addresses need.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            environment: self.environment,
+            world: self.world,
+            settings: self.settings,
+            unix_prefix: &self.unix_prefix,
+        }
+    }
+
+    /// Reports a text that is no address.
+    pub fn address_error(&mut self, prefix: &str, span: Span, error: AddressError) {
+        let found = self.report.alert(span, format!("{prefix}{}", error.message));
+        if let Some(help) = error.help {
+            found.help(help);
+        }
+    }
+
+    /// The number of a user or group called `name` in a file of the form of `/etc/passwd`.
+    pub fn id_in(&mut self, path: &str, name: &str) -> Option<u32> {
+        let bytes = self.file(path).ok()?;
+        String::from_utf8_lossy(&bytes).lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+        })
+    }
+
+    /// Where a span lies, as `file:line`, for messages that name another place.
+    pub fn place(&self, span: Span) -> String {
+        let name = self.report.sources.get(span.file as usize).map_or("-", |source| source.name.as_str());
+        format!("{name}:{}", span.line)
+    }
+}
+
+/// An error of the system in its own words, without Rust's "(os error N)".
+fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,309 @@
+//! `bind` lines and `stats socket` lines: addresses and their options (manual, section 5.1).
+
+use crate::config::address;
+use crate::config::draft::Draft;
+use crate::config::keyword::{Does, Places, keywords};
+use crate::config::loading::Loading;
+use crate::config::words::{self, Words};
+use crate::diag::Span;
+use crate::model::bind::{BindAddress, CliLevel};
+
+/// Reads an option of a `bind` line.
+pub type BindParser = fn(&mut BindSettings, &mut Words<'_>, &mut Loading<'_>);
+
+keywords! {
+    /// Options of listeners.
+    pub TABLE: BindParser, "5.1";
+    "accept-netscaler-cip" "<magic number>" BIND => Refused("the NetScaler client address protocol is not available"), "Takes the client's address from a NetScaler.";
+    "accept-proxy" "" BIND => Refused("accepting the PROXY protocol is not available yet"), "Takes the client's address from a PROXY protocol header.";
+    "backlog" "<backlog>" BIND => Parse(|b, w, l| b.backlog = number(w, l, 1..=i64::from(i32::MAX)).map(|n| n as u32)), "How many connections may wait for being accepted.";
+    "cc" "<algo>" BIND => Refused("choosing the congestion control of connections is not available yet"), "The congestion control of connections.";
+    "defer-accept" "" BIND => Parse(|b, _, _| b.defer_accept = true), "Accepts connections only once there are data.";
+    "expose-fd" "listeners" BIND => Parse(expose_fd), "Lets another process take the listening sockets over.";
+    "gid" "<gid>" BIND => Parse(|b, w, l| b.unix_gid = number(w, l, 0..=i64::from(u32::MAX)).map(|n| n as u32)), "The group of a Unix socket.";
+    "group" "<group>" BIND => Parse(group), "The group of a Unix socket.";
+    "guid-prefix" "<string>" BIND => NoAction("listeners are known by their addresses over reloads"), "Names for listeners that are unique.";
+    "id" "<id>" BIND => Parse(id), "A fixed number for statistics.";
+    "idle-ping" "<delay>" BIND => NoAction("only HTTP/2 has pings, and it is not spoken yet"), "Pings idle connections.";
+    "interface" "<interface>" BIND => Parse(|b, w, l| b.interface = text(w, l)), "Listens on one network interface.";
+    "label" "<label>" BIND => NoAction("it groups listeners in HAProxy's statistics only"), "Names a group of listeners.";
+    "level" "<level>" BIND => Parse(level), "The rights of connections to a stats socket.";
+    "maxconn" "<maxconn>" BIND => Parse(|b, w, l| b.maxconn = number(w, l, 0..=i64::from(i32::MAX)).unwrap_or(0) as u32), "How many connections at most.";
+    "mode" "<mode>" BIND => Parse(mode), "The permissions of a Unix socket.";
+    "mss" "<maxseg>" BIND => Parse(|b, w, l| b.mss = number(w, l, -65535..=65535).map(|n| n as i32)), "The largest TCP segment.";
+    "name" "<name>" BIND => Parse(|b, w, l| b.name = text(w, l)), "A name for statistics.";
+    "namespace" "<name>" BIND => Refused("network name spaces are not available yet"), "Listens in a network name space.";
+    "nbconn" "<nbconn>" BIND => Refused("reverse HTTP is not available"), "Connections of reverse HTTP.";
+    "nice" "<nice>" BIND => NoAction("all sessions are served alike"), "The priority of sessions.";
+    "proto" "<name>" BIND => Parse(proto), "The protocol without negotiation.";
+    "quic-cc-algo" "<algo>" BIND => Refused("QUIC is not available yet"), "The congestion control of QUIC.";
+    "quic-force-retry" "" BIND => Refused("QUIC is not available yet"), "Answers first QUIC packets with a retry.";
+    "quic-socket" "{ connection | listener }" BIND => Refused("QUIC is not available yet"), "Sockets per QUIC connection.";
+    "severity-output" "<format>" BIND => Refused("'severity-output' is not available yet"), "How the severity of runtime API messages is shown.";
+    "shards" "{ <number> | by-thread | by-group }" BIND => NoAction("every data thread has a socket of its own"), "How many sockets share the address.";
+    "process" "<set>" BIND => NoAction("every data thread serves every listener"), "The process or thread that serves a listener.";
+    "tcp-md5sig" "<password>" BIND => Refused("TCP MD5 signatures are not available yet"), "Signs segments.";
+    "tcp-ss" "<mode>" BIND => Refused("saving SYN packets is not available yet"), "Keeps SYN packets for rules.";
+    "tcp-ut" "<delay>" BIND => Parse(|b, w, l| b.tcp_user_timeout_ms = time(w, l)), "How long data may stay unacknowledged.";
+    "tfo" "" BIND => Parse(|b, _, _| b.tcp_fast_open = true), "TCP fast open.";
+    "thread" "[<thread-group>/]<thread-set>" BIND => NoAction("every data thread serves every listener"), "The threads that serve a listener.";
+    "transparent" "" BIND => Parse(|b, _, _| b.transparent = true), "Listens on an address that the host does not have.";
+    "uid" "<uid>" BIND => Parse(|b, w, l| b.unix_uid = number(w, l, 0..=i64::from(u32::MAX)).map(|n| n as u32)), "The owner of a Unix socket.";
+    "user" "<user>" BIND => Parse(user), "The owner of a Unix socket.";
+    "v4v6" "" BIND => Parse(|b, _, _| b.v6only = Some(false)), "Listens for IPv4 too.";
+    "v6only" "" BIND => Parse(|b, _, _| b.v6only = Some(true)), "Listens for IPv6 only.";
+}
+
+keywords! {
+    /// TLS options of listeners. The ones that only tune it are read over: without `ssl` they have
+    /// no effect in HAProxy either, and `ssl` itself is refused.
+    pub TLS: BindParser, "5.1";
+    "ssl" "" BIND => Refused("TLS is not available yet"), "Speaks TLS.";
+    "allow-0rtt" "" BIND => NoAction("it has no effect without 'ssl'"), "Takes early data.";
+    "alpn" "<protocols>" BIND => NoAction("it has no effect without 'ssl'"), "Protocols that TLS may negotiate.";
+    "ca-file" "<cafile>" BIND => NoAction("it has no effect without 'ssl'"), "Who signs clients' certificates.";
+    "ca-ignore-err" "[all | <errorID>,...]" BIND => NoAction("it has no effect without 'ssl'"), "Errors of chains to ignore.";
+    "ca-sign-file" "<cafile>" BIND => NoAction("it has no effect without 'ssl'"), "Signs generated certificates.";
+    "ca-sign-pass" "<passphrase>" BIND => NoAction("it has no effect without 'ssl'"), "The passphrase of 'ca-sign-file'.";
+    "ca-verify-file" "<cafile>" BIND => NoAction("it has no effect without 'ssl'"), "Who signs clients' certificates, not told to clients.";
+    "ciphers" "<ciphers>" BIND => NoAction("it has no effect without 'ssl'"), "Ciphers up to TLS 1.2.";
+    "ciphersuites" "<ciphersuites>" BIND => NoAction("it has no effect without 'ssl'"), "Ciphers of TLS 1.3.";
+    "client-sigalgs" "<sigalgs>" BIND => NoAction("it has no effect without 'ssl'"), "Signatures of clients.";
+    "crl-file" "<crlfile>" BIND => NoAction("it has no effect without 'ssl'"), "Revoked certificates.";
+    "crt" "<cert>" BIND => NoAction("it has no effect without 'ssl'"), "A certificate.";
+    "crt-ignore-err" "<errors>" BIND => NoAction("it has no effect without 'ssl'"), "Errors of certificates to ignore.";
+    "crt-list" "<file>" BIND => NoAction("it has no effect without 'ssl'"), "A list of certificates.";
+    "curves" "<curves>" BIND => NoAction("it has no effect without 'ssl'"), "Elliptic curves.";
+    "default-crt" "<cert>" BIND => NoAction("it has no effect without 'ssl'"), "The certificate of clients without a name.";
+    "ecdhe" "<named curve>" BIND => NoAction("it has no effect without 'ssl'"), "An elliptic curve.";
+    "ech" "<dir>" BIND => Refused("encrypted client hello is not available"), "Encrypted client hello.";
+    "force-sslv3" "" BIND => NoAction("it has no effect without 'ssl'"), "SSLv3 only.";
+    "force-tlsv10" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.0 only.";
+    "force-tlsv11" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.1 only.";
+    "force-tlsv12" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.2 only.";
+    "force-tlsv13" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.3 only.";
+    "generate-certificates" "" BIND => NoAction("it has no effect without 'ssl'"), "Makes certificates by itself.";
+    "ktls" "{ on | off }" BIND => NoAction("it has no effect without 'ssl'"), "TLS in the kernel.";
+    "no-alpn" "" BIND => NoAction("it has no effect without 'ssl'"), "No protocol negotiation.";
+    "no-ca-names" "" BIND => NoAction("it has no effect without 'ssl'"), "Does not tell clients whose certificates are taken.";
+    "no-sslv3" "" BIND => NoAction("it has no effect without 'ssl'"), "No SSLv3.";
+    "no-strict-sni" "" BIND => NoAction("it has no effect without 'ssl'"), "Any name is taken.";
+    "no-tls-tickets" "" BIND => NoAction("it has no effect without 'ssl'"), "No session tickets.";
+    "no-tlsv10" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.0.";
+    "no-tlsv11" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.1.";
+    "no-tlsv12" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.2.";
+    "no-tlsv13" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.3.";
+    "npn" "<protocols>" BIND => NoAction("it has no effect without 'ssl'"), "Protocols that TLS may negotiate, the old way.";
+    "prefer-client-ciphers" "" BIND => NoAction("it has no effect without 'ssl'"), "The client's order of ciphers counts.";
+    "sigalgs" "<sigalgs>" BIND => NoAction("it has no effect without 'ssl'"), "Signatures.";
+    "ssl-max-ver" "<version>" BIND => NoAction("it has no effect without 'ssl'"), "The newest TLS version.";
+    "ssl-min-ver" "<version>" BIND => NoAction("it has no effect without 'ssl'"), "The oldest TLS version.";
+    "strict-sni" "" BIND => NoAction("it has no effect without 'ssl'"), "Unknown names are refused.";
+    "tls-ticket-keys" "<keyfile>" BIND => NoAction("it has no effect without 'ssl'"), "Keys of session tickets.";
+    "tls-tickets" "" BIND => NoAction("it has no effect without 'ssl'"), "Session tickets.";
+    "verify" "{ none | optional | required }" BIND => NoAction("it has no effect without 'ssl'"), "Whether clients show certificates.";
+}
+
+/// What the options of one line say about each of its addresses.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct BindSettings {
+    pub name: Option<String>,
+    pub id: Option<u32>,
+    pub maxconn: u32,
+    pub backlog: Option<u32>,
+    pub v6only: Option<bool>,
+    pub transparent: bool,
+    pub interface: Option<String>,
+    pub tcp_fast_open: bool,
+    pub defer_accept: bool,
+    pub tcp_user_timeout_ms: Option<u64>,
+    pub mss: Option<i32>,
+    pub unix_mode: Option<u32>,
+    pub unix_uid: Option<u32>,
+    pub unix_gid: Option<u32>,
+    pub level: CliLevel,
+    pub expose_fd: bool,
+}
+
+/// One line: its addresses and options.
+#[derive(Clone, Debug)]
+pub struct BindDraft {
+    /// Where.
+    pub addresses: Vec<BindAddress>,
+    /// How.
+    pub settings: BindSettings,
+    /// The line.
+    pub span: Span,
+}
+
+pub(super) fn line(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if words.is_done() {
+        let message = "'bind' expects {<path>|[addr1]:port1[-end1]}{,[addr]:port[-end]}... as arguments";
+        loading.report.alert(words.span(), message);
+        return;
+    }
+    draft.binds.extend(parse(words, "bind", loading));
+}
+
+/// An address list and the options after it; all mistakes of the options are reported even if the
+/// addresses are wrong.
+pub fn parse(words: &mut Words<'_>, keyword: &str, loading: &mut Loading<'_>) -> Option<BindDraft> {
+    let word = words.next()?;
+    let addresses = match address::parse_bind(&word.text, &loading.scope()) {
+        Ok(addresses) => Some(addresses),
+        Err(error) => {
+            loading.address_error(&format!("'{keyword}' : "), word.span, error);
+            None
+        }
+    };
+    let mut settings = BindSettings {
+        unix_mode: loading.unix_bind.unix_mode,
+        unix_uid: loading.unix_bind.unix_uid,
+        unix_gid: loading.unix_bind.unix_gid,
+        ..BindSettings::default()
+    };
+    options(&mut settings, words, keyword, loading);
+    Some(BindDraft { addresses: addresses?, settings, span: words.span() })
+}
+
+/// The options up to the line's end.
+pub fn options(settings: &mut BindSettings, words: &mut Words<'_>, keyword: &str, loading: &mut Loading<'_>) {
+    let index = super::bind_index();
+    while let Some(word) = words.next() {
+        let Some(row) = index.get(&word.text) else {
+            let message = format!("'{keyword}' unknown keyword '{}'", word.text);
+            let help =
+                index.closest(&word.text, Places::BIND).map(|name| format!("did you mean '{name}' maybe ?"));
+            let found = loading.report.alert(word.span, message);
+            if let Some(help) = help {
+                found.help(help);
+            }
+            return;
+        };
+        match row.does {
+            Does::Parse(parse) => parse(settings, words, loading),
+            Does::NoAction(_) if row.args.is_empty() => {}
+            Does::NoAction(_) => {
+                value(words, loading);
+            }
+            Does::Refused(why) | Does::Removed(why) => {
+                loading.report.alert(word.span, format!("'{keyword} {}' : {why}", row.name));
+                // Arguments follow for some: they must not be taken for keywords.
+                while words.peek().is_some_and(|next| index.get(next).is_none()) {
+                    words.next();
+                }
+            }
+        }
+    }
+}
+
+/// The value after an option, or an alert.
+pub(super) fn value<'a>(
+    words: &mut Words<'a>,
+    loading: &mut Loading<'_>,
+) -> Option<&'a crate::config::syntax::Word> {
+    let option = words.last().map_or("", |word| word.text.as_str());
+    let word = words.next();
+    if word.is_none() {
+        loading.report.alert(words.last_span(), format!("'{option}' : missing argument"));
+    }
+    word
+}
+
+pub(super) fn text(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<String> {
+    value(words, loading).map(|word| word.text.clone())
+}
+
+pub(super) fn number(
+    words: &mut Words<'_>,
+    loading: &mut Loading<'_>,
+    bounds: std::ops::RangeInclusive<i64>,
+) -> Option<i64> {
+    let option = words.last().map_or("", |word| word.text.as_str());
+    let word = value(words, loading)?;
+    words::within(word, option, bounds, loading.report)
+}
+
+pub(super) fn time(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u64> {
+    let option = words.last().map_or("", |word| word.text.as_str());
+    let word = value(words, loading)?;
+    words::time_ms(word, option, loading.report)
+}
+
+fn id(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    settings.id = number(words, loading, 1..=i64::from(i32::MAX)).map(|id| id as u32);
+}
+
+fn mode(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    match u32::from_str_radix(&word.text, 8) {
+        Ok(mode) if mode <= 0o7777 => settings.unix_mode = Some(mode),
+        _ => {
+            loading.report.alert(
+                word.span,
+                format!("'mode' : missing or invalid mode '{}' (octal integer expected)", word.text),
+            );
+        }
+    }
+}
+
+fn user(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    match loading.id_in("/etc/passwd", &word.text) {
+        Some(uid) => settings.unix_uid = Some(uid),
+        None => {
+            loading.report.alert(word.span, format!("'user' : '{}' : unknown user name", word.text));
+        }
+    }
+}
+
+fn group(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    match loading.id_in("/etc/group", &word.text) {
+        Some(gid) => settings.unix_gid = Some(gid),
+        None => {
+            loading.report.alert(word.span, format!("'group' : '{}' : unknown group name", word.text));
+        }
+    }
+}
+
+fn level(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    settings.level = match word.text.as_str() {
+        "user" => CliLevel::User,
+        "operator" => CliLevel::Operator,
+        "admin" => CliLevel::Admin,
+        other => {
+            let message = format!("'level' only supports 'user', 'operator', and 'admin' (got '{other}')");
+            loading.report.alert(word.span, message);
+            return;
+        }
+    };
+}
+
+fn expose_fd(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    if word.text == "listeners" {
+        settings.expose_fd = true;
+    } else {
+        loading
+            .report
+            .alert(word.span, format!("'expose-fd' only supports 'listeners' (got '{}')", word.text));
+    }
+}
+
+fn proto(_: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    match word.text.as_str() {
+        // What is spoken anyway.
+        "h1" | "none" => {}
+        "h2" => {
+            loading.report.alert(word.span, "'proto' : HTTP/2 is not available yet");
+        }
+        other => {
+            let message = format!("'proto' : unknown MUX protocol '{other}'");
+            loading.report.alert(word.span, message).help("only 'h1' is available");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The tables of keywords, by family, and the doors to them.
+//!
+//! A family is a file: its table and the parsers of its rows. Nothing here walks sections; that is
+//! [`super::build`]'s.
+
+pub mod balance;
+pub mod bind;
+pub mod capture;
+pub mod check;
+pub mod cookie;
+pub mod error;
+pub mod global;
+pub mod log;
+pub mod options;
+pub mod proxy;
+pub mod rules;
+pub mod server;
+pub mod server_other;
+pub mod settings;
+pub mod sections;
+pub mod stats;
+pub mod timeouts;
+pub mod tune;
+pub mod userlist;
+
+use std::sync::OnceLock;
+
+use super::draft::Draft;
+use super::keyword::{Index, Keyword};
+use super::loading::Loading;
+use super::words::Words;
+
+/// Reads a line of a proxy.
+pub type ProxyParser = fn(&mut Draft, &mut Words<'_>, &mut Loading<'_>);
+
+/// Every keyword of proxies.
+pub const PROXY_TABLES: &[&[Keyword<ProxyParser>]] = &[
+    proxy::TABLE,
+    settings::TABLE,
+    rules::TABLE,
+    options::SWITCHES,
+    options::TABLE,
+    timeouts::TABLE,
+    balance::TABLE,
+    cookie::TABLE,
+    log::TABLE,
+    stats::TABLE,
+    capture::TABLE,
+    check::TABLE,
+    error::TABLE,
+    server::LINES,
+];
+
+/// The first words that a second one completes: the row's name is both.
+pub const PROXY_FAMILIES: &[&str] = &[
+    "option",
+    "timeout",
+    "stats",
+    "capture",
+    "declare",
+    "tcp-request",
+    "tcp-response",
+    "http-check",
+    "tcp-check",
+    "stick",
+    "email-alert",
+    "monitor",
+    "persist",
+    "rate-limit",
+    "external-check",
+];
+
+/// Keywords of proxies by name.
+pub fn proxy_index() -> &'static Index<ProxyParser> {
+    static INDEX: OnceLock<Index<ProxyParser>> = OnceLock::new();
+    INDEX.get_or_init(|| Index::new(PROXY_TABLES))
+}
+
+/// Keywords of `global` by name.
+pub fn global_index() -> &'static Index<global::GlobalParser> {
+    static INDEX: OnceLock<Index<global::GlobalParser>> = OnceLock::new();
+    INDEX.get_or_init(|| Index::new(global::TABLES))
+}
+
+/// Keywords of `bind` lines by name.
+pub fn bind_index() -> &'static Index<bind::BindParser> {
+    static INDEX: OnceLock<Index<bind::BindParser>> = OnceLock::new();
+    INDEX.get_or_init(|| Index::new(&[bind::TABLE, bind::TLS]))
+}
+
+/// Keywords of `server` lines by name.
+pub fn server_index() -> &'static Index<server::ServerParser> {
+    static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();
+    INDEX.get_or_init(|| Index::new(&[server::TABLE, server_other::TABLE]))
+}
