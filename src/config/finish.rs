@@ -483,10 +483,10 @@ fn give_sections(rules: &mut [Rule], loading: &mut Loading<'_>) {
     for rule in rules {
         let Some((name, status)) = rule.wanted_section() else { continue };
         let Some(section) = loading.http_errors.get(name) else {
-            let near = closest(name, loading.http_errors.keys().map(String::as_str)).map(str::to_owned);
+            let known = loading.http_errors.keys().map(String::as_str);
+            let help = crate::diag::did_you_mean(name, known);
             let message = format!("unknown http-errors section '{name}' referenced by an http reply");
-            let found = loading.report.alert(rule.span, message);
-            found.help = near.map(|near| format!("did you mean '{near}'?"));
+            loading.report.alert(rule.span, message).help = help;
             continue;
         };
         let page = match section.get(&status).map(|page| &**page) {
