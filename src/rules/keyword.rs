@@ -419,7 +419,7 @@ mod tests {
         check(Req, "set-log-level loud", &["expects exactly 1 argument (log level name or 'silent')"]);
         check(Req, "set-timeout servr 5s", &["(did you mean 'server'?)"]);
         check(Req, "set-timeout server 0", &["null value is not valid"]);
-        check(Req, "set-timeout server 5x", &["unexpected character in time '5x'"]);
+        check(Req, "set-timeout server 5x", &["unexpected character 'x' in time '5x'"]);
         check(Req, "return string hello", &["a content type must be defined when non-empty payload"]);
         check(Req, "return status 600", &["Unexpected status code '600'"]);
         check(Req, "return status 204 content-type a/b string x", &["No body expected for 204 responses"]);

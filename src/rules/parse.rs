@@ -8,6 +8,7 @@ use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 use super::{MapChange, RuleSet};
+use crate::base::units::{self, TimeUnit};
 use crate::diag::did_you_mean;
 use crate::sample::vars::{Scope, VarName};
 use crate::sample::{LogFormat, ParseContext};
@@ -417,31 +418,10 @@ fn regex(pattern: &str) -> Result<Regex, Mistake> {
 
 /// A duration in milliseconds, the unit when none is given.
 fn time_ms(text: &str) -> Result<u64, Mistake> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("unexpected character in time '{text}'"))?;
-    let time = match unit {
-        "us" => Some(number.div_ceil(1000)),
-        "" | "ms" => Some(number),
-        "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        "d" => number.checked_mul(86_400_000),
-        _ => return Mistake::says(format!("unexpected character in time '{text}'")),
-    };
-    let time = time.filter(|time| *time <= i32::MAX as u64);
-    time.ok_or_else(|| "time overflow (maximum value is 2147483647 ms or ~24.8 days)".to_owned().into())
+    units::parse_time(text, TimeUnit::Millisecond).map_err(|error| format!("{error} in time '{text}'").into())
 }
 
-/// A size in bytes with an optional `k`, `m` or `g`.
+/// A size in bytes with an optional unit.
 fn size(text: &str) -> Result<u64, Mistake> {
-    let shift = match text.bytes().last().map(|byte| byte.to_ascii_lowercase()) {
-        Some(b'k') => 10,
-        Some(b'm') => 20,
-        Some(b'g') => 30,
-        _ => 0,
-    };
-    let number = if shift > 0 { &text[..text.len() - 1] } else { text };
-    let number: u64 = number.parse().map_err(|_| format!("unexpected character in size '{text}'"))?;
-    Ok(number << shift)
+    units::parse_size(text).map_err(|error| format!("{error} in size '{text}'").into())
 }

@@ -1,17 +1,19 @@
-//! Which answer stands for an error status (manual, section 4.2 `errorfile`, `errorloc`).
+//! Which answer stands for an error status (manual, section 4.2 `errorfile`, `errorloc`, `http-error`).
 
 use crate::http::reply::Reply;
 use crate::model::Proxy;
 use crate::model::proxy::ErrorPage;
+use crate::sample::Context;
 
 /// The answer for `status`: the backend's own page if it has one, else the frontend's, else the
 /// built-in one. A listen, or a request whose backend is not known yet, passes the frontend twice.
-pub fn find(frontend: &Proxy, backend: &Proxy, status: u16) -> Reply {
+pub fn find(frontend: &Proxy, backend: &Proxy, status: u16, context: &Context<'_>) -> Reply {
     let page = [backend, frontend].into_iter().find_map(|proxy| proxy.error_pages.get(&status));
     match page.map(|page| &**page) {
         // A rule's answer is made by who can run rules; it asks for the page first.
         None | Some(ErrorPage::Rule(_)) => Reply::error(status),
         Some(ErrorPage::File(bytes)) => Reply { status, raw: Some(bytes.clone()), ..Reply::default() },
+        Some(ErrorPage::Rule(rule)) => rule.reply(context).unwrap_or_else(|| Reply::error(status)),
         Some(ErrorPage::Location { code, location }) => Reply {
             status: *code,
             fields: vec![
@@ -26,6 +28,7 @@ pub fn find(frontend: &Proxy, backend: &Proxy, status: u16) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::RuleSet;
     use crate::session::testing;
 
     #[test]
@@ -37,13 +40,20 @@ mod tests {
         backend.error_pages.insert(503, file("back"));
         let location = ErrorPage::Location { code: 303, location: "/sorry".into() };
         backend.error_pages.insert(500, location.into());
-        let raw = |status| find(&frontend, &backend, status).raw.map(|bytes| bytes.to_vec());
-        assert_eq!(raw(503), Some(b"back".to_vec()));
-        assert_eq!(raw(403), Some(b"front".to_vec()));
-        assert_eq!(raw(400), None);
-        assert_eq!(find(&frontend, &backend, 400), Reply::error(400));
-        let moved = find(&frontend, &backend, 500);
-        assert_eq!(moved.status, 303);
-        assert!(moved.fields.contains(&(b"location".to_vec(), b"/sorry".to_vec())));
+        let rule = "return status 410 content-type text/plain lf-string 'gone: %[path]'";
+        let rule = crate::rules::testing::rule(RuleSet::HttpRequest, rule, 1);
+        backend.error_pages.insert(410, ErrorPage::Rule(rule).into());
+        testing::with_context("/p", |context| {
+            let find = |status| find(&frontend, &backend, status, context);
+            let raw = |status| find(status).raw.map(|bytes| bytes.to_vec());
+            assert_eq!(raw(503), Some(b"back".to_vec()));
+            assert_eq!(raw(403), Some(b"front".to_vec()));
+            assert_eq!(raw(400), None);
+            assert_eq!(find(400), Reply::error(400));
+            let moved = find(500);
+            assert_eq!(moved.status, 303);
+            assert!(moved.fields.contains(&(b"location".to_vec(), b"/sorry".to_vec())));
+            assert_eq!((find(410).status, find(410).body), (410, b"gone: /p".to_vec()));
+        });
     }
 }

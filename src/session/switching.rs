@@ -140,23 +140,7 @@ fn equals_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::TransactionFacts;
-    use crate::sample::facts::{Direction, ProcessFacts};
     use crate::session::testing;
-
-    fn with_context<T>(target: &str, look: impl FnOnce(&Context<'_>) -> T) -> T {
-        let mut txn = TransactionFacts { has_request: true, ..TransactionFacts::default() };
-        txn.request.set_target(target.as_bytes());
-        let (session, process) = (testing::session(), ProcessFacts::default());
-        look(&Context {
-            session: Some(&session),
-            txn: &txn,
-            direction: Direction::Request,
-            now: Default::default(),
-            process: &process,
-            check_vars: None,
-        })
-    }
 
     #[test]
     fn the_monitor_answers_its_uri_only() {
@@ -171,7 +155,7 @@ mod tests {
         ] {
             let mut frontend = testing::proxy("fe");
             frontend.monitor_uri = Some(configured.into());
-            let found = with_context(target, |context| monitor(&frontend, context));
+            let found = testing::with_context(target, |context| monitor(&frontend, context));
             assert_eq!(found, expected, "{configured} {target}");
         }
     }
@@ -244,7 +228,7 @@ mod tests {
         }
         let pick = |backend: &Proxy, force| {
             let persistence = Persistence { force, ..Persistence::default() };
-            with_context("/", |context| use_server(backend, persistence, context))
+            testing::with_context("/", |context| use_server(backend, persistence, context))
         };
         assert_eq!(pick(&backend, false), Some(0));
         backend.servers[0].state.set_operational(Operational::Stopped);
@@ -262,21 +246,14 @@ mod tests {
         use crate::model::proxy::UseBackend;
         let mut frontend = testing::proxy("fe");
         frontend.is_backend = false;
-        let mut model = Model {
-            global: Default::default(),
-            proxies: Vec::new(),
-            frontends: Default::default(),
-            backends: Default::default(),
-            registry: crate::state::Registry::new(1),
-            rings: Default::default(),
-        };
+        let mut model = testing::model();
         for (index, name) in ["a", "b"].into_iter().enumerate() {
             let mut proxy = testing::proxy(name);
             proxy.index = index as u32;
             proxy.disabled = name == "a";
             model.proxies.push(proxy.into());
         }
-        let go = |frontend: &Proxy| with_context("/", |context| backend(&model, frontend, context));
+        let go = |frontend: &Proxy| testing::with_context("/", |context| backend(&model, frontend, context));
         assert_eq!(go(&frontend), None);
         frontend.default_backend = Some(1);
         assert_eq!(go(&frontend), Some(1));
@@ -293,14 +270,7 @@ mod tests {
     fn names_are_looked_up_per_request() {
         use crate::diag::Span;
         use crate::model::proxy::UseBackend;
-        let mut model = Model {
-            global: Default::default(),
-            proxies: Vec::new(),
-            frontends: Default::default(),
-            backends: Default::default(),
-            registry: crate::state::Registry::new(1),
-            rings: Default::default(),
-        };
+        let mut model = testing::model();
         for (index, name) in ["a", "b", "fallback"].into_iter().enumerate() {
             let mut proxy = testing::proxy(name);
             proxy.index = index as u32;
@@ -322,7 +292,7 @@ mod tests {
         for (target, expected) in
             [("/about", Some(0)), ("/x?b", Some(1)), ("/x?unknown", Some(2)), ("/none", Some(0))]
         {
-            let found = with_context(target, |context| backend(&model, &frontend, context));
+            let found = testing::with_context(target, |context| backend(&model, &frontend, context));
             assert_eq!(found, expected, "{target}");
         }
     }
@@ -332,11 +302,11 @@ mod tests {
         let mut proxy = testing::proxy("fe");
         proxy.monitor_uri = Some("/health".into());
         proxy.monitor_fail = vec![testing::condition("if FALSE"), testing::condition("if TRUE")];
-        assert_eq!(with_context("/health", |context| monitor(&proxy, context)), Some(503));
+        assert_eq!(testing::with_context("/health", |context| monitor(&proxy, context)), Some(503));
         proxy.force_persist = vec![testing::condition("if { path /f }")];
         proxy.ignore_persist = vec![testing::condition("unless { path /n }")];
         for (target, force, ignore) in [("/f", true, false), ("/i", false, true), ("/n", false, false)] {
-            let found = with_context(target, |context| persistence(&proxy, context));
+            let found = testing::with_context(target, |context| persistence(&proxy, context));
             assert_eq!((found.force, found.ignore), (force, ignore), "{target}");
         }
     }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crate::diag::Span;
 use crate::model::proxy::{HttpReuse, Options, RetryOn, Timeouts};
 use crate::model::server::{Observe, OnError};
-use crate::model::{Mode, Proxy, Server};
+use crate::model::{Mode, Model, Proxy, Server};
 use crate::rules::testing::parsing;
 use crate::sample::expr::Phase;
+use crate::sample::facts::{Direction, ProcessFacts};
 use crate::sample::vars::Vars;
-use crate::sample::{Condition, Expr, LogFormat, SessionFacts};
+use crate::sample::{Condition, Context, Expr, LogFormat, SessionFacts, TransactionFacts};
 use crate::state::{ProxyState, ServerState};
 
 /// A proxy that is both sides, in HTTP mode, without anything else.
@@ -113,6 +114,35 @@ pub fn server(backend: &str, name: &str) -> Server {
         hostname: None,
         disabled: false,
     }
+}
+
+/// A model without proxies.
+pub fn model() -> Model {
+    Model {
+        global: Default::default(),
+        proxies: Vec::new(),
+        frontends: HashMap::new(),
+        backends: HashMap::new(),
+        registry: crate::state::Registry::new(1),
+        rings: HashMap::new(),
+        userlists: HashMap::new(),
+        http_errors: HashMap::new(),
+    }
+}
+
+/// What expressions see of a GET of `target`.
+pub fn with_context<T>(target: &str, look: impl FnOnce(&Context<'_>) -> T) -> T {
+    let mut txn = TransactionFacts { has_request: true, ..TransactionFacts::default() };
+    txn.request.set_target(target.as_bytes());
+    let (session, process) = (session(), ProcessFacts::default());
+    look(&Context {
+        session: Some(&session),
+        txn: &txn,
+        direction: Direction::Request,
+        now: Default::default(),
+        process: &process,
+        check_vars: None,
+    })
 }
 
 /// A condition: the words from `if` on.
