@@ -84,7 +84,7 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
                 "{} : unable to find server '{name}' referenced in a 'use-server' rule",
                 draft.title()
             );
-            missing(loading, line.span, message, near);
+            missing(loading, line.span, message, near.as_deref());
         }
     }
     if draft.default_backend.is_some() && !draft.servers.is_empty() {

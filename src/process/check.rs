@@ -107,6 +107,8 @@ mod tests {
             backends: Default::default(),
             registry: Registry::new(1),
             rings: Default::default(),
+            userlists: Default::default(),
+            http_errors: Default::default(),
         };
         if listens {
             model.global.stats_sockets.push(Bind {
