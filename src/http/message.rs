@@ -1,6 +1,11 @@
 //! Requests and responses as spans over one arena of bytes.
 
-use super::Method;
+//!
+//! Fields remember what their name means ([`Known`]) and a message remembers which of those names
+//! it carries, so that asking for an absent `Connection` costs one test of a bit.
+
+use super::known::Known;
+use super::{Method, uri};
 
 /// A piece of a message's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Field {
     pub name: Text,
     /// Its value, trimmed, with obs-fold replaced by spaces.
     pub value: Text,
+    /// What its name means.
+    pub known: Known,
 }
 
 /// The protocol version of a message.
@@ -76,6 +83,8 @@ impl Version {
 pub struct Fields {
     arena: Vec<u8>,
     list: Vec<Field>,
+    /// The [`Known::bit`]s of the fields in `list`, exactly.
+    present: u32,
 }
 
 impl Fields {
@@ -83,12 +92,19 @@ impl Fields {
     pub fn clear(&mut self) {
         self.arena.clear();
         self.list.clear();
+        self.present = 0;
     }
     /// Appends bytes to the arena and names them.
     pub fn store(&mut self, bytes: &[u8]) -> Text {
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
         Text::new(start, bytes.len())
+    }
+    /// Appends bytes that the arena holds already.
+    pub fn store_again(&mut self, range: std::ops::Range<usize>) -> Text {
+        let text = Text::new(self.arena.len(), range.len());
+        self.arena.extend_from_within(range);
+        text
     }
     /// The bytes of a piece.
     #[inline]
@@ -104,8 +120,11 @@ impl Fields {
         &self.list
     }
     /// Adds a field whose pieces are in the arena already.
-    pub fn push(&mut self, field: Field) {
-        self.list.push(field);
+    #[inline]
+    pub fn push(&mut self, name: Text, value: Text) {
+        let known = Known::of(self.bytes(name));
+        self.present |= known.bit();
+        self.list.push(Field { name, value, known });
     }
     /// Every `(name, value)` in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
@@ -113,34 +132,71 @@ impl Fields {
     }
     /// The values of the fields called `name`, in order.
     pub fn all<'a>(&'a self, name: &'a [u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let known = Known::of(name);
+        let list = if self.may_have(known) { &self.list[..] } else { &[] };
+        list.iter()
+            .filter(move |field| self.is_called(field, known, name))
+            .map(|field| self.bytes(field.value))
     }
     /// The value of the first field called `name`.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.position(name).map(|index| self.bytes(self.list[index].value))
+    }
+    /// The place of the first field called `name`.
+    pub fn position(&self, name: &[u8]) -> Option<usize> {
+        let known = Known::of(name);
+        if !self.may_have(known) {
+            return None;
+        }
+        self.list.iter().position(|field| self.is_called(field, known, name))
     }
     /// Whether there is a field called `name`.
     pub fn contains(&self, name: &[u8]) -> bool {
-        self.first(name).is_some()
+        self.position(name).is_some()
+    }
+    /// Whether there is a field with that meaning.
+    #[inline]
+    pub fn has(&self, known: Known) -> bool {
+        self.present & known.bit() != 0
+    }
+    /// The value of the first field with that meaning.
+    #[inline]
+    pub fn known(&self, known: Known) -> Option<&[u8]> {
+        self.all_known(known).next()
+    }
+    /// The values of the fields with that meaning, in order.
+    #[inline]
+    pub fn all_known(&self, known: Known) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let list = if self.has(known) { &self.list[..] } else { &[] };
+        list.iter().filter(move |field| field.known == known).map(|field| self.bytes(field.value))
     }
     /// Adds a field at the end.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
-        let field = Field { name: self.store(name), value: self.store(value) };
-        self.list.push(field);
+        let (name, value) = (self.store(name), self.store(value));
+        self.push(name, value);
     }
     /// Removes every field called `name`; tells how many there were.
     pub fn remove(&mut self, name: &[u8]) -> usize {
+        if !self.may_have(Known::of(name)) {
+            return 0;
+        }
         self.remove_where(|n, _| n.eq_ignore_ascii_case(name))
     }
     /// Removes the fields for which `predicate(name, value)` holds; tells how many.
     pub fn remove_where(&mut self, mut predicate: impl FnMut(&[u8], &[u8]) -> bool) -> usize {
         let arena = &self.arena;
         let before = self.list.len();
+        let mut present = 0;
         self.list.retain(|field| {
             let name = &arena[field.name.start()..field.name.end()];
             let value = &arena[field.value.start()..field.value.end()];
-            !predicate(name, value)
+            let keep = !predicate(name, value);
+            if keep {
+                present |= field.known.bit();
+            }
+            keep
         });
+        self.present = present;
         before - self.list.len()
     }
     /// Removes every field called `name` and adds one.
@@ -153,9 +209,25 @@ impl Fields {
         let text = self.store(value);
         self.list[index].value = text;
     }
+    /// Gives field number `index` another piece of the arena as its value.
+    pub fn set_value_text(&mut self, index: usize, value: Text) {
+        self.list[index].value = value;
+    }
     /// Removes field number `index`.
     pub fn remove_at(&mut self, index: usize) {
-        self.list.remove(index);
+        let known = self.list.remove(index).known;
+        if known != Known::Other && !self.list.iter().any(|field| field.known == known) {
+            self.present &= !known.bit();
+        }
+    }
+    /// Whether a name of this meaning can be there: unknown names always can.
+    #[inline]
+    fn may_have(&self, known: Known) -> bool {
+        known == Known::Other || self.has(known)
+    }
+    #[inline]
+    fn is_called(&self, field: &Field, known: Known, name: &[u8]) -> bool {
+        field.known == known && (known != Known::Other || self.bytes(field.name).eq_ignore_ascii_case(name))
     }
     /// Bytes the arena holds now (its growth is bounded by the limits of the rules that edit it).
     pub fn arena_len(&self) -> usize {
@@ -205,9 +277,9 @@ impl Request {
         self.method_text = self.fields.store(token);
         self.method = Method::from_token(token);
     }
-    /// The first `Host` value, or the authority of an absolute-form target.
+    /// The first `Host` value, or the authority of an absolute-form or CONNECT target.
     pub fn host(&self) -> Option<&[u8]> {
-        self.fields.first(b"host")
+        self.fields.known(Known::Host).or_else(|| uri::split(self.target()).authority)
     }
 }
 
@@ -259,5 +331,22 @@ mod tests {
         assert_eq!(fields.remove(b"X-One"), 2);
         fields.set(b"Host", b"c");
         assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"Host"[..], &b"c"[..])]);
+    }
+
+    #[test]
+    fn knows_which_known_names_are_there() {
+        let mut fields = Fields::default();
+        assert!(!fields.has(Known::Connection));
+        fields.append(b"CONNECTION", b"close");
+        fields.append(b"connection", b"x");
+        fields.append(b"Via", b"1.1 a");
+        assert_eq!(fields.known(Known::Connection), Some(&b"close"[..]));
+        fields.remove_at(0);
+        assert!(fields.has(Known::Connection));
+        assert_eq!(fields.remove(b"connection"), 1);
+        assert!(!fields.has(Known::Connection));
+        assert_eq!(fields.first(b"via"), Some(&b"1.1 a"[..]));
+        fields.clear();
+        assert!(!fields.contains(b"via"));
     }
 }

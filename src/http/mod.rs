@@ -8,11 +8,14 @@
 
 pub mod cookie;
 pub mod h1;
+pub mod known;
+pub mod list;
 pub mod message;
 pub mod method;
 pub mod reply;
 pub mod status;
 pub mod uri;
 
+pub use known::Known;
 pub use message::{Fields, Request, Response, Text, Version};
 pub use method::Method;

@@ -1,4 +1,13 @@
-//! Responses that the proxy makes itself.
+//! Responses that the proxy makes itself: errors, redirects, `errorfile`s, whatever rules return.
+//!
+//! A reply says nothing about the connection beyond [`Reply::close`]; whoever writes it knows
+//! whether the request was read to its end.
+
+use super::h1::encode;
+use super::h1::framing::{self, Body};
+use super::h1::head::{Limits, Progress, parse_response};
+use super::h1::persist;
+use super::{Known, Method, Response, Version, status};
 
 /// A response ready to be written: the bytes of its head and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,9 +27,322 @@ pub struct Reply {
     pub close: bool,
 }
 
+/// The statuses that HAProxy has a page for, with its reason and sentence: users match on them in
+/// monitors and tests. They are also those that `errorfile` and `errorloc` may replace.
+const PAGES: &[(u16, &str, &str)] = &[
+    (200, "OK", "Service ready."),
+    (400, "Bad request", "Your browser sent an invalid request."),
+    (401, "Unauthorized", "You need a valid user and password to access this content."),
+    (403, "Forbidden", "Request forbidden by administrative rules."),
+    (404, "Not Found", "The resource could not be found."),
+    (
+        405,
+        "Method Not Allowed",
+        "A request was made of a resource using a request method not supported by that resource.",
+    ),
+    (407, "Unauthorized", "You need a valid user and password to access this content."),
+    (408, "Request Time-out", "Your browser didn't send a complete request in time."),
+    (410, "Gone", "The resource is no longer available and will not be available again."),
+    (413, "Payload Too Large", "The request entity exceeds the maximum allowed."),
+    (414, "URI Too Long", "The URI provided was too long for the server to process."),
+    (421, "Misdirected Request", "Request sent to a non-authoritative server."),
+    (422, "Unprocessable Content", "The server cannot process the contained instructions."),
+    (425, "Too Early", "Your browser sent early data."),
+    (429, "Too Many Requests", "You have sent too many requests in a given amount of time."),
+    (431, "Request Header Fields Too Large", "Request Header Fields Too Large."),
+    (500, "Internal Server Error", "An internal server error occurred."),
+    (
+        501,
+        "Not Implemented",
+        "The server does not support the functionality required to fulfill the request.",
+    ),
+    (502, "Bad Gateway", "The server returned an invalid or incomplete response."),
+    (503, "Service Unavailable", "No server is available to handle this request."),
+    (504, "Gateway Time-out", "The server didn't respond in time."),
+];
+
 impl Reply {
-    /// HAProxy's built-in answer of an error or redirect status (manual, section 4.2 `errorfile`).
-    pub fn error(_status: u16) -> Reply {
-        Reply::default()
+    /// HAProxy's built-in answer of an error or redirect status (manual, section 4.2 `errorfile`);
+    /// a reply without a body for a status that has no page.
+    pub fn error(status: u16) -> Reply {
+        let Some((_, reason, sentence)) = PAGES.iter().find(|page| page.0 == status) else {
+            return Reply { status, close: status == 505, ..Reply::default() };
+        };
+        let body = format!("<html><body><h1>{status} {reason}</h1>\n{sentence}\n</body></html>\n");
+        Reply {
+            status,
+            reason: Some(reason.as_bytes().to_vec()),
+            fields: vec![
+                (b"cache-control".to_vec(), b"no-cache".to_vec()),
+                (b"content-type".to_vec(), b"text/html".to_vec()),
+            ],
+            body: body.into_bytes(),
+            close: matches!(status, 400 | 408),
+            raw: None,
+        }
+    }
+
+    /// Whether `errorfile`, `errorloc` and `deny` know the status.
+    pub fn is_error_status(status: u16) -> bool {
+        PAGES.iter().any(|page| page.0 == status)
+    }
+
+    /// The statuses for which [`Reply::is_error_status`] holds.
+    pub fn error_statuses() -> impl Iterator<Item = u16> {
+        PAGES.iter().map(|page| page.0)
+    }
+
+    /// A redirect to `location`; 302, 303 and 307 are not to be cached (manual, section 4.2
+    /// `redirect`), 301 and 308 may be.
+    pub fn redirect(status: u16, location: &[u8]) -> Reply {
+        let mut fields = vec![(b"location".to_vec(), location.to_vec())];
+        if matches!(status, 302 | 303 | 307) {
+            fields.push((b"cache-control".to_vec(), b"no-cache".to_vec()));
+        }
+        Reply { status, fields, ..Reply::default() }
+    }
+
+    /// The answer that `errorloc302` or `errorloc303` gives instead of an error.
+    pub fn error_location(status: u16, url: &[u8]) -> Reply {
+        Reply {
+            status,
+            fields: vec![
+                (b"cache-control".to_vec(), b"no-cache".to_vec()),
+                (b"location".to_vec(), url.to_vec()),
+            ],
+            ..Reply::default()
+        }
+    }
+
+    /// Reads an `errorfile`: a whole HTTP response. An empty file is the wish to answer nothing.
+    pub fn from_errorfile(file: &[u8]) -> Result<Reply, String> {
+        if file.is_empty() {
+            return Ok(Reply { raw: Some([].into()), close: true, ..Reply::default() });
+        }
+        let mut head = Response::default();
+        let limits = Limits { fields_max: 101, bytes_max: usize::MAX, accept_unsafe: false };
+        let len = match parse_response(file, &mut head, &limits) {
+            Ok(Progress::Complete { len }) => len,
+            Ok(Progress::Partial) => {
+                return Err(format!(
+                    "unable to parse headers (error offset: {}): the empty line after them is missing",
+                    file.len()
+                ));
+            }
+            Err(refusal) => {
+                let at = refusal.offset;
+                return Err(format!("unable to parse headers (error offset: {at}): {}", refusal.reason));
+            }
+        };
+        if head.status < 200 && head.status != 101 {
+            return Err(format!("invalid http status code for an error message ({})", head.status));
+        }
+        let body = &file[len..];
+        match framing::described(&head).map_err(|refusal| refusal.reason.to_string())? {
+            Body::Chunked => return Err("chunk-encoded payload not supported".into()),
+            _ if !status::allows_body(head.status) && !body.is_empty() => {
+                return Err("message payload not expected".into());
+            }
+            Body::Length(0) if !body.is_empty() => return Err("message payload not expected".into()),
+            Body::Length(length) if length != body.len() as u64 && status::allows_body(head.status) => {
+                return Err(format!(
+                    "payload size does not match the announced content-length ({} != {length})",
+                    body.len()
+                ));
+            }
+            _ => {}
+        }
+        let is_own = |known| {
+            !matches!(
+                known,
+                Known::Connection
+                    | Known::KeepAlive
+                    | Known::ProxyConnection
+                    | Known::ContentLength
+                    | Known::TransferEncoding
+            )
+        };
+        let kept = head.fields.list().iter().filter(|field| is_own(field.known));
+        let fields = kept
+            .map(|field| (head.fields.bytes(field.name).to_vec(), head.fields.bytes(field.value).to_vec()))
+            .collect();
+        Ok(Reply {
+            status: head.status,
+            fields,
+            body: body.to_vec(),
+            reason: Some(head.reason().to_vec()).filter(|reason| !reason.is_empty()),
+            raw: None,
+            close: persist::names(&head.fields, b"close"),
+        })
+    }
+
+    /// Adds a header field.
+    pub fn with_field(mut self, name: &[u8], value: &[u8]) -> Reply {
+        self.fields.push((name.to_vec(), value.to_vec()));
+        self
+    }
+
+    /// Appends the reply's bytes and tells whether the connection may serve another request.
+    ///
+    /// `version` is the client's, `head_only` leaves the body out (answers to HEAD), `keep_alive` is
+    /// whether the connection could go on as far as the request is concerned.
+    pub fn write(&self, version: Version, head_only: bool, keep_alive: bool, out: &mut Vec<u8>) -> bool {
+        if let Some(raw) = &self.raw {
+            return self.write_raw(raw, head_only, keep_alive, out);
+        }
+        let keep = keep_alive && !self.close;
+        out.reserve(self.body.len() + 512);
+        // RFC 9110 section 2.5: a server names its own version whatever the client's.
+        encode::status_line(Version::Http11, self.status, self.reason.as_deref().unwrap_or_default(), out);
+        if status::allows_body(self.status) {
+            encode::framing(Body::Length(self.body.len() as u64), out);
+        }
+        for (name, value) in &self.fields {
+            encode::field(name, value, out);
+        }
+        encode::persistence(persist::field_for(keep, Version::Http11, version), out);
+        out.extend_from_slice(b"\r\n");
+        if !head_only && status::allows_body(self.status) {
+            out.extend_from_slice(&self.body);
+        }
+        keep
+    }
+
+    fn write_raw(&self, raw: &[u8], head_only: bool, keep_alive: bool, out: &mut Vec<u8>) -> bool {
+        let mut head = Response::default();
+        let limits = Limits { fields_max: usize::MAX, bytes_max: usize::MAX, accept_unsafe: true };
+        let Ok(Progress::Complete { len }) = parse_response(raw, &mut head, &limits) else {
+            out.extend_from_slice(raw);
+            return false;
+        };
+        out.extend_from_slice(if head_only { &raw[..len] } else { raw });
+        let complete = match framing::of_response(&head, Method::Get) {
+            Ok(framing) if framing.body == Body::None => raw.len() == len,
+            Ok(framing) => framing.body == Body::Length((raw.len() - len) as u64),
+            Err(_) => false,
+        };
+        keep_alive && !self.close && complete && persist::server_keeps_alive(&head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(reply: &Reply, version: Version, head_only: bool, keep_alive: bool) -> (String, bool) {
+        let mut out = Vec::new();
+        let keep = reply.write(version, head_only, keep_alive, &mut out);
+        (String::from_utf8(out).unwrap(), keep)
+    }
+
+    #[test]
+    fn the_error_pages_are_haproxys() {
+        let (bytes, keep) = written(&Reply::error(503), Version::Http11, false, true);
+        assert!(keep);
+        assert_eq!(
+            bytes,
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 107\r\ncache-control: no-cache\r\n\
+             content-type: text/html\r\n\r\n<html><body><h1>503 Service Unavailable</h1>\n\
+             No server is available to handle this request.\n</body></html>\n"
+        );
+        // The lengths that HAProxy announces.
+        for (status, length) in [
+            (200, 58),
+            (400, 90),
+            (401, 112),
+            (403, 93),
+            (404, 83),
+            (405, 147),
+            (407, 112),
+            (408, 110),
+            (410, 114),
+            (413, 106),
+            (414, 110),
+            (421, 104),
+            (422, 116),
+            (425, 80),
+            (429, 117),
+            (431, 105),
+            (500, 97),
+            (501, 135),
+            (502, 107),
+            (503, 107),
+            (504, 92),
+        ] {
+            assert_eq!(Reply::error(status).body.len(), length, "{status}");
+        }
+        assert_eq!(Reply::error_statuses().count(), 21);
+        let (bytes, _) = written(&Reply::error(505), Version::Http11, false, true);
+        assert_eq!(
+            bytes,
+            "HTTP/1.1 505 HTTP Version not supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn connections() {
+        use Version::*;
+        for (status, version, keep_alive, expected, keeps) in [
+            (403, Http11, true, "", true),
+            (403, Http11, false, "connection: close", false),
+            (403, Http10, true, "connection: keep-alive", true),
+            (400, Http11, true, "connection: close", false),
+        ] {
+            let (bytes, keep) = written(&Reply::error(status), version, true, keep_alive);
+            assert_eq!(keep, keeps, "{status} {version:?}");
+            assert!(
+                bytes.ends_with(&format!(
+                    "text/html\r\n{expected}{}\r\n",
+                    if expected.is_empty() { "" } else { "\r\n" }
+                )),
+                "{bytes}"
+            );
+        }
+        assert_eq!(
+            written(&Reply::redirect(302, b"/a"), Http11, false, true).0,
+            "HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: /a\r\ncache-control: no-cache\r\n\r\n"
+        );
+        assert_eq!(
+            written(&Reply { status: 204, ..Reply::default() }, Http11, false, true).0,
+            "HTTP/1.1 204 No Content\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn errorfiles() {
+        let file = b"HTTP/1.0 503 Sorry\r\nConnection: close\r\nX-A: b\r\n\r\n<html>";
+        let reply = Reply::from_errorfile(file).unwrap();
+        assert_eq!(
+            written(&reply, Version::Http11, false, true).0,
+            "HTTP/1.1 503 Sorry\r\ncontent-length: 6\r\nX-A: b\r\nconnection: close\r\n\r\n<html>"
+        );
+        let nothing = Reply::from_errorfile(b"").unwrap();
+        assert_eq!(written(&nothing, Version::Http11, false, true), (String::new(), false));
+        for (file, expected) in [
+            ("<html>", "unable to parse headers (error offset: 0): invalid HTTP version"),
+            ("HTTP/1.1 503 x\r\n", "the empty line after them is missing"),
+            ("HTTP/1.1 100 x\r\n\r\n", "invalid http status code for an error message (100)"),
+            ("HTTP/1.1 503 x\r\nTransfer-Encoding: chunked\r\n\r\n", "chunk-encoded payload not supported"),
+            ("HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\nabc", "message payload not expected"),
+            ("HTTP/1.1 204 x\r\n\r\nabc", "message payload not expected"),
+            ("HTTP/1.1 503 x\r\nContent-Length: 5\r\n\r\nabc", "(3 != 5)"),
+        ] {
+            let error = Reply::from_errorfile(file.as_bytes()).unwrap_err();
+            assert!(error.contains(expected), "{file:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn raw_replies_stand_as_they_are() {
+        for (raw, keeps) in [
+            ("HTTP/1.1 503 x\r\nContent-Length: 3\r\n\r\nabc", true),
+            ("HTTP/1.1 503 x\r\nContent-Length: 4\r\n\r\nabc", false),
+            ("HTTP/1.1 503 x\r\n\r\nabc", false),
+            ("HTTP/1.0 503 x\r\nContent-Length: 3\r\n\r\nabc", false),
+            ("garbage", false),
+        ] {
+            let reply = Reply { status: 503, raw: Some(raw.as_bytes().into()), ..Reply::default() };
+            assert_eq!(written(&reply, Version::Http11, false, true), (raw.into(), keeps), "{raw}");
+        }
     }
 }

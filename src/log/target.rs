@@ -3,20 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// How a line is framed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Format {
-    Local,
-    #[default]
-    Rfc3164,
-    Rfc5424,
-    Priority,
-    Short,
-    Timed,
-    Iso,
-    Raw,
-}
+pub use crate::wire::syslog::Format;
 
 /// Where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,3 +5,7 @@ pub mod encode;
 pub mod framing;
 pub mod head;
 pub mod persist;
+pub mod trailers;
+
+mod scan;
+mod target;

@@ -1,24 +1,168 @@
-//! Whether a connection outlives a message (RFC 9112 section 9.3), and upgrades (RFC 9110 section 7.8).
+//! Whether a connection outlives a message (RFC 9112 section 9.3), upgrades (RFC 9110 section 7.8),
+//! and the fields that belong to one connection only (RFC 9110 section 7.6.1).
 
-use crate::http::{Request, Response};
+use super::encode::Connection;
+use crate::http::{Fields, Known, Request, Response, Version, list};
 
 /// Whether the client allows its connection to serve another request.
-pub fn client_keeps_alive(_request: &Request) -> bool {
-    true
+pub fn client_keeps_alive(request: &Request) -> bool {
+    keeps_alive(&request.fields, request.version)
 }
 
 /// Whether the server allows its connection to serve another request.
-pub fn server_keeps_alive(_response: &Response) -> bool {
-    true
+pub fn server_keeps_alive(response: &Response) -> bool {
+    keeps_alive(&response.fields, response.version)
+}
+
+/// RFC 9112 section 9.3: `close` wins; HTTP/1.1 persists, HTTP/1.0 if it says `keep-alive`.
+fn keeps_alive(fields: &Fields, version: Version) -> bool {
+    !names(fields, b"close") && (version == Version::Http11 || names(fields, b"keep-alive"))
 }
 
 /// Whether the request asks to upgrade its connection (`Connection: upgrade` and an `Upgrade`
 /// field with a protocol other than h2c).
-pub fn request_upgrades(_request: &Request) -> bool {
-    false
+pub fn request_upgrades(request: &Request) -> bool {
+    upgrades(&request.fields)
 }
 
 /// Whether a 101 response grants an upgrade.
-pub fn response_upgrades(_response: &Response) -> bool {
-    false
+pub fn response_upgrades(response: &Response) -> bool {
+    response.status == 101 && upgrades(&response.fields)
+}
+
+fn upgrades(fields: &Fields) -> bool {
+    fields.has(Known::Upgrade)
+        && names(fields, b"upgrade")
+        && fields.all_known(Known::Upgrade).flat_map(list::items).any(is_upgradable)
+}
+
+/// Whether a protocol of an `Upgrade` field goes through. HTTP/2 does not: the proxy would lose
+/// sight of the requests within (the h2c smuggling class).
+pub(super) fn is_upgradable(protocol: &[u8]) -> bool {
+    !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c") && !protocol.eq_ignore_ascii_case(b"h2")
+}
+
+/// Whether `Connection` names `option`.
+pub fn names(fields: &Fields, option: &[u8]) -> bool {
+    fields.has(Known::Connection)
+        && fields.all_known(Known::Connection).any(|value| list::contains(value, option))
+}
+
+/// The `Connection` field towards a peer that gets a message of `version`, when its connection
+/// shall or shall not be kept; `peer` is the version the peer itself speaks.
+pub fn field_for(keep: bool, version: Version, peer: Version) -> Connection {
+    match (keep, version, peer) {
+        (true, Version::Http11, Version::Http11) => Connection::Default,
+        (true, ..) => Connection::KeepAlive,
+        (false, Version::Http11, _) => Connection::Close,
+        (false, Version::Http10, _) => Connection::Default,
+    }
+}
+
+/// Removes the fields that `Connection` names: they were meant for this hop alone (RFC 9110 section
+/// 7.6.1). Fields that frame, route, authenticate or trace a message stay even if named, so that a
+/// client cannot have the next hop miss what the proxy decided on; those of the connection itself
+/// are left to the encoder, which never copies them.
+pub fn drop_nominated(fields: &mut Fields) {
+    if !fields.has(Known::Connection) {
+        return;
+    }
+    let nominates = fields.all_known(Known::Connection).flat_map(list::items).any(is_droppable);
+    if !nominates {
+        return;
+    }
+    let named: Vec<Vec<u8>> = fields
+        .all_known(Known::Connection)
+        .flat_map(list::items)
+        .filter(|item| is_droppable(item))
+        .map(<[u8]>::to_vec)
+        .collect();
+    fields.remove_where(|name, _| named.iter().any(|named| named.eq_ignore_ascii_case(name)));
+}
+
+fn is_droppable(option: &[u8]) -> bool {
+    const PROTECTED: &[&[u8]] =
+        &[b"forwarded", b"via", b"x-real-ip", b"proxy-authorization", b"www-authenticate", b"date"];
+    const PROTECTED_PREFIXES: &[&[u8]] = &[b"x-forwarded-", b"content-"];
+    let has_prefix =
+        |prefix: &&[u8]| option.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    !option.is_empty()
+        && !option.eq_ignore_ascii_case(b"close")
+        && Known::of(option) == Known::Other
+        && !PROTECTED.iter().any(|name| option.eq_ignore_ascii_case(name))
+        && !PROTECTED_PREFIXES.iter().any(has_prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(list: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in list {
+            fields.append(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    #[test]
+    fn persistence() {
+        use Version::*;
+        for (connection, version, expected) in [
+            (None, Http11, true),
+            (None, Http10, false),
+            (Some("close"), Http11, false),
+            (Some("keep-alive"), Http10, true),
+            (Some("Keep-Alive, Close"), Http11, false),
+            (Some("foo, CLOSE"), Http10, false),
+            (Some("closed"), Http11, true),
+        ] {
+            let list: Vec<_> = connection.map(|value| ("connection", value)).into_iter().collect();
+            let request = Request { version, fields: fields(&list), ..Request::default() };
+            assert_eq!(client_keeps_alive(&request), expected, "{connection:?} {version:?}");
+        }
+        assert_eq!(field_for(true, Http11, Http11), Connection::Default);
+        assert_eq!(field_for(true, Http11, Http10), Connection::KeepAlive);
+        assert_eq!(field_for(false, Http11, Http10), Connection::Close);
+        assert_eq!(field_for(false, Http10, Http10), Connection::Default);
+    }
+
+    #[test]
+    fn upgrade() {
+        for (connection, upgrade, expected) in [
+            ("Upgrade", "websocket", true),
+            ("keep-alive, upgrade", "h2c, websocket", true),
+            ("Upgrade", "h2c", false),
+            ("close", "websocket", false),
+            ("Upgrade", "", false),
+        ] {
+            let fields = fields(&[("Connection", connection), ("Upgrade", upgrade)]);
+            let request = Request { fields: fields.clone(), ..Request::default() };
+            assert_eq!(request_upgrades(&request), expected, "{connection} {upgrade}");
+            let response = Response { status: 101, fields: fields.clone(), ..Response::default() };
+            assert_eq!(response_upgrades(&response), expected, "{connection} {upgrade}");
+            let response = Response { status: 200, fields, ..Response::default() };
+            assert!(!response_upgrades(&response));
+        }
+    }
+
+    #[test]
+    fn nominated_fields_go_and_protected_ones_stay() {
+        let mut found = fields(&[
+            ("Connection", "close, X-Hop, x-forwarded-for, HTTP2-Settings"),
+            ("connection", "Host, X-Auth, X-Forwarded-User, Content-Type"),
+            ("Host", "a"),
+            ("x-hop", "1"),
+            ("X-AUTH", "2"),
+            ("X-Forwarded-For", "3"),
+            ("X-Forwarded-User", "4"),
+            ("HTTP2-Settings", "5"),
+            ("Content-Type", "6"),
+        ]);
+        drop_nominated(&mut found);
+        let names: Vec<_> = found.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+        let expected =
+            ["Connection", "connection", "Host", "X-Forwarded-For", "X-Forwarded-User", "Content-Type"];
+        assert_eq!(names, expected);
+    }
 }
