@@ -1,10 +1,14 @@
 //! An expression: a fetch and its converters, parsed, checked and evaluated.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::arg::{self, Arg, CheckContext};
+use super::conv::{self, Converter};
 use super::facts::Context;
+use super::fetch::{self, Fetch, Source};
 use super::value::{Type, Value};
-use crate::diag::{Report, Span};
+use crate::diag::{Report, Span, did_you_mean};
 use crate::state::Registry;
 
 /// What parsing an expression may need beyond its text.
@@ -50,24 +54,342 @@ pub enum Phase {
     Check,
 }
 
+impl Phase {
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Config => "the configuration",
+            Phase::TcpConnection => "tcp-request connection",
+            Phase::TcpSession => "tcp-request session",
+            Phase::TcpRequestContent => "tcp-request content",
+            Phase::HttpRequest => "http-request",
+            Phase::Switching => "switching",
+            Phase::TcpResponseContent => "tcp-response content",
+            Phase::HttpResponse => "http-response",
+            Phase::HttpAfterResponse => "http-after-response",
+            Phase::Log => "log formats",
+            Phase::Check => "health checks",
+        }
+    }
+}
+
 /// A checked expression.
 #[derive(Debug)]
 pub struct Expr {
     /// Its text as written.
     pub text: Box<str>,
+    fetch: &'static Fetch,
+    args: Box<[Arg]>,
+    steps: Box<[Step]>,
+    output: Type,
+}
+
+/// One converter with its arguments.
+#[derive(Debug)]
+struct Step {
+    row: &'static Converter,
+    args: Box<[Arg]>,
+}
+
+/// What is wrong with an expression, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl From<String> for Fault {
+    fn from(message: String) -> Fault {
+        Fault { message, help: None }
+    }
 }
 
 impl Expr {
     /// Parses `text`; on a mistake reports it at `span` and returns `None`.
-    pub fn parse(_text: &str, _span: Span, _context: &mut ParseContext<'_>) -> Option<Expr> {
-        None
+    pub fn parse(text: &str, span: Span, context: &mut ParseContext<'_>) -> Option<Expr> {
+        let parsed = Expr::parse_prefix(text, span, context).and_then(|(expr, end)| match &text[end..] {
+            "" => Ok(expr),
+            rest => Err(expr.trailing(rest)),
+        });
+        let checked = parsed.and_then(|expr| expr.check_phase(context.phase).map(|()| expr));
+        match checked {
+            Ok(expr) => Some(expr),
+            Err(fault) => {
+                context.report.alert(span, fault.message).help = fault.help;
+                None
+            }
+        }
     }
+
+    /// What follows an expression without a comma.
+    pub(crate) fn trailing(&self, _rest: &str) -> Fault {
+        match self.steps.last() {
+            Some(step) => format!("missing comma after converter '{}'", step.row.name).into(),
+            None => "missing comma after fetch keyword".to_owned().into(),
+        }
+    }
+
+    /// Parses the expression that `text` begins with; returns it and where it ends. Which data
+    /// exist is not looked at.
+    pub(crate) fn parse_prefix(
+        text: &str,
+        span: Span,
+        context: &mut ParseContext<'_>,
+    ) -> Result<(Expr, usize), Fault> {
+        let (name, after_name) = identifier(text, 0);
+        if name.is_empty() {
+            return Err("missing fetch method".to_owned().into());
+        }
+        let row = fetch::find(name).ok_or_else(|| unknown_fetch(name))?;
+        Expr::parse_from(row, text, after_name, span, context)
+    }
+
+    /// As [`Expr::parse_prefix`], when the fetch is known already (an ACL's `path_beg`).
+    pub(crate) fn parse_from(
+        row: &'static Fetch,
+        text: &str,
+        after_name: usize,
+        span: Span,
+        context: &mut ParseContext<'_>,
+    ) -> Result<(Expr, usize), Fault> {
+        let bytes = text.as_bytes();
+        let mut check = CheckContext { context, keyword: row.name, span };
+        let (mut args, mut at) = arg::parse(bytes, after_name, row.args, row.required, &mut check)
+            .map_err(|(_, error)| Fault::from(format!("fetch method '{}' : {error}", row.name)))?;
+        if let Some(refine) = row.check {
+            refine(&mut args, &mut check).map_err(|error| {
+                Fault::from(format!("invalid args in fetch method '{}' : {error}", row.name))
+            })?;
+        }
+        let mut output = row.output;
+        let mut steps = Vec::new();
+        while bytes.get(at) == Some(&b',') {
+            let (name, after_name) = identifier(text, at + 1);
+            let row = conv::find(name).ok_or_else(|| unknown_converter(name))?;
+            if !output.casts_to(row.input) {
+                let help = format!("it takes '{}', but gets '{}'", row.input.name(), output.name());
+                let message = format!("converter '{name}' cannot be applied");
+                return Err(Fault { message, help: Some(help) });
+            }
+            let mut check = CheckContext { context: check.context, keyword: row.name, span };
+            if row.args.is_empty()
+                && bytes.get(after_name) == Some(&b'(')
+                && bytes.get(after_name + 1) != Some(&b')')
+            {
+                return Err(format!("converter '{name}' does not support any args").into());
+            }
+            let (mut args, end) = arg::parse(bytes, after_name, row.args, row.required, &mut check).map_err(
+                |(place, error)| {
+                    Fault::from(format!("invalid arg {} in converter '{name}' : {error}", place + 1))
+                },
+            )?;
+            if let Some(refine) = row.check {
+                refine(&mut args, &mut check)
+                    .map_err(|error| Fault::from(format!("invalid args in converter '{name}' : {error}")))?;
+            }
+            // `set-var` and `debug` hand on what they get.
+            output = if row.same_output { output } else { row.output };
+            steps.push(Step { row, args: args.into() });
+            at = end;
+        }
+        let expr =
+            Expr { text: text[..at].into(), fetch: row, args: args.into(), steps: steps.into(), output };
+        Ok((expr, at))
+    }
+
+    /// Whether the data it needs exist in `phase`.
+    pub(crate) fn check_phase(&self, phase: Phase) -> Result<(), Fault> {
+        if self.fetch.source.exists_in(phase) {
+            return Ok(());
+        }
+        let name = self.fetch.name;
+        let needs = self.fetch.source.name();
+        Err(Fault {
+            message: format!(
+                "fetch method '{name}' extracts information from '{needs}', none of which is available here ('{}')",
+                phase.name()
+            ),
+            help: self.fetch.source.advice(phase).map(str::to_owned),
+        })
+    }
+
     /// The type it yields.
     pub fn output(&self) -> Type {
-        Type::Any
+        self.output
+    }
+    /// The name of its fetch.
+    pub fn fetch_name(&self) -> &'static str {
+        self.fetch.name
+    }
+    pub(crate) fn source(&self) -> Source {
+        self.fetch.source
+    }
+    pub(crate) fn has_converters(&self) -> bool {
+        !self.steps.is_empty()
     }
     /// Its value; `None` when the data are absent.
-    pub fn eval<'a>(&'a self, _context: &Context<'a>) -> Option<Value<'a>> {
-        None
+    #[inline]
+    pub fn eval<'a>(&'a self, context: &Context<'a>) -> Option<Value<'a>> {
+        let value = (self.fetch.get)(&self.args, context)?;
+        self.convert(value, context)
+    }
+    #[inline]
+    fn convert<'a>(&'a self, mut value: Value<'a>, context: &Context<'a>) -> Option<Value<'a>> {
+        for step in &self.steps {
+            value = (step.row.apply)(value.cast(step.row.input)?, &step.args, context)?;
+        }
+        Some(value)
+    }
+    /// Calls `matches` with each value in turn until it says yes: what ACLs do with headers,
+    /// cookies and parameters that occur several times. Returns whether there was any value, and
+    /// whether one matched.
+    pub(crate) fn any<'a>(
+        &'a self,
+        context: &Context<'a>,
+        mut matches: impl FnMut(Value<'a>) -> bool,
+    ) -> (bool, bool) {
+        let Some(each) = self.fetch.each else {
+            return match self.eval(context) {
+                None => (false, false),
+                Some(value) => (true, matches(value)),
+            };
+        };
+        let (mut seen, mut matched) = (false, false);
+        each(&self.args, context, &mut |value| {
+            if let Some(value) = self.convert(value, context) {
+                seen = true;
+                matched = matches(value);
+            }
+            matched
+        });
+        (seen, matched)
+    }
+    /// Whether its value may still come or change, while content is inspected.
+    pub(crate) fn may_change(&self, context: &Context<'_>, is_present: bool) -> bool {
+        let txn = context.txn;
+        match self.fetch.source {
+            _ if self.fetch.waits => true,
+            Source::RequestBuffer | Source::ResponseBuffer => !is_present || (self.fetch.grows)(&self.args),
+            Source::RequestHeaders | Source::Request => !txn.has_request,
+            Source::ResponseHeaders | Source::Response => !txn.has_response,
+            _ => false,
+        }
+    }
+    /// Whether it only tells that waiting is over (`wait_end`).
+    pub(crate) fn waits(&self) -> bool {
+        self.fetch.waits
+    }
+    /// Appends its value as a string; false when it is absent.
+    pub fn eval_string(&self, context: &Context<'_>, out: &mut Vec<u8>) -> bool {
+        match self.eval(context) {
+            Some(value) => {
+                value.write(out);
+                true
+            }
+            None => false,
+        }
+    }
+    /// Its value as a string, borrowed where it can be.
+    pub fn eval_bytes<'a>(&'a self, context: &Context<'a>) -> Option<Cow<'a, [u8]>> {
+        self.eval(context)?.into_bytes(Type::Str)
+    }
+}
+
+/// The name that starts at `at`, and where it ends.
+pub(crate) fn identifier(text: &str, at: usize) -> (&str, usize) {
+    let is_part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+' | b':');
+    let len = text.as_bytes()[at..].iter().take_while(|byte| is_part(byte)).count();
+    (&text[at..at + len], at + len)
+}
+
+pub(crate) fn unknown_fetch(name: &str) -> Fault {
+    let help = fetch::why_absent(name)
+        .map(str::to_owned)
+        .or_else(|| {
+            conv::find(name).map(|_| format!("'{name}' is a converter: it follows a fetch and a comma"))
+        })
+        .or_else(|| did_you_mean(name, fetch::names()));
+    Fault { message: format!("unknown fetch method '{name}'"), help }
+}
+
+fn unknown_converter(name: &str) -> Fault {
+    let help = conv::why_absent(name).map(str::to_owned).or_else(|| did_you_mean(name, conv::names()));
+    Fault { message: format!("unknown converter '{name}'"), help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::testing::{World, alert, parse};
+
+    #[test]
+    fn mistakes_are_told_in_known_words() {
+        for (text, message, help) in [
+            ("req.hdrr(x)", "unknown fetch method 'req.hdrr'", "did you mean 'req.hdr'?"),
+            ("path,lowr", "unknown converter 'lowr'", "did you mean 'lower'?"),
+            ("", "missing fetch method", ""),
+            ("path lower", "missing comma after fetch keyword", ""),
+            ("path,lower(x)", "converter 'lower' does not support any args", ""),
+            (
+                "path,field(x,/)",
+                "invalid arg 1 in converter 'field' : failed to parse 'x' as type 'integer'",
+                "",
+            ),
+            ("path,field(1)", "invalid arg 2 in converter 'field' : missing arguments (got 1/2)", ""),
+            ("int(1", "fetch method 'int' : expected ')'", ""),
+            ("int(1,2)", "fetch method 'int' : expected ')' before ',2)'", ""),
+            ("src,json_query('a'),be2hex,map_ip(x),sub(1),lower,zzzzzzzzz", "", ""),
+            ("ssl_fc", "unknown fetch method 'ssl_fc'", "TLS"),
+            ("lower", "unknown fetch method 'lower'", "is a converter"),
+            ("req.payload(0,4),add(1)", "converter 'add' cannot be applied", "gets 'bin'"),
+            ("var(foo)", "must be start by its scope", ""),
+        ] {
+            let (found, hint) = alert(text, Phase::HttpRequest);
+            assert!(found.contains(message), "{text}: {found}");
+            assert!(hint.contains(help), "{text}: {hint}");
+        }
+    }
+
+    #[test]
+    fn absent_data_are_a_diagnostic() {
+        for (text, phase, fails) in [
+            ("req.hdr(host)", Phase::HttpRequest, false),
+            ("req.hdr(host)", Phase::Log, true),
+            ("req.hdr(host)", Phase::TcpConnection, true),
+            ("res.hdr(x)", Phase::HttpRequest, true),
+            ("res.hdr(x)", Phase::HttpResponse, false),
+            ("hdr(x)", Phase::HttpResponse, false),
+            ("method", Phase::HttpResponse, false),
+            ("src", Phase::TcpConnection, false),
+            ("src", Phase::Config, true),
+            ("int(1)", Phase::Config, false),
+            ("status", Phase::Log, false),
+            ("srv_name", Phase::HttpRequest, true),
+        ] {
+            let (message, _) = alert(text, phase);
+            assert_eq!(
+                message.contains("none of which is available here"),
+                fails,
+                "{text} {phase:?}: {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn evaluates_chains() {
+        let world = World::request("GET /Static/a.PNG?x=1&y=2 HTTP/1.1", &["Host: Example.com", "X-N: 41"]);
+        for (text, expected) in [
+            ("path", Some("/Static/a.PNG")),
+            ("path,lower", Some("/static/a.png")),
+            ("req.hdr(x-n),add(1)", Some("42")),
+            ("req.header(host)", Some("Example.com")),
+            ("req.hdr(absent)", None),
+            ("src,ipmask(24)", Some("192.0.2.0")),
+        ] {
+            let expr = parse(text, Phase::HttpRequest);
+            let mut out = Vec::new();
+            let found = expr.eval_string(&world.context(), &mut out).then(|| String::from_utf8(out).unwrap());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
     }
 }

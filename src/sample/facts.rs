@@ -71,6 +71,26 @@ pub enum Ended {
     ServerTimeout,
 }
 
+impl Ended {
+    /// The first letter of `%ts`.
+    pub fn letter(self) -> u8 {
+        match self {
+            Ended::Normally => b'-',
+            Ended::Client => b'C',
+            Ended::Server => b'S',
+            Ended::Proxy => b'P',
+            Ended::Local => b'L',
+            Ended::Resource => b'R',
+            Ended::Internal => b'I',
+            Ended::Down => b'D',
+            Ended::Up => b'U',
+            Ended::Killed => b'K',
+            Ended::ClientTimeout => b'c',
+            Ended::ServerTimeout => b's',
+        }
+    }
+}
+
 /// In which phase it ended (the second letter of `%ts`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndedIn {
@@ -93,6 +113,22 @@ pub enum EndedIn {
     Tarpit,
 }
 
+impl EndedIn {
+    /// The second letter of `%ts`.
+    pub fn letter(self) -> u8 {
+        match self {
+            EndedIn::Nothing => b'-',
+            EndedIn::Request => b'R',
+            EndedIn::Queue => b'Q',
+            EndedIn::Connect => b'C',
+            EndedIn::Headers => b'H',
+            EndedIn::Data => b'D',
+            EndedIn::Last => b'L',
+            EndedIn::Tarpit => b'T',
+        }
+    }
+}
+
 /// How the cookie of the request was found (third letter of `%tsc`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -107,6 +143,22 @@ pub enum CookieRequest {
     Expired,
     Old,
     Unused,
+}
+
+impl CookieRequest {
+    /// The third letter of `%tsc`.
+    pub fn letter(self) -> u8 {
+        match self {
+            CookieRequest::NotApplicable => b'-',
+            CookieRequest::None => b'N',
+            CookieRequest::Invalid => b'I',
+            CookieRequest::Down => b'D',
+            CookieRequest::Valid => b'V',
+            CookieRequest::Expired => b'E',
+            CookieRequest::Old => b'O',
+            CookieRequest::Unused => b'U',
+        }
+    }
 }
 
 /// What was done about the cookie in the response (fourth letter of `%tsc`).
@@ -125,9 +177,27 @@ pub enum CookieResponse {
     Deleted,
 }
 
+impl CookieResponse {
+    /// The fourth letter of `%tsc`.
+    pub fn letter(self) -> u8 {
+        match self {
+            CookieResponse::NotApplicable => b'-',
+            CookieResponse::None => b'N',
+            CookieResponse::Inserted => b'I',
+            CookieResponse::Updated => b'U',
+            CookieResponse::Passive => b'P',
+            CookieResponse::Rewritten => b'R',
+            CookieResponse::Deleted => b'D',
+        }
+    }
+}
+
 /// Monotonic microseconds of a transaction's milestones; 0 when not reached.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Milestones {
+    /// Where the transaction's time begins: the end of the one before on the same connection, from
+    /// which `%Ti` counts; 0 for the first, which begins when the session was accepted.
+    pub start_us: u64,
     /// First byte of the request (start of `%TR`).
     pub first_byte_us: u64,
     /// The same moment on the wall clock, for `%tr` and `%t`.
@@ -213,12 +283,17 @@ pub struct TransactionFacts {
     pub server_queue: u32,
     /// Requests before it in the backend's queue (`%bq`).
     pub backend_queue: u32,
+    /// The log line is written before the end (`option logasap`): figures that still grow get a `+`.
+    pub logged_early: bool,
     /// Its unique id, once made.
     pub unique_id: Option<Box<[u8]>>,
     /// Set by `http-request set-log-level`: a syslog level, or `Some(None)` for silent.
     pub log_level: Option<Option<u8>>,
     /// File and line of the last rule that decided (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<(Arc<str>, u32)>,
+    /// The request line as received, cut at `tune.http.logurilen`: what `%r` prints whatever rules
+    /// make of the request. Empty: the request as it stands now is printed.
+    pub request_line: Vec<u8>,
     /// Whether the bytes so far are not valid HTTP: `%r` prints `<BADREQ>`.
     pub bad_request: bool,
     /// The frontend's connections now, for `%fc` etc., taken when the log line is made.
@@ -238,13 +313,39 @@ pub struct ConnectionCounts {
     pub server: u32,
 }
 
+/// The parts of a request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLine<'a> {
+    /// The method's token.
+    pub method: &'a [u8],
+    /// The request target.
+    pub target: &'a [u8],
+    /// `HTTP/1.1`; empty if the line was cut before it.
+    pub version: &'a [u8],
+}
+
 impl TransactionFacts {
+    /// The request line as it was received, if there was a request.
+    pub fn logged_request(&self) -> Option<RequestLine<'_>> {
+        if self.request_line.is_empty() {
+            let request = &self.request;
+            return self.has_request.then(|| RequestLine {
+                method: request.method_bytes(),
+                target: request.target(),
+                version: request.version.token().as_bytes(),
+            });
+        }
+        let mut parts = self.request_line.splitn(3, |byte| *byte == b' ');
+        let mut next = || parts.next().unwrap_or_default();
+        Some(RequestLine { method: next(), target: next(), version: next() })
+    }
     /// Makes it ready for the next request of the same connection; buffers keep their capacity.
     pub fn reset(&mut self) {
         let mut fresh = TransactionFacts::default();
         std::mem::swap(&mut fresh.request, &mut self.request);
         std::mem::swap(&mut fresh.response, &mut self.response);
         std::mem::swap(&mut fresh.body, &mut self.body);
+        std::mem::swap(&mut fresh.request_line, &mut self.request_line);
         std::mem::swap(&mut fresh.vars, &mut self.vars);
         std::mem::swap(&mut fresh.request_vars, &mut self.request_vars);
         std::mem::swap(&mut fresh.response_vars, &mut self.response_vars);
@@ -253,6 +354,7 @@ impl TransactionFacts {
         fresh.request.clear();
         fresh.response.clear();
         fresh.body.clear();
+        fresh.request_line.clear();
         fresh.vars.clear();
         fresh.request_vars.clear();
         fresh.response_vars.clear();

@@ -5,18 +5,34 @@
 //! there, never surprises at run time. Fetches and converters are rows of tables
 //! ([`fetch::TABLE`], [`conv::TABLE`]), each with its documentation.
 #![forbid(unsafe_code)]
+// Checks of arguments have one signature, whether or not they change the list.
+#![allow(clippy::ptr_arg)]
 
 pub mod acl;
+pub mod arg;
 pub mod conv;
 pub mod expr;
 pub mod facts;
 pub mod fetch;
 pub mod format;
+mod format_alias;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod timers;
 pub mod value;
 pub mod vars;
 
-pub use acl::Condition;
+pub use acl::{AclSet, Condition};
 pub use expr::{Expr, ParseContext};
 pub use facts::{Context, SessionFacts, TransactionFacts};
 pub use format::LogFormat;
 pub use value::Value;
+
+/// The model keeps these and every core reads them.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Expr>();
+    shared::<Condition>();
+    shared::<AclSet>();
+    shared::<LogFormat>();
+};

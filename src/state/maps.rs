@@ -1,5 +1,25 @@
 //! Live contents of map and ACL files: looked up without a lock by every core, changed by the
 //! control thread.
+//!
+//! The contents are an immutable [`PatternSet`] behind an atomic pointer. A change makes the next
+//! set, which shares all but a few hundred entries with its predecessor, and publishes it: a
+//! lookup costs one atomic load and never waits, and a change to a million entries costs
+//! microseconds. All expressions that name a file share its contents; each asks for the match
+//! kind it needs ([`LiveMap::use_as`]), and the set keeps a view for it from then on.
+//!
+//! Nothing here touches a file: loading gets text, and write-back takes [`LiveMap::render`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::pattern::file::lines;
+use crate::pattern::{BadPattern, Kind, PatternSet};
+
+/// Versions prepared and not yet committed; more than any sane updater leaves behind.
+const PREPARED_MAX: usize = 64;
 
 /// The contents of one map or ACL file, shared by every expression that names it.
 #[derive(Debug)]
@@ -10,11 +30,358 @@ pub struct LiveMap {
     pub name: Box<str>,
     /// A map has values; an ACL's pattern file has none.
     pub is_map: bool,
+    current: ArcSwap<PatternSet>,
+    dirty: AtomicBool,
+    control: Mutex<Control>,
+}
+
+/// What only changes need; the lock orders them.
+#[derive(Debug, Default)]
+struct Control {
+    /// The version that readers see, and the number of the newest one made.
+    current_version: u32,
+    next_version: u32,
+    prepared: BTreeMap<u32, PatternSet>,
+    /// Comments and blank lines in front of the first pattern, kept for write-back.
+    preamble: Vec<u8>,
+    /// What the file held when it was loaded, to tell whether a reload brings anything new.
+    loaded: Option<u64>,
+    /// The contents that a reload brings once its configuration is accepted.
+    staged: Option<(PatternSet, Vec<u8>, u64)>,
+}
+
+/// A line of a file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number from 1.
+    pub line: u32,
+    /// What is wrong.
+    pub error: BadPattern,
+}
+
+/// What [`LiveMap::set`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upsert {
+    /// The key was new.
+    Added,
+    /// So many entries got the value.
+    Changed(usize),
 }
 
 impl LiveMap {
     /// An empty one.
     pub fn new(id: u32, name: &str, is_map: bool) -> Self {
-        LiveMap { id, name: name.into(), is_map }
+        LiveMap {
+            id,
+            name: name.into(),
+            is_map,
+            current: ArcSwap::default(),
+            dirty: AtomicBool::new(false),
+            control: Mutex::default(),
+        }
+    }
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The contents now. Lock-free; hold it no longer than a lookup.
+    #[inline]
+    pub fn load(&self) -> Guard<Arc<PatternSet>> {
+        self.current.load()
+    }
+    /// The contents now, to keep: what `show map` walks through.
+    pub fn snapshot(&self) -> Arc<PatternSet> {
+        self.current.load_full()
+    }
+    /// The contents of a version that was prepared, or of the current one.
+    pub fn version(&self, version: u32) -> Option<Arc<PatternSet>> {
+        let control = self.control();
+        if version == control.current_version {
+            return Some(self.snapshot());
+        }
+        control.prepared.get(&version).cloned().map(Arc::new)
+    }
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.load().len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The version that readers see (`curr_ver`).
+    pub fn current_version(&self) -> u32 {
+        self.control().current_version
+    }
+    /// The number of the newest version made (`next_ver`).
+    pub fn next_version(&self) -> u32 {
+        self.control().next_version
+    }
+
+    /// Takes the text of its file. The first text fills the map at once; a later one that differs
+    /// from what was loaded waits for [`LiveMap::apply_staged`], since a configuration that turns
+    /// out broken must change nothing. The same text again changes nothing: what was changed at
+    /// run time stays.
+    pub fn load_text(&self, text: &[u8]) -> Result<(), BadLine> {
+        let digest = crate::base::hash::xxh64(text, 0);
+        let mut control = self.control();
+        let staged = control.staged.as_ref().map(|(_, _, digest)| *digest);
+        if staged.or(control.loaded) == Some(digest) {
+            return Ok(());
+        }
+        let current = self.current.load();
+        let mut set = current.emptied(memchr::memchr_iter(b'\n', text).count());
+        let mut preamble_lines = None;
+        for line in lines(text, self.is_map) {
+            preamble_lines.get_or_insert(line.number as usize - 1);
+            set.add(line.key, line.value).map_err(|error| BadLine { line: line.number, error })?;
+        }
+        set.shrink();
+        let preamble: Vec<u8> = text
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(preamble_lines.unwrap_or(0))
+            .flatten()
+            .copied()
+            .collect();
+        if control.loaded.is_some() {
+            control.staged = Some((set, preamble, digest));
+        } else {
+            control.preamble = preamble;
+            control.loaded = Some(digest);
+            self.current.store(Arc::new(set));
+        }
+        Ok(())
+    }
+    /// Publishes what a reload has brought, if anything; tells whether it did.
+    pub fn apply_staged(&self) -> bool {
+        let mut control = self.control();
+        let Some((set, preamble, digest)) = control.staged.take() else { return false };
+        control.preamble = preamble;
+        control.loaded = Some(digest);
+        control.prepared.clear();
+        self.current.store(Arc::new(set));
+        self.dirty.store(false, Release);
+        true
+    }
+    /// Forgets what a refused reload has brought.
+    pub fn discard_staged(&self) {
+        self.control().staged = None;
+    }
+    /// Makes it answer lookups of this kind; fails on the first entry that has no meaning there.
+    pub fn use_as(&self, kind: Kind, ignore_case: bool) -> Result<(), BadPattern> {
+        let mut control = self.control();
+        let mut set = PatternSet::clone(&self.current.load());
+        set.prepare(kind, ignore_case)?;
+        if let Some((staged, _, _)) = &mut control.staged {
+            staged.prepare(kind, ignore_case)?;
+        }
+        for prepared in control.prepared.values_mut() {
+            prepared.prepare(kind, ignore_case)?;
+        }
+        self.current.store(Arc::new(set));
+        Ok(())
+    }
+
+    /// Changes the current version and publishes the outcome.
+    fn change<T>(&self, change: impl FnOnce(&mut PatternSet) -> T) -> T {
+        let _control = self.control();
+        let mut set = PatternSet::clone(&self.current.load());
+        let outcome = change(&mut set);
+        self.current.store(Arc::new(set));
+        self.dirty.store(true, Release);
+        outcome
+    }
+    /// Adds an entry at the end, beside others of the same key (`add map`, `add acl`).
+    pub fn add(&self, key: &[u8], value: &[u8]) -> Result<u64, BadPattern> {
+        self.change(|set| set.add(key, value))
+    }
+    /// Gives every entry of this key another value, or adds one if there is none (`set map`).
+    pub fn set(&self, key: &[u8], value: &[u8]) -> Result<Upsert, BadPattern> {
+        self.change(|set| match set.set(key, value) {
+            0 => set.add(key, value).map(|_| Upsert::Added),
+            changed => Ok(Upsert::Changed(changed)),
+        })
+    }
+    /// Gives the entry of this reference another value; false if there is none.
+    pub fn set_by_id(&self, id: u64, value: &[u8]) -> bool {
+        self.change(|set| set.set_by_id(id, value))
+    }
+    /// Removes every entry of this key; tells how many there were (`del map`).
+    pub fn remove(&self, key: &[u8]) -> usize {
+        self.change(|set| set.remove(key))
+    }
+    /// Removes the entry of this reference; false if there is none.
+    pub fn remove_by_id(&self, id: u64) -> bool {
+        self.change(|set| set.remove_by_id(id))
+    }
+    /// Removes every entry (`clear map`).
+    pub fn clear(&self) {
+        self.change(|set| *set = set.emptied(0));
+    }
+
+    /// Makes a new, empty version that readers do not see yet; returns its number (`prepare map`).
+    pub fn prepare(&self) -> u32 {
+        let mut control = self.control();
+        control.next_version = control.next_version.wrapping_add(1).max(1);
+        let (version, empty) = (control.next_version, self.current.load().emptied(0));
+        control.prepared.insert(version, empty);
+        if control.prepared.len() > PREPARED_MAX {
+            control.prepared.pop_first();
+        }
+        version
+    }
+    /// Adds an entry to a version (`add map @<ver>`); `None` if there is no such version.
+    pub fn add_to(&self, version: u32, key: &[u8], value: &[u8]) -> Option<Result<u64, BadPattern>> {
+        if version == self.current_version() {
+            return Some(self.add(key, value));
+        }
+        self.control().prepared.get_mut(&version).map(|set| set.add(key, value))
+    }
+    /// Drops a prepared version, or empties the current one (`clear map @<ver>`); false if there
+    /// is no such version.
+    pub fn clear_version(&self, version: u32) -> bool {
+        if version == self.current_version() {
+            self.clear();
+            return true;
+        }
+        self.control().prepared.remove(&version).is_some()
+    }
+    /// Makes a prepared version the one that readers see, and drops all older ones
+    /// (`commit map @<ver>`); false if there is no such version.
+    pub fn commit(&self, version: u32) -> bool {
+        let mut control = self.control();
+        let Some(mut set) = control.prepared.remove(&version) else { return false };
+        set.shrink();
+        control.prepared = control.prepared.split_off(&version);
+        control.current_version = version;
+        self.current.store(Arc::new(set));
+        self.dirty.store(true, Release);
+        true
+    }
+
+    /// Whether it was changed since it was loaded or last written back.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Acquire)
+    }
+    /// Whether it was changed, once: the caller writes it back.
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, AcqRel)
+    }
+    /// The text that would load as what it holds now. The caller writes it to the file, and the
+    /// next load finds nothing new in it.
+    pub fn render(&self) -> Vec<u8> {
+        let mut control = self.control();
+        let set = self.current.load();
+        let mut text = control.preamble.clone();
+        for entry in set.entries() {
+            text.extend_from_slice(entry.key);
+            if self.is_map {
+                text.push(b' ');
+                text.extend_from_slice(entry.value);
+            }
+            text.push(b'\n');
+        }
+        control.loaded = Some(crate::base::hash::xxh64(&text, 0));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::Subject;
+
+    fn get(map: &LiveMap, key: &str) -> Option<String> {
+        map.load()
+            .find(Kind::Str, false, Subject::Bytes(key.as_bytes()))
+            .map(|hit| String::from_utf8_lossy(hit.value).into_owned())
+    }
+
+    fn map(text: &str) -> LiveMap {
+        let map = LiveMap::new(0, "hosts.map", true);
+        map.load_text(text.as_bytes()).unwrap();
+        map
+    }
+
+    #[test]
+    fn changes_by_key_and_reference() {
+        let map = map("a 1\nb 2\n");
+        assert!(!map.is_dirty());
+        assert_eq!(map.set(b"a", b"one"), Ok(Upsert::Changed(1)));
+        assert_eq!(map.set(b"c", b"3"), Ok(Upsert::Added), "a missing key is added");
+        assert_eq!((get(&map, "a"), get(&map, "c")), (Some("one".into()), Some("3".into())));
+        let id = map.snapshot().by_key(b"b").unwrap().id;
+        assert!(map.set_by_id(id, b"two") && map.remove_by_id(id) && !map.remove_by_id(id));
+        assert_eq!((get(&map, "b"), map.remove(b"a"), map.len()), (None, 1, 1));
+        assert!(map.take_dirty() && !map.take_dirty());
+        map.clear();
+        assert!(map.is_empty());
+    }
+
+    #[test]
+    fn versions_swap_at_once() {
+        let map = map("a 1\n");
+        let version = map.prepare();
+        assert_eq!((version, map.current_version(), map.next_version()), (1, 0, 1));
+        assert!(map.add_to(version, b"a", b"2").unwrap().is_ok());
+        assert!(map.add_to(9, b"a", b"2").is_none());
+        assert_eq!(get(&map, "a").as_deref(), Some("1"), "not committed yet");
+        assert!(map.commit(version) && !map.commit(version));
+        assert_eq!((get(&map, "a").as_deref(), map.current_version()), (Some("2"), 1));
+    }
+
+    #[test]
+    fn writes_back_what_it_would_load() {
+        let map = map("# sites\n\na 1\nb two words\n# late\n");
+        assert_eq!(map.add(b"c", b"3").map(|_| ()), Ok(()));
+        let text = map.render();
+        assert_eq!(text, b"# sites\n\na 1\nb two words\nc 3\n");
+        map.load_text(&text).unwrap();
+        assert!(!map.apply_staged(), "its own text brings nothing new");
+    }
+
+    #[test]
+    fn a_reload_applies_only_new_text_and_only_when_told() {
+        let map = map("a 1\n");
+        map.set(b"a", b"runtime").unwrap();
+        map.load_text(b"a 1\n").unwrap();
+        assert!(!map.apply_staged());
+        assert_eq!(get(&map, "a").as_deref(), Some("runtime"), "the file is the same: the change stays");
+        map.load_text(b"a 2\n").unwrap();
+        assert_eq!(get(&map, "a").as_deref(), Some("runtime"));
+        map.discard_staged();
+        assert!(!map.apply_staged());
+        map.load_text(b"a 2\n").unwrap();
+        assert!(map.apply_staged());
+        assert_eq!(get(&map, "a").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_view_lives_through_changes_and_versions() {
+        let map = map("10.0.0.0/8 ten\n");
+        map.use_as(Kind::Ip, false).unwrap();
+        assert!(map.use_as(Kind::Int, false).is_err(), "a network is no number");
+        let find = |text: &str| {
+            let set = map.load();
+            let subject = Subject::Ip(text.parse().unwrap());
+            set.find(Kind::Ip, false, subject).map(|hit| hit.value.to_vec())
+        };
+        map.add(b"10.1.0.0/16", b"more").unwrap();
+        assert_eq!((find("10.1.1.1"), find("10.2.1.1")), (Some(b"more".to_vec()), Some(b"ten".to_vec())));
+        let version = map.prepare();
+        map.add_to(version, b"10.2.0.0/16", b"new").unwrap().unwrap();
+        map.commit(version);
+        assert_eq!((find("10.1.1.1"), find("10.2.1.1")), (None, Some(b"new".to_vec())));
+        assert!(map.add(b"x", b"").is_err());
+    }
+
+    #[test]
+    fn many_entries_cost_little_memory() {
+        let text: String =
+            (0..50_000).map(|n| format!("customer-{n:08}.example.com shard-web-{:05}\n", n)).collect();
+        let map = map(&text);
+        let each = map.load().memory() / map.len();
+        assert!(each <= 150, "{each} bytes an entry");
+        assert_eq!(get(&map, "customer-00031415.example.com").as_deref(), Some("shard-web-31415"));
     }
 }

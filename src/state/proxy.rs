@@ -134,6 +134,8 @@ pub struct ProxyState {
     pub down_time_s: AtomicU64,
     /// Transitions of the backend from up to down.
     pub down_transitions: AtomicU64,
+    /// Log lines that counted themselves (`%lc`).
+    pub log_count: AtomicU32,
     /// Whether the backend has a server (kept by the control thread).
     pub is_up: AtomicBool,
 }
@@ -162,6 +164,7 @@ impl ProxyState {
             last_change_s: AtomicU64::new(0),
             down_time_s: AtomicU64::new(0),
             down_transitions: AtomicU64::new(0),
+            log_count: AtomicU32::new(0),
             is_up: AtomicBool::new(true),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::maps::LiveMap;
 use super::{ProxyState, ServerState};
+use crate::diag::Span;
 
 /// The live objects. Only configuration loading and the control thread come here.
 #[derive(Debug)]
@@ -20,6 +21,23 @@ struct Inner {
     servers: HashMap<(String, String), Arc<ServerState>>,
     maps: HashMap<String, Arc<LiveMap>>,
     map_order: Vec<Arc<LiveMap>>,
+    references: Vec<Reference>,
+}
+
+/// A proxy or server that an expression names. It may be declared further down, so whoever ends
+/// the load checks these with [`Registry::take_references`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Whether a frontend is meant; else a backend.
+    pub frontend: bool,
+    /// The proxy's name.
+    pub proxy: String,
+    /// The server's name, if a server is meant.
+    pub server: Option<String>,
+    /// The keyword that refers to it (`nbsrv`, `srv_conn`).
+    pub keyword: &'static str,
+    /// Where.
+    pub span: Span,
 }
 
 impl Registry {
@@ -67,6 +85,14 @@ impl Registry {
         inner.maps.insert(name.to_owned(), made.clone());
         inner.map_order.push(made.clone());
         (made, true)
+    }
+    /// Notes that an expression names a proxy or a server.
+    pub fn add_reference(&self, reference: Reference) {
+        self.inner().references.push(reference);
+    }
+    /// The proxies and servers named since the last call, to be checked when all are known.
+    pub fn take_references(&self) -> Vec<Reference> {
+        std::mem::take(&mut self.inner().references)
     }
     /// Every map and ACL file in order of appearance.
     pub fn maps(&self) -> Vec<Arc<LiveMap>> {

@@ -1,0 +1,384 @@
+//! Second views of a set: for kinds that do not compare a pattern's text as it stands.
+//!
+//! Addresses, numbers and words become entries of another [`Table`] under what they mean, so that
+//! a million of them cost a few probes; ranges and regular expressions are lists in order.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+
+use super::table::{Edit, Hash, Packed, Table};
+use super::{Kind, Subject, compile_regex, parse_int_range, parse_ip_prefix, unhex};
+
+/// Why a pattern cannot be used with a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadPattern(pub String);
+
+/// How many patterns have which length.
+#[derive(Clone, Debug, Default)]
+pub struct Lengths(Vec<(u32, u32)>);
+
+impl Lengths {
+    /// Counts one more of `len`.
+    pub fn add(&mut self, len: usize) {
+        let len = len as u32;
+        match self.0.binary_search_by_key(&len, |(len, _)| *len) {
+            Ok(at) => self.0[at].1 += 1,
+            Err(at) => self.0.insert(at, (len, 1)),
+        }
+    }
+    /// Counts one less of `len`.
+    pub fn remove(&mut self, len: usize) {
+        if let Ok(at) = self.0.binary_search_by_key(&(len as u32), |(len, _)| *len) {
+            self.0[at].1 -= 1;
+            if self.0[at].1 == 0 {
+                self.0.remove(at);
+            }
+        }
+    }
+    /// The lengths that occur, ascending.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = usize> + Clone + '_ {
+        self.0.iter().map(|(len, _)| *len as usize)
+    }
+    /// Whether `len` occurs.
+    pub fn contains(&self, len: usize) -> bool {
+        self.0.binary_search_by_key(&(len as u32), |(len, _)| *len).is_ok()
+    }
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    id: u64,
+    what: T,
+    value: Arc<[u8]>,
+}
+
+pub type List<T> = Vec<Listed<T>>;
+
+/// What an index found.
+pub struct Found<'a> {
+    pub id: u64,
+    pub value: &'a [u8],
+    pub regex: Option<&'a Regex>,
+}
+
+/// A second view.
+#[derive(Clone, Debug)]
+pub enum Index {
+    Bool(List<bool>),
+    Number { singles: Table, ranges: List<(i64, i64)> },
+    Ip { lengths: [Lengths; 2], table: Table },
+    Bytes(Table),
+    Words { delimiters: &'static [u8], ignore_case: bool, lengths: Lengths, table: Table },
+    Regex { ignore_case: bool, list: List<Regex> },
+}
+
+/// What separates the parts of paths and domain names.
+const PATH_DELIMITERS: &[u8] = b"/?";
+const DOMAIN_DELIMITERS: &[u8] = b"/?.:";
+
+impl Index {
+    /// An empty view for `kind`, or `None` if the primary table serves that kind.
+    pub fn new(kind: Kind, ignore_case: bool, expected: usize) -> Option<Index> {
+        let table = || Table::new(expected);
+        let words = |delimiters| Index::Words {
+            delimiters,
+            ignore_case,
+            lengths: Lengths::default(),
+            table: Table::new(expected),
+        };
+        Some(match kind {
+            Kind::Found | Kind::Str | Kind::Beg | Kind::End | Kind::Sub => return None,
+            Kind::Bool => Index::Bool(Vec::new()),
+            Kind::Int | Kind::Len => Index::Number { singles: table(), ranges: Vec::new() },
+            Kind::Ip => Index::Ip { lengths: Default::default(), table: table() },
+            Kind::Bin => Index::Bytes(table()),
+            Kind::Dir => words(PATH_DELIMITERS),
+            Kind::Dom => words(DOMAIN_DELIMITERS),
+            Kind::Reg | Kind::Regm => Index::Regex { ignore_case, list: Vec::new() },
+        })
+    }
+
+    /// Whether `key` can be a pattern of this view.
+    pub fn check(&self, key: &[u8]) -> Result<(), BadPattern> {
+        let text = || String::from_utf8_lossy(key).into_owned();
+        let bad = |what: &str| Err(BadPattern(format!("'{}' is not {what}", text())));
+        match self {
+            Index::Bool(_) if parse_bool(key).is_none() => bad("a valid boolean value"),
+            Index::Number { .. } if parse_int_range(key).is_none() => bad("a number"),
+            Index::Ip { .. } if parse_ip_prefix(key).is_none() => bad("a valid IPv4 or IPv6 address"),
+            Index::Bytes(_) if unhex(key).is_none() => bad("a valid hexadecimal string"),
+            Index::Regex { ignore_case, .. } => {
+                let text = std::str::from_utf8(key).map_err(|_| BadPattern("regex is not UTF-8".into()))?;
+                compile_regex(text, *ignore_case).map(drop).map_err(BadPattern)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a pattern that [`Index::check`] accepted.
+    pub fn insert(&mut self, id: u64, key: &[u8], value: &[u8]) {
+        match self {
+            Index::Bool(list) => push(list, id, parse_bool(key), value),
+            Index::Number { singles, ranges } => match parse_int_range(key) {
+                Some((low, high)) if low == high => {
+                    singles.insert(Packed { id, key: &low.to_be_bytes(), value });
+                }
+                range => push(ranges, id, range, value),
+            },
+            Index::Ip { lengths, table } => {
+                if let Some(prefix) = Prefix::of_pattern(key) {
+                    lengths[usize::from(prefix.family)].add(usize::from(prefix.len));
+                    table.insert(Packed { id, key: prefix.bytes(), value });
+                }
+            }
+            Index::Bytes(table) => {
+                table.insert(Packed { id, key: &unhex(key).unwrap_or_default(), value });
+            }
+            Index::Words { delimiters, lengths, table, .. } => {
+                let word = strip(key, delimiters);
+                if !word.is_empty() {
+                    lengths.add(word.len());
+                    table.insert(Packed { id, key: word, value });
+                }
+            }
+            Index::Regex { ignore_case, list } => {
+                let compiled =
+                    std::str::from_utf8(key).ok().and_then(|t| compile_regex(t, *ignore_case).ok());
+                push(list, id, compiled, value);
+            }
+        }
+    }
+
+    /// Changes or removes the pattern `id`, whose text is `key`.
+    pub fn edit(&mut self, id: u64, key: &[u8], value: Option<&[u8]>) {
+        fn in_list<T>(list: &mut List<T>, id: u64, value: Option<&[u8]>) {
+            match value {
+                Some(value) => list.iter_mut().filter(|e| e.id == id).for_each(|e| e.value = value.into()),
+                None => list.retain(|entry| entry.id != id),
+            }
+        }
+        let in_table = |table: &mut Table, key: &[u8]| {
+            table.edit(Table::hash16(key), |packed| match value {
+                _ if packed.id != id => Edit::Keep,
+                Some(value) => Edit::Value(value),
+                None => Edit::Drop,
+            })
+        };
+        match self {
+            Index::Bool(list) => in_list(list, id, value),
+            Index::Number { singles, ranges } => match parse_int_range(key) {
+                Some((low, high)) if low == high => {
+                    in_table(singles, &low.to_be_bytes());
+                }
+                _ => in_list(ranges, id, value),
+            },
+            Index::Ip { lengths, table } => {
+                if let Some(prefix) = Prefix::of_pattern(key)
+                    && in_table(table, prefix.bytes()) > 0
+                    && value.is_none()
+                {
+                    lengths[usize::from(prefix.family)].remove(usize::from(prefix.len));
+                }
+            }
+            Index::Bytes(table) => {
+                in_table(table, &unhex(key).unwrap_or_default());
+            }
+            Index::Words { delimiters, lengths, table, .. } => {
+                let word = strip(key, delimiters);
+                if in_table(table, word) > 0 && value.is_none() {
+                    lengths.remove(word.len());
+                }
+            }
+            Index::Regex { list, .. } => in_list(list, id, value),
+        }
+    }
+
+    /// The pattern that matches `subject`.
+    pub fn find(&self, subject: Subject<'_>) -> Option<Found<'_>> {
+        match (self, subject) {
+            (Index::Bool(list), Subject::Int(n)) => first(list, |wanted| *wanted == (n != 0)),
+            (Index::Number { singles, ranges }, subject) => {
+                let n = match subject {
+                    Subject::Int(n) => n,
+                    Subject::Bytes(bytes) => bytes.len() as i64,
+                    Subject::Ip(_) => return None,
+                };
+                let single = exact(singles, &n.to_be_bytes());
+                let range = first(ranges, |(low, high)| (*low..=*high).contains(&n));
+                match (single, range) {
+                    (Some(a), Some(b)) => Some(if a.id < b.id { a } else { b }),
+                    (a, b) => a.or(b),
+                }
+            }
+            (Index::Ip { lengths, table }, Subject::Ip(address)) => find_address(lengths, table, address),
+            (Index::Bytes(table), Subject::Bytes(bytes)) => exact(table, bytes),
+            (Index::Words { delimiters, ignore_case, lengths, table }, Subject::Bytes(bytes)) => {
+                find_word(delimiters, *ignore_case, lengths, table, bytes)
+            }
+            (Index::Regex { list, .. }, Subject::Bytes(bytes)) => list
+                .iter()
+                .find(|entry| entry.what.is_match(bytes))
+                .map(|entry| Found { id: entry.id, value: &entry.value, regex: Some(&entry.what) }),
+            _ => None,
+        }
+    }
+
+    /// Gives back what growing has reserved.
+    pub fn shrink(&mut self) {
+        match self {
+            Index::Number { singles: table, .. }
+            | Index::Ip { table, .. }
+            | Index::Bytes(table)
+            | Index::Words { table, .. } => table.shrink(),
+            Index::Bool(_) | Index::Regex { .. } => (),
+        }
+    }
+}
+
+fn push<T>(list: &mut List<T>, id: u64, what: Option<T>, value: &[u8]) {
+    list.extend(what.map(|what| Listed { id, what, value: value.into() }));
+}
+
+fn first<T>(list: &List<T>, matches: impl Fn(&T) -> bool) -> Option<Found<'_>> {
+    let entry = list.iter().find(|entry| matches(&entry.what))?;
+    Some(Found { id: entry.id, value: &entry.value, regex: None })
+}
+
+fn exact<'t>(table: &'t Table, key: &[u8]) -> Option<Found<'t>> {
+    let packed = table.find(Hash::new().extend(key), |other| other == key)?;
+    Some(Found { id: packed.id, value: packed.value, regex: None })
+}
+
+fn parse_bool(text: &[u8]) -> Option<bool> {
+    match text {
+        b"true" | b"yes" | b"on" | b"1" => Some(true),
+        b"false" | b"no" | b"off" | b"0" => Some(false),
+        _ => None,
+    }
+}
+
+fn strip<'k>(mut key: &'k [u8], delimiters: &[u8]) -> &'k [u8] {
+    while let [byte, rest @ ..] = key
+        && delimiters.contains(byte)
+    {
+        key = rest;
+    }
+    while let [rest @ .., byte] = key
+        && delimiters.contains(byte)
+    {
+        key = rest;
+    }
+    key
+}
+
+/// A network as a key: its length, then its address.
+struct Prefix {
+    family: bool,
+    len: u8,
+    packed: [u8; 17],
+}
+
+impl Prefix {
+    fn of_pattern(key: &[u8]) -> Option<Prefix> {
+        parse_ip_prefix(key).map(|(address, len)| Prefix::new(address, len))
+    }
+    fn new(address: IpAddr, len: u8) -> Prefix {
+        let mut packed = [0; 17];
+        packed[0] = len;
+        match address {
+            IpAddr::V4(v4) => packed[1..5].copy_from_slice(&v4.octets()),
+            IpAddr::V6(v6) => packed[1..17].copy_from_slice(&v6.octets()),
+        }
+        let mut prefix = Prefix { family: address.is_ipv6(), len, packed };
+        prefix.mask(len);
+        prefix
+    }
+    /// Keeps the first `len` bits.
+    fn mask(&mut self, len: u8) {
+        self.len = len;
+        self.packed[0] = len;
+        let (whole, rest) = (usize::from(len / 8), len % 8);
+        if let Some(byte) = self.packed[1..].get_mut(whole) {
+            *byte &= !(0xffu16 >> rest) as u8;
+        }
+        self.packed[1..].iter_mut().skip(whole + 1).for_each(|byte| *byte = 0);
+    }
+    /// Families differ in length, so that `0.0.0.0/0` is not `::/0`.
+    fn bytes(&self) -> &[u8] {
+        &self.packed[..if self.family { 17 } else { 5 }]
+    }
+}
+
+/// The longest network that holds `address`; an IPv4 address is also sought among the IPv6
+/// networks as a mapped one, and the other way round (manual, section 7.1.6).
+fn find_address<'t>(lengths: &[Lengths; 2], table: &'t Table, address: IpAddr) -> Option<Found<'t>> {
+    let seek = |address: IpAddr| {
+        let mut prefix = Prefix::new(address, if address.is_ipv4() { 32 } else { 128 });
+        lengths[usize::from(prefix.family)].iter().rev().find_map(|len| {
+            prefix.mask(len as u8);
+            exact(table, prefix.bytes())
+        })
+    };
+    seek(address).or_else(|| match address {
+        IpAddr::V4(v4) => seek(v4.to_ipv6_mapped().into()),
+        IpAddr::V6(v6) => embedded_v4(v6).and_then(seek),
+    })
+}
+
+/// The IPv4 address in a mapped, compatible or 6to4 address.
+pub fn embedded_v4(v6: Ipv6Addr) -> Option<IpAddr> {
+    let segments = v6.segments();
+    if segments[0] == 0x2002 {
+        let [a, b] = segments[1].to_be_bytes();
+        let [c, d] = segments[2].to_be_bytes();
+        return Some(IpAddr::from([a, b, c, d]));
+    }
+    v6.to_ipv4().map(IpAddr::V4)
+}
+
+/// Tries every run of whole parts whose length some pattern has; the first pattern wins.
+fn find_word<'t>(
+    delimiters: &[u8],
+    ignore_case: bool,
+    lengths: &Lengths,
+    table: &'t Table,
+    subject: &[u8],
+) -> Option<Found<'t>> {
+    let longest = lengths.iter().next_back()?;
+    let mut best: Option<Packed<'t>> = None;
+    let mut may_start = true;
+    for (start, byte) in subject.iter().enumerate() {
+        let is_delimiter = delimiters.contains(byte);
+        if may_start && !is_delimiter {
+            let mut hash = Hash::new();
+            for (end, byte) in subject.iter().enumerate().skip(start).take(longest) {
+                hash = hash.push(*byte);
+                let closed = subject.get(end + 1).is_none_or(|next| delimiters.contains(next));
+                if closed && lengths.contains(end + 1 - start) {
+                    let word = &subject[start..=end];
+                    let found = table.find(hash, |key| same(key, word, ignore_case));
+                    best = earlier(best, found);
+                }
+            }
+        }
+        may_start = is_delimiter;
+    }
+    best.map(|packed| Found { id: packed.id, value: packed.value, regex: None })
+}
+
+/// The one that was added first.
+pub fn earlier<'t>(a: Option<Packed<'t>>, b: Option<Packed<'t>>) -> Option<Packed<'t>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if b.id < a.id { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Whether two strings are the same.
+#[inline]
+pub fn same(a: &[u8], b: &[u8], ignore_case: bool) -> bool {
+    if ignore_case { a.eq_ignore_ascii_case(b) } else { a == b }
+}

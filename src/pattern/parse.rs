@@ -1,0 +1,137 @@
+//! What a pattern's text means to the kinds that do not compare it as it stands.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// Compiles a regular expression over bytes, as ACLs, maps and rules use it.
+///
+/// HAProxy uses PCRE2; what linear-time matching cannot do (back-references in the pattern,
+/// look-around) is an error with the reason.
+pub fn compile_regex(text: &str, ignore_case: bool) -> Result<Regex, String> {
+    RegexBuilder::new(text)
+        .unicode(false)
+        .case_insensitive(ignore_case)
+        .build()
+        .map_err(|error| format!("regex '{text}' is invalid ({})", last_line(&error.to_string())))
+}
+
+/// The regex crate explains itself over several lines; the last says what is wrong.
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or(text).trim().trim_start_matches("error: ").to_owned()
+}
+
+/// A number `n`, or a range `a:b`, `a:`, `:b` (manual, section 7.1.2).
+pub fn parse_int_range(text: &[u8]) -> Option<(i64, i64)> {
+    let text = std::str::from_utf8(text).ok()?;
+    match text.split_once(':') {
+        None => text.parse().ok().map(|n| (n, n)),
+        Some(("", "")) => None,
+        Some(("", high)) => Some((i64::MIN, high.parse().ok()?)),
+        Some((low, "")) => Some((low.parse().ok()?, i64::MAX)),
+        Some((low, high)) => Some((low.parse().ok()?, high.parse().ok()?)),
+    }
+}
+
+/// An address, or a network as `address/length` or `address/mask` (manual, section 7.1.6);
+/// `10.1` is the address 10.1.0.0 with its mask, as the classful notation had it.
+pub fn parse_ip_prefix(text: &[u8]) -> Option<(IpAddr, u8)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (address, mask) = match text.split_once('/') {
+        Some((address, mask)) => (address, Some(mask)),
+        None => (text, None),
+    };
+    let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    if let Ok(v6) = address.parse::<Ipv6Addr>() {
+        let len = match mask {
+            None => 128,
+            Some(mask) => mask.parse::<u8>().ok().filter(|len| *len <= 128)?,
+        };
+        let kept = if len == 0 { 0 } else { u128::from(v6) & (u128::MAX << (128 - len)) };
+        return Some((Ipv6Addr::from(kept).into(), len));
+    }
+    let v4 = parse_short_v4(address)?;
+    let len = match mask {
+        None => 32,
+        Some(mask) => match mask.parse::<u8>() {
+            Ok(len) => Some(len).filter(|len| *len <= 32)?,
+            Err(_) => {
+                let bits = u32::from(mask.parse::<Ipv4Addr>().ok()?);
+                // Only masks of leading ones name a network.
+                Some(bits.leading_ones()).filter(|ones| bits.count_ones() == *ones)? as u8
+            }
+        },
+    };
+    let kept = if len == 0 { 0 } else { u32::from(v4) & (u32::MAX << (32 - len)) };
+    Some((Ipv4Addr::from(kept).into(), len))
+}
+
+/// `127`, `10.1`, `1.2.3` stand for their first bytes followed by zeros.
+fn parse_short_v4(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    for (count, part) in text.split('.').enumerate() {
+        let octet = octets.get_mut(count)?;
+        if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        *octet = part.parse().ok()?;
+    }
+    Some(octets.into())
+}
+
+/// The bytes that hexadecimal digits name; `None` if there is anything else or an odd digit.
+pub fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    text.chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        for (text, expected) in [
+            ("127.0.0.1/8", Some(("127.0.0.0", 8))),
+            ("10.1.2.3", Some(("10.1.2.3", 32))),
+            ("10.1/16", Some(("10.1.0.0", 16))),
+            ("192.168.5.0/255.255.255.0", Some(("192.168.5.0", 24))),
+            ("192.168.5.0/255.0.255.0", None),
+            ("2001:db8::1/32", Some(("2001:db8::", 32))),
+            ("::1", Some(("::1", 128))),
+            ("0.0.0.0/0", Some(("0.0.0.0", 0))),
+            ("1.2.3.4/33", None),
+            ("1.2.3.4.5", None),
+            ("host", None),
+        ] {
+            let expected = expected.map(|(a, len): (&str, u8)| (a.parse::<IpAddr>().unwrap(), len));
+            assert_eq!(parse_ip_prefix(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_and_hexadecimal() {
+        for (text, expected) in [
+            ("5", Some((5, 5))),
+            ("-3:7", Some((-3, 7))),
+            (":10", Some((i64::MIN, 10))),
+            ("1024:", Some((1024, i64::MAX))),
+            (":", None),
+            ("a", None),
+        ] {
+            assert_eq!(parse_int_range(text.as_bytes()), expected, "{text}");
+        }
+        assert_eq!(unhex(b"00fF"), Some(vec![0, 255]));
+        assert_eq!((unhex(b"0"), unhex(b"zz")), (None, None));
+    }
+
+    #[test]
+    fn says_why_a_regex_is_refused() {
+        assert!(compile_regex("^/a\\.b/[0-9]+$", false).unwrap().is_match(b"/a.b/77"));
+        let error = compile_regex("(?=x)", false).unwrap_err();
+        assert!(error.contains("look-around"), "{error}");
+    }
+}

@@ -1,1 +1,0 @@
-//! Converters, one row each.

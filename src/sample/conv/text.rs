@@ -1,0 +1,398 @@
+//! Converters of text (manual, section 7.3.1).
+
+use std::borrow::Cow;
+
+use super::Converter;
+use super::map::expand;
+use crate::pattern::compile_regex;
+use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
+use crate::sample::facts::Context;
+use crate::sample::fetch::request::{parameters, split_port};
+use crate::sample::value::{Type, Value, leading_int};
+
+use ArgType::{Int, IntOrVariable, Regex, Str};
+
+const fn row(name: &'static str, doc: &'static str, apply: super::Apply) -> Converter {
+    Converter::new(name, Type::Str, Type::Str, doc, apply)
+}
+
+/// Rows.
+pub const TABLE: &[Converter] = &[
+    row("lower", "Turns ASCII letters into small ones.", lower),
+    row("upper", "Turns ASCII letters into capitals.", upper),
+    Converter::new("length", Type::Str, Type::Int, "How many bytes the string has.", length),
+    Converter::new(
+        "bytes",
+        Type::Bin,
+        Type::Bin,
+        "The bytes from <offset> on, <length> of them at most.",
+        bytes,
+    )
+    .args(1, &[IntOrVariable, IntOrVariable])
+    .check(check_bytes),
+    row(
+        "field",
+        "Field number <index> between delimiters, empty ones counted; negative from the end.",
+        field,
+    )
+    .args(2, &[Int, Str, Int])
+    .check(check_place),
+    row("word", "Word number <index> between delimiters, empty ones skipped; negative from the end.", word)
+        .args(2, &[Int, Str, Int])
+        .check(check_place),
+    row("param", "The value of a parameter of a query-like string.", param)
+        .args(1, &[Str, Str])
+        .check(check_param),
+    row(
+        "regsub",
+        "Replaces what the regex matches: the first match, or all with 'g'; 'i' ignores case.",
+        regsub,
+    )
+    .args(2, &[Regex, Str, Str])
+    .check(check_regsub),
+    row("ltrim", "Takes the given characters off the start.", ltrim).args(1, &[Str]),
+    row("rtrim", "Takes the given characters off the end.", rtrim).args(1, &[Str]),
+    row("cut_crlf", "Cuts the string at its first line end.", cut_crlf),
+    row("host_only", "The host of a 'host:port' string.", host_only),
+    Converter::new(
+        "port_only",
+        Type::Str,
+        Type::Int,
+        "The port of a 'host:port' string, 0 without one.",
+        port_only,
+    ),
+    row("reverse", "The string backwards.", reverse),
+    row("reverse_dom", "The parts of a domain name backwards.", reverse_dom),
+    row("language", "The best of a ';'-separated list of languages for an Accept-Language value.", language)
+        .args(1, &[Str, Str]),
+    Converter::new("iif", Type::Bool, Type::Str, "The first text for true, the second for false.", iif)
+        .args(2, &[Str, Str]),
+];
+
+/// The part of `value` that `cut` leaves, borrowed if the value is.
+fn part<'a>(value: Value<'a>, cut: impl Fn(&[u8]) -> Option<(usize, usize)>) -> Option<Value<'a>> {
+    let (start, end) = cut(value.bytes()?)?;
+    let take = |bytes: Cow<'a, [u8]>| match bytes {
+        Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[start..end]),
+        Cow::Owned(mut bytes) => {
+            bytes.truncate(end);
+            bytes.drain(..start);
+            Cow::Owned(bytes)
+        }
+    };
+    Some(match value {
+        Value::Str(bytes) => Value::Str(take(bytes)),
+        Value::Bin(bytes) => Value::Bin(take(bytes)),
+        other => other,
+    })
+}
+
+fn lower<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    // Most text is in small letters already, and then nothing is copied.
+    if !value.bytes()?.iter().any(u8::is_ascii_uppercase) {
+        return Some(value);
+    }
+    let mut bytes = value.into_bytes(Type::Str)?.into_owned();
+    bytes.make_ascii_lowercase();
+    Some(Value::string(bytes))
+}
+
+fn upper<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let mut bytes = value.into_bytes(Type::Str)?.into_owned();
+    bytes.make_ascii_uppercase();
+    Some(Value::string(bytes))
+}
+
+fn length<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Int(value.bytes()?.len() as i64))
+}
+
+fn check_bytes(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+    match args.iter().any(|arg| matches!(arg, Arg::Int(n) if *n < 0)) {
+        true => Err("expects a non-negative integer".into()),
+        false => Ok(()),
+    }
+}
+
+fn bytes<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let start = usize::try_from(args.number(0, context)?).ok()?;
+    let count = match args.get(1) {
+        None => usize::MAX,
+        Some(_) => usize::try_from(args.number(1, context)?).ok()?,
+    };
+    part(value, |bytes| {
+        let start = start.min(bytes.len());
+        Some((start, start + count.min(bytes.len() - start)))
+    })
+}
+
+fn check_place(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+    if args.as_slice().int(0) == 0 {
+        return Err("Unexpected value 0 for index".into());
+    }
+    if args.as_slice().text(1).is_empty() {
+        return Err("Empty separators list".into());
+    }
+    Ok(())
+}
+
+/// The pieces that fields `first` to `first + count - 1` span, both counted as HAProxy does.
+fn span_of(pieces: &[(usize, usize)], index: i64, count: i64, whole: usize) -> Option<(usize, usize)> {
+    let len = pieces.len() as i64;
+    // A count of 0 reaches to the end (of the direction of counting).
+    if index > 0 {
+        let first = pieces.get(usize::try_from(index - 1).ok()?)?;
+        let last = if count <= 0 { len - 1 } else { (index - 1 + count - 1).min(len - 1) };
+        let end = if count <= 0 { whole } else { pieces[last as usize].1 };
+        Some((first.0, end))
+    } else {
+        let at = len.checked_add(index).filter(|at| *at >= 0)?;
+        let first = if count <= 0 { 0 } else { (at - (count - 1)).max(0) };
+        let start = if count <= 0 { 0 } else { pieces[first as usize].0 };
+        Some((start, pieces[at as usize].1))
+    }
+}
+
+fn count_of(args: &[Arg]) -> i64 {
+    args.get(2).map_or(1, |_| args.int(2))
+}
+
+fn field<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let delimiters = args.text(1);
+    part(value, |text| {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        for (at, byte) in text.iter().enumerate() {
+            if delimiters.contains(byte) {
+                pieces.push((start, at));
+                start = at + 1;
+            }
+        }
+        pieces.push((start, text.len()));
+        span_of(&pieces, args.int(0), count_of(args), text.len())
+    })
+}
+
+fn word<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let delimiters = args.text(1);
+    part(value, |text| {
+        let mut pieces = Vec::new();
+        let mut start = None;
+        for (at, byte) in text.iter().enumerate() {
+            match (delimiters.contains(byte), start) {
+                (true, Some(began)) => {
+                    pieces.push((began, at));
+                    start = None;
+                }
+                (false, None) => start = Some(at),
+                _ => (),
+            }
+        }
+        pieces.extend(start.map(|began| (began, text.len())));
+        span_of(&pieces, args.int(0), count_of(args), text.len())
+    })
+}
+
+/// The delimiter is one character, or `0xHH`.
+fn check_param(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+    let delimiter = match args.as_slice().text(1) {
+        b"" => b'&',
+        [one] => *one,
+        [b'0', b'x', digits @ ..] if digits.len() == 2 => {
+            let digits = std::str::from_utf8(digits).unwrap_or_default();
+            u8::from_str_radix(digits, 16)
+                .map_err(|_| "Delimiter must be either exactly 1 character, or 0xHH for an ASCII code .")?
+        }
+        _ => return Err("Delimiter must be either exactly 1 character, or 0xHH for an ASCII code .".into()),
+    };
+    args.truncate(1);
+    args.push(Arg::Str([delimiter].into()));
+    Ok(())
+}
+
+fn param<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    part(value, |text| {
+        let mut found = None;
+        parameters(text, args.text(0), false, args.text(1), |value| {
+            // A piece of the text: its place follows from where it lies.
+            let start = (value.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+            found = Some(if value.is_empty() { (0, 0) } else { (start, start + value.len()) });
+            true
+        });
+        found
+    })
+}
+
+fn check_regsub(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+    let flags = args.as_slice().text(2).to_vec();
+    if let Some(flag) = flags.iter().find(|flag| !matches!(flag, b'i' | b'g')) {
+        return Err(format!("invalid regex flag '{}', only 'i' and 'g' are supported", *flag as char));
+    }
+    let text = String::from_utf8(args.as_slice().text(0).to_vec()).map_err(|_| "regex is not UTF-8")?;
+    let regex = compile_regex(&text, flags.contains(&b'i'))?;
+    args[0] = Arg::Regex(Box::new(regex));
+    args.truncate(2);
+    args.push(Arg::Int(i64::from(flags.contains(&b'g'))));
+    Ok(())
+}
+
+fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let Some(Arg::Regex(regex)) = args.first() else { return None };
+    let limit = if args.int(2) == 0 { 1 } else { 0 };
+    let replaced = {
+        let text = value.bytes()?;
+        let replace = |captures: &regex::bytes::Captures<'_>| expand(args.text(1), captures);
+        match regex.replacen(text, limit, replace) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bytes) => Some(bytes),
+        }
+    };
+    Some(replaced.map_or(value, Value::string))
+}
+
+fn ltrim<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    part(value, |text| {
+        let start = text.iter().position(|byte| !args.text(0).contains(byte)).unwrap_or(text.len());
+        Some((start, text.len()))
+    })
+}
+
+fn rtrim<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    part(value, |text| {
+        let end = text.iter().rposition(|byte| !args.text(0).contains(byte)).map_or(0, |at| at + 1);
+        Some((0, end))
+    })
+}
+
+fn cut_crlf<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    part(value, |text| Some((0, memchr::memchr2(b'\r', b'\n', text).unwrap_or(text.len()))))
+}
+
+fn host_only<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    part(value, |text| {
+        // Brackets of an IPv6 address stay.
+        let end = match memchr::memrchr(b']', text) {
+            Some(close) => close + 1,
+            None => memchr::memchr(b':', text).unwrap_or(text.len()),
+        };
+        Some((0, end))
+    })
+}
+
+fn port_only<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let (_, port) = split_port(value.bytes()?);
+    Some(Value::Int(port.and_then(leading_int).filter(|port| (0..=65535).contains(port)).unwrap_or(0)))
+}
+
+fn reverse<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let mut bytes = value.into_bytes(Type::Str)?.into_owned();
+    bytes.reverse();
+    Some(Value::string(bytes))
+}
+
+fn reverse_dom<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let parts: Vec<&[u8]> = value.bytes()?.split(|byte| *byte == b'.').rev().collect();
+    Some(Value::string(parts.join(&b'.')))
+}
+
+/// RFC 9110 section 12.5.4, by the weights that the client gave; the list's order breaks ties.
+fn language<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let mut best: Option<(&'a [u8], f32)> = None;
+    for offered in args.text(0).split(|byte| *byte == b';').filter(|offered| !offered.is_empty()) {
+        for range in value.bytes()?.split(|byte| *byte == b',') {
+            let mut parts = range.split(|byte| *byte == b';');
+            let tag = crate::base::text::trim(parts.next().unwrap_or_default());
+            let weight = parts
+                .map(crate::base::text::trim)
+                .find_map(|part| std::str::from_utf8(part.strip_prefix(b"q=")?).ok()?.parse().ok())
+                .unwrap_or(1.0f32);
+            let matches = tag == b"*" || tag.eq_ignore_ascii_case(offered);
+            if matches && weight > best.map_or(0.0, |(_, weight)| weight) {
+                best = Some((offered, weight));
+            }
+        }
+    }
+    best.map(|(tag, _)| Value::text(tag)).or_else(|| args.get(1).map(|_| Value::text(args.text(1))))
+}
+
+fn iif<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::text(args.text(usize::from(!value.as_bool()?))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sample::expr::Phase;
+    use crate::sample::testing::{World, alert, check};
+    use crate::sample::{Value, vars::VarName};
+
+    #[test]
+    fn texts() {
+        let world = World::default();
+        for (name, n) in [("txn.conv_one", 1), ("txn.conv_three", 3), ("txn.conv_minus", -1)] {
+            VarName::parse(name).unwrap().set(&world.context(), Value::Int(n));
+        }
+        check(
+            &world,
+            &[
+                ("str(AbC),lower", "abc"),
+                ("str(AbC),upper", "ABC"),
+                ("str(abc),length", "3"),
+                ("str(012345),bytes(0)", "012345"),
+                ("str(012345),bytes(1,3)", "123"),
+                ("str(012345),bytes(99)", ""),
+                ("str(012345),bytes(2,7)", "2345"),
+                ("str(012345),bytes(txn.conv_one,txn.conv_three)", "123"),
+                ("str(012345),bytes(txn.conv_minus)", "-"),
+                ("str(012345),bytes(1,txn.conv_absent)", "-"),
+                ("str(/foo/bar/baz),field(3,/)", "bar"),
+                ("str(/foo//bar),field(3,/)", ""),
+                ("str(/foo),field(3,/)", "-"),
+                ("str(f1_f2_f3__f5),field(5,_)", "f5"),
+                ("str(f1_f2_f3__f5),field(2,_,0)", "f2_f3__f5"),
+                ("str(f1_f2_f3__f5),field(2,_,2)", "f2_f3"),
+                ("str(f1_f2_f3__f5),field(-2,_,3)", "f2_f3_"),
+                ("str(f1_f2_f3__f5),field(-3,_,0)", "f1_f2_f3"),
+                ("str(/foo//bar/baz),word(2,/)", "bar"),
+                ("str(/foo),word(2,/)", "-"),
+                ("str(w1_w2_w3__w4),word(4,_)", "w4"),
+                ("str(w1_w2_w3__w4),word(2,_,0)", "w2_w3__w4"),
+                ("str(w1_w2_w3__w4),word(3,_,2)", "w3__w4"),
+                ("str(w1_w2_w3__w4),word(-2,_,3)", "w1_w2_w3"),
+                ("str(w1_w2_w3__w4),word(-3,_,0)", "w1_w2"),
+                ("str('a=b&test=t&c=d'),param(test)", "t"),
+                ("str('a=b&test&c=d'),param(test)", ""),
+                ("str('testing=1'),param(test)", "-"),
+                ("str('a=1;b=2'),param(b,;)", "2"),
+                ("str('a=1;b=2'),param(b,0x3b)", "2"),
+                ("str(xaxa),regsub(a,b)", "xbxa"),
+                ("str(xaxA),regsub(a,b,gi)", "xbxb"),
+                ("str(/u/12),regsub('^/u/([0-9]+)$','id=\\1')", "id=12"),
+                ("str(xxaxx),ltrim(x)", "axx"),
+                ("str(xxaxx),rtrim(x)", "xxa"),
+                ("str(\"a\\r\\nb\"),cut_crlf", "a"),
+                ("str(h:80),host_only", "h"),
+                ("str('[::1]:80'),host_only", "[::1]"),
+                ("str(h:80),port_only", "80"),
+                ("str(h),port_only", "0"),
+                ("str('[::1]:8443'),port_only", "8443"),
+                ("str(abc),reverse", "cba"),
+                ("str(www.example.com),reverse_dom", "com.example.www"),
+                ("str('fr;q=0.3, en;q=0.8'),language(fr;en;de)", "en"),
+                ("str(es),language(fr;en,dflt)", "dflt"),
+                ("bool(true),iif(yes,no)", "yes"),
+                ("int(0),iif(yes,no)", "no"),
+            ],
+        );
+        for (text, message) in [
+            ("str(a),field(0,/)", "Unexpected value 0 for index"),
+            ("str(a),word(1,'')", "Empty separators list"),
+            ("str(a),regsub(a,b,x)", "invalid regex flag 'x', only 'i' and 'g' are supported"),
+            ("str(a),regsub('(',b)", "is invalid"),
+            ("str(a),param(x,ab)", "Delimiter must be either exactly 1 character"),
+            ("str(a),bytes(-1)", "expects a non-negative integer"),
+        ] {
+            let (found, _) = alert(text, Phase::HttpRequest);
+            assert!(found.contains(message), "{text}: {found}");
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Sample fetches, one row each.
