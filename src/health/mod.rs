@@ -3,15 +3,34 @@
 //! The control thread drives them over sockets (`control::checks`); nothing here waits.
 #![forbid(unsafe_code)]
 
+pub mod agent;
+mod answers;
 pub mod config;
+pub mod hello;
+pub mod http_check;
+pub mod machine;
+mod matching;
+pub mod observe;
+mod parse;
+mod protocols;
+pub mod schedule;
+pub mod script;
+pub mod status;
+pub mod variables;
+mod wording;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use config::CheckScript;
 
 /// What a server's check looks like (`check`, `option httpchk`, `tcp-check`, ...).
 #[derive(Debug)]
 pub struct CheckSpec {
     /// The `server` line's part.
     pub server: ServerCheck,
+    /// What to do, shared by the servers of the backend.
+    pub script: Arc<script::Script>,
 }
 
 /// The check settings of a `server` line (manual, section 5.2), defaults applied.
@@ -57,4 +76,43 @@ impl Default for ServerCheck {
             observe_only: false,
         }
     }
+}
+
+/// The script that some configuration lines make, and the findings about them.
+#[cfg(test)]
+pub(crate) fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
+    use crate::diag::{Report, Span};
+    use crate::sample::ParseContext;
+    use crate::sample::acl::AclSet;
+    use crate::sample::expr::{Files, Phase};
+    use crate::state::Registry;
+
+    struct NoFiles;
+    impl Files for NoFiles {
+        fn read(&self, _path: &str) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+    let mut report = Report::default();
+    let (registry, acls) = (Registry::new(1), AclSet::default());
+    let mut context = ParseContext {
+        report: &mut report,
+        registry: &registry,
+        files: &NoFiles,
+        phase: Phase::Check,
+        proxy: Some("be"),
+        acls: &acls,
+    };
+    let mut directives = config::CheckDirectives::default();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[0] {
+            "option" => directives.option(false, &words[1..], Span::NONE, &mut context),
+            "inherited" => directives.inherited(),
+            "http-check" => directives.http_check(&words[1..], Span::NONE, &mut context),
+            _ => directives.tcp_check(&words[1..], Span::NONE, &mut context),
+        }
+    }
+    let script = directives.finish(Span::NONE, &mut context);
+    (script, report.diagnostics.into_iter().map(|found| found.message).collect())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::diag::Span;
 use crate::health::CheckSpec;
+pub use crate::health::observe::Observe;
 use crate::state::ServerState;
 
 /// One server of a backend.
@@ -70,16 +71,6 @@ pub struct Server {
     pub hostname: Option<Box<str>>,
     /// `disabled`.
     pub disabled: bool,
-}
-
-/// `observe`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Observe {
-    #[default]
-    None,
-    Layer4,
-    Layer7,
 }
 
 /// `on-error`.

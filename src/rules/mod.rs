@@ -4,12 +4,23 @@
 //! it yields a [`Verdict`] and never does I/O. Actions are rows of [`keyword::TABLE`].
 #![forbid(unsafe_code)]
 
+pub mod action;
+pub mod arguments;
 pub mod keyword;
+mod parse;
 pub mod redirect;
+pub mod reply;
+mod rewrite;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod run;
 
+use std::sync::Arc;
+
+use self::action::{Action, Slot};
 use crate::diag::{FileId, Span};
 use crate::http::reply::Reply;
+use crate::sample::facts::Direction;
 use crate::sample::{Condition, SessionFacts, TransactionFacts};
 
 /// Which list a rule stands in.
@@ -25,6 +36,28 @@ pub enum RuleSet {
     HttpAfterResponse,
 }
 
+impl RuleSet {
+    /// The words that open a line of this list.
+    pub fn name(self) -> &'static str {
+        match self {
+            RuleSet::TcpConnection => "tcp-request connection",
+            RuleSet::TcpSession => "tcp-request session",
+            RuleSet::TcpContent => "tcp-request content",
+            RuleSet::TcpResponse => "tcp-response content",
+            RuleSet::HttpRequest => "http-request",
+            RuleSet::HttpResponse => "http-response",
+            RuleSet::HttpAfterResponse => "http-after-response",
+        }
+    }
+    /// Which message a list looks at first.
+    pub fn direction(self) -> Direction {
+        match self {
+            RuleSet::TcpResponse | RuleSet::HttpResponse | RuleSet::HttpAfterResponse => Direction::Response,
+            _ => Direction::Request,
+        }
+    }
+}
+
 /// One rule.
 #[derive(Debug)]
 pub struct Rule {
@@ -33,9 +66,50 @@ pub struct Rule {
     /// When; `None` is always.
     pub condition: Option<Condition>,
     /// The file it stands in, for `last_rule_file`.
-    pub file: std::sync::Arc<str>,
+    pub file: Arc<str>,
     /// Where it stands.
     pub span: Span,
+}
+
+impl Rule {
+    /// The size of the capture slot that the rule wants for itself (`capture ... len N`), while it
+    /// has none. The proxy that the rule belongs to must be a frontend; it makes a slot of that
+    /// size behind those it has and tells its number by [`Self::assign_capture`].
+    pub fn wanted_capture(&self) -> Option<usize> {
+        match &self.action {
+            Action::Capture(_, Slot::New { len, number: None }) => Some(*len),
+            _ => None,
+        }
+    }
+    /// Tells the rule the number of the slot that [`Self::wanted_capture`] asked for.
+    pub fn assign_capture(&mut self, slot: usize) {
+        if let Action::Capture(_, Slot::New { number, .. }) = &mut self.action {
+            *number = Some(slot);
+        }
+    }
+    /// The `http-errors` section and the status whose page the rule answers with (`errorfiles`),
+    /// while it does not know the page; [`Self::give_section`] tells it.
+    pub fn wanted_section(&self) -> Option<(&str, u16)> {
+        match &self.action {
+            Action::Deny(spec) | Action::Tarpit(spec) | Action::Return(spec) => spec.wanted_section(),
+            _ => None,
+        }
+    }
+    /// Tells the rule the page that [`Self::wanted_section`] asked for; `None` if the section has
+    /// none for that status: then the answer is empty.
+    pub fn give_section(&mut self, page: Option<Arc<[u8]>>) {
+        if let Action::Deny(spec) | Action::Tarpit(spec) | Action::Return(spec) = &mut self.action {
+            spec.give_section(page);
+        }
+    }
+    /// The map or ACL file that the rule changes, and whether it is a map: it must be one that the
+    /// configuration uses elsewhere.
+    pub fn changed_map(&self) -> Option<(&str, bool)> {
+        match &self.action {
+            Action::ChangeMap(file, change, ..) => Some((file, change.is_of_map())),
+            _ => None,
+        }
+    }
 }
 
 /// What a rule set decided.
@@ -106,6 +180,56 @@ pub struct Effects {
     pub no_l7_retry: bool,
     /// Rewrites that failed (`wrew`).
     pub failed_rewrites: u64,
+    /// `set-timeout connect|queue|tarpit`, in milliseconds.
+    pub connect_timeout_ms: Option<u64>,
+    /// See `connect_timeout_ms`.
+    pub queue_timeout_ms: Option<u64>,
+    /// See `connect_timeout_ms`.
+    pub tarpit_timeout_ms: Option<u64>,
+    /// `tcp-response content close`: close the server's connection at once.
+    pub close_server: bool,
+    /// The reply of [`Verdict::Respond`] stands for the proxy's own error page for its status
+    /// (`return default-errorfiles`).
+    pub error_page: bool,
+    /// Changes of maps and ACL files for the control thread, in order.
+    pub map_orders: Vec<MapOrder>,
+    /// `strict-mode off` holds in the list that runs; it outlives a wait in its middle.
+    rewrites_may_fail: bool,
+    /// Room for texts in the making.
+    scratch: Vec<u8>,
+}
+
+/// A change of a map or an ACL file that a rule asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapOrder {
+    /// The file, as the runtime API names it.
+    pub file: Arc<str>,
+    /// What to do.
+    pub change: MapChange,
+    /// The key, or the ACL's pattern.
+    pub key: Box<[u8]>,
+    /// The value, for [`MapChange::Set`].
+    pub value: Box<[u8]>,
+}
+
+/// What to do with a key of a map or a pattern of an ACL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapChange {
+    /// `set-map`: change the value, or add the key.
+    Set,
+    /// `del-map`: remove the key.
+    DeleteKey,
+    /// `add-acl`: add the pattern unless it is there.
+    Add,
+    /// `del-acl`: remove the pattern.
+    DeletePattern,
+}
+
+impl MapChange {
+    /// Whether it changes a map rather than an ACL.
+    pub fn is_of_map(self) -> bool {
+        matches!(self, MapChange::Set | MapChange::DeleteKey)
+    }
 }
 
 /// What a run may read and change.

@@ -255,6 +255,10 @@ pub struct TransactionFacts {
     pub request_captures: Vec<Option<Box<[u8]>>>,
     /// Captured response data by slot.
     pub response_captures: Vec<Option<Box<[u8]>>>,
+    /// The most bytes that each request capture slot keeps.
+    pub request_capture_sizes: Vec<usize>,
+    /// The most bytes that each response capture slot keeps.
+    pub response_capture_sizes: Vec<usize>,
     /// Captured request cookie (`capture cookie`).
     pub request_cookie: Option<Box<[u8]>>,
     /// Captured response cookie.
@@ -283,6 +287,9 @@ pub struct TransactionFacts {
     pub server_queue: u32,
     /// Requests before it in the backend's queue (`%bq`).
     pub backend_queue: u32,
+    /// The session's source and destination before a rule of this transaction changed them: the
+    /// next transaction starts from those again.
+    pub session_addresses: Option<(Option<SocketAddr>, Option<SocketAddr>)>,
     /// The log line is written before the end (`option logasap`): figures that still grow get a `+`.
     pub logged_early: bool,
     /// Its unique id, once made.
@@ -351,6 +358,8 @@ impl TransactionFacts {
         std::mem::swap(&mut fresh.response_vars, &mut self.response_vars);
         std::mem::swap(&mut fresh.request_captures, &mut self.request_captures);
         std::mem::swap(&mut fresh.response_captures, &mut self.response_captures);
+        std::mem::swap(&mut fresh.request_capture_sizes, &mut self.request_capture_sizes);
+        std::mem::swap(&mut fresh.response_capture_sizes, &mut self.response_capture_sizes);
         fresh.request.clear();
         fresh.response.clear();
         fresh.body.clear();
@@ -360,6 +369,8 @@ impl TransactionFacts {
         fresh.response_vars.clear();
         fresh.request_captures.clear();
         fresh.response_captures.clear();
+        fresh.request_capture_sizes.clear();
+        fresh.response_capture_sizes.clear();
         *self = fresh;
     }
 }

@@ -1,2 +1,19 @@
 //! The life of a connection and of a transaction as decisions without I/O.
+//!
+//! Each file is one decision; [`phase`] is the list in which the engine makes them. They read the
+//! model and the facts, write into the transaction, and return what to do.
 #![forbid(unsafe_code)]
+
+pub mod addresses;
+pub mod balance_key;
+pub mod captures;
+pub mod cookie;
+mod cookie_date;
+mod cookie_items;
+pub mod error_page;
+pub mod forwarded;
+pub mod phase;
+pub mod switching;
+#[cfg(test)]
+mod testing;
+pub mod unique_id;

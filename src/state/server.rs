@@ -59,8 +59,8 @@ pub mod admin {
     pub const RMAINT: u8 = 0x20;
     /// Set by an agent or health order of a deferred host name.
     pub const HMAINT: u8 = 0x40;
-    /// Any reason for maintenance.
-    pub const MAINT: u8 = FMAINT | IMAINT | CMAINT | RMAINT | HMAINT;
+    /// Any reason for maintenance. CMAINT only remembers where FMAINT came from and outlives it.
+    pub const MAINT: u8 = FMAINT | IMAINT | RMAINT | HMAINT;
     /// Any reason for drain.
     pub const DRAIN: u8 = FDRAIN | IDRAIN;
 }
@@ -195,6 +195,10 @@ pub struct CheckReport {
     pub configured: bool,
     /// Whether it is switched on (`enable|disable health|agent`).
     pub enabled: bool,
+    /// The address to check, when it was changed at run time (`set server ... check-addr|agent-addr`).
+    pub address: Option<std::net::IpAddr>,
+    /// The port to check, when it was changed at run time; `Some(0)` unsets the configured one.
+    pub port: Option<u16>,
 }
 
 /// One server, shared by all cores, the control thread and successive models.
@@ -228,6 +232,8 @@ pub struct ServerState {
     pub hostname: ArcSwapOption<String>,
     /// Consecutive errors seen by `observe`.
     pub consecutive_errors: AtomicU32,
+    /// The last of them, as `health::observe::Event` numbers it.
+    pub last_error: AtomicU8,
     /// Set by a data thread when `observe` saw `error-limit` errors: the control thread acts.
     pub error_limit_hit: AtomicBool,
     /// Wall clock seconds of the last change of operational state.
@@ -274,6 +280,7 @@ impl ServerState {
             agent: ArcSwap::default(),
             hostname: ArcSwapOption::empty(),
             consecutive_errors: AtomicU32::new(0),
+            last_error: AtomicU8::new(0),
             error_limit_hit: AtomicBool::new(false),
             last_change_s: AtomicU64::new(0),
             down_time_s: AtomicU64::new(0),

@@ -1,0 +1,202 @@
+//! The sockets of checks: connecting without blocking, and errors in HAProxy's words.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::health::machine::{Failure, Machine, Target};
+use crate::state::ServerState;
+use crate::state::server::Endpoint;
+
+/// A connection of a check.
+pub struct Socket {
+    stream: Stream,
+    linger: bool,
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// How many bytes one read takes.
+const READ_MAX: usize = 16384;
+
+/// Connects to the target; what it leaves open is the server's.
+pub async fn connect(
+    state: &ServerState,
+    target: Target,
+    source: Option<SocketAddr>,
+) -> Result<Socket, Failure> {
+    let endpoint = Endpoint::clone(&state.endpoint.load());
+    let linger = target.linger;
+    let address = match (&endpoint, target.address) {
+        (Endpoint::Inet { address, .. }, ip) => {
+            Some(SocketAddr::new(ip.unwrap_or(address.ip()), target.port.unwrap_or(address.port())))
+        }
+        (_, Some(ip)) => Some(SocketAddr::new(ip, target.port.unwrap_or(0))),
+        (Endpoint::Unix(_) | Endpoint::Unresolved, None) => None,
+    };
+    let stream = match (address, &endpoint) {
+        (Some(address), _) => Stream::Tcp(connect_tcp(address, &target, source).await?),
+        (None, Endpoint::Unix(path)) => Stream::Unix(connect_unix(path).await?),
+        (None, _) => return Err(Failure::NoTarget(String::new())),
+    };
+    Ok(Socket { stream, linger })
+}
+
+/// What failed at once, in words.
+fn at_once(error: io::Error) -> Failure {
+    Failure::Connection(match error.raw_os_error() {
+        Some(libc::EMFILE) => format!("Too many sockets on the process ({})", strerror(&error)),
+        Some(libc::ENFILE) => format!("Too many sockets on the system ({})", strerror(&error)),
+        Some(libc::ENOBUFS | libc::ENOMEM) => format!("Out of system buffers ({})", strerror(&error)),
+        Some(libc::EADDRINUSE) => {
+            format!("Local source address already in use ({})", strerror(&error))
+        }
+        Some(libc::EAGAIN | libc::EADDRNOTAVAIL) => {
+            format!("Out of local source ports on the system ({})", strerror(&error))
+        }
+        _ => format!("General socket error ({})", strerror(&error)),
+    })
+}
+
+/// What the kernel said about an attempt or a connection in progress.
+fn by_kernel(error: &io::Error) -> String {
+    let name = match error.raw_os_error() {
+        Some(libc::ECONNREFUSED) => "ECONNREFUSED",
+        Some(libc::ECONNRESET) => "ECONNRESET",
+        Some(libc::EHOSTUNREACH | libc::ENETUNREACH) => "ENETUNREACH",
+        Some(libc::ENOMEM) => "ENOMEM",
+        Some(libc::EBADF) => "EBADF",
+        Some(libc::EFAULT) => "EFAULT",
+        Some(libc::EINVAL) => "EINVAL",
+        Some(libc::ENOTCONN) => "ENCONN",
+        Some(libc::ENOTSOCK) => "ENSOCK",
+        Some(libc::ENOBUFS) => "ENOBUFS",
+        Some(libc::EPIPE) => "EPIPE",
+        _ => return format!("General socket error ({})", strerror(error)),
+    };
+    format!("{name} returned by OS")
+}
+
+/// The kernel's text without the number that the standard library adds.
+fn strerror(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+async fn connect_tcp(
+    address: SocketAddr,
+    target: &Target,
+    source: Option<SocketAddr>,
+) -> Result<TcpStream, Failure> {
+    let open = || -> io::Result<RawSocket> {
+        let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(socket)
+    };
+    let socket = open().map_err(at_once)?;
+    if target.holds_ack {
+        // The acknowledgement leaves with the data; or, when a reset follows, never: the server's
+        // program then does not even learn of the connection.
+        let _ = socket.set_tcp_quickack(false);
+    }
+    if let Some(source) = source
+        && let Err(error) = socket.bind(&SockAddr::from(source))
+    {
+        let text = format!("Can't bind to source address ({})", strerror(&error));
+        return Err(Failure::Connection(text));
+    }
+    match socket.connect(&SockAddr::from(address)) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) => return Err(at_once(error)),
+    }
+    let stream = TcpStream::from_std(StdTcpStream::from(socket)).map_err(at_once)?;
+    // Ready to write means: decided.
+    let ready = stream.writable().await;
+    match ready.and_then(|()| stream.take_error()) {
+        Ok(None) => Ok(stream),
+        Ok(Some(error)) | Err(error) => Err(Failure::Connection(by_kernel(&error))),
+    }
+}
+
+async fn connect_unix(path: &[u8]) -> Result<UnixStream, Failure> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let open = || -> io::Result<RawSocket> {
+        let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        // A leading NUL names the abstract space.
+        socket.connect(&SockAddr::unix(std::ffi::OsStr::from_bytes(path))?)?;
+        Ok(socket)
+    };
+    let socket = open().map_err(at_once)?;
+    UnixStream::from_std(StdUnixStream::from(socket)).map_err(at_once)
+}
+
+impl Socket {
+    /// Sends all of it.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
+        while !bytes.is_empty() {
+            let ready = match &self.stream {
+                Stream::Tcp(stream) => stream.writable().await,
+                Stream::Unix(stream) => stream.writable().await,
+            };
+            let sent = ready.and_then(|()| match &self.stream {
+                Stream::Tcp(stream) => stream.try_write(bytes),
+                Stream::Unix(stream) => stream.try_write(bytes),
+            });
+            match sent {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Failure::Broken(by_kernel(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, waiting for the first byte.
+    pub async fn read(&self, machine: &mut Machine) -> Result<(), Failure> {
+        let mut buffer = [0; READ_MAX];
+        let room = machine.room().min(READ_MAX);
+        if room == 0 {
+            machine.received(&[]);
+            return Ok(());
+        }
+        loop {
+            let ready = match &self.stream {
+                Stream::Tcp(stream) => stream.readable().await,
+                Stream::Unix(stream) => stream.readable().await,
+            };
+            let read = ready.and_then(|()| match &self.stream {
+                Stream::Tcp(stream) => stream.try_read(&mut buffer[..room]),
+                Stream::Unix(stream) => stream.try_read(&mut buffer[..room]),
+            });
+            match read {
+                Ok(0) => machine.closed(),
+                Ok(read) => machine.received(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                // Servers often reset right behind their answer: let that be judged.
+                Err(_) if machine.has_input() => machine.closed(),
+                Err(error) => return Err(Failure::Broken(by_kernel(&error))),
+            }
+            return Ok(());
+        }
+    }
+
+    /// Closes; by a reset, unless the other side has closed or `linger` asks for politeness.
+    pub fn close(self, is_closed: bool) {
+        if let Stream::Tcp(stream) = &self.stream
+            && !self.linger
+            && !is_closed
+        {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Tells the world about changes: log lines to the backend's targets, and the same text on stderr.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::super::Control;
+use super::View;
+use crate::base::clock;
+use crate::health::status;
+use crate::log::queue::Line;
+use crate::state::server::Operational;
+
+/// Syslog levels of the lines.
+#[allow(missing_docs)]
+pub mod level {
+    pub const EMERG: u8 = 0;
+    pub const ALERT: u8 = 1;
+    pub const NOTICE: u8 = 5;
+}
+
+/// Sends a line to the log targets of the server's backend and a copy to stderr.
+pub fn say(control: &Control, view: &View, level: u8, text: &str) {
+    let label = if level == level::EMERG { "[ALERT]   " } else { "[WARNING] " };
+    stderr(control, label, text);
+    let Some(proxy) = &view.proxy else { return };
+    let tag: Arc<str> = match (&proxy.log_tag, &view.model.global.log_tag) {
+        (Some(tag), _) => tag.clone(),
+        (None, Some(tag)) => tag.as_str().into(),
+        (None, None) => "haproxy".into(),
+    };
+    control.log.send(Line {
+        targets: proxy.log.clone(),
+        level,
+        wall_us: clock::read().wall_us,
+        tag,
+        message: text.as_bytes().to_vec(),
+        structured_data: None,
+    });
+}
+
+/// Prints as HAProxy does while it runs in the foreground and was not told to be quiet.
+fn stderr(control: &Control, label: &str, text: &str) {
+    let model = control.model();
+    if model.global.quiet || model.global.daemon {
+        return;
+    }
+    // Nobody may be reading: that is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{label} ({}) : {text}", control.process.pid);
+}
+
+/// Why a server changed its operational state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause<'a> {
+    /// It was told before, or it follows another server.
+    None,
+    /// The health check's report says it.
+    Health,
+    /// The agent's report says it.
+    Agent,
+    /// A text, such as `changed from CLI`.
+    Text(&'a str),
+}
+
+impl View {
+    /// `Server be/srv`, `Backup Server be/srv`.
+    pub fn title(&self) -> String {
+        let backup = if self.is_backup() { "Backup " } else { "" };
+        format!("{backup}Server {}", self.state.full_name())
+    }
+    /// `, reason: ...`.
+    pub fn cause(&self, cause: Cause<'_>) -> String {
+        match cause {
+            Cause::None => String::new(),
+            Cause::Health => status::reason(&self.state.check.load()),
+            Cause::Agent => status::reason(&self.state.agent.load()),
+            Cause::Text(text) => format!(", {text}"),
+        }
+    }
+    /// ` via be/srv` for a server that follows another, unless the change was forced on it.
+    pub fn via(&self, forced: bool) -> String {
+        match self.server.as_ref().and_then(|server| server.track.as_ref()) {
+            Some(tracked) if !forced => format!(" via {}", tracked.full_name()),
+            _ => String::new(),
+        }
+    }
+    /// How many servers are left or online, and what became of the sessions.
+    pub fn balance_of(&self, requeued: u32) -> String {
+        let (active, backup) = self.usable();
+        let fallback = if backup > 0 && active == 0 { " Running on backup." } else { "" };
+        let queued = self.state.queue.len();
+        let served = self.state.served.load(std::sync::atomic::Ordering::Relaxed);
+        if self.state.operational() == Operational::Stopped || self.is_in_maintenance() {
+            format!(
+                ". {active} active and {backup} backup servers left.{fallback} {served} sessions active, \
+                 {requeued} requeued, {queued} remaining in queue"
+            )
+        } else {
+            format!(
+                ". {active} active and {backup} backup servers online.{fallback} {requeued} sessions requeued, \
+                 {queued} total in queue"
+            )
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What rules do, parsed and ready to run.
+
+use std::sync::Arc;
+
+use regex::bytes::Regex;
+
+use super::redirect::Redirect;
+use super::reply::ReplySpec;
+use super::{MapChange, Service};
+use crate::sample::vars::VarName;
+use crate::sample::{Expr, LogFormat};
+
+/// What a rule does.
+#[derive(Debug)]
+pub enum Action {
+    /// `accept`, `allow`: ends the list.
+    Allow,
+    /// `deny`.
+    Deny(Box<ReplySpec>),
+    /// `tarpit`.
+    Tarpit(Box<ReplySpec>),
+    /// `return`.
+    Return(Box<ReplySpec>),
+    /// `redirect`.
+    Redirect(Box<Redirect>),
+    /// `auth`, with its realm.
+    Auth(Box<str>),
+    /// `reject`.
+    Reject,
+    /// `silent-drop`.
+    SilentDrop,
+    /// `close`: ends the server's connection and the list.
+    CloseServer,
+    /// `use-service`.
+    UseService(Service),
+    /// `add-header`.
+    AddHeader(Box<[u8]>, LogFormat),
+    /// `set-header`.
+    SetHeader(Box<[u8]>, LogFormat),
+    /// `del-header`.
+    DelHeader(NameMatch),
+    /// `replace-header`.
+    ReplaceHeader(Box<[u8]>, Regex, LogFormat),
+    /// `replace-value`.
+    ReplaceValue(Box<[u8]>, Regex, LogFormat),
+    /// `set-method`, `set-path`, ...
+    SetTarget(TargetPart, LogFormat),
+    /// `replace-path`, `replace-pathq`, `replace-uri`.
+    ReplaceTarget(TargetPart, Regex, LogFormat),
+    /// `set-status`, with its reason if one is given.
+    SetStatus(u16, Option<Box<str>>),
+    /// `set-var`.
+    SetVar(VarName, Box<[VarTest]>, Expr),
+    /// `set-var-fmt`.
+    SetVarFormat(VarName, Box<[VarTest]>, LogFormat),
+    /// `unset-var`.
+    UnsetVar(VarName),
+    /// `capture`.
+    Capture(Expr, Slot),
+    /// `set-log-level`; `None` is silent.
+    SetLogLevel(Option<u8>),
+    /// `set-src`.
+    SetSource(Expr),
+    /// `set-src-port`.
+    SetSourcePort(Expr),
+    /// `set-dst`.
+    SetDestination(Expr),
+    /// `set-dst-port`.
+    SetDestinationPort(Expr),
+    /// `set-timeout`.
+    SetTimeout(TimeoutKind, Delay),
+    /// `disable-l7-retry`.
+    DisableRetry,
+    /// `strict-mode`.
+    StrictMode(bool),
+    /// `wait-for-body`.
+    WaitForBody {
+        /// The most to wait.
+        time_ms: u64,
+        /// Enough bytes; 0 is the whole body.
+        at_least: u64,
+    },
+    /// `set-map`, `del-map`, `add-acl`, `del-acl`.
+    ChangeMap(Arc<str>, MapChange, LogFormat, Option<LogFormat>),
+    /// `set-nice`: nothing to do, since a core has no run queue whose order it could change.
+    SetNice,
+}
+
+impl Action {
+    /// Whether the rule ends its list whenever its condition holds.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Action::Redirect(redirect) => !redirect.may_be_skipped(),
+            Action::Allow
+            | Action::Deny(_)
+            | Action::Tarpit(_)
+            | Action::Return(_)
+            | Action::Auth(_)
+            | Action::Reject
+            | Action::SilentDrop
+            | Action::CloseServer
+            | Action::UseService(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Which fields `del-header` means.
+#[derive(Debug)]
+pub enum NameMatch {
+    /// `-m str`, the default.
+    Exact(Box<[u8]>),
+    /// `-m beg`.
+    Prefix(Box<[u8]>),
+    /// `-m end`.
+    Suffix(Box<[u8]>),
+    /// `-m sub`.
+    Contains(Box<[u8]>),
+    /// `-m reg`.
+    Regex(Regex),
+}
+
+impl NameMatch {
+    /// Whether a field called `name` is meant; case does not count, except in a regular expression.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            NameMatch::Exact(text) => name.eq_ignore_ascii_case(text),
+            NameMatch::Prefix(text) => {
+                name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
+            }
+            NameMatch::Suffix(text) => name
+                .len()
+                .checked_sub(text.len())
+                .is_some_and(|start| name[start..].eq_ignore_ascii_case(text)),
+            NameMatch::Contains(text) => {
+                text.is_empty() || name.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text))
+            }
+            // Names are lower case to HAProxy, whatever the sender wrote.
+            NameMatch::Regex(regex) => regex.is_match(&name.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// A part of the request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TargetPart {
+    Method,
+    /// The path without the query.
+    Path,
+    /// The path with the query.
+    PathAndQuery,
+    /// The query without `?`.
+    Query,
+    /// The whole target.
+    Uri,
+}
+
+/// A condition of `set-var(name,condition...)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum VarTest {
+    IfExists,
+    IfNotExists,
+    IfEmpty,
+    IfNotEmpty,
+    IfSet,
+    IfNotSet,
+    IfGreater,
+    IfLess,
+}
+
+/// Where a rule captures to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// `len N`: a slot of its own, which the proxy makes; until then it has no number.
+    New {
+        /// The most bytes kept.
+        len: usize,
+        /// Its number, once [`super::Rule::assign_capture`] gave it one.
+        number: Option<usize>,
+    },
+    /// `id N`: a slot declared elsewhere.
+    Declared(usize),
+}
+
+/// Which time-out `set-timeout` sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TimeoutKind {
+    Client,
+    Connect,
+    Queue,
+    Server,
+    Tarpit,
+    Tunnel,
+}
+
+/// A duration, known at load or found per request (in milliseconds).
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Delay {
+    Millis(u64),
+    Expr(Expr),
+}

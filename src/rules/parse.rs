@@ -1,0 +1,447 @@
+//! The parsers behind the rows of [`super::keyword::TABLE`]: from the words after an action to an
+//! [`Action`].
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::action::{Action, Delay, NameMatch, Slot, TargetPart, TimeoutKind, VarTest};
+use super::arguments::{Arguments, Mistake};
+use super::redirect::Redirect;
+use super::reply::ReplySpec;
+use super::{MapChange, RuleSet};
+use crate::diag::did_you_mean;
+use crate::sample::vars::{Scope, VarName};
+use crate::sample::{LogFormat, ParseContext};
+
+/// What a parser returns.
+pub type Parsed = Result<Action, Mistake>;
+
+/// Whether a byte may stand in a field's name (RFC 9110 section 5.6.2).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `accept`, `allow`.
+pub fn allow(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    Ok(Action::Allow)
+}
+
+/// `reject`.
+pub fn reject(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    Ok(Action::Reject)
+}
+
+/// `close`.
+pub fn close(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    Ok(Action::CloseServer)
+}
+
+/// `silent-drop`.
+pub fn silent_drop(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    if arguments.take_if("rst-ttl") {
+        return Mistake::says(
+            "'rst-ttl' is not available yet; without it the connection is dropped in silence",
+        );
+    }
+    Ok(Action::SilentDrop)
+}
+
+/// `deny`, `tarpit`.
+pub fn deny(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let is_tarpit = arguments.action == "tarpit";
+    let default_status = match arguments.set {
+        RuleSet::HttpRequest if is_tarpit => 500,
+        RuleSet::HttpRequest => 403,
+        _ => 502,
+    };
+    // Nothing, or a status in the old form alone, means the page of that status; more is a reply.
+    let is_page = arguments.is_over()
+        || arguments.peek() == Some("deny_status")
+            && matches!(arguments.rest().get(2), None | Some(&("if" | "unless")));
+    let mut spec = ReplySpec::parse(default_status, arguments, context)?;
+    if is_page {
+        if !super::reply::PAGE_STATUSES.contains(&spec.status) {
+            return Mistake::says(format!(
+                "status code '{}' not handled by default with 'default-errorfiles' argument",
+                spec.status
+            ));
+        }
+        spec = ReplySpec::error_page(spec.status);
+    }
+    Ok(if is_tarpit { Action::Tarpit(Box::new(spec)) } else { Action::Deny(Box::new(spec)) })
+}
+
+/// `return`.
+pub fn reply(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    ReplySpec::parse(200, arguments, context).map(|spec| Action::Return(Box::new(spec)))
+}
+
+/// `redirect`.
+pub fn redirect(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    Redirect::parse(arguments, context, true).map(|redirect| Action::Redirect(Box::new(redirect)))
+}
+
+/// `auth`.
+pub fn auth(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let realm = match arguments.take_if("realm") {
+        true => arguments.take("missing realm value")?,
+        false => context.proxy.unwrap_or("haproxy"),
+    };
+    Ok(Action::Auth(realm.into()))
+}
+
+/// `add-header`, `set-header`.
+pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    const PROBLEM: &str = "expects exactly 2 arguments";
+    let name = arguments.take(PROBLEM)?;
+    let value = arguments.take_format(PROBLEM, context)?;
+    if let Some(byte) = name.bytes().find(|byte| !is_token_byte(*byte)) {
+        let byte = char::from(byte);
+        let message = format!("header name '{name}' contains forbidden character '{byte}'");
+        context.report.warning(arguments.span, message);
+    }
+    let name = name.as_bytes().into();
+    Ok(match arguments.action {
+        "add-header" => Action::AddHeader(name, value),
+        _ => Action::SetHeader(name, value),
+    })
+}
+
+/// `del-header`.
+pub fn del_header(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    let name = arguments.take("expects at least 1 argument")?;
+    if !arguments.take_if("-m") {
+        return Ok(Action::DelHeader(NameMatch::Exact(name.as_bytes().into())));
+    }
+    let method = arguments.take("-m flag expects exactly 1 argument")?;
+    let text = || name.as_bytes().into();
+    Ok(Action::DelHeader(match method {
+        "str" => NameMatch::Exact(text()),
+        "beg" => NameMatch::Prefix(text()),
+        "end" => NameMatch::Suffix(text()),
+        "sub" => NameMatch::Contains(text()),
+        "reg" => NameMatch::Regex(regex(name)?),
+        other => {
+            let message = format!("-m with unsupported matching method '{other}'");
+            let help = did_you_mean(other, ["str", "beg", "end", "sub", "reg"]);
+            return Err(Mistake::Says(message, help));
+        }
+    }))
+}
+
+/// `replace-header`, `replace-value`.
+pub fn replace_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    const PROBLEM: &str = "expects exactly 3 arguments";
+    let name = arguments.take(PROBLEM)?.as_bytes().into();
+    let regex = regex(arguments.take(PROBLEM)?)?;
+    let format = arguments.take_format(PROBLEM, context)?;
+    Ok(match arguments.action {
+        "replace-header" => Action::ReplaceHeader(name, regex, format),
+        _ => Action::ReplaceValue(name, regex, format),
+    })
+}
+
+fn target_part(action: &str) -> TargetPart {
+    match action.split_once('-').map_or("", |(_, part)| part) {
+        "method" => TargetPart::Method,
+        "path" => TargetPart::Path,
+        "pathq" => TargetPart::PathAndQuery,
+        "query" => TargetPart::Query,
+        _ => TargetPart::Uri,
+    }
+}
+
+/// `set-method`, `set-path`, `set-pathq`, `set-query`, `set-uri`.
+pub fn set_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let format = arguments.take_format("expects exactly 1 argument <format>", context)?;
+    Ok(Action::SetTarget(target_part(arguments.action), format))
+}
+
+/// `replace-path`, `replace-pathq`, `replace-uri`.
+pub fn replace_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    const PROBLEM: &str = "expects exactly 2 arguments <match-regex> and <replace-format>";
+    let regex = regex(arguments.take(PROBLEM)?)?;
+    let format = arguments.take_format(PROBLEM, context)?;
+    Ok(Action::ReplaceTarget(target_part(arguments.action), regex, format))
+}
+
+/// `set-status`.
+pub fn set_status(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    let text = arguments.take("expects 1 argument: <status>; or 3 arguments: <status> reason <fmt>")?;
+    let status = text.parse().ok().filter(|status| (100..=999).contains(status));
+    let status = status.ok_or_else(|| "expects an integer status code between 100 and 999".to_owned())?;
+    let reason = match arguments.take_if("reason") {
+        true => Some(arguments.take("'reason' expects a text as argument")?.into()),
+        false => None,
+    };
+    Ok(Action::SetStatus(status, reason))
+}
+
+/// `set-var(...)`.
+pub fn set_var(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let (name, tests) = variable(arguments)?;
+    let expr = arguments.take_expr("missing fetch method", context)?;
+    Ok(Action::SetVar(name, tests, expr))
+}
+
+/// `set-var-fmt(...)`.
+pub fn set_var_format(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let (name, tests) = variable(arguments)?;
+    let format = arguments.take_format("missing format", context)?;
+    Ok(Action::SetVarFormat(name, tests, format))
+}
+
+/// `unset-var(...)`.
+pub fn unset_var(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    Ok(Action::UnsetVar(variable(arguments)?.0))
+}
+
+/// The most conditions of one `set-var`.
+const VAR_TESTS_MAX: usize = 4;
+
+/// The variable between the parentheses of an action, and its conditions.
+fn variable(arguments: &Arguments<'_>) -> Result<(VarName, Box<[VarTest]>), Mistake> {
+    let Some(inner) = arguments.parenthesised() else {
+        let name = arguments.action.split('(').next().unwrap_or_default();
+        let message =
+            format!("invalid or incomplete action '{}'. Expects '{name}(<var-name>)'", arguments.action);
+        return Mistake::says(message);
+    };
+    let mut parts = inner.split(',').map(str::trim);
+    let name = VarName::parse(parts.next().unwrap_or_default())?;
+    let sees_contents = !matches!(arguments.set, RuleSet::TcpConnection | RuleSet::TcpSession);
+    if !sees_contents && !matches!(name.scope, Scope::Proc | Scope::Sess) {
+        let message = format!(
+            "variable '{}' cannot be used here: only scopes 'proc' and 'sess' exist before the first request",
+            name.text()
+        );
+        return Err(Mistake::Says(message, Some("use a variable of scope 'sess'".to_owned())));
+    }
+    let tests: Vec<_> = parts.map(var_test).collect::<Result<_, _>>()?;
+    if tests.len() > VAR_TESTS_MAX {
+        return Mistake::says(format!("at most {VAR_TESTS_MAX} conditions are supported"));
+    }
+    Ok((name, tests.into()))
+}
+
+fn var_test(word: &str) -> Result<VarTest, Mistake> {
+    const TESTS: [(&str, VarTest); 8] = [
+        ("ifexists", VarTest::IfExists),
+        ("ifnotexists", VarTest::IfNotExists),
+        ("ifempty", VarTest::IfEmpty),
+        ("ifnotempty", VarTest::IfNotEmpty),
+        ("ifset", VarTest::IfSet),
+        ("ifnotset", VarTest::IfNotSet),
+        ("ifgt", VarTest::IfGreater),
+        ("iflt", VarTest::IfLess),
+    ];
+    match TESTS.iter().find(|(name, _)| *name == word) {
+        Some((_, test)) => Ok(*test),
+        None => {
+            let help = did_you_mean(word, TESTS.iter().map(|(name, _)| *name));
+            Err(Mistake::Says(format!("invalid condition '{word}' for a variable"), help))
+        }
+    }
+}
+
+/// `capture`.
+pub fn capture(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let is_response = matches!(arguments.set, RuleSet::HttpResponse | RuleSet::HttpAfterResponse);
+    let problem = match arguments.set {
+        RuleSet::HttpRequest => "expects <expression> [ 'len' <length> | id <idx> ]",
+        RuleSet::TcpContent => "expects <expression> 'len' <length>",
+        _ => "expects <expression> id <idx>",
+    };
+    let expr = arguments.take_expr(problem, context)?;
+    let word = arguments.take(problem)?;
+    let text = arguments.take(problem)?;
+    let slot = match word {
+        "len" if !is_response => {
+            let len = text.parse().ok().filter(|len| *len > 0);
+            let len = len.ok_or_else(|| "length must be > 0".to_owned())?;
+            Slot::New { len, number: None }
+        }
+        "id" => Slot::Declared(text.parse().map_err(|_| format!("cannot parse id '{text}'"))?),
+        other => return Mistake::says(format!("{problem}, found '{other}'")),
+    };
+    Ok(Action::Capture(expr, slot))
+}
+
+/// Syslog's levels by number.
+const LOG_LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+/// `set-log-level`.
+pub fn set_log_level(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    const PROBLEM: &str = "expects exactly 1 argument (log level name or 'silent')";
+    let word = arguments.take(PROBLEM)?;
+    if word == "silent" {
+        return Ok(Action::SetLogLevel(None));
+    }
+    match LOG_LEVELS.iter().position(|name| *name == word) {
+        Some(level) => Ok(Action::SetLogLevel(Some(level as u8))),
+        None => Err(Mistake::Says(PROBLEM.to_owned(), did_you_mean(word, LOG_LEVELS))),
+    }
+}
+
+/// `set-src`, `set-src-port`, `set-dst`, `set-dst-port`.
+pub fn set_address(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let expr = arguments.take_expr("missing fetch method", context)?;
+    Ok(match arguments.action {
+        "set-src" => Action::SetSource(expr),
+        "set-src-port" => Action::SetSourcePort(expr),
+        "set-dst" => Action::SetDestination(expr),
+        _ => Action::SetDestinationPort(expr),
+    })
+}
+
+/// `set-timeout`.
+pub fn set_timeout(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    const KINDS: [(&str, TimeoutKind); 6] = [
+        ("client", TimeoutKind::Client),
+        ("connect", TimeoutKind::Connect),
+        ("queue", TimeoutKind::Queue),
+        ("server", TimeoutKind::Server),
+        ("tarpit", TimeoutKind::Tarpit),
+        ("tunnel", TimeoutKind::Tunnel),
+    ];
+    if arguments.is_over() {
+        return Mistake::says("expects exactly 2 arguments");
+    }
+    let problem = "'set-timeout' rule supports 'client'/'connect'/'queue'/'server'/'tarpit'/'tunnel'";
+    let kind = arguments.take_choice(problem, &KINDS)?;
+    let text = arguments.peek().ok_or_else(|| "expects exactly 2 arguments".to_owned())?;
+    // What starts with a digit is meant as a time; anything else is an expression.
+    if !text.starts_with(|first: char| first.is_ascii_digit()) {
+        let expr = arguments.take_expr("expects exactly 2 arguments", context)?;
+        return Ok(Action::SetTimeout(kind, Delay::Expr(expr)));
+    }
+    arguments.take("")?;
+    match time_ms(text)? {
+        0 => Mistake::says("null value is not valid for a 'set-timeout' rule"),
+        time => Ok(Action::SetTimeout(kind, Delay::Millis(time))),
+    }
+}
+
+/// `disable-l7-retry`.
+pub fn disable_retry(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    Ok(Action::DisableRetry)
+}
+
+/// `strict-mode`.
+pub fn strict_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    let problem = "Unexpected value. Only 'on' and 'off' are supported";
+    let choices = [("on", true), ("off", false)];
+    arguments.take_choice(problem, &choices).map(Action::StrictMode)
+}
+
+/// `wait-for-body`.
+pub fn wait_for_body(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    const PROBLEM: &str = "expects time <time> [ at-least <bytes> ]";
+    let (mut time, mut at_least) = (None, 0);
+    loop {
+        if arguments.take_if("time") {
+            time = Some(time_ms(arguments.take("missing argument for 'time'")?)?);
+        } else if arguments.take_if("at-least") {
+            at_least = size(arguments.take("missing argument for 'at-least'")?)?;
+        } else {
+            break;
+        }
+    }
+    match time {
+        None => Mistake::says(PROBLEM),
+        Some(time_ms) => Ok(Action::WaitForBody { time_ms, at_least }),
+    }
+}
+
+/// `set-map(...)`, `del-map(...)`, `add-acl(...)`, `del-acl(...)`.
+pub fn change_map(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let word = arguments.action.split('(').next().unwrap_or_default();
+    let Some(file) = arguments.parenthesised() else {
+        return Mistake::says(format!("expects a file name: '{word}(<file-name>)'"));
+    };
+    // The identifier of a file in the runtime API is its name without these.
+    let file = ["file@", "opt@"].iter().find_map(|kind| file.strip_prefix(kind)).unwrap_or(file);
+    let (change, problem) = match word {
+        "set-map" => (MapChange::Set, "expects exactly 2 arguments"),
+        "del-map" => (MapChange::DeleteKey, "expects exactly 1 argument"),
+        "add-acl" => (MapChange::Add, "expects exactly 1 argument"),
+        _ => (MapChange::DeletePattern, "expects exactly 1 argument"),
+    };
+    let key = arguments.take_format(problem, context)?;
+    let value: Option<LogFormat> = match change {
+        MapChange::Set => Some(arguments.take_format(problem, context)?),
+        _ => None,
+    };
+    Ok(Action::ChangeMap(file.into(), change, key, value))
+}
+
+/// `set-nice`.
+pub fn set_nice(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    let text = arguments.take("expects exactly 1 argument (integer value)")?;
+    match text.parse::<i32>() {
+        Ok(_) => Ok(Action::SetNice),
+        Err(_) => Mistake::says(format!("invalid value '{text}': an integer is expected")),
+    }
+}
+
+/// `use-service`.
+pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    const KNOWN: [&str; 1] = ["prometheus-exporter"];
+    let name = arguments.take("'use-service' expects a service name")?;
+    if KNOWN.contains(&name) {
+        return Mistake::says(format!("service '{name}' is not available yet"));
+    }
+    Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, KNOWN)))
+}
+
+/// Actions on stick tables and their counters.
+pub fn needs_stick_tables(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    let name = arguments.action.split('(').next().unwrap_or_default();
+    arguments.take_rest();
+    Mistake::says(format!("action '{name}' is not available yet: it needs stick tables"))
+}
+
+/// Actions that HAProxy has and that are still to come.
+pub fn not_yet(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    let name = arguments.action.split('(').next().unwrap_or_default();
+    arguments.take_rest();
+    Mistake::says(format!("action '{name}' is not available yet"))
+}
+
+/// A regular expression over bytes.
+fn regex(pattern: &str) -> Result<Regex, Mistake> {
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .build()
+        .map_err(|error| Mistake::from(format!("regex '{pattern}' is invalid (error={error})")))
+}
+
+/// A duration in milliseconds, the unit when none is given.
+fn time_ms(text: &str) -> Result<u64, Mistake> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("unexpected character in time '{text}'"))?;
+    let time = match unit {
+        "us" => Some(number.div_ceil(1000)),
+        "" | "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
+        _ => return Mistake::says(format!("unexpected character in time '{text}'")),
+    };
+    let time = time.filter(|time| *time <= i32::MAX as u64);
+    time.ok_or_else(|| "time overflow (maximum value is 2147483647 ms or ~24.8 days)".to_owned().into())
+}
+
+/// A size in bytes with an optional `k`, `m` or `g`.
+fn size(text: &str) -> Result<u64, Mistake> {
+    let shift = match text.bytes().last().map(|byte| byte.to_ascii_lowercase()) {
+        Some(b'k') => 10,
+        Some(b'm') => 20,
+        Some(b'g') => 30,
+        _ => 0,
+    };
+    let number = if shift > 0 { &text[..text.len() - 1] } else { text };
+    let number: u64 = number.parse().map_err(|_| format!("unexpected character in size '{text}'"))?;
+    Ok(number << shift)
+}
