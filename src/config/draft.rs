@@ -25,6 +25,10 @@ use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::{Condition, LogFormat};
 
+/// A mistake that was reported: the line is dropped and reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported;
+
 /// What kind of section a draft is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -421,30 +425,29 @@ impl Draft {
         format!("{} '{}'", self.kind.word(), self.name)
     }
 
-    /// Parses what is left of a line as an optional condition. `Err` means a mistake that was
-    /// reported; the line is then dropped.
+    /// Parses what is left of a line as an optional condition.
     pub fn condition(
         &self,
         words: &mut Words<'_>,
         phase: Phase,
         loading: &mut Loading<'_>,
-    ) -> Result<Option<Condition>, ()> {
+    ) -> Result<Option<Condition>, Reported> {
         match words.peek() {
             None => Ok(None),
             Some("if" | "unless") => {
                 let span = words.rest_span();
                 let rest = words.take_rest();
                 let mut context = loading.context(phase, Some(&self.name), &self.acls);
-                Condition::parse(&rest, span, &mut context).map(Some).ok_or(())
+                Condition::parse(&rest, span, &mut context).map(Some).ok_or(Reported)
             }
             Some(other) => {
                 let message = format!(
                     "unexpected keyword '{other}' after '{}', only 'if' and 'unless' are allowed",
                     words.keyword()
                 );
-                words.next();
+                words.take_word();
                 loading.report.alert(words.last_span(), message);
-                Err(())
+                Err(Reported)
             }
         }
     }

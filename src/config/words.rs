@@ -43,14 +43,14 @@ impl<'a> Words<'a> {
         self.line.words.get(self.at.checked_sub(1)?)
     }
     /// The next word, if any; it is taken.
-    pub fn next(&mut self) -> Option<&'a Word> {
+    pub fn take_word(&mut self) -> Option<&'a Word> {
         let word = self.line.words.get(self.at)?;
         self.at += 1;
         Some(word)
     }
     /// The next word's text, if any; it is taken.
     pub fn text(&mut self) -> Option<&'a str> {
-        self.next().map(|word| word.text.as_str())
+        self.take_word().map(|word| word.text.as_str())
     }
     /// The next word's text, not taken.
     pub fn peek(&self) -> Option<&'a str> {
@@ -86,7 +86,7 @@ impl<'a> Words<'a> {
 
     /// The next word, or an alert that `what` is missing.
     pub fn expect(&mut self, report: &mut Report, what: &str) -> Option<&'a Word> {
-        let word = self.next();
+        let word = self.take_word();
         if word.is_none() {
             let message = format!("'{}' expects {what}", self.keyword());
             report.alert(self.line.span, message);

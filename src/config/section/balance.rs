@@ -35,7 +35,7 @@ const ALGORITHMS: &[&str] = &[
 ];
 
 fn balance(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let Some(word) = words.next() else {
+    let Some(word) = words.take_word() else {
         // `balance` alone is round robin, as HAProxy has it.
         draft.balance = None;
         return;
@@ -104,7 +104,7 @@ fn balance(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) 
 
 fn uri(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<BalanceKey> {
     let (mut whole, mut len, mut depth, mut path_only) = (false, 0, 0, false);
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         match word.text.as_str() {
             "whole" => whole = true,
             "path-only" => path_only = true,
@@ -136,14 +136,14 @@ fn url_param(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<Balance
         return None;
     };
     let check_post = words.take("check_post");
-    if !check_post && let Some(word) = words.next() {
+    if !check_post && let Some(word) = words.take_word() {
         let message = format!("balance url_param only accepts 'check_post' modifier (got '{}')", word.text);
         loading.report.alert(word.span, message);
         return None;
     }
     // An old second argument, the bytes to wait for: HAProxy takes and ignores it.
     if words.peek().is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit())) {
-        words.next();
+        words.take_word();
     }
     Some(BalanceKey::UrlParam { name: name.into(), check_post })
 }
@@ -154,7 +154,7 @@ fn header(argument: Option<&str>, words: &mut Words<'_>, loading: &mut Loading<'
         return None;
     };
     let domain_only = words.take("use_domain_only");
-    if let Some(word) = words.next() {
+    if let Some(word) = words.take_word() {
         let message = format!("balance hdr only accepts 'use_domain_only' modifier (got '{}')", word.text);
         loading.report.alert(word.span, message);
         return None;
@@ -163,7 +163,7 @@ fn header(argument: Option<&str>, words: &mut Words<'_>, loading: &mut Loading<'
 }
 
 fn expression(draft: &Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<BalanceKey> {
-    let Some(word) = words.next() else {
+    let Some(word) = words.take_word() else {
         loading.report.alert(words.span(), "balance hash requires a sample expression");
         return None;
     };
@@ -227,7 +227,7 @@ fn hash_type(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>
         };
         // A function that is named is taken as it is: only the default one comes with avalanche.
         hash.avalanche = words.take("avalanche");
-        if let Some(word) = words.next() {
+        if let Some(word) = words.take_word() {
             let message = "'hash-type' only supports 'avalanche' as a modifier for hash functions";
             loading.report.alert(word.span, message);
             return;

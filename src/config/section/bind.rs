@@ -149,7 +149,7 @@ pub(super) fn line(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadi
 /// An address list and the options after it; all mistakes of the options are reported even if the
 /// addresses are wrong.
 pub fn parse(words: &mut Words<'_>, keyword: &str, loading: &mut Loading<'_>) -> Option<BindDraft> {
-    let word = words.next()?;
+    let word = words.take_word()?;
     let addresses = match address::parse_bind(&word.text, &loading.scope()) {
         Ok(addresses) => Some(addresses),
         Err(error) => {
@@ -170,7 +170,7 @@ pub fn parse(words: &mut Words<'_>, keyword: &str, loading: &mut Loading<'_>) ->
 /// The options up to the line's end.
 pub fn options(settings: &mut BindSettings, words: &mut Words<'_>, keyword: &str, loading: &mut Loading<'_>) {
     let index = super::bind_index();
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         let Some(row) = index.get(&word.text) else {
             let message = format!("'{keyword}' unknown keyword '{}'", word.text);
             let help =
@@ -191,7 +191,7 @@ pub fn options(settings: &mut BindSettings, words: &mut Words<'_>, keyword: &str
                 loading.report.alert(word.span, format!("'{keyword} {}' : {why}", row.name));
                 // Arguments follow for some: they must not be taken for keywords.
                 while words.peek().is_some_and(|next| index.get(next).is_none()) {
-                    words.next();
+                    words.take_word();
                 }
             }
         }
@@ -204,7 +204,7 @@ pub(super) fn value<'a>(
     loading: &mut Loading<'_>,
 ) -> Option<&'a crate::config::syntax::Word> {
     let option = words.last().map_or("", |word| word.text.as_str());
-    let word = words.next();
+    let word = words.take_word();
     if word.is_none() {
         loading.report.alert(words.last_span(), format!("'{option}' : missing argument"));
     }

@@ -37,7 +37,7 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     };
     draft.cookie_dynamic = false;
     let mut modes = Vec::new();
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         let option = word.text.as_str();
         match option {
             "rewrite" => modes.push(CookieMode::Rewrite),
@@ -51,7 +51,7 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
             "secure" => cookie.secure = true,
             "dynamic" => draft.cookie_dynamic = true,
             "maxidle" | "maxlife" => {
-                let Some(value) = words.next() else {
+                let Some(value) = words.take_word() else {
                     let what = if option == "maxidle" { "<idletime>" } else { "<lifetime>" };
                     loading
                         .report
@@ -65,7 +65,7 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
                 *slot = (seconds != 0).then_some(seconds);
             }
             "domain" => {
-                let Some(value) = words.next() else {
+                let Some(value) = words.take_word() else {
                     loading.report.alert(word.span, "'domain' expects <domain> as argument");
                     return;
                 };
@@ -87,7 +87,7 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
                 cookie.domains.push(value.text.as_str().into());
             }
             "attr" => {
-                let Some(value) = words.next() else {
+                let Some(value) = words.take_word() else {
                     loading.report.alert(word.span, "'attr' expects <value> as argument");
                     return;
                 };

@@ -335,8 +335,8 @@ fn stats_socket(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut L
 }
 
 fn unix_bind(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    while let Some(word) = words.next() {
-        let Some(value) = words.next() else {
+    while let Some(word) = words.take_word() {
+        let Some(value) = words.take_word() else {
             loading.report.alert(word.span, format!("'unix-bind' : '{}' expects a value", word.text));
             return;
         };
@@ -422,7 +422,7 @@ fn cpu_map(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadin
     if words.is_done() {
         loading.report.alert(words.span(), "'cpu-map' expects a CPU set after the thread set");
     }
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         for part in word.text.split(',') {
             match ranges(part, 0, CPUS_MAX) {
                 Some(found) => cpus.extend(found),

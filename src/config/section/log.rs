@@ -74,7 +74,7 @@ pub fn target(words: &mut Words<'_>, or_global: &str, loading: &mut Loading<'_>)
         loading.report.alert(words.span(), message);
         return None;
     }
-    let place = words.next()?;
+    let place = words.take_word()?;
     let mut target = Target {
         address: Address::Fd(2),
         format: Format::default(),
@@ -139,7 +139,7 @@ pub fn target(words: &mut Words<'_>, or_global: &str, loading: &mut Loading<'_>)
             }
         }
     }
-    if let Some(word) = words.next() {
+    if let Some(word) = words.take_word() {
         loading.report.alert(word.span, format!("'log' : cannot handle unexpected argument '{}'", word.text));
         return None;
     }
@@ -240,7 +240,7 @@ fn only_frontends(draft: &Draft, name: &str, words: &Words<'_>, loading: &mut Lo
 /// The one argument of a format keyword.
 fn format(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<FormatText> {
     let keyword = words.keyword();
-    let Some(word) = words.next() else {
+    let Some(word) = words.take_word() else {
         loading.report.alert(words.span(), format!("{keyword} expects an argument"));
         return None;
     };

@@ -211,7 +211,7 @@ fn forward(
     }
     let option = words.keyword();
     let mut value = ForwardFor { header: header.into(), except: None, if_none: false };
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         match word.text.as_str() {
             "except" => {
                 let network = words.text().and_then(network);
@@ -321,7 +321,7 @@ fn log_format(
     if !plain(words, loading) {
         return;
     }
-    if let Some(word) = words.next() {
+    if let Some(word) = words.take_word() {
         let message = format!("keyword '{}' only supports option 'clf'", words.line.words[1].text);
         loading.report.alert(word.span, message);
         return;

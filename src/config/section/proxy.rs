@@ -36,10 +36,10 @@ pub fn source_address(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Optio
         .expect(loading.report, "<addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>")?;
     let address = crate::config::words::source(word, loading);
     while let Some(option @ ("usesrc" | "interface")) = words.peek() {
-        words.next();
+        words.take_word();
         let message = format!("'source' : '{option}' is not available yet");
         loading.report.alert(words.last_span(), message);
-        words.next();
+        words.take_word();
     }
     address
 }

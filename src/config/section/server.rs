@@ -187,7 +187,7 @@ pub struct ServerDraft {
 }
 
 fn server(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let (Some(name), Some(place)) = (words.next(), words.next()) else {
+    let (Some(name), Some(place)) = (words.take_word(), words.take_word()) else {
         let message = "'server' expects <name> and <addr>[:<port>] as arguments";
         loading.report.alert(words.span(), message);
         return;
@@ -225,7 +225,8 @@ fn default_server(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadin
 const TEMPLATE_MAX: u32 = 100_000;
 
 fn server_template(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let (Some(prefix), Some(range), Some(place)) = (words.next(), words.next(), words.next()) else {
+    let (Some(prefix), Some(range), Some(place)) = (words.take_word(), words.take_word(), words.take_word())
+    else {
         let message = "'server-template' expects <prefix> <nb | range> <addr>[:<port>] as arguments";
         loading.report.alert(words.span(), message);
         return;
@@ -354,7 +355,7 @@ fn options(
     if words.take("from") {
         from(settings, draft, words, loading);
     }
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         let Some(row) = index.get(&word.text) else {
             let message = format!("'{keyword}' : unknown keyword '{}'", word.text);
             let near = index.closest(&word.text, Places::SERVER);
@@ -374,7 +375,7 @@ fn options(
                 loading.report.alert(word.span, format!("'{keyword} {}' : {why}", row.name));
                 // Arguments follow for some: they must not be taken for keywords.
                 while words.peek().is_some_and(|next| index.get(next).is_none()) {
-                    words.next();
+                    words.take_word();
                 }
             }
         }
@@ -383,7 +384,7 @@ fn options(
 
 /// `from none | be: | srv:<name>`: where the settings start.
 fn from(settings: &mut ServerSettings, draft: &Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let Some(word) = words.next() else {
+    let Some(word) = words.take_word() else {
         loading.report.alert(words.last_span(), "from: missing value");
         return;
     };

@@ -42,7 +42,7 @@ keywords! {
 }
 
 fn mode(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let Some(word) = words.next() else {
+    let Some(word) = words.take_word() else {
         loading.report.alert(words.span(), "unknown proxy mode ''");
         return;
     };
@@ -127,7 +127,7 @@ fn retry_on(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>)
         loading.report.alert(words.span(), "'retry-on' expects at least one keyword to be specified");
         return;
     }
-    while let Some(word) = words.next() {
+    while let Some(word) = words.take_word() {
         match word.text.as_str() {
             "none" => {
                 if words.line.words.len() > 2 {

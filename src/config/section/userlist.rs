@@ -30,7 +30,7 @@ pub fn read(section: &Section, loading: &mut Loading<'_>) {
                     continue;
                 }
                 list.groups.push(group.text.as_str().into());
-                while let Some(word) = words.next() {
+                while let Some(word) = words.take_word() {
                     if word.text != "users" {
                         loading.report.alert(word.span, "'group' only supports 'users' option");
                         break;
@@ -88,8 +88,8 @@ fn user(
         return;
     }
     let mut password = Password::None;
-    while let Some(word) = words.next() {
-        let Some(value) = words.next() else {
+    while let Some(word) = words.take_word() {
+        let Some(value) = words.take_word() else {
             loading.report.alert(word.span, format!("'user' : '{}' expects a value", word.text));
             return;
         };
