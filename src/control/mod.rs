@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod checks;
 pub mod log_sink;
+pub mod map_orders;
 pub mod map_writeback;
 #[cfg(test)]
 pub(crate) mod mock;

@@ -197,10 +197,10 @@ async fn pause(core: &Core, milliseconds: u64) {
 
 fn is_rate_limited(core: &Core, proxy: &Proxy) -> bool {
     let now = clock::cached().millis();
-    let global = &core.model.global;
+    let rates = &core.setup.rates;
     let over = |limit: u32, rate: &crate::base::rate::Rate| limit != 0 && rate.read(now) >= limit;
-    over(global.maxconnrate, &core.setup.rates.connections)
-        || over(global.maxsessrate, &core.setup.rates.sessions)
+    over(rates.connections_max.load(Relaxed), &rates.connections)
+        || over(rates.sessions_max.load(Relaxed), &rates.sessions)
         || over(proxy.rate_limit_sessions, &proxy.state.frontend_session_rate)
 }
 

@@ -48,6 +48,7 @@ pub async fn dial(
     backend: &Proxy,
     server: &Server,
     destination: Option<SocketAddr>,
+    timeout_ms: Option<u64>,
     mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Stream, DialError> {
     let options = ConnectOptions {
@@ -77,7 +78,7 @@ pub async fn dial(
     })?;
     let mut stream = Stream::connecting(fd);
     let mut gone = false;
-    let waited = wait::until(core, ticket, after(backend.timeouts.connect_ms), |context| {
+    let waited = wait::until(core, ticket, after(timeout_ms.or(backend.timeouts.connect_ms)), |context| {
         if client_gone(context) {
             gone = true;
             return Poll::Ready(());

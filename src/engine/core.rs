@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use super::accept::{Listener, ListenerState};
 use super::idle::IdlePool;
@@ -19,6 +19,7 @@ use crate::log::queue::LogQueue;
 use crate::model::{Model, Proxy};
 use crate::net::timer::{Kill, Ticket, Wheel};
 use crate::net::{Stream, buffer, driver, executor, reactor, splice};
+use crate::rules::MapOrder;
 use crate::sample::facts::{ProcessFacts, TransactionFacts};
 use crate::state::ServerState;
 use crate::stats::info::InfoFacts;
@@ -38,11 +39,13 @@ pub struct Setup {
     /// Every core's mailbox, by index from 0 (core id minus 1).
     pub mailboxes: Arc<[Arc<Mailbox>]>,
     /// `maxconn` of the process in force, changeable at run time.
-    pub maxconn: Arc<std::sync::atomic::AtomicU32>,
-    /// Connections and sessions per second of the process.
+    pub maxconn: Arc<AtomicU32>,
+    /// Connections and sessions per second of the process, and their limits.
     pub rates: Arc<ProcessRates>,
     /// The way of the statistics page's orders to the control thread.
     pub page_orders: Arc<dyn Fn(PageOrder) + Send + Sync>,
+    /// The way of rules' changes of maps to the control thread.
+    pub map_orders: Arc<dyn Fn(MapOrder) + Send + Sync>,
     /// Facts for the statistics page.
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
     /// The tag of log lines without one of their own.
@@ -58,6 +61,10 @@ pub struct ProcessRates {
     pub connections: crate::base::rate::Rate,
     /// Sessions (connections that passed the connection rules).
     pub sessions: crate::base::rate::Rate,
+    /// `maxconnrate`, changeable at run time; 0 is no limit.
+    pub connections_max: AtomicU32,
+    /// `maxsessrate`, changeable at run time; 0 is no limit.
+    pub sessions_max: AtomicU32,
 }
 
 /// A session in progress, as the rest of the core sees it.
@@ -194,6 +201,11 @@ impl Core {
                 let on_it = session.server.borrow().as_ref().is_some_and(|s| Arc::ptr_eq(s, &server));
                 if on_it {
                     session.ticket.kill(Kill::ServerDown);
+                }
+            }),
+            Order::ShutdownSession(number) => self.each_session(|session| {
+                if session.number == number {
+                    session.ticket.kill(Kill::Operator);
                 }
             }),
             Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),

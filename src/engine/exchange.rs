@@ -175,7 +175,7 @@ impl<'a> Exchange<'a> {
 
     /// The page for an error status.
     pub(super) fn error_page(&self, status: u16) -> Reply {
-        error_page::find(self.frontend, self.backend(), status)
+        error_page::find(self.frontend, self.backend(), status, &self.context(Direction::Request))
     }
 
     /// A request head that cannot be used.
@@ -313,6 +313,14 @@ impl<'a> Exchange<'a> {
             }
         }
         if let Some(page) = switching::stats_page(proxy, &self.txn.request) {
+            if let Some(refusal) = switching::stats_refusal(page, &self.txn.request) {
+                return Err(self.local(refusal));
+            }
+            // `stats http-request` rules may refuse what the password allows.
+            let rules = Arc::clone(proxy);
+            if let Some(page) = &rules.stats {
+                self.request_rules(proxy, &page.rules, RuleSet::HttpRequest).await?;
+            }
             return Err(self.statistics(proxy, page).await?);
         }
         Ok(())
@@ -346,6 +354,7 @@ impl<'a> Exchange<'a> {
                     effects: &mut self.effects,
                 },
             );
+            self.send_map_orders();
             match verdict {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } => {
@@ -357,7 +366,10 @@ impl<'a> Exchange<'a> {
                     self.buffer_body(at_least, Some(timeout_ms)).await?;
                     from = rule;
                 }
-                Verdict::Respond(reply) => return Err(self.local(*reply)),
+                Verdict::Respond(reply) => {
+                    let reply = if self.effects.error_page { self.error_page(reply.status) } else { *reply };
+                    return Err(self.local(reply));
+                }
                 Verdict::Deny { status, reply } => {
                     self.count_denied(proxy);
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
@@ -390,6 +402,13 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
+    /// Hands changes of maps that rules asked for to the control thread.
+    pub(super) fn send_map_orders(&mut self) {
+        for order in self.effects.map_orders.drain(..) {
+            (self.core.setup.map_orders)(order);
+        }
+    }
+
     fn count_denied(&self, proxy: &Proxy) {
         if self.in_backend {
             proxy.state.backend.add(be::DENIED_REQUESTS, 1);
@@ -399,7 +418,8 @@ impl<'a> Exchange<'a> {
 
     /// Holds the request for the tarpit's time, or until the client gives up.
     async fn tarpit(&mut self, proxy: &Proxy) -> Result<(), End> {
-        let timeout = proxy.timeouts.tarpit_ms.or(proxy.timeouts.connect_ms).unwrap_or(0);
+        let own = self.effects.tarpit_timeout_ms.or(proxy.timeouts.tarpit_ms);
+        let timeout = own.or(proxy.timeouts.connect_ms).unwrap_or(0);
         let deadline = clock::cached().millis() + timeout;
         let ticket = self.client.entry.ticket.clone();
         let core = self.core.clone();

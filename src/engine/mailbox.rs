@@ -17,6 +17,8 @@ pub enum Order {
     },
     /// Close every session on a server.
     ShutdownServer(Arc<ServerState>),
+    /// Close the session of that number.
+    ShutdownSession(u64),
     /// Stop accepting on a frontend, sockets kept.
     Pause(Arc<ProxyState>),
     /// Accept again.

@@ -297,6 +297,7 @@ impl Exchange<'_> {
                         effects: &mut self.effects,
                     },
                 );
+                self.send_map_orders();
                 match verdict {
                     Verdict::Continue | Verdict::Allow => break,
                     Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
@@ -306,7 +307,9 @@ impl Exchange<'_> {
                     Verdict::Respond(reply) => {
                         self.txn.ended = Ended::Local;
                         self.txn.ended_in = EndedIn::Headers;
-                        return Err(End { reply: Some(*reply), may_keep_alive: true, silent: false });
+                        let page = self.effects.error_page;
+                        let reply = if page { self.error_page(reply.status) } else { *reply };
+                        return Err(End { reply: Some(reply), may_keep_alive: true, silent: false });
                     }
                     Verdict::Deny { status, reply } | Verdict::Tarpit { status, reply } => {
                         self.count_denied_response();
@@ -415,6 +418,7 @@ impl Exchange<'_> {
         let rest = upload.pump.take_rest();
         let clean = upload.pump.is_complete() && upload.error.is_none();
         self.client.buffer = rest;
+        let server_keeps = server_keeps && !self.effects.close_server;
         if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(&backend) {
             // The slot goes back before the connection is offered, so that a waiter finds both.
             self.keep(connection, &backend);

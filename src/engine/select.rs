@@ -58,6 +58,8 @@ pub struct Wish<'a> {
     pub key: Option<Key<'a>>,
     /// The server that failed just now.
     pub avoid: Option<u32>,
+    /// The longest wait in a queue, if a rule set it.
+    pub timeout_ms: Option<u64>,
 }
 
 /// Positions in queues, for the log.
@@ -94,9 +96,9 @@ pub async fn assign(
     mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Assigned, NoServer> {
     let backend = wish.backend;
-    let deadline = backend
-        .timeouts
-        .queue_ms
+    let deadline = wish
+        .timeout_ms
+        .or(backend.timeouts.queue_ms)
         .or(backend.timeouts.connect_ms)
         .map_or(NEVER, |ms| clock::cached().millis() + ms);
     loop {

@@ -99,7 +99,13 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
     txn.time.first_byte_us = client.session.accepted.mono_us;
     txn.time.first_byte_wall_us = client.session.accepted.wall_us;
     txn.time.request_us = now.mono_us;
-    let mut session = TcpSession { core: &core, frontend: &frontend, client: &mut client, txn: &mut txn };
+    let mut session = TcpSession {
+        core: &core,
+        frontend: &frontend,
+        client: &mut client,
+        txn: &mut txn,
+        effects: Effects::default(),
+    };
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
     let established = Box::pin(session.establish()).await;
     let mut backend = None;
@@ -170,6 +176,7 @@ struct TcpSession<'a> {
     frontend: &'a Arc<Proxy>,
     client: &'a mut Client,
     txn: &'a mut TransactionFacts,
+    effects: Effects,
 }
 
 impl TcpSession<'_> {
@@ -227,6 +234,12 @@ impl TcpSession<'_> {
         let ticket = entry.ticket.clone();
         let persistence = switching::persistence(backend, &self.context());
         let mut preferred = switching::use_server(backend, persistence, &self.context());
+        if preferred.is_none()
+            && backend.persist_rdp_cookie.is_some()
+            && let Some(buffer) = &self.client.buffer
+        {
+            preferred = balance_key::rdp_server(backend, buffer.filled());
+        }
         let mut avoid = None;
         loop {
             let mut positions = QueuePositions::default();
@@ -238,7 +251,8 @@ impl TcpSession<'_> {
                     Some(_) => None,
                 };
                 let key = key.as_ref().map(balance_key::Key::as_pick);
-                let wish = Wish { backend, preferred, key, avoid };
+                let timeout_ms = self.effects.queue_timeout_ms;
+                let wish = Wish { backend, preferred, key, avoid, timeout_ms };
                 select::assign(&core, &entry, wish, &mut positions, |_| false).await
             };
             self.txn.server_queue = positions.server;
@@ -269,8 +283,11 @@ impl TcpSession<'_> {
                 server.state.counters.add(counter::CONNECT, 1);
                 backend.state.backend.add(be::CONNECT, 1);
                 let destination = self.client.session.destination;
+                let timeout = self.effects.connect_timeout_ms;
                 let error =
-                    match connect::dial(&core, &ticket, backend, &server, destination, |_| false).await {
+                    match connect::dial(&core, &ticket, backend, &server, destination, timeout, |_| false)
+                        .await
+                    {
                         Ok(stream) => {
                             super::upstream::observe_l4(&server, true);
                             self.txn.backend_source = stream.local_address();
@@ -330,7 +347,7 @@ impl TcpSession<'_> {
         let started = clock::cached().millis();
         let deadline = delay_ms.map_or(started, |ms| started + ms);
         let mut from = 0;
-        self.txn.inspection_over = false;
+        self.txn.inspection_over = delay_ms.is_none();
         while from < rules.len() {
             // Rules look at a copy: inspection is rare, and the bytes must stay whole for the server.
             self.txn.request_payload.clear();
@@ -347,9 +364,12 @@ impl TcpSession<'_> {
                     process: &self.core.setup.process,
                     now: clock::cached(),
                     head_max: self.core.model.global.bufsize,
-                    effects: &mut Effects::default(),
+                    effects: &mut self.effects,
                 },
             );
+            for order in self.effects.map_orders.drain(..) {
+                (self.core.setup.map_orders)(order);
+            }
             match verdict {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {

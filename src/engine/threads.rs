@@ -2,16 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::accept::Socket;
-use super::core::{self, Setup};
+use super::core::{self, ProcessRates, Setup};
 use super::mailbox::{Mailbox, Order};
 use super::queue;
-use crate::control::Cores;
+use crate::control::{Cores, ProcessLimit};
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
 
@@ -20,7 +20,7 @@ const LIST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The running data threads.
 pub struct Threads {
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    cores: CoreHandles,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -48,15 +48,17 @@ impl Threads {
                 mailbox.ended.store(true, SeqCst);
             })?);
         }
-        Ok(Threads { mailboxes: setup.mailboxes.clone(), handles })
+        let (mailboxes, maxconn, rates) =
+            (setup.mailboxes.clone(), setup.maxconn.clone(), setup.rates.clone());
+        Ok(Threads { cores: CoreHandles { mailboxes, maxconn, rates }, handles })
     }
     /// A handle for the control thread.
     pub fn cores(&self) -> CoreHandles {
-        CoreHandles { mailboxes: self.mailboxes.clone() }
+        self.cores.clone()
     }
     /// Stops every core now and waits for the threads to end.
     pub fn stop(self) {
-        self.cores().send_all(|| Order::Stop);
+        self.cores.send_all(|| Order::Stop);
         for handle in self.handles {
             let _ = handle.join();
         }
@@ -67,6 +69,8 @@ impl Threads {
 #[derive(Clone)]
 pub struct CoreHandles {
     mailboxes: Arc<[Arc<Mailbox>]>,
+    maxconn: Arc<AtomicU32>,
+    rates: Arc<ProcessRates>,
 }
 
 impl CoreHandles {
@@ -113,6 +117,23 @@ impl Cores for CoreHandles {
             lines.extend(part);
         }
         lines
+    }
+    fn shutdown_session(&self, id: &str) -> bool {
+        let Some(number) = id.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
+            return false;
+        };
+        let listed = self.list_sessions().iter().any(|line| line.starts_with(&format!("{number:#x}:")));
+        self.send_all(|| Order::ShutdownSession(number));
+        listed
+    }
+    fn limit_process(&self, limit: ProcessLimit) -> bool {
+        let (cell, value) = match limit {
+            ProcessLimit::Connections(value) => (&*self.maxconn, value),
+            ProcessLimit::ConnectionRate(value) => (&self.rates.connections_max, value),
+            ProcessLimit::SessionRate(value) => (&self.rates.sessions_max, value),
+        };
+        cell.store(value, Relaxed);
+        true
     }
     fn soft_stop(&self) {
         self.send_all(|| Order::SoftStop);

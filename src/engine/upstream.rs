@@ -13,11 +13,14 @@ use super::select::{self, NoServer, QueuePositions, Wish};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
+use crate::http::Method;
 use crate::http::h1::encode;
 use crate::http::h1::framing::Body;
+use crate::http::reply::Reply;
 use crate::model::Proxy;
 use crate::model::proxy::{ConnectionMode, HttpReuse};
 use crate::net::timer::{Kill, Stop};
+use crate::rules::redirect;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
 use crate::session::{balance_key, cookie, switching};
 use crate::state::proxy::be;
@@ -59,6 +62,9 @@ impl Exchange<'_> {
         loop {
             if self.assigned.is_none() {
                 self.assign(&backend, &mut preferred, avoid).await?;
+            }
+            if let Some(reply) = self.redirected_to_server() {
+                return Err(self.local(reply));
             }
             let connection = match self.obtain(&backend).await {
                 Ok(connection) => connection,
@@ -104,6 +110,15 @@ impl Exchange<'_> {
         wanted.or(self.cookie.server)
     }
 
+    /// The answer for a server that clients are to ask themselves (`redir`).
+    fn redirected_to_server(&self) -> Option<Reply> {
+        let prefix = self.assigned.as_ref()?.server.redirect_prefix.as_ref()?;
+        match self.txn.request.method {
+            Method::Get | Method::Head => redirect::to_server(prefix.as_bytes(), &self.txn.request),
+            _ => None,
+        }
+    }
+
     /// Assigns a server, or says why not.
     async fn assign(
         &mut self,
@@ -142,7 +157,8 @@ impl Exchange<'_> {
                     }
                 };
                 let key = key.as_ref().map(balance_key::Key::as_pick);
-                let wish = Wish { backend, preferred: *preferred, key, avoid };
+                let timeout_ms = self.effects.queue_timeout_ms;
+                let wish = Wish { backend, preferred: *preferred, key, avoid, timeout_ms };
                 select::assign(&core, &entry, wish, &mut positions, watch).await
             };
             self.txn.server_queue = positions.server;
@@ -219,7 +235,8 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let destination = self.client.session.destination;
         let abort_matters = self.abort_matters();
-        let dialled = connect::dial(&core, &ticket, backend, &server, destination, |context| {
+        let timeout = self.effects.connect_timeout_ms;
+        let dialled = connect::dial(&core, &ticket, backend, &server, destination, timeout, |context| {
             abort_matters && self.client_gone(context)
         })
         .await;

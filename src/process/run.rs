@@ -180,7 +180,10 @@ impl Start<'_> {
         let maxconn = Arc::new(AtomicU32::new(self.maxconn));
         let driver = describe(&self.choice);
         let (page_sender, mut page_orders) = tokio::sync::mpsc::unbounded_channel();
+        let (map_sender, mut map_orders) = tokio::sync::mpsc::unbounded_channel();
         let rates = Arc::new(ProcessRates::default());
+        rates.connections_max.store(model.global.maxconnrate, Relaxed);
+        rates.sessions_max.store(model.global.maxsessrate, Relaxed);
         let facts = InfoSource {
             threads,
             started: self.started,
@@ -201,6 +204,9 @@ impl Start<'_> {
             rates: rates.clone(),
             page_orders: Arc::new(move |order| {
                 let _ = page_sender.send(order);
+            }),
+            map_orders: Arc::new(move |order| {
+                let _ = map_sender.send(order);
             }),
             info: Arc::new(move || facts.make()),
             log_tag: default_tag(model.global.log_tag.as_deref()),
@@ -250,6 +256,12 @@ impl Start<'_> {
         tokio::task::spawn_local(async move {
             while let Some(order) = page_orders.recv().await {
                 control::admin::page_orders::carry_out(&orders, &order);
+            }
+        });
+        let changes = control.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(order) = map_orders.recv().await {
+                control::map_orders::carry_out(&changes, &order);
             }
         });
         for pid in &self.options.finish {

@@ -10,8 +10,7 @@ use crate::sample::Context;
 pub fn find(frontend: &Proxy, backend: &Proxy, status: u16, context: &Context<'_>) -> Reply {
     let page = [backend, frontend].into_iter().find_map(|proxy| proxy.error_pages.get(&status));
     match page.map(|page| &**page) {
-        // A rule's answer is made by who can run rules; it asks for the page first.
-        None | Some(ErrorPage::Rule(_)) => Reply::error(status),
+        None => Reply::error(status),
         Some(ErrorPage::File(bytes)) => Reply { status, raw: Some(bytes.clone()), ..Reply::default() },
         Some(ErrorPage::Rule(rule)) => rule.reply(context).unwrap_or_else(|| Reply::error(status)),
         Some(ErrorPage::Location { code, location }) => Reply {

@@ -12,7 +12,7 @@ const CAUSE: &str = "stats page";
 pub fn carry_out(control: &Control, order: &PageOrder) {
     let server = &order.server;
     let administer = |order: AdminOrder| {
-        servers::set_admin(control, server, order, CAUSE);
+        servers::set_admin(control, server, order, "");
         Ok(())
     };
     let _ = match order.action {

@@ -140,7 +140,7 @@ fn show_backend(call: &mut Call<'_>) -> Flow {
 
 fn order(call: &mut Call<'_>, order: AdminOrder) -> Flow {
     if let Some((_, state)) = find_server(call, 2) {
-        servers::set_admin(call.control, &state, order, CAUSE);
+        servers::set_admin(call.control, &state, order, "");
     }
     Flow::Done
 }

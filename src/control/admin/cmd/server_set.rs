@@ -59,7 +59,7 @@ fn state(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow
         "maint" => AdminOrder::Maint,
         _ => return call.error("'set server <srv> state' expects 'ready', 'drain' and 'maint'."),
     };
-    servers::set_admin(call.control, server, order, CAUSE);
+    servers::set_admin(call.control, server, order, "");
     Flow::Done
 }
 
