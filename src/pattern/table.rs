@@ -27,9 +27,30 @@ pub const TEXT_MAX: usize = 1 << 20;
 
 const _: () = assert!(HEADER.is_multiple_of(UNIT) && TEXT_MAX * 16 < DATA_MAX);
 
-/// A hash in the making.
+/// A hash in the making: eight bytes at a time, the last ones waiting for their block.
 #[derive(Clone, Copy, Debug)]
-pub struct Hash(u64);
+pub struct Hash {
+    state: u64,
+    block: u64,
+    waiting: u32,
+}
+
+/// ASCII capitals of eight bytes made small.
+#[inline]
+fn fold_case(block: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let low = block & (0x7f * ONES);
+    let from_a = low + (0x80 - b'A' as u64) * ONES;
+    let beyond_z = low + (0x7f - b'Z' as u64) * ONES;
+    let capitals = (from_a ^ beyond_z) & !block & (0x80 * ONES);
+    block | (capitals >> 2)
+}
+
+#[inline]
+fn mix(value: u64) -> u64 {
+    let wide = u128::from(value) * u128::from(0x9e37_79b9_7f4a_7c15u64);
+    (wide >> 64) as u64 ^ wide as u64
+}
 
 impl Hash {
     /// The hash of nothing. The seed differs per process: who can add keys by requests must not
@@ -37,27 +58,37 @@ impl Hash {
     #[inline]
     pub fn new() -> Hash {
         static SEED: OnceLock<u64> = OnceLock::new();
-        Hash(*SEED.get_or_init(|| RandomState::new().hash_one(0x4a52_494eu32)))
+        let state = *SEED.get_or_init(|| RandomState::new().hash_one(0x4a52_494eu32));
+        Hash { state, block: 0, waiting: 0 }
     }
     /// Continues it by one byte.
     #[inline]
-    pub fn push(self, byte: u8) -> Hash {
-        Hash(
-            (self.0 ^ u64::from(byte.to_ascii_lowercase()))
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(23),
-        )
+    pub fn push(mut self, byte: u8) -> Hash {
+        self.block |= u64::from(byte.to_ascii_lowercase()) << (8 * self.waiting);
+        self.waiting += 1;
+        if self.waiting == 8 {
+            self = Hash { state: mix(self.state ^ self.block), block: 0, waiting: 0 };
+        }
+        self
     }
     /// Continues it by bytes.
     #[inline]
-    pub fn extend(self, bytes: &[u8]) -> Hash {
-        bytes.iter().fold(self, |hash, byte| hash.push(*byte))
+    pub fn extend(mut self, mut bytes: &[u8]) -> Hash {
+        while self.waiting != 0
+            && let [byte, rest @ ..] = bytes
+        {
+            self = self.push(*byte);
+            bytes = rest;
+        }
+        let (blocks, rest) = bytes.as_chunks::<8>();
+        for block in blocks {
+            self.state = mix(self.state ^ fold_case(u64::from_le_bytes(*block)));
+        }
+        rest.iter().fold(self, |hash, byte| hash.push(*byte))
     }
     #[inline]
     fn finish(self) -> u64 {
-        let mut mixed = self.0 ^ (self.0 >> 32);
-        mixed = mixed.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        mixed ^ (mixed >> 32)
+        mix(mix(self.state ^ self.block) ^ u64::from(self.waiting))
     }
 }
 
@@ -337,6 +368,18 @@ mod tests {
         let tags: std::collections::HashSet<u32> =
             (0..100u8).map(|n| tag(Hash::new().extend(&[n]).finish())).collect();
         assert!(tags.len() > 50 && tags.iter().all(|tag| tag & 0x00ff_ffff == 0));
+    }
+
+    #[test]
+    fn a_hash_is_the_same_in_any_pieces_and_case() {
+        let text = b"Some-Key.With/More than SIXTEEN@[`{ \xc1\xda bytes";
+        let whole = Hash::new().extend(text).finish();
+        for cut in 0..text.len() {
+            assert_eq!(Hash::new().extend(&text[..cut]).extend(&text[cut..]).finish(), whole);
+        }
+        assert_eq!(text.iter().fold(Hash::new(), |hash, byte| hash.push(*byte)).finish(), whole);
+        assert_eq!(Hash::new().extend(&text.to_ascii_lowercase()).finish(), whole);
+        assert_ne!(Hash::new().extend(b"a").finish(), Hash::new().extend(b"a\0").finish());
     }
 
     #[test]

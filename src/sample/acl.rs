@@ -1,6 +1,9 @@
-//! ACLs and conditions: named or anonymous tests, joined by and, or, not (manual, section 7).
+//! ACLs: named or anonymous tests of an expression against patterns (manual, section 7.1). What joins
+//! them by and, or, not is a [`Condition`].
 
 use std::sync::{Arc, OnceLock};
+
+pub use super::condition::Condition;
 
 use super::conv::map;
 use super::expr::{Expr, Fault, ParseContext, Phase, identifier, unknown_fetch};
@@ -25,41 +28,26 @@ pub struct AclSet {
 pub struct Acl {
     /// Its name; empty for an anonymous one.
     pub name: Box<str>,
-    first: Node,
+    pub(super) first: Node,
 }
 
 /// A list that only grows at its end, so that readers need no lock.
 #[derive(Debug)]
-struct Node {
-    test: Test,
+pub(super) struct Node {
+    pub(super) test: Test,
     next: OnceLock<Arc<Node>>,
 }
 
 /// One test: an expression and what it is compared with.
 #[derive(Debug)]
-struct Test {
-    expr: Expr,
+pub(super) struct Test {
+    pub(super) expr: Expr,
     kind: Kind,
     ignore_case: bool,
     /// Patterns written in the configuration.
     inline: PatternSet,
     /// Pattern files.
     files: Vec<Arc<LiveMap>>,
-}
-
-/// `if` or `unless` and what follows.
-#[derive(Debug)]
-pub struct Condition {
-    negated: bool,
-    /// Any of these must hold, each of all its terms.
-    suites: Vec<Vec<Term>>,
-}
-
-/// An ACL or its opposite.
-#[derive(Debug)]
-struct Term {
-    negated: bool,
-    acl: Arc<Acl>,
 }
 
 /// Three-valued truth: TCP content rules must wait for more bytes before some tests can tell.
@@ -73,7 +61,7 @@ pub enum Truth {
 }
 
 impl Truth {
-    fn negate_if(self, negated: bool) -> Truth {
+    pub(super) fn negate_if(self, negated: bool) -> Truth {
         match (self, negated) {
             (Truth::Yes, true) => Truth::No,
             (Truth::No, true) => Truth::Yes,
@@ -148,7 +136,19 @@ impl AclSet {
             );
             context.report.warning(span, message);
         }
-        match Test::parse(body, span, context) {
+        // Its own ACLs are the ones that an `acl(...)` in it may name, whatever the caller has at hand.
+        let parsed = {
+            let mut own = ParseContext {
+                report: context.report,
+                registry: context.registry,
+                files: context.files,
+                phase: context.phase,
+                proxy: context.proxy,
+                acls: &*self,
+            };
+            Test::parse(body, span, &mut own)
+        };
+        match parsed {
             Err(fault) => {
                 let message = format!("error detected while parsing ACL '{name}' : {}", fault.message);
                 context.report.alert(span, message).help = fault.help;
@@ -206,7 +206,7 @@ impl super::expr::Files for NoFiles {
 }
 
 impl Acl {
-    fn new(name: &str, test: Test) -> Acl {
+    pub(super) fn new(name: &str, test: Test) -> Acl {
         Acl { name: name.into(), first: Node { test, next: OnceLock::new() } }
     }
     fn push(&self, test: Test) {
@@ -217,7 +217,7 @@ impl Acl {
         // Only the parser adds, and it does so on one thread: the end is still the end.
         let _ = last.next.set(Arc::new(Node { test, next: OnceLock::new() }));
     }
-    fn tests(&self) -> impl Iterator<Item = &Test> {
+    pub(super) fn tests(&self) -> impl Iterator<Item = &Test> {
         std::iter::successors(Some(&self.first), |node| node.next.get().map(|next| &**next))
             .map(|node| &node.test)
     }
@@ -236,7 +236,7 @@ impl Acl {
 
 impl Test {
     /// Parses a criterion, flags and patterns.
-    fn parse(words: &[&str], span: Span, context: &mut ParseContext<'_>) -> Result<Test, Fault> {
+    pub(super) fn parse(words: &[&str], span: Span, context: &mut ParseContext<'_>) -> Result<Test, Fault> {
         let Some((criterion, mut rest)) = words.split_first() else {
             return Err("missing fetch method in ACL expression".to_owned().into());
         };
@@ -465,113 +465,6 @@ fn parse_criterion(
     Ok((expr, name.to_owned(), kind))
 }
 
-impl Condition {
-    /// Parses the words from `if` or `unless` on; on a mistake reports it and returns `None`.
-    pub fn parse(words: &[&str], span: Span, context: &mut ParseContext<'_>) -> Option<Condition> {
-        match Condition::try_parse(words, span, context) {
-            Ok(condition) => Some(condition),
-            Err(fault) => {
-                let message = format!("error detected while parsing condition : {}", fault.message);
-                context.report.alert(span, message).help = fault.help;
-                None
-            }
-        }
-    }
-
-    fn try_parse(words: &[&str], span: Span, context: &mut ParseContext<'_>) -> Result<Condition, Fault> {
-        let (negated, words) = match words {
-            ["if", rest @ ..] => (false, rest),
-            ["unless", rest @ ..] => (true, rest),
-            _ => return Err("conditions must start with either 'if' or 'unless'".to_owned().into()),
-        };
-        let mut suites = vec![Vec::new()];
-        let mut words = words.iter();
-        let mut negate = false;
-        while let Some(word) = words.next() {
-            if *word == "or" || *word == "||" {
-                suites.push(Vec::new());
-                negate = false;
-                continue;
-            }
-            let name = word.trim_start_matches('!');
-            negate ^= (word.len() - name.len()) % 2 == 1;
-            if name.is_empty() {
-                continue;
-            }
-            let acl = if name == "{" {
-                let rest = words.as_slice();
-                let close = rest.iter().position(|word| *word == "}");
-                let close =
-                    close.ok_or_else(|| Fault::from("missing closing '}' in condition".to_owned()))?;
-                words = rest[close + 1..].iter();
-                Arc::new(Acl::new("", Test::parse(&rest[..close], span, context)?))
-            } else {
-                context.acls.get(name, context.registry).ok_or_else(|| Fault {
-                    message: format!("no such ACL : '{name}'"),
-                    help: did_you_mean(name, context.acls.names()),
-                })?
-            };
-            warn_if_never(&acl, span, context);
-            if let Some(suite) = suites.last_mut() {
-                suite.push(Term { negated: negate, acl });
-            }
-            negate = false;
-        }
-        if suites.iter().any(Vec::is_empty) {
-            return Err("a condition without any ACL".to_owned().into());
-        }
-        Ok(Condition { negated, suites })
-    }
-
-    /// Whether it holds; what cannot be known yet counts as no.
-    pub fn holds(&self, context: &Context<'_>) -> bool {
-        self.evaluate(context, true) == Truth::Yes
-    }
-    /// Whether it holds, or cannot be known yet.
-    pub fn test(&self, context: &Context<'_>) -> Truth {
-        self.evaluate(context, false)
-    }
-    fn evaluate(&self, context: &Context<'_>, is_final: bool) -> Truth {
-        let mut outcome = Truth::No;
-        for suite in &self.suites {
-            let mut all = Truth::Yes;
-            for term in suite {
-                all = all.min(term.acl.test(context, is_final).negate_if(term.negated));
-                if all != Truth::Yes {
-                    break;
-                }
-            }
-            outcome = outcome.max(all);
-            if outcome == Truth::Yes {
-                break;
-            }
-        }
-        outcome.negate_if(self.negated)
-    }
-}
-
-/// Warns of an ACL all of whose tests need data that do not exist here.
-fn warn_if_never(acl: &Acl, span: Span, context: &mut ParseContext<'_>) {
-    let phase = context.phase;
-    if acl.tests().any(|test| test.expr.source().exists_in(phase)) {
-        return;
-    }
-    let place = phase.name();
-    let message = if acl.name.is_empty() {
-        let keyword = acl.first.test.expr.fetch_name();
-        format!(
-            "anonymous acl will never match because it uses keyword '{keyword}' which is incompatible with '{place}'"
-        )
-    } else {
-        let name = &acl.name;
-        format!(
-            "acl '{name}' will never match because it only involves keywords that are incompatible with '{place}'"
-        )
-    };
-    let advice = acl.first.test.expr.source().advice(phase);
-    context.report.warning(span, message).help = advice.map(str::to_owned);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -688,7 +581,16 @@ mod tests {
         assert!(!early.holds(&world.context()));
         add(&mut world, &["pages path_beg /b", "local src 192.0.2.1"]);
         assert!(early.holds(&world.context()), "a line further down counts");
-        check(&world, &[("if pages", true), ("if !pages", false), ("if pages !local or local", true)]);
+        assert_eq!(told(&add(&mut world, &["both acl(pages,local)"])), "");
+        check(
+            &world,
+            &[
+                ("if both", true),
+                ("if pages", true),
+                ("if !pages", false),
+                ("if pages !local or local", true),
+            ],
+        );
         assert_eq!(world.acls.names().take(2).collect::<Vec<_>>(), ["pages", "local"]);
     }
 

@@ -10,6 +10,7 @@
 
 pub mod acl;
 pub mod arg;
+pub mod condition;
 pub mod conv;
 pub mod expr;
 pub mod facts;

@@ -4,6 +4,7 @@
 //! what it is for; its function stands in the same file. [`TABLE`] joins the rows.
 
 pub mod conn;
+pub mod header;
 pub mod internal;
 pub mod payload;
 pub mod request;
@@ -189,8 +190,15 @@ impl Fetch {
 }
 
 /// Every fetch, by source file.
-pub const TABLE: &[&[Fetch]] =
-    &[conn::TABLE, request::TABLE, response::TABLE, payload::TABLE, state::TABLE, internal::TABLE];
+pub const TABLE: &[&[Fetch]] = &[
+    conn::TABLE,
+    request::TABLE,
+    header::TABLE,
+    response::TABLE,
+    payload::TABLE,
+    state::TABLE,
+    internal::TABLE,
+];
 
 /// The fetch called `name`.
 pub fn find(name: &str) -> Option<&'static Fetch> {

@@ -1,6 +1,6 @@
 //! Fetches of HTTP responses (manual, section 7.3.6).
 
-use super::request::{
+use super::header::{
     check_hdr, cook, cook_cnt, cook_names, each_cook, each_fhdr, each_res_hdr, each_res_hdr_ip,
     each_res_hdr_val, fhdr, fhdr_cnt, hdr_names, hdrs, res_hdr, res_hdr_cnt, res_hdr_ip, res_hdr_val,
 };
