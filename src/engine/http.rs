@@ -68,6 +68,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
             }
         }
         let mut txn = core.take_transaction();
+        txn.time.start_us = if first { 0 } else { begun.mono_us };
         let next = {
             let mut exchange = Exchange::new(&core, &frontend, &mut client, &mut txn, &mut attached);
             // Boxed so that the idle connection does not carry the room of a transaction.

@@ -184,6 +184,10 @@ impl Exchange<'_> {
                 self.txn.cookie_request = CookieRequest::Down;
                 continue;
             }
+            if matches!(error, NoServer::QueueTimeout | NoServer::ClientGone | NoServer::Killed(_)) {
+                // The time in the queue is known although it led nowhere.
+                self.txn.time.queued_us = clock::cached().mono_us;
+            }
             return Err(match error {
                 NoServer::NoneUp => {
                     backend.state.backend.add(be::FAILED_CONNECTS, 1);

@@ -4,9 +4,6 @@ use super::Control;
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::stats::post::{Action, PageOrder};
 
-/// Who changes a server, in log lines.
-const CAUSE: &str = "stats page";
-
 /// Carries out one order. The page has checked that it is possible; what has become impossible
 /// since then changes nothing, and the next look at the page shows so.
 pub fn carry_out(control: &Control, order: &PageOrder) {
