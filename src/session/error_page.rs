@@ -3,13 +3,32 @@
 use crate::http::reply::Reply;
 use crate::model::Proxy;
 use crate::model::proxy::ErrorPage;
+use crate::rules::reply::Built;
+use crate::sample::Context;
+
+/// The page configured for `status`: the backend's own if it has one, else the frontend's.
+fn page<'a>(frontend: &'a Proxy, backend: &'a Proxy, status: u16) -> Option<&'a ErrorPage> {
+    [backend, frontend].into_iter().find_map(|proxy| proxy.error_pages.get(&status)).map(|page| &**page)
+}
+
+/// As [`find`], for a transaction: answers with formats in them (`http-error ... lf-string`) are made
+/// for it.
+pub fn find_in(frontend: &Proxy, backend: &Proxy, status: u16, context: &Context<'_>) -> Reply {
+    match page(frontend, backend, status) {
+        Some(ErrorPage::Reply(spec)) => match spec.build(context) {
+            Built::Own(reply) => *reply,
+            Built::ErrorPage => Reply::error(status),
+        },
+        _ => find(frontend, backend, status),
+    }
+}
 
 /// The answer for `status`: the backend's own page if it has one, else the frontend's, else the
 /// built-in one. A listen, or a request whose backend is not known yet, passes the frontend twice.
+/// Where there is no transaction, answers made for one ([`find_in`]) give way to the built-in one.
 pub fn find(frontend: &Proxy, backend: &Proxy, status: u16) -> Reply {
-    let page = [backend, frontend].into_iter().find_map(|proxy| proxy.error_pages.get(&status));
-    match page.map(|page| &**page) {
-        None => Reply::error(status),
+    match page(frontend, backend, status) {
+        None | Some(ErrorPage::Reply(_)) => Reply::error(status),
         Some(ErrorPage::File(bytes)) => Reply { status, raw: Some(bytes.clone()), ..Reply::default() },
         Some(ErrorPage::Location { code, location }) => Reply {
             status: *code,

@@ -269,6 +269,8 @@ mod tests {
             backends: Default::default(),
             registry: crate::state::Registry::new(1),
             rings: Default::default(),
+            userlists: Default::default(),
+            http_errors: Default::default(),
         };
         for (index, name) in ["a", "b"].into_iter().enumerate() {
             let mut proxy = testing::proxy(name);
@@ -300,6 +302,8 @@ mod tests {
             backends: Default::default(),
             registry: crate::state::Registry::new(1),
             rings: Default::default(),
+            userlists: Default::default(),
+            http_errors: Default::default(),
         };
         for (index, name) in ["a", "b", "fallback"].into_iter().enumerate() {
             let mut proxy = testing::proxy(name);
