@@ -2,11 +2,12 @@
 //! effect. The wording is HAProxy's.
 
 use super::draft::{Draft, LogLine, TargetName};
-use super::finish::{Names, needs_port};
+use super::finish::Names;
 use super::loading::Loading;
 use super::section::server::ServerDraft;
 use crate::base::id::ProxyIndex;
 use crate::diag::Span;
+use crate::health::config::CheckScript;
 use crate::log::formats;
 use crate::log::target::Address;
 use crate::model::{Global, Mode};
@@ -109,7 +110,7 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
     let mut warn = |span: Span, message: String| {
         loading.report.warning(span, message);
     };
-    if frontend && draft.binds.is_empty() {
+    if frontend && !draft.has_bind_line {
         let message =
             format!("{title} has no 'bind' directive. Please declare it as a backend if this was intended");
         warn(draft.span, message);
@@ -153,7 +154,6 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
         );
         loading.report.alert(draft.span, message);
     }
-    check_ports(draft, loading);
     if !http {
         tcp(draft, upgrades, loading);
     }
@@ -238,35 +238,30 @@ fn tcp(draft: &mut Draft, upgrades: bool, loading: &mut Loading<'_>) {
     }
 }
 
-/// A check over TCP needs a port from somewhere.
-fn check_ports(draft: &Draft, loading: &mut Loading<'_>) {
-    for server in &draft.servers {
-        let settings = &server.settings;
-        if settings.agent_check && settings.agent.port.is_none_or(|port| port == 0) {
-            let message =
-                format!("server {} does not have agent port. Agent check has been disabled", server.name);
-            loading.report.alert(server.span, message);
-        }
-        let has_port = settings.check.port.is_some_and(|port| port != 0)
-            || server.address.port != 0
-            || matches!(server.address.endpoint, Endpoint::Unix(_));
-        // A `connect` step may give the port; then only the script knows.
-        if settings.checked
-            && !has_port
-            && !draft.check_connects
-            && needs_port(&server.address.endpoint, settings.check.addr)
-        {
-            let message = format!(
-                "{}: server '{}' has neither service port nor check port",
-                draft.title(),
-                server.name
-            );
-            loading.report.alert(server.span, message).help("add 'port <port>' to the server's line");
-        }
-        if settings.checked && settings.track.is_some() {
-            let message = "unable to enable checks and tracking at the same time!";
-            loading.report.alert(server.span, message);
-        }
+/// What a server's checks need: a port from somewhere, and no tracking besides.
+pub fn checks(draft: &Draft, server: &ServerDraft, script: &CheckScript, loading: &mut Loading<'_>) {
+    if draft.disabled {
+        return;
+    }
+    let settings = &server.settings;
+    if settings.agent_check && settings.agent.port.is_none_or(|port| port == 0) {
+        let message =
+            format!("server {} does not have agent port. Agent check has been disabled", server.name);
+        loading.report.alert(server.span, message);
+    }
+    let has_port = settings.check.port.is_some_and(|port| port != 0)
+        || server.address.port != 0
+        || (settings.check.addr.is_none() && matches!(server.address.endpoint, Endpoint::Unix(_)));
+    if settings.checked
+        && !has_port
+        && let Some(problem) = script.needs_port()
+    {
+        let message = format!("{}: server '{}' has {problem}", draft.title(), server.name);
+        loading.report.alert(server.span, message).help("add 'port <port>' to the server's line");
+    }
+    if settings.checked && settings.track.is_some() {
+        let message = "unable to enable checks and tracking at the same time!";
+        loading.report.alert(server.span, message);
     }
 }
 

@@ -330,6 +330,7 @@ impl<'a> Builder<'a, '_> {
             lines(draft, &self.defaults[index].section.lines, self.loading);
         }
         draft.inheriting = false;
+        draft.checks.inherited();
         draft.acls = Default::default();
         draft.rule_spans = RuleSpans::default();
         // All of it was reported when the section was read by itself.

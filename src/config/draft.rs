@@ -213,6 +213,8 @@ pub struct Draft {
     pub backlog: Option<u32>,
     pub rate_limit_sessions: u32,
     pub binds: Vec<BindDraft>,
+    /// A `bind` line was met, right or wrong.
+    pub has_bind_line: bool,
     pub default_backend: Option<(Box<str>, Span)>,
     pub use_backend: Vec<UseLine>,
     pub use_server: Vec<UseLine>,
@@ -262,8 +264,6 @@ pub struct Draft {
     pub error_lines: Vec<ErrorLine>,
     pub source: Option<SocketAddr>,
     pub checks: CheckDirectives,
-    /// A step of a check script connects by itself, perhaps to a port of its own.
-    pub check_connects: bool,
     pub hash_preserve_affinity: HashPreserveAffinity,
     pub load_server_state: bool,
 }
@@ -349,6 +349,7 @@ impl Draft {
             backlog: None,
             rate_limit_sessions: 0,
             binds: Vec::new(),
+            has_bind_line: false,
             default_backend: None,
             use_backend: Vec::new(),
             use_server: Vec::new(),
@@ -396,7 +397,6 @@ impl Draft {
             error_lines: Vec::new(),
             source: None,
             checks: CheckDirectives::default(),
-            check_connects: false,
             hash_preserve_affinity: HashPreserveAffinity::default(),
             load_server_state: false,
         }

@@ -3,7 +3,6 @@
 //! It runs when everything was read, since any line may name what comes after it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::audit;
@@ -155,6 +154,7 @@ fn proxy(
     names: &Names,
     loading: &mut Loading<'_>,
 ) -> Proxy {
+    super::wire::rules(&mut draft, loading);
     let upgrades = audit::targets(&mut draft, index, names, loading);
     audit::proxy(&mut draft, global, upgrades, loading);
     let state = loading.registry.proxy(&draft.name);
@@ -368,6 +368,7 @@ fn servers(
     let mut servers = Vec::with_capacity(lines.len());
     for (at, line) in lines.into_iter().enumerate() {
         let state = names.facts[index as usize].servers[at].state.clone();
+        audit::checks(draft, &line, &script, loading);
         let track = audit::track(&line, index, at as u32, names, loading);
         servers.push(Arc::new(server(line, ids[at], state, track, draft, &script)));
     }
@@ -543,9 +544,4 @@ fn error_pages(lines: &[ErrorLine], loading: &mut Loading<'_>) -> HashMap<u16, A
         }
     }
     pages
-}
-
-/// Whether an address needs a port for checks: a Unix socket does not.
-pub fn needs_port(endpoint: &Endpoint, addr: Option<IpAddr>) -> bool {
-    addr.is_some() || !matches!(endpoint, Endpoint::Unix(_))
 }

@@ -15,6 +15,7 @@ pub mod loading;
 pub mod draft;
 pub mod section;
 pub mod audit;
+pub mod wire;
 pub mod finish;
 pub mod build;
 pub mod doc;
@@ -82,6 +83,7 @@ pub fn load(
     world: &dyn World,
     report: &mut Report,
 ) -> Option<Model> {
+    let known = report.diagnostics.len();
     let reading = read::read(inputs, settings, world, report);
     if let Some(threads) = threads(&reading.sections).filter(|_| registry.is_empty()) {
         registry.set_cores(threads);
@@ -89,6 +91,8 @@ pub fn load(
     let mut loading = loading::Loading::new(settings, registry, world, &reading.environment, report);
     let built = build::build(&reading.sections, &mut loading);
     let model = finish::finish(built, &mut loading);
+    // What was found late goes to its line: people read their file from top to bottom.
+    report.diagnostics[known..].sort_by_key(|found| (found.span.file, found.span.line));
     (!report.has_alerts()).then_some(model)
 }
 

@@ -500,6 +500,74 @@ fn other_sections() {
 }
 
 #[test]
+fn rules_get_what_they_ask_for() {
+    let model = clean(&format!(
+        "http-errors mine\nerrorfile 404 /etc/haproxy/errors/503.http\n{TIMEOUTS}\
+         frontend a\nbind :1\ncapture request header Host len 10\nacl one path /1\nacl two acl(one)\n\
+         http-request capture req.hdr(X) len 20 if two\n\
+         http-request return status 404 errorfiles mine if {{ path /x }}\n\
+         http-error status 200 content-type text/plain lf-string \"%[path]\"\nredirect location /y unless two\nuse_backend %[path] if one\n\
+         use_backend b if !one\nmonitor-uri /m\nbackend b\nuse-server s if TRUE\n\
+         server s 1.1.1.1:1"
+    ));
+    let a = &model.proxies[0];
+    assert_eq!(a.request_captures.iter().map(|slot| slot.len).collect::<Vec<_>>(), [10, 20]);
+    assert!(
+        a.http_request.iter().all(|rule| rule.wanted_capture().is_none() && rule.wanted_section().is_none())
+    );
+    assert!(matches!(&*a.error_pages[&200], ErrorPage::Reply(_)));
+    assert_eq!((a.acl_count, a.use_backend.len(), a.redirects.len()), (2, 2, 1));
+    assert_eq!(model.proxies[1].use_server.len(), 1);
+    use Level::{Alert, Warning};
+    for (text, expected) in [
+        (
+            "backend b\nmode http\nhttp-request capture path len 9",
+            &[(Alert, 3, "no frontend capability")][..],
+        ),
+        (
+            "backend b\nmode http\nhttp-request return status 404 errorfiles mine",
+            &[(Alert, 3, "http-errors section 'mine'")],
+        ),
+        ("backend b\nmode http\nhttp-request deny if unknown", &[(Alert, 3, "no such ACL : 'unknown'")]),
+        (
+            "backend b\nhttp-request deny",
+            &[(Warning, 1, "'http-request' rules ignored for backend 'b' as they require HTTP mode")],
+        ),
+        (
+            "backend b\nuse-server s if TRUE",
+            &[(Alert, 2, "unable to find server 's' referenced in a 'use-server' rule")],
+        ),
+        (
+            "listen b\nbind :1\ntimeout client 1s\nuse_backend x if TRUE",
+            &[(Alert, 4, "unable to find required use_backend: 'x'")],
+        ),
+        // A TCP frontend whose traffic may go to an HTTP backend keeps its HTTP lines.
+        (
+            "frontend a\nbind :1\ntimeout client 1s\nhttp-request deny\ndefault_backend b\nbackend b\nmode http",
+            &[],
+        ),
+        (
+            "defaults d\nacl own path /\nbackend b from d\nmode http\nhttp-request deny if own",
+            &[(Alert, 5, "no such ACL : 'own'")],
+        ),
+    ] {
+        finds(text, expected);
+    }
+}
+
+#[test]
+fn variables_of_the_process() {
+    let model = clean("global\nset-var proc.a int(5)\nset-var-fmt proc.b \"<%[var(proc.a)]>\"");
+    let process = crate::sample::facts::ProcessFacts::default();
+    model.global.set_variables(&process);
+    let values = process.vars.lock().expect("no panic");
+    assert!(
+        values.iter().any(|(_, value)| matches!(value, crate::sample::Value::Str(text) if **text == *b"<5>"))
+    );
+    finds("global\nset-var sess.a int(5)", &[(Level::Alert, 2, "only variables of scope 'proc'")]);
+}
+
+#[test]
 fn a_reload_keeps_what_lives() {
     let registry = Registry::new(2);
     let text = "backend b\ntimeout connect 1s\ntimeout server 1s\nserver a 1.1.1.1:1 weight 4 check\nserver c 1.1.1.1:2";

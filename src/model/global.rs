@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::base::clock;
 use crate::log::target::Targets;
+use crate::sample::facts::{Direction, ProcessFacts, TransactionFacts};
+use crate::sample::value::Value;
+use crate::sample::vars::VarName;
+use crate::sample::{Context, Expr, LogFormat};
 
 use super::Bind;
 
@@ -100,6 +105,45 @@ pub struct Global {
     pub idle_pool_shared: bool,
     /// `tune.pool-high-fd-ratio` and kin have no counterpart; `pool-max-conn` is per server.
     pub localpeer: Option<String>,
+    /// `set-var`, `set-var-fmt`: variables of the process, in order.
+    pub set_vars: Vec<(VarName, VarSource)>,
+}
+
+/// What a variable of the process starts with.
+#[derive(Debug)]
+pub enum VarSource {
+    /// `set-var`
+    Expr(Expr),
+    /// `set-var-fmt`
+    Format(LogFormat),
+}
+
+impl Global {
+    /// Gives the variables of the process their first values, each of which may use those before it.
+    pub fn set_variables(&self, process: &ProcessFacts) {
+        let txn = TransactionFacts::default();
+        let context = Context {
+            session: None,
+            txn: &txn,
+            direction: Direction::Request,
+            now: clock::cached(),
+            process,
+            check_vars: None,
+        };
+        for (name, source) in &self.set_vars {
+            let value = match source {
+                VarSource::Expr(expr) => expr.eval(&context),
+                VarSource::Format(format) => {
+                    let mut text = Vec::new();
+                    format.write(&context, false, &mut text);
+                    Some(Value::Str(text.into()))
+                }
+            };
+            if let Some(value) = value {
+                name.set(&context, value);
+            }
+        }
+    }
 }
 
 /// Which maps are written back.

@@ -10,6 +10,7 @@ use crate::diag::Span;
 use crate::log::target::Targets;
 use crate::rules::Rule;
 use crate::rules::redirect::Redirect;
+use crate::rules::reply::ReplySpec;
 use crate::sample::{Condition, Expr, LogFormat};
 use crate::state::ProxyState;
 
@@ -486,7 +487,6 @@ pub enum ErrorPage {
         /// The target.
         location: Box<str>,
     },
-    /// `http-error` with an answer made per request: a `return` rule without a condition, to be run
-    /// when the error is answered.
-    Rule(Rule),
+    /// `http-error` with an answer made per request.
+    Reply(Box<ReplySpec>),
 }

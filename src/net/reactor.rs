@@ -41,6 +41,8 @@ pub struct Key {
 #[derive(Debug, Default)]
 struct Half {
     ready: bool,
+    /// The peer has ended its direction: no further edge will come, so only an empty read may clear `ready`.
+    ending: bool,
     watched: bool,
     waker: Option<Waker>,
 }
@@ -175,6 +177,15 @@ pub fn poll(key: Key, side: Side, context: &mut Context<'_>) -> Poll<()> {
     })
 }
 
+/// A read gave less than was asked for: there is no more for now, unless the end is next.
+#[inline]
+pub fn clear_short(key: Key) {
+    with(|reactor| {
+        let half = &mut reactor.slots[key.index as usize].read;
+        half.ready = half.ending;
+    });
+}
+
 /// A try showed that `side` is not ready any more.
 #[inline]
 pub fn clear(key: Key, side: Side) {
@@ -196,11 +207,15 @@ fn token(key: Key, side: Side) -> u64 {
 pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
     with(|reactor| {
         let Reactor { driver, slots, .. } = reactor;
-        let mut fire = |token: u64, read: bool, write: bool, armed: bool| {
+        // poll(2) and epoll share the values of these bits.
+        const OVER: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+        const ENDING: u32 = OVER | libc::EPOLLRDHUP as u32;
+        let mut fire = |token: u64, read: bool, write: bool, events: u32, armed: bool| {
             let Some(slot) = slots.get_mut((token >> 1) as u32 as usize) else { return };
             if u64::from(slot.generation & 0x7fff_ffff) != token >> 33 {
                 return; // the slot has another descriptor by now
             }
+            slot.read.ending |= events & ENDING != 0;
             for (half, fired, of_token) in
                 [(&mut slot.read, read, token & 1 == 0), (&mut slot.write, write, token & 1 == 1)]
             {
@@ -217,13 +232,13 @@ pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
         };
         match driver {
             Driver::Uring(ring) => ring.wait(timeout, |fired| {
-                fire(fired.token, fired.token & 1 == 0, fired.token & 1 == 1, fired.armed)
+                let write = fired.token & 1 == 1;
+                fire(fired.token, !write, write, fired.events, fired.armed);
             }),
             Driver::Epoll(epoll) => epoll.wait(timeout, |token, events| {
-                let over = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
-                let read = events & (over | (libc::EPOLLIN | libc::EPOLLRDHUP) as u32) != 0;
-                let write = events & (over | libc::EPOLLOUT as u32) != 0;
-                fire(token, read, write, true);
+                let read = events & (ENDING | libc::EPOLLIN as u32) != 0;
+                let write = events & (OVER | libc::EPOLLOUT as u32) != 0;
+                fire(token, read, write, events, true);
             }),
         }
     })

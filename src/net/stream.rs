@@ -40,7 +40,7 @@ impl Stream {
         let result = socket::receive(self.fd(), buffer);
         match &result {
             // The end of the stream stays to be seen by whoever asks again.
-            Ok(count) if *count < wanted && *count > 0 => reactor::clear(self.key, Side::Read),
+            Ok(count) if *count < wanted && *count > 0 => reactor::clear_short(self.key),
             Err(error) if error.kind() == ErrorKind::WouldBlock => reactor::clear(self.key, Side::Read),
             _ => {}
         }

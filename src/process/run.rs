@@ -169,6 +169,7 @@ impl Start<'_> {
             pid: std::process::id(),
             ..ProcessFacts::default()
         });
+        model.global.set_variables(&process);
         let log_bell = Arc::new(tokio::sync::Notify::new());
         let ring = log_bell.clone();
         let log = Arc::new(LogQueue::new(LOG_QUEUE_LINES, move || ring.notify_one()));

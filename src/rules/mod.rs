@@ -18,11 +18,10 @@ pub mod run;
 use std::sync::Arc;
 
 use self::action::{Action, Slot};
-use self::reply::Built;
 use crate::diag::{FileId, Span};
 use crate::http::reply::Reply;
 use crate::sample::facts::Direction;
-use crate::sample::{Condition, Context, SessionFacts, TransactionFacts};
+use crate::sample::{Condition, SessionFacts, TransactionFacts};
 
 /// Which list a rule stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,15 +100,6 @@ impl Rule {
     pub fn give_section(&mut self, page: Option<Arc<[u8]>>) {
         if let Action::Deny(spec) | Action::Tarpit(spec) | Action::Return(spec) = &mut self.action {
             spec.give_section(page);
-        }
-    }
-    /// The reply of a `return` rule, for pages that are made per request (`http-error`); `None` for
-    /// any other rule and for one that refers to the proxy's page.
-    pub fn reply(&self, context: &Context<'_>) -> Option<Reply> {
-        let Action::Return(spec) = &self.action else { return None };
-        match spec.build(context) {
-            Built::Own(reply) => Some(*reply),
-            Built::ErrorPage => None,
         }
     }
     /// The map or ACL file that the rule changes, and whether it is a map: it must be one that the

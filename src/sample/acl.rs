@@ -159,6 +159,10 @@ impl AclSet {
             },
         }
     }
+    /// The same ACLs in a set of their own, for an `acl` line that refers to those before it.
+    pub fn share(&self) -> AclSet {
+        AclSet { list: self.list.clone(), ..AclSet::default() }
+    }
     /// The ACL called `name`, predefined ones included.
     pub fn get(&self, name: &str, registry: &Arc<Registry>) -> Option<Arc<Acl>> {
         if let Some(acl) = self.list.iter().find(|acl| *acl.name == *name) {

@@ -3,6 +3,7 @@
 use crate::http::reply::Reply;
 use crate::model::Proxy;
 use crate::model::proxy::ErrorPage;
+use crate::rules::reply::Built;
 use crate::sample::Context;
 
 /// The answer for `status`: the backend's own page if it has one, else the frontend's, else the
@@ -11,8 +12,11 @@ pub fn find(frontend: &Proxy, backend: &Proxy, status: u16, context: &Context<'_
     let page = [backend, frontend].into_iter().find_map(|proxy| proxy.error_pages.get(&status));
     match page.map(|page| &**page) {
         None => Reply::error(status),
+        Some(ErrorPage::Reply(spec)) => match spec.build(context) {
+            Built::Own(reply) => *reply,
+            Built::ErrorPage => Reply::error(status),
+        },
         Some(ErrorPage::File(bytes)) => Reply { status, raw: Some(bytes.clone()), ..Reply::default() },
-        Some(ErrorPage::Rule(rule)) => rule.reply(context).unwrap_or_else(|| Reply::error(status)),
         Some(ErrorPage::Location { code, location }) => Reply {
             status: *code,
             fields: vec![
@@ -28,6 +32,7 @@ pub fn find(frontend: &Proxy, backend: &Proxy, status: u16, context: &Context<'_
 mod tests {
     use super::*;
     use crate::rules::RuleSet;
+    use crate::rules::action::Action;
     use crate::session::testing;
 
     #[test]
@@ -41,7 +46,8 @@ mod tests {
         backend.error_pages.insert(500, location.into());
         let rule = "return status 410 content-type text/plain lf-string 'gone: %[path]'";
         let rule = crate::rules::testing::rule(RuleSet::HttpRequest, rule, 1);
-        backend.error_pages.insert(410, ErrorPage::Rule(rule).into());
+        let Action::Return(spec) = rule.action else { panic!("a return rule was parsed") };
+        backend.error_pages.insert(410, ErrorPage::Reply(spec).into());
         testing::with_context("/p", |context| {
             let find = |status| find(&frontend, &backend, status, context);
             let raw = |status| find(status).raw.map(|bytes| bytes.to_vec());

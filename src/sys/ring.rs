@@ -15,6 +15,8 @@ use io_uring::{IoUring, opcode, squeue, types};
 pub struct Fired {
     /// The token it was armed with.
     pub token: u64,
+    /// What happened (poll(2) bits); 0 when the poll itself failed.
+    pub events: u32,
     /// Whether it stays armed.
     pub armed: bool,
 }
@@ -91,7 +93,8 @@ impl Ring {
         for completion in self.ring.completion() {
             if completion.user_data() != IGNORED {
                 let armed = io_uring::cqueue::more(completion.flags());
-                fired(Fired { token: completion.user_data(), armed });
+                let events = u32::try_from(completion.result()).unwrap_or(0);
+                fired(Fired { token: completion.user_data(), events, armed });
             }
         }
         Ok(())

@@ -138,6 +138,7 @@ pub struct BindDraft {
 }
 
 pub(super) fn line(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    draft.has_bind_line = true;
     if words.is_done() {
         let message = "'bind' expects {<path>|[addr1]:port1[-end1]}{,[addr]:port[-end]}... as arguments";
         loading.report.alert(words.span(), message);

@@ -59,7 +59,6 @@ fn http(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let span = words.span();
     let texts = words.line.texts();
     let mut context = loading.context(Phase::Check, Some(&draft.name), &draft.acls);
-    draft.check_connects |= texts.get(1) == Some(&"connect");
     draft.checks.http_check(&texts[1..], span, &mut context);
 }
 
@@ -67,6 +66,5 @@ fn tcp(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let span = words.span();
     let texts = words.line.texts();
     let mut context = loading.context(Phase::Check, Some(&draft.name), &draft.acls);
-    draft.check_connects |= texts.get(1) == Some(&"connect");
     draft.checks.tcp_check(&texts[1..], span, &mut context);
 }

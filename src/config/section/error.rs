@@ -8,6 +8,7 @@ use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
 use crate::model::proxy::ErrorPage;
+use crate::rules::action::Action;
 use crate::rules::{self, RuleSet};
 use crate::sample::expr::Phase;
 
@@ -132,7 +133,8 @@ fn http_error(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_
     all.extend(&texts);
     let span = words.span();
     let mut context = loading.context(Phase::HttpRequest, Some(&draft.name), &draft.acls);
-    if let Some(rule) = rules::keyword::parse(RuleSet::HttpRequest, &all, span, &mut context) {
-        draft.error_lines.push(ErrorLine::Page(code, Arc::new(ErrorPage::Rule(rule))));
+    let rule = rules::keyword::parse(RuleSet::HttpRequest, &all, span, &mut context);
+    if let Some(Action::Return(spec)) = rule.map(|rule| rule.action) {
+        draft.error_lines.push(ErrorLine::Page(code, Arc::new(ErrorPage::Reply(spec))));
     }
 }

@@ -12,7 +12,11 @@ use crate::config::words::{Words, within};
 use crate::diag::Span;
 use crate::log::target::Target;
 use crate::model::Global;
-use crate::model::global::{Driver, MapWriteback};
+use crate::model::global::{Driver, MapWriteback, VarSource};
+use crate::sample::acl::AclSet;
+use crate::sample::expr::Phase;
+use crate::sample::vars::{Scope, VarName};
+use crate::sample::{Expr, LogFormat};
 
 /// Reads a line of `global`.
 pub type GlobalParser = fn(&mut GlobalDraft, &mut Words<'_>, &mut Loading<'_>);
@@ -74,8 +78,8 @@ keywords! {
     "server-state-base" "<directory>" GLOBAL => Parse(state_base), "The directory of server state files.";
     "server-state-file" "<file>" GLOBAL => Parse(state_file), "The file that server state is taken from.";
     "set-dumpable" "[on | off | libs]" GLOBAL => NoAction("core dumps are the service manager's business"), "Allows core dumps.";
-    "set-var" "<var-name> <expr>" GLOBAL => Refused("'set-var' in the global section is not available yet"), "Sets a variable of the process.";
-    "set-var-fmt" "<var-name> <fmt>" GLOBAL => Refused("'set-var-fmt' in the global section is not available yet"), "Sets a variable of the process.";
+    "set-var" "<var-name> <expr>" GLOBAL => Parse(set_var), "Sets a variable of the process.";
+    "set-var-fmt" "<var-name> <fmt>" GLOBAL => Parse(set_var_format), "Sets a variable of the process.";
     "setcap" "<name>[,<name>...]" GLOBAL => Refused("keeping capabilities is not available yet"), "Capabilities to keep.";
     "stats calculate-max-counters" "[on | off]" GLOBAL => NoAction("the greatest values cost nothing to keep"), "Keeps greatest values.";
     "stats maxconn" "<connections>" GLOBAL => Parse(|g, w, l| number(w, l, 1..=i64::from(i32::MAX), |n| g.global.stats_maxconn = n as u32)), "Connections to the runtime API at once.";
@@ -371,6 +375,45 @@ fn unix_bind(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'
             }
         }
     }
+}
+
+/// The variable that a line sets: one of the process, since nothing else exists yet.
+fn variable(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<VarName> {
+    let word = words.expect(loading.report, "<var-name> and a value as arguments")?;
+    match VarName::parse(&word.text) {
+        Ok(name) if name.scope == Scope::Proc => Some(name),
+        Ok(_) => {
+            let message = format!(
+                "'{}': '{}': only variables of scope 'proc' can be set here",
+                words.keyword(),
+                word.text
+            );
+            loading.report.alert(word.span, message);
+            None
+        }
+        Err(error) => {
+            loading.report.alert(word.span, format!("'{}': {error}", words.keyword()));
+            None
+        }
+    }
+}
+
+fn set_var(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(name) = variable(words, loading) else { return };
+    let Some(word) = words.expect(loading.report, "an expression") else { return };
+    let none = AclSet::default();
+    let expr = Expr::parse(&word.text, word.span, &mut loading.context(Phase::Config, None, &none));
+    words.end(loading.report);
+    global.global.set_vars.extend(expr.map(|expr| (name, VarSource::Expr(expr))));
+}
+
+fn set_var_format(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(name) = variable(words, loading) else { return };
+    let Some(word) = words.expect(loading.report, "a format") else { return };
+    let none = AclSet::default();
+    let format = LogFormat::parse(&word.text, word.span, &mut loading.context(Phase::Config, None, &none));
+    words.end(loading.report);
+    global.global.set_vars.extend(format.map(|format| (name, VarSource::Format(format))));
 }
 
 fn map_writeback(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

@@ -117,6 +117,7 @@ impl Bench {
             threads: 1,
             maxconn: 100.into(),
             descriptors_max: 1024,
+            admin: Default::default(),
         });
         Bench { control, asked }
     }
