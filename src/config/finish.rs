@@ -22,7 +22,6 @@ use crate::log::target::{Target, Targets};
 use crate::model::bind::Bind;
 use crate::model::proxy::*;
 use crate::model::{Global, Mode, Model, Proxy, Server};
-use crate::rules::Rule;
 use crate::sample::LogFormat;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
@@ -199,8 +198,6 @@ fn proxy(
     let own = index as usize;
     let stats = stats(&mut draft, global);
     let error_pages = error_pages(&draft.error_lines, loading);
-    give_sections(&mut draft.http_request, loading);
-    give_sections(&mut draft.http_response, loading);
     let proxy = Proxy {
         name: draft.name.clone(),
         id,
@@ -477,31 +474,6 @@ fn stats(draft: &mut Draft, global: &Global) -> Option<Arc<StatsPage>> {
         admin: stats.admin,
         rules: stats.rules,
     }))
-}
-
-/// Gives rules with `errorfiles` the pages of their `http-errors` sections.
-fn give_sections(rules: &mut [Rule], loading: &mut Loading<'_>) {
-    for rule in rules {
-        let Some((name, status)) = rule.wanted_section() else { continue };
-        let Some(section) = loading.http_errors.get(name) else {
-            let known = loading.http_errors.keys().map(String::as_str);
-            let help = crate::diag::did_you_mean(name, known);
-            let message = format!("unknown http-errors section '{name}' referenced by an http reply");
-            loading.report.alert(rule.span, message).help = help;
-            continue;
-        };
-        let page = match section.get(&status).map(|page| &**page) {
-            Some(ErrorPage::File(bytes)) => Some(bytes.clone()),
-            _ => {
-                let message = format!(
-                    "status '{status}' referenced by an http reply not declared in http-errors section '{name}'"
-                );
-                loading.report.warning(rule.span, message);
-                None
-            }
-        };
-        rule.give_section(page);
-    }
 }
 
 fn error_pages(lines: &[ErrorLine], loading: &mut Loading<'_>) -> HashMap<u16, Arc<ErrorPage>> {

@@ -65,6 +65,12 @@ fn section(rule: &mut Rule, loading: &mut Loading<'_>) {
                 ErrorPage::File(bytes) => Some(bytes.clone()),
                 ErrorPage::Location { .. } | ErrorPage::Reply(_) => None,
             });
+            if page.is_none() {
+                let message = format!(
+                    "status '{status}' referenced by an http reply not declared in http-errors section '{name}'"
+                );
+                loading.report.warning(rule.span, message);
+            }
             rule.give_section(page);
         }
         None => {

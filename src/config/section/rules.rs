@@ -1,11 +1,10 @@
 //! Lines that decide: ACLs, rules, switching, redirections, conditions (manual, sections 4.2, 7).
 
 use super::ProxyParser;
-use crate::config::draft::{Draft, Kind, Step, TargetName, UseLine};
+use crate::config::draft::{Draft, Step, TargetName, UseLine};
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
-use crate::model::proxy::Capture;
 use crate::rules::{self, Rule, RuleSet};
 use crate::sample::LogFormat;
 use crate::sample::acl::AclSet;
@@ -156,17 +155,7 @@ fn rule(
     }
     let rest = words.take_rest();
     let mut context = loading.context(phase, Some(&draft.name), &draft.acls);
-    let mut rule = rules::keyword::parse(set, &rest, span, &mut context)?;
-    if let Some(len) = rule.wanted_capture() {
-        if draft.kind == Kind::Backend {
-            let message = format!("proxy '{}' has no frontend capability", draft.name);
-            loading.report.alert(span, message).help("use 'id' with a slot that the frontend declares");
-            return None;
-        }
-        rule.assign_capture(draft.request_captures.len());
-        draft.request_captures.push(Capture { name: None, len });
-    }
-    Some(rule)
+    rules::keyword::parse(set, &rest, span, &mut context)
 }
 
 fn http_request(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
