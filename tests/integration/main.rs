@@ -1,5 +1,8 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
 
 mod command_line;
+mod health;
+mod runtime;
 mod seeds;
+mod signals;
 mod support;
