@@ -14,7 +14,7 @@ use super::core::SessionEntry;
 use crate::base::clock;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
-use crate::net::Stream;
+use crate::net::{Stream, executor};
 use crate::sample::facts::SessionFacts;
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
@@ -263,7 +263,7 @@ fn begin(
     };
     let client = super::http::Client { stream, buffer: None, entry, session, place };
     match proxy.mode {
-        Mode::Http => core.spawn(super::http::serve(core.clone(), proxy.clone(), client)),
-        Mode::Tcp => core.spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),
+        Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy.clone(), client)),
+        Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
@@ -176,24 +175,6 @@ impl Core {
         let entries: Vec<_> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
         entries.iter().for_each(&mut act);
     }
-    /// Runs a session's future as a task; a panic ends it alone.
-    pub fn spawn(self: &Rc<Self>, future: impl Future<Output = ()> + 'static) {
-        let core = self.clone();
-        executor::spawn(async move {
-            let mut future = std::pin::pin!(future);
-            poll_fn(|context| {
-                match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-                    Ok(poll) => poll,
-                    Err(_) => {
-                        core.mailbox().panics.fetch_add(1, Relaxed);
-                        std::task::Poll::Ready(())
-                    }
-                }
-            })
-            .await;
-        });
-    }
-
     fn obey(self: &Rc<Self>, order: Order) -> bool {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
@@ -275,6 +256,7 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
     let result = executor::run(
         || core.wheel.idle(),
         |now| {
+            core.mailbox().panics.store(executor::panics(), Relaxed);
             core.wheel.advance(now);
             core.idle.purge(now);
         },

@@ -133,7 +133,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// Answers a connection that sent nothing: 408 after a time-out, nothing after an end.
-    pub async fn refuse_empty(&mut self) {
+    pub async fn refuse_empty(&mut self, ended: Ended) {
+        self.txn.ended = ended;
+        self.txn.ended_in = EndedIn::Request;
         let now = clock::cached();
         self.txn.time.first_byte_us = now.mono_us;
         self.txn.time.first_byte_wall_us = now.wall_us;

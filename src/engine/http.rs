@@ -18,7 +18,7 @@ use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
 use crate::net::{Buffer, Stream};
 use crate::sample::SessionFacts;
-use crate::sample::facts::{Ended, EndedIn};
+use crate::sample::facts::Ended;
 
 /// A client connection and what belongs to it.
 pub struct Client {
@@ -54,31 +54,41 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
     loop {
         let first = client.session.requests == 0;
         let begun = if first { started } else { clock::cached() };
-        match wait_for_request(&core, &frontend, &mut client, first, begun.millis()).await {
-            Awaited::Request => {}
+        let ended = match wait_for_request(&core, &frontend, &mut client, first, begun.millis()).await {
+            Awaited::Request => None,
             Awaited::Close => return,
-            Awaited::Empty(ended) => {
-                let mut txn = core.take_transaction();
-                txn.ended = ended;
-                txn.ended_in = EndedIn::Request;
-                let mut exchange = Exchange::new(&core, &frontend, &mut client, &mut txn, &mut attached);
-                Box::pin(exchange.refuse_empty()).await;
-                core.return_transaction(txn);
-                return;
-            }
-        }
-        let mut txn = core.take_transaction();
-        txn.time.start_us = if first { 0 } else { begun.mono_us };
-        let next = {
-            let mut exchange = Exchange::new(&core, &frontend, &mut client, &mut txn, &mut attached);
-            // Boxed so that the idle connection does not carry the room of a transaction.
-            Box::pin(exchange.run()).await
+            Awaited::Empty(ended) => Some(ended),
         };
-        core.return_transaction(txn);
+        let start_us = if first { 0 } else { begun.mono_us };
+        // Boxed so that the idle connection does not carry the room of a transaction.
+        let next = Box::pin(exchange(&core, &frontend, &mut client, &mut attached, start_us, ended)).await;
         if next == Next::Close {
             return;
         }
     }
+}
+
+/// One exchange; with `ended`, the end of a connection that sent nothing.
+async fn exchange(
+    core: &Rc<Core>,
+    frontend: &Arc<Proxy>,
+    client: &mut Client,
+    attached: &mut Option<ServerConnection>,
+    start_us: u64,
+    ended: Option<Ended>,
+) -> Next {
+    let mut txn = core.take_transaction();
+    txn.time.start_us = start_us;
+    let mut exchange = Exchange::new(core, frontend, client, &mut txn, attached);
+    let next = match ended {
+        Some(ended) => {
+            exchange.refuse_empty(ended).await;
+            Next::Close
+        }
+        None => exchange.run().await,
+    };
+    core.return_transaction(txn);
+    next
 }
 
 /// Waits until the first bytes of a request are there.

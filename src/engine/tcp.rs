@@ -108,60 +108,41 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
     };
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
     let established = Box::pin(session.establish()).await;
-    let mut backend = None;
-    match established {
-        Ok(Established { backend: chosen, mut stream, assigned, mut tunnel }) => {
-            let outcome = run_tunnel(
-                &core,
-                &frontend,
-                &chosen,
-                &client.entry.ticket,
-                &mut client.stream,
-                &mut stream,
-                &mut tunnel,
-                None,
-            )
-            .await;
-            (txn.ended, txn.ended_in) = outcome;
-            txn.bytes_from_client += tunnel.up.bytes_in;
-            txn.bytes_to_client += tunnel.down.bytes_out;
-            let counters = &assigned.server.state.counters;
-            counters.add(counter::BYTES_IN, tunnel.up.bytes_out);
-            counters.add(counter::BYTES_OUT, tunnel.down.bytes_out);
-            match txn.ended {
-                Ended::Client => {
-                    counters.add(counter::CLIENT_ABORTS, 1);
-                    chosen.state.backend.add(be::CLIENT_ABORTS, 1);
-                }
-                Ended::Server => {
-                    counters.add(counter::SERVER_ABORTS, 1);
-                    chosen.state.backend.add(be::SERVER_ABORTS, 1);
-                }
-                _ => {}
-            }
-            backend = Some(chosen);
+    let backend = match established {
+        Ok(mut established) => {
+            let Client { entry, stream, .. } = &mut client;
+            let outcome = established.run(&core, &frontend, &entry.ticket, stream).await;
+            established.account(outcome, &mut txn);
+            Some(established.backend)
         }
-        Err(chosen) => {
-            if let Some(chosen) = chosen {
-                backend = Some(chosen);
-            }
-        }
-    }
+        Err(chosen) => chosen,
+    };
+    finish_session(&core, &frontend, &client, &mut txn, backend.as_deref());
+    core.return_transaction(txn);
+}
+
+/// Counts a session that ended and logs it.
+fn finish_session(
+    core: &Core,
+    frontend: &Proxy,
+    client: &Client,
+    txn: &mut TransactionFacts,
+    backend: Option<&Proxy>,
+) {
     txn.time.end_us = clock::cached().mono_us;
     let counters = &frontend.state.frontend;
     counters.add(fe::BYTES_IN, txn.bytes_from_client);
     counters.add(fe::BYTES_OUT, txn.bytes_to_client);
-    if let Some(backend) = &backend {
-        finish::finish_backend(backend, &txn);
+    if let Some(backend) = backend {
+        finish::finish_backend(backend, txn);
     }
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
     if !(null && frontend.options.dontlognull) {
-        finish::log(&core, &frontend, &client.session, &mut txn, false);
+        finish::log(core, frontend, &client.session, txn, false);
     }
-    if let Some(backend) = &backend {
+    if let Some(backend) = backend {
         backend.state.backend_current.fetch_sub(1, Relaxed);
     }
-    core.return_transaction(txn);
 }
 
 struct Established {
@@ -169,6 +150,42 @@ struct Established {
     stream: Stream,
     assigned: Assigned,
     tunnel: Tunnel,
+}
+
+impl Established {
+    /// Runs the tunnel to its end.
+    async fn run(
+        &mut self,
+        core: &Core,
+        frontend: &Proxy,
+        ticket: &Rc<Ticket>,
+        client: &mut Stream,
+    ) -> (Ended, EndedIn) {
+        let Established { backend, stream, tunnel, .. } = self;
+        run_tunnel(core, frontend, backend, ticket, client, stream, tunnel, None).await
+    }
+
+    /// Adds what the tunnel moved to the counts.
+    fn account(&self, outcome: (Ended, EndedIn), txn: &mut TransactionFacts) {
+        (txn.ended, txn.ended_in) = outcome;
+        txn.bytes_from_client += self.tunnel.up.bytes_in;
+        txn.bytes_to_client += self.tunnel.down.bytes_out;
+        let server = &self.assigned.server.state.counters;
+        let backend = &self.backend.state.backend;
+        server.add(counter::BYTES_IN, self.tunnel.up.bytes_out);
+        server.add(counter::BYTES_OUT, self.tunnel.down.bytes_out);
+        match txn.ended {
+            Ended::Client => {
+                server.add(counter::CLIENT_ABORTS, 1);
+                backend.add(be::CLIENT_ABORTS, 1);
+            }
+            Ended::Server => {
+                server.add(counter::SERVER_ABORTS, 1);
+                backend.add(be::SERVER_ABORTS, 1);
+            }
+            _ => {}
+        }
+    }
 }
 
 struct TcpSession<'a> {

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,6 +41,7 @@ struct Executor {
 thread_local! {
     static EXECUTOR: RefCell<Executor> = RefCell::default();
     static STOP: Cell<bool> = const { Cell::new(false) };
+    static PANICS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The part of a task's number that tells it from earlier tasks of its place.
@@ -89,12 +91,18 @@ fn run_next() {
     });
     let Some((index, generation, mut future)) = taken else { return };
     let waker = waker::make(number(index, generation));
-    let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
-    if poll == Poll::Pending {
+    let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+    if matches!(poll, Ok(Poll::Pending)) {
         EXECUTOR.with(|executor| executor.borrow_mut().tasks[index as usize].future = Some(future));
         return;
     }
-    drop(future); // may wake and spawn others
+    // A panic ends the task that made it, which is one connection, and nothing else. What it shared
+    // with others is consistent: shared state changes by single atomic steps or behind guards.
+    if poll.is_err() {
+        PANICS.with(|panics| panics.set(panics.get() + 1));
+    }
+    // Dropping may wake and spawn others, and what a panic left half done may panic again.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
     EXECUTOR.with(|executor| {
         let mut executor = executor.borrow_mut();
         let task = &mut executor.tasks[index as usize];
@@ -102,6 +110,11 @@ fn run_next() {
         task.runnable = false;
         executor.free.push(index);
     });
+}
+
+/// Panics of tasks that were caught on this thread.
+pub fn panics() -> u32 {
+    PANICS.with(Cell::get)
 }
 
 /// Ends [`run`] after the current turn.
@@ -163,8 +176,10 @@ mod tests {
                 }
             });
         }
+        spawn(async { panic!("one task's own") });
         run(|| Duration::from_millis(10), |_| {}).unwrap();
         assert_eq!(*order.borrow(), [("a", 0), ("b", 0), ("a", 1), ("b", 1)]);
+        assert_eq!(panics(), 1, "the others went on");
         reactor::remove();
     }
 }
