@@ -72,7 +72,9 @@ impl Ring {
 
     /// Disarms the poll armed with `token`.
     pub fn unwatch(&mut self, token: u64) -> io::Result<()> {
-        self.push(&opcode::PollRemove::new(token).build().user_data(IGNORED))
+        // Not PollRemove: that one gives up (EALREADY) on a poll that is firing in the same moment,
+        // which then would hold the file open for ever; a cancellation waits its turn.
+        self.push(&opcode::AsyncCancel::new(token).build().user_data(IGNORED))
     }
 
     /// Hands over what was queued, waits for something to fire or the time to pass, and reports what fired.

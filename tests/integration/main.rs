@@ -2,3 +2,8 @@
 
 mod command_line;
 mod examples;
+mod health;
+mod runtime;
+mod seeds;
+mod signals;
+mod support;
