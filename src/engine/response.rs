@@ -375,6 +375,21 @@ impl Exchange<'_> {
         self.forward(connection, received, upload, server_keeps).await
     }
 
+    /// The body that the head tells of: the one that follows, or where none does (HEAD, 304), the one that
+    /// a GET would have had (RFC 9110 section 8.6).
+    fn announced(&self, output: Body) -> Body {
+        let (request, response) = (&self.txn.request, &self.txn.response);
+        if !framing::has_no_body(response.status, request.method) {
+            return output;
+        }
+        match framing::described(response) {
+            Ok(Body::Chunked) if request.version == Version::Http10 => Body::UntilClose,
+            Ok(body) => body,
+            // A rule made the fields worthless: rather none than a wrong one.
+            Err(_) => Body::UntilClose,
+        }
+    }
+
     /// Writes the head and the body to the client.
     async fn forward(
         &mut self,
@@ -400,7 +415,7 @@ impl Exchange<'_> {
             (true, Version::Http11) => encode::Connection::Default,
         };
         let mut head = Vec::with_capacity(1024);
-        encode::response(&self.txn.response, output, mode, &mut head);
+        encode::response(&self.txn.response, self.announced(output), mode, &mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
             self.log_now();
