@@ -179,9 +179,8 @@ impl Exchange<'_> {
                 }
                 Err(error) => error,
             };
-            if error == NoServer::QueueFull && backend.redispatch_after != 0 {
+            if error == NoServer::QueueFull && backend.redispatch_after != 0 && preferred.take().is_some() {
                 // The demanded server's queue is full: any other will do.
-                *preferred = None;
                 self.txn.cookie_request = CookieRequest::Down;
                 continue;
             }
