@@ -101,6 +101,7 @@ pub fn load(
 fn threads(sections: &[syntax::Section]) -> Option<usize> {
     let lines =
         sections.iter().filter(|section| section.head.words[0].text == "global").flat_map(|s| &s.lines);
-    let values = lines.filter(|line| line.words[0].text == "nbthread").filter_map(|line| line.words.get(1));
-    values.last()?.text.parse().ok().filter(|threads| *threads > 0)
+    let mut values =
+        lines.filter(|line| line.words[0].text == "nbthread").filter_map(|line| line.words.get(1));
+    values.next_back()?.text.parse().ok().filter(|threads| *threads > 0)
 }

@@ -17,47 +17,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::base::clock::Now;
+pub use crate::engine::orders::{Cores, ProcessLimit};
 use crate::log::queue::LogQueue;
 use crate::model::Model;
 use crate::sample::facts::ProcessFacts;
-use crate::state::{ProxyState, ServerState};
-
-/// What the control thread can ask of the data threads. The engine implements it.
-pub trait Cores {
-    /// Closes every session on a server (`on-marked-down shutdown-sessions`, `shutdown sessions server`).
-    fn shutdown_server_sessions(&self, server: &Arc<ServerState>);
-    /// Lets waiting requests of a backend try again, since a server or a slot came free.
-    fn wake_queue(&self, backend: &Arc<ProxyState>);
-    /// Stops accepting on a frontend for now (`disable frontend`), sockets kept.
-    fn pause_frontend(&self, frontend: &Arc<ProxyState>);
-    /// Accepts again.
-    fn resume_frontend(&self, frontend: &Arc<ProxyState>);
-    /// Stops a frontend for good (`shutdown frontend`).
-    fn stop_frontend(&self, frontend: &Arc<ProxyState>);
-    /// The sessions in progress, for `show sess`: one line of text each.
-    fn list_sessions(&self) -> Vec<String>;
-    /// Ends the session that [`Cores::list_sessions`] shows by this identifier; false if there is none.
-    fn shutdown_session(&self, _id: &str) -> bool {
-        false
-    }
-    /// Puts a limit of the whole process in force; false if it cannot be changed at run time.
-    fn limit_process(&self, _limit: ProcessLimit) -> bool {
-        false
-    }
-    /// Stops accepting everywhere and ends the process when the last session has (SIGUSR1).
-    fn soft_stop(&self);
-}
-
-/// A limit of the whole process that the runtime API changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcessLimit {
-    /// `set maxconn global`.
-    Connections(u32),
-    /// `set rate-limit connections global`, per second; 0 is none.
-    ConnectionRate(u32),
-    /// `set rate-limit sessions global`, per second; 0 is none.
-    SessionRate(u32),
-}
 
 /// What every part of the control thread shares.
 pub struct Control {

@@ -261,7 +261,7 @@ fn begin(
         bytes_in: 0,
         bytes_out: 0,
     };
-    let client = super::http::Client { stream, buffer: None, entry, session, place };
+    let client = Box::new(super::http::Client { stream, buffer: None, entry, session, place });
     match proxy.mode {
         Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy.clone(), client)),
         Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),

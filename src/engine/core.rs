@@ -108,6 +108,10 @@ pub struct Core {
     pickers: RefCell<Vec<Option<Rc<Picker>>>>,
     sessions: RefCell<Vec<Weak<SessionEntry>>>,
     session_numbers: Cell<u64>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a transaction takes the box itself; moving the facts out would copy them"
+    )]
     transactions: RefCell<Vec<Box<TransactionFacts>>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
 }

@@ -142,7 +142,7 @@ impl<'a> Exchange<'a> {
         self.switch()?; // 6 Switch
         self.request_backend().await?; // 7 InspectBackend, RequestBackend
         self.before_server().await?;
-        self.to_server().await // 9 SelectServer ... 14 Forward
+        self.through_server().await // 9 SelectServer ... 14 Forward
     }
 
     /// Answers a connection that sent nothing: 408 after a time-out, nothing after an end.

@@ -45,7 +45,9 @@ enum Awaited {
 }
 
 /// Serves a client connection to its end.
-pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
+///
+/// The client comes in a box, since a future keeps its arguments twice.
+pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
     if !super::tcp::admit(&core, &frontend, &mut client) {
         return;
     }

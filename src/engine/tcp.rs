@@ -90,7 +90,7 @@ pub struct Tunnel {
 }
 
 /// Serves a client connection in TCP mode to its end.
-pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
+pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
     if !admit(&core, &frontend, &mut client) {
         return;
     }
@@ -110,7 +110,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Client) {
     let established = Box::pin(session.establish()).await;
     let backend = match established {
         Ok(mut established) => {
-            let Client { entry, stream, .. } = &mut client;
+            let Client { entry, stream, .. } = &mut *client;
             let outcome = established.run(&core, &frontend, &entry.ticket, stream).await;
             established.account(outcome, &mut txn);
             Some(established.backend)
@@ -214,7 +214,7 @@ impl TcpSession<'_> {
     }
 
     /// Everything before the tunnel. An error carries the backend if one was chosen; the letters are set.
-    async fn establish(&mut self) -> Result<Established, Option<Arc<Proxy>>> {
+    async fn establish(&mut self) -> Result<Box<Established>, Option<Arc<Proxy>>> {
         let frontend = self.frontend.clone();
         self.inspect(&frontend, frontend.tcp_inspect_delay_ms).await.map_err(|()| None)?;
         let Some(index) = switching::backend(&self.core.model, &frontend, &self.context()) else {
@@ -236,7 +236,7 @@ impl TcpSession<'_> {
                 let buffer = self.client.buffer.take();
                 let up = Pump::tunnel(buffer, splices_up(&backend));
                 let down = Pump::tunnel(None, splices_down(&backend));
-                Ok(Established { backend, stream, assigned, tunnel: Tunnel { up, down } })
+                Ok(Box::new(Established { backend, stream, assigned, tunnel: Tunnel { up, down } }))
             }
             Err(()) => Err(Some(backend)),
         }

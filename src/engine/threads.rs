@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::accept::Socket;
 use super::core::{self, ProcessRates, Setup};
 use super::mailbox::{Mailbox, Order};
+use super::orders::{Cores, ProcessLimit};
 use super::queue;
-use crate::control::{Cores, ProcessLimit};
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
 

@@ -53,7 +53,7 @@ pub(super) enum RetryCause {
 
 impl Exchange<'_> {
     /// Brings the request to a server and the response back.
-    pub(super) async fn to_server(&mut self) -> Result<Next, End> {
+    pub(super) async fn through_server(&mut self) -> Result<Next, End> {
         let backend = self.backend().clone();
         let mut preferred = self.persistent_server(&backend);
         let mut avoid = None;

@@ -245,12 +245,12 @@ impl Start<'_> {
         control.admin.warnings.set(self.options.warnings);
         let sink = tokio::task::spawn_local(control::log_sink::run(control.clone(), log_bell));
         control::checks::start(&control);
-        let admin = self.admin.into_iter().filter_map(|(fd, address, level)| {
+        let admin = self.admin.into_iter().map(|(fd, address, level)| {
             let listener = match address {
                 BindAddress::Unix(_) | BindAddress::Abstract(_) => AdminListener::Unix(fd.into()),
                 BindAddress::Inet(_) | BindAddress::Fd(_) => AdminListener::Tcp(fd.into()),
             };
-            Some((listener, level))
+            (listener, level)
         });
         tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
         let orders = control.clone();

@@ -1,5 +1,9 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
 
 mod command_line;
+mod examples;
+mod health;
+mod runtime;
 mod seeds;
+mod signals;
 mod support;

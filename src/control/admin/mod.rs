@@ -1,7 +1,7 @@
 //! The runtime API: `stats socket` (manual: management, section 9.3).
 //!
 //! A [`Command`] is one row: its words, who may give it, its arguments, what it does and the
-//! function that does it. [`line`] takes a connection's bytes apart, [`exec`] finds and runs the
+//! function that does it. [`mod@line`] takes a connection's bytes apart, [`exec`] finds and runs the
 //! rows, [`socket`] does the I/O. A command is synchronous and only fills a buffer; what must wait
 //! says so by its [`Flow`].
 

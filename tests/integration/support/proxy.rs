@@ -52,6 +52,11 @@ impl Builder {
         self
     }
 
+    /// Writes a file into its folder before the start.
+    pub fn write(&self, name: &str, text: &str) {
+        self.folder.write(name, text);
+    }
+
     /// Starts it and waits until it serves.
     pub fn start(self, config: &str) -> Proxy {
         match self.try_start(config) {

@@ -1,0 +1,45 @@
+//! What the control thread may ask of the data threads.
+//!
+//! It stands here, beside its only real implementation, since the control room looks down on this
+//! one; tests of the control room put a recorder in its place.
+
+use std::sync::Arc;
+
+use crate::state::{ProxyState, ServerState};
+
+/// What can be asked of the data threads.
+pub trait Cores {
+    /// Closes every session on a server (`on-marked-down shutdown-sessions`, `shutdown sessions server`).
+    fn shutdown_server_sessions(&self, server: &Arc<ServerState>);
+    /// Lets waiting requests of a backend try again, since a server or a slot came free.
+    fn wake_queue(&self, backend: &Arc<ProxyState>);
+    /// Stops accepting on a frontend for now (`disable frontend`), sockets kept.
+    fn pause_frontend(&self, frontend: &Arc<ProxyState>);
+    /// Accepts again.
+    fn resume_frontend(&self, frontend: &Arc<ProxyState>);
+    /// Stops a frontend for good (`shutdown frontend`).
+    fn stop_frontend(&self, frontend: &Arc<ProxyState>);
+    /// The sessions in progress, for `show sess`: one line of text each.
+    fn list_sessions(&self) -> Vec<String>;
+    /// Ends the session that [`Cores::list_sessions`] shows by this identifier; false if there is none.
+    fn shutdown_session(&self, _id: &str) -> bool {
+        false
+    }
+    /// Puts a limit of the whole process in force; false if it cannot be changed at run time.
+    fn limit_process(&self, _limit: ProcessLimit) -> bool {
+        false
+    }
+    /// Stops accepting everywhere and ends the process when the last session has (SIGUSR1).
+    fn soft_stop(&self);
+}
+
+/// A limit of the whole process that the runtime API changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessLimit {
+    /// `set maxconn global`.
+    Connections(u32),
+    /// `set rate-limit connections global`, per second; 0 is none.
+    ConnectionRate(u32),
+    /// `set rate-limit sessions global`, per second; 0 is none.
+    SessionRate(u32),
+}

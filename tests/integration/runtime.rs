@@ -1,0 +1,239 @@
+//! The runtime API: what it shows, what it changes, and what it refuses.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use crate::support::proxy::admin;
+use crate::support::*;
+
+fn config(one: &Origin, two: &Origin) -> String {
+    format!(
+        "{HTTP_DEFAULTS}
+global
+    stats socket @cli@ level admin
+    stats socket @dir@/user.sock level user
+    stats socket @dir@/operator.sock level operator
+listen be
+    bind @fe@
+    balance roundrobin
+    http-request set-header X-Map %[path,map_str(@dir@/paths.map,none)]
+    server s1 {} weight 100
+    server s2 {} weight 100
+",
+        one.address(),
+        two.address()
+    )
+}
+
+fn start(driver: Driver, one: &Origin, two: &Origin) -> Proxy {
+    let builder = Proxy::build(driver);
+    builder.write("paths.map", "/a first\n/b second\n");
+    builder.start(&config(one, two))
+}
+
+fn shares(proxy: &Proxy, one: &Origin, two: &Origin, requests: usize) -> (usize, usize) {
+    one.forget();
+    two.forget();
+    let mut client = proxy.client("fe");
+    for _ in 0..requests {
+        assert_eq!(client.get("/", "").status, 200);
+    }
+    (one.requests(), two.requests())
+}
+
+#[test]
+fn shown_things_have_their_shape() {
+    both_drivers(|driver| {
+        let (one, two) = (Origin::named("one"), Origin::named("two"));
+        let proxy = start(driver, &one, &two);
+        assert_eq!(shares(&proxy, &one, &two, 4), (2, 2));
+        let info = proxy.admin("show info");
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(&format!("{name}: ")))
+                .unwrap_or_else(|| panic!("no {name} in\n{info}"))
+                .to_owned()
+        };
+        assert_eq!(field("Name"), "HAProxy");
+        assert_eq!(field("Pid"), proxy.pid().to_string());
+        assert_eq!(field("CumReq"), "4");
+        assert!(field("Version").starts_with("3.5"));
+        assert!(field("Maxconn").parse::<u32>().unwrap() > 0);
+        let stat = proxy.admin("show stat");
+        let head = stat.lines().next().unwrap();
+        assert!(head.starts_with("# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,"), "{head}");
+        let columns = head.split(',').count();
+        for line in stat.lines().skip(1).filter(|line| !line.is_empty()) {
+            assert_eq!(line.split(',').count(), columns, "{line}");
+        }
+        let services: Vec<&str> = stat
+            .lines()
+            .filter_map(|line| line.strip_prefix("be,"))
+            .map(|rest| rest.split(',').next().unwrap())
+            .collect();
+        assert_eq!(services, ["FRONTEND", "s1", "s2", "BACKEND"]);
+        let json = proxy.admin("show stat json");
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
+        let state = proxy.admin("show servers state");
+        let lines: Vec<&str> = state.lines().collect();
+        assert_eq!(lines[0], "1");
+        assert!(lines[1].starts_with("# be_id be_name srv_id srv_name srv_addr srv_op_state"), "{state}");
+        let fields: Vec<&str> = lines[2].split(' ').collect();
+        assert_eq!(fields[1..7], ["be", "1", "s1", &one.address().ip().to_string(), "2", "0"], "{state}");
+        let shown = proxy.admin(&format!("show map {}/paths.map", proxy.folder().path().display()));
+        assert_eq!(shown.lines().filter(|line| line.starts_with("0x")).count(), 2, "{shown}");
+        let help = proxy.admin("help");
+        assert!(help.contains("show info") && help.contains("set weight"), "{help}");
+    });
+}
+
+#[test]
+fn changes_reach_the_traffic() {
+    both_drivers(|driver| {
+        let (one, two, three) = (Origin::named("one"), Origin::named("two"), Origin::named("three"));
+        let proxy = start(driver, &one, &two);
+        assert_eq!(shares(&proxy, &one, &two, 20), (10, 10));
+        assert_eq!(proxy.admin("set weight be/s1 25%"), "\n");
+        assert_eq!(shares(&proxy, &one, &two, 50), (10, 40));
+        assert_eq!(proxy.admin("get weight be/s1"), "25 (initial 100)\n\n");
+        assert_eq!(proxy.admin("set server be/s1 weight 100"), "\n");
+        assert_eq!(shares(&proxy, &one, &two, 20), (10, 10));
+        let (ip, port) = (three.address().ip(), three.address().port());
+        let said = proxy.admin(&format!("set server be/s1 addr {ip} port {port}"));
+        assert!(said.contains(&format!("IP changed from '{}' to '{ip}'", one.address().ip())), "{said}");
+        assert_eq!(shares(&proxy, &three, &two, 20), (10, 10));
+        assert_eq!(one.requests(), 10, "none reached the old place");
+        proxy.admin("set server be/s2 state drain");
+        assert_eq!(shares(&proxy, &three, &two, 10), (10, 0));
+        proxy.admin("set server be/s2 state ready");
+        assert_eq!(shares(&proxy, &three, &two, 10), (5, 5));
+        proxy.admin("disable frontend be");
+        proxy.admin("enable frontend be");
+        assert_eq!(shares(&proxy, &three, &two, 10), (5, 5));
+    });
+}
+
+#[test]
+fn map_changes_reach_the_traffic() {
+    both_drivers(|driver| {
+        let (one, two) = (Origin::named("one"), Origin::named("two"));
+        let proxy = start(driver, &one, &two);
+        let map = format!("{}/paths.map", proxy.folder().path().display());
+        let looked_up = |path: &str| {
+            proxy.client("fe").get(path, "");
+            let all = [one.seen(), two.seen()].concat();
+            let value = all
+                .iter()
+                .find(|request| request.path() == path)
+                .unwrap()
+                .header("X-Map")
+                .unwrap()
+                .to_owned();
+            one.forget();
+            two.forget();
+            value
+        };
+        assert_eq!((looked_up("/a"), looked_up("/c")), ("first".into(), "none".into()));
+        proxy.admin(&format!("add map {map} /c third"));
+        assert_eq!(looked_up("/c"), "third");
+        proxy.admin(&format!("set map {map} /a changed"));
+        assert_eq!(looked_up("/a"), "changed");
+        proxy.admin(&format!("del map {map} /a"));
+        assert_eq!(looked_up("/a"), "none");
+        proxy.admin(&format!("add map {map} <<\n/d fourth\n/e fifth with words\n"));
+        assert_eq!((looked_up("/d"), looked_up("/e")), ("fourth".into(), "fifth with words".into()));
+        let version: u32 =
+            proxy.admin(&format!("prepare map {map}")).trim().rsplit(' ').next().unwrap().parse().unwrap();
+        proxy.admin(&format!("add map @{version} {map} /f sixth"));
+        assert_eq!(looked_up("/f"), "none");
+        proxy.admin(&format!("commit map @{version} {map}"));
+        assert_eq!((looked_up("/f"), looked_up("/d")), ("sixth".into(), "none".into()));
+        proxy.admin(&format!("clear map {map}"));
+        assert_eq!(looked_up("/f"), "none");
+    });
+}
+
+#[test]
+fn several_commands_and_a_prompt() {
+    both_drivers(|driver| {
+        let (one, two) = (Origin::named("one"), Origin::named("two"));
+        let proxy = start(driver, &one, &two);
+        assert_eq!(
+            proxy.admin("get weight be/s1; get weight be/s2;set weight be/s1 7;get weight be/s1"),
+            "100 (initial 100)\n\n100 (initial 100)\n\n\n7 (initial 100)\n\n"
+        );
+        let mut stream = UnixStream::connect(proxy.admin_path()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(b"prompt\nget weight be/s1\nget weight be/s2\nquit\n").unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "\n> 7 (initial 100)\n\n> 100 (initial 100)\n\n> ");
+        // Over TCP the same, half-closed as by test harnesses.
+        let mut client = proxy.client("cli");
+        client.send("get weight be/s1\n");
+        client.finish_sending();
+        assert_eq!(client.read_to_end(), b"7 (initial 100)\n\n");
+    });
+}
+
+#[test]
+fn levels_and_malformed_commands_change_nothing() {
+    both_drivers(|driver| {
+        let (one, two) = (Origin::named("one"), Origin::named("two"));
+        let proxy = start(driver, &one, &two);
+        let map = format!("{}/paths.map", proxy.folder().path().display());
+        let before = (proxy.admin("show servers state"), proxy.admin(&format!("show map {map}")));
+        let place = proxy.folder().path();
+        for socket in ["user.sock", "operator.sock"] {
+            for command in ["disable server be/s1", "set weight be/s1 1", "set server be/s1 addr 1.2.3.4"] {
+                assert_eq!(
+                    admin(&place.join(socket), command),
+                    "Permission denied\n\n",
+                    "{socket} {command}"
+                );
+            }
+            assert!(admin(&place.join(socket), "show info").contains("Uptime_sec"));
+        }
+        for command in [
+            "",
+            ";",
+            ";;;",
+            "nonsense",
+            "set",
+            "set weight",
+            "set weight be",
+            "set weight be/s9 1",
+            "set weight be/s1",
+            "set weight be/s1 lots",
+            "set weight be/s1 -1",
+            "set weight be/s1 257",
+            "set server be/s1",
+            "set server be/s1 addr",
+            "set server be/s1 addr nowhere:x",
+            "set server be/s1 addr 1.2.3.4 port 99999",
+            "set server be/s1 state asleep",
+            "set server nobody/s1 state maint",
+            "disable server",
+            "disable server be",
+            "set map",
+            "set map nowhere.map a b",
+            "add map nowhere.map a b",
+            "del map nowhere.map a",
+            "show map nowhere.map",
+            "set maxconn server be/s1 many",
+            "\u{1}\u{2}\u{fffd}",
+            "show stat 1 2 3 4 5 6 7 8",
+        ] {
+            let said = proxy.admin(command);
+            assert!(said.ends_with('\n') || said.is_empty(), "{command}: {said:?}");
+            let after = (proxy.admin("show servers state"), proxy.admin(&format!("show map {map}")));
+            assert_eq!(before, after, "{command} changed something");
+        }
+        let long = "x".repeat(100_000);
+        let mut stream = UnixStream::connect(proxy.admin_path()).unwrap();
+        let _ = stream.write_all(long.as_bytes());
+        drop(stream);
+        assert_eq!(shares(&proxy, &one, &two, 4), (2, 2));
+        assert!(proxy.admin("nonsense").starts_with("Unknown command"));
+    });
+}
