@@ -91,11 +91,13 @@ impl IdlePool {
         server.state.idle.fetch_add(1, Relaxed);
         connection.since = clock::cached().millis();
         // Arms the wait, so that the next request finds it in flight and a death is seen.
-        if connection.stream.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
-            && connection.stream.is_dead()
-        {
-            connection.server.state.idle.fetch_sub(1, Relaxed);
-            return;
+        let mut context = Context::from_waker(Waker::noop());
+        while connection.stream.poll_readable(&mut context).is_ready() {
+            // Bytes that nobody asked for make it as useless as an end.
+            if !connection.stream.is_empty() {
+                connection.server.state.idle.fetch_sub(1, Relaxed);
+                return;
+            }
         }
         self.by_server.borrow_mut().entry(connection.key).or_default().push(connection);
     }

@@ -457,7 +457,7 @@ pub(super) async fn run_tunnel(
     let server_idle = idle.or(timeouts.1.server_ms);
     let client_fin = timeouts.0.client_fin_ms.or(client_idle);
     let server_fin = timeouts.1.server_fin_ms.or(server_idle);
-    let (mut up_over, mut down_over) = (false, false);
+    let (mut up_over, mut down_over, mut server_left) = (false, false, false);
     let outcome = std::future::poll_fn(|context| {
         if !up_over && let Poll::Ready(result) = tunnel.up.poll(context, client, server) {
             match result {
@@ -465,7 +465,8 @@ pub(super) async fn run_tunnel(
                     up_over = true;
                     server.shutdown_write();
                 }
-                Err(PumpError::DestinationBroken) => return Poll::Ready(Err((Ended::Server, EndedIn::Data))),
+                // What the server said before it left is still to be read.
+                Err(PumpError::DestinationBroken) => (up_over, server_left) = (true, true),
                 Err(_) => return Poll::Ready(Err((Ended::Client, EndedIn::Data))),
             }
         }
@@ -480,7 +481,8 @@ pub(super) async fn run_tunnel(
             }
         }
         if up_over && down_over {
-            return Poll::Ready(Ok(()));
+            let end = if server_left { Err((Ended::Server, EndedIn::Data)) } else { Ok(()) };
+            return Poll::Ready(end);
         }
         // Traffic in either direction keeps both sides alive; a side that is half closed has its own limit.
         let last = tunnel.up.last_ms.max(tunnel.down.last_ms);
