@@ -25,6 +25,9 @@ pub struct ServerConnection {
     pub key: (u32, u32),
     /// Requests it has served.
     pub requests: u32,
+    /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
+    /// nobody else may have it.
+    pub private: bool,
     /// Since when it idles.
     since: Millis,
 }
@@ -32,7 +35,7 @@ pub struct ServerConnection {
 impl ServerConnection {
     /// A fresh one.
     pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
-        ServerConnection { stream, server, key, requests: 0, since: 0 }
+        ServerConnection { stream, server, key, requests: 0, private: false, since: 0 }
     }
 }
 
