@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use super::Core;
+use super::accept::BackendPlace;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
@@ -462,7 +463,8 @@ impl<'a> Exchange<'a> {
         };
         let backend = self.core.proxy(index).clone();
         self.in_backend = true;
-        let taken = backend.state.backend_current.fetch_add(1, Relaxed) + 1;
+        let (place, taken) = BackendPlace::take(&backend.state);
+        self.client.backend_place = Some(place);
         backend.state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         backend.state.backend.add(be::SESSIONS, 1);
         backend.state.backend.add(be::REQUESTS, 1);

@@ -39,9 +39,7 @@ impl Exchange<'_> {
         if !self.frontend.options.logasap || self.txn.ended != Ended::Normally {
             self.write_log(false);
         }
-        if self.in_backend {
-            self.backend().state.backend_current.fetch_sub(1, Relaxed);
-        }
+        self.client.backend_place = None;
         crate::session::addresses::restore(&mut self.client.session, self.txn);
         *self.client.entry.server.borrow_mut() = None;
         *self.client.entry.backend.borrow_mut() = None;

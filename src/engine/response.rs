@@ -457,6 +457,7 @@ impl Exchange<'_> {
         let unread = !upload.pump.is_complete();
         self.client.buffer = rest;
         let server_keeps = server_keeps && !self.effects.close_server;
+        connection.private |= self.authenticates_connection();
         if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(&backend) {
             // The slot goes back before the connection is offered, so that a waiter finds both.
             self.keep(connection, &backend);
@@ -473,10 +474,26 @@ impl Exchange<'_> {
     }
 
     fn keep(&mut self, connection: ServerConnection, backend: &Proxy) {
-        match backend.http_reuse {
-            HttpReuse::Never => *self.attached = Some(connection),
-            _ => self.core.idle.put(connection),
+        if connection.private || backend.http_reuse == HttpReuse::Never {
+            *self.attached = Some(connection);
+        } else {
+            self.core.idle.put(connection);
         }
+    }
+
+    /// Whether the response asks for one of the schemes that authenticate the connection instead of
+    /// the request (manual, section 4.2 `http-reuse`).
+    fn authenticates_connection(&self) -> bool {
+        let name: &[u8] = match self.txn.response.status {
+            401 => b"www-authenticate",
+            407 => b"proxy-authenticate",
+            _ => return false,
+        };
+        let begins = |value: &[u8], scheme: &[u8]| {
+            value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let mut schemes = self.txn.response.fields.all(name);
+        schemes.any(|value| begins(value, b"negotiate") || begins(value, b"ntlm"))
     }
 
     /// Moves both bodies; the response decides when it is over.

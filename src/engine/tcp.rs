@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Core;
+use super::accept::BackendPlace;
 use super::body::Pump;
 use super::connect::{self, DialError};
 use super::finish;
@@ -122,9 +123,6 @@ fn finish_session(
     if !(null && frontend.options.dontlognull) {
         finish::log(core, frontend, &client.session, txn, false);
     }
-    if let Some(backend) = backend {
-        backend.state.backend_current.fetch_sub(1, Relaxed);
-    }
 }
 
 struct Established {
@@ -194,7 +192,8 @@ impl TcpSession<'_> {
         let backend = self.core.proxy(index).clone();
         let now = clock::cached();
         let state = &backend.state;
-        let taken = state.backend_current.fetch_add(1, Relaxed) + 1;
+        let (place, taken) = BackendPlace::take(state);
+        self.client.backend_place = Some(place);
         state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         state.backend.add(be::SESSIONS, 1);
         state.backend_session_rate.add(now.millis(), 1);

@@ -36,6 +36,8 @@ pub struct Tunnel {
     server_fin: Millis,
     up_over: bool,
     down_over: bool,
+    /// The server took no more before its direction ended.
+    server_left: bool,
 }
 
 impl Tunnel {
@@ -55,6 +57,7 @@ impl Tunnel {
             server_fin: limit(back.server_fin_ms.or(server)),
             up_over: false,
             down_over: false,
+            server_left: false,
         }
     }
 
@@ -86,7 +89,8 @@ impl Tunnel {
                     self.up_over = true;
                     server.shutdown_write();
                 }
-                Err(PumpError::DestinationBroken) => return Poll::Ready((Ended::Server, EndedIn::Data)),
+                // What the server said before it left is still to be read.
+                Err(PumpError::DestinationBroken) => (self.up_over, self.server_left) = (true, true),
                 Err(_) => return Poll::Ready((Ended::Client, EndedIn::Data)),
             }
         }
@@ -103,7 +107,10 @@ impl Tunnel {
             }
         }
         if self.up_over && self.down_over {
-            return Poll::Ready((Ended::Normally, EndedIn::Nothing));
+            return Poll::Ready(match self.server_left {
+                true => (Ended::Server, EndedIn::Data),
+                false => (Ended::Normally, EndedIn::Nothing),
+            });
         }
         let deadline = self.up.last_ms.max(self.down.last_ms).saturating_add(self.limit());
         match core.wheel.check(ticket, deadline, context.waker()) {

@@ -108,7 +108,11 @@ impl Exchange<'_> {
         if backend.cookie.is_some() {
             self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
         }
-        wanted.or(self.cookie.server)
+        // What was authenticated is a connection: its client stays with it, if nothing else decides.
+        let private = self.attached.as_ref().filter(|connection| {
+            connection.private && connection.key.0 == backend.index && connection.server.state.is_running()
+        });
+        wanted.or(self.cookie.server).or(private.map(|connection| connection.key.1))
     }
 
     /// The answer for a server that clients are to ask themselves (`redir`).
