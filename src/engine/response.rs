@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::body::{Blocked, Pump, PumpError};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::idle::ServerConnection;
+use super::tunnel::{self, Tunnel};
 use super::upstream::{Failure, RetryCause};
 use super::wait;
 use crate::base::clock::{self, Millis};
@@ -591,23 +592,13 @@ impl Exchange<'_> {
         if self.frontend.options.logasap {
             self.log_now();
         }
-        let mut down = Pump::tunnel(received.rest, super::tcp::splices_down(&backend));
+        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(&backend));
         down.stage(&head);
-        let up = Pump::tunnel(upload.pump.take_rest(), super::tcp::splices_up(&backend));
-        let mut tunnel = super::tcp::Tunnel { up, down };
+        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(&backend));
         let mut connection = connection;
-        let tunnel_timeout = self.effects.tunnel_timeout_ms;
-        let outcome = super::tcp::run_tunnel(
-            self.core,
-            self.frontend,
-            &backend,
-            &self.client.entry.ticket,
-            &mut self.client.stream,
-            &mut connection.stream,
-            &mut tunnel,
-            tunnel_timeout,
-        )
-        .await;
+        let mut tunnel = Tunnel::new(up, down, self.frontend, &backend, self.effects.tunnel_timeout_ms);
+        let ticket = &self.client.entry.ticket;
+        let outcome = tunnel.run(self.core, ticket, &mut self.client.stream, &mut connection.stream).await;
         self.txn.bytes_from_client += tunnel.up.bytes_in;
         self.txn.bytes_to_client += tunnel.down.bytes_out;
         connection.server.state.counters.add(counter::BYTES_OUT, tunnel.down.bytes_out);
