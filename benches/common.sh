@@ -20,6 +20,17 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+# Ends one of them now.
+stop() {
+    local pid kept=()
+    kill -TERM "$1"
+    wait "$1" 2>/dev/null || true
+    for pid in "${pids[@]}"; do
+        [[ $pid == "$1" ]] || kept+=("$pid")
+    done
+    pids=("${kept[@]}")
+}
+
 need() {
     local tool
     for tool in "$@"; do
