@@ -3,7 +3,10 @@
 mod command_line;
 mod examples;
 mod health;
+mod http;
+mod limits;
 mod runtime;
 mod seeds;
 mod signals;
 mod support;
+mod tcp;
