@@ -54,7 +54,8 @@ pub struct Listener {
     /// Its line.
     pub bind: Arc<Bind>,
     stream: RefCell<Option<Stream>>,
-    fd: OwnedFd,
+    /// None once closed: sessions outlive it and must not hold the port.
+    fd: RefCell<Option<OwnedFd>>,
     state: Cell<ListenerState>,
     waker: RefCell<Option<Waker>>,
     connections: Cell<u32>,
@@ -68,7 +69,7 @@ impl Listener {
             proxy: socket.proxy,
             bind: socket.bind,
             stream: RefCell::new(stream),
-            fd: socket.fd,
+            fd: RefCell::new(Some(socket.fd)),
             state: Cell::new(ListenerState::Open),
             waker: RefCell::default(),
             connections: Cell::new(0),
@@ -167,7 +168,8 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
                 pause(&core, PAUSE_MS).await;
                 break;
             };
-            match socket::accept(listener.fd.as_raw_fd()) {
+            let Some(fd) = listener.fd.borrow().as_ref().map(AsRawFd::as_raw_fd) else { break };
+            match socket::accept(fd) {
                 Ok((fd, source)) => begin(&core, &listener, place, fd, source, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if let Some(stream) = listener.stream.borrow().as_ref() {
@@ -186,8 +188,10 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
             }
         }
     }
-    // The stream's wait holds a copy of the descriptor: both must go for the port to be free.
+    // The stream's wait holds a copy of the descriptor: both must go for the port to be free. While
+    // one is left, the kernel goes on taking connections that nobody would serve.
     listener.stream.borrow_mut().take();
+    listener.fd.borrow_mut().take();
 }
 
 async fn pause(core: &Core, milliseconds: u64) {

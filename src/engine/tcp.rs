@@ -10,6 +10,7 @@ use super::body::{Blocked, Pump, PumpError};
 use super::connect::{self, DialError};
 use super::finish;
 use super::http::Client;
+use super::redispatch;
 use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
 use super::wait;
 use crate::balance::HashFunction;
@@ -136,12 +137,13 @@ fn finish_session(
     if let Some(backend) = backend {
         finish::finish_backend(backend, txn);
     }
+    // The line tells how many others are left, as HAProxy's does.
+    if let Some(backend) = backend {
+        backend.state.backend_current.fetch_sub(1, Relaxed);
+    }
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
     if !(null && frontend.options.dontlognull) {
         finish::log(core, frontend, &client.session, txn, false);
-    }
-    if let Some(backend) = backend {
-        backend.state.backend_current.fetch_sub(1, Relaxed);
     }
 }
 
@@ -329,12 +331,8 @@ impl TcpSession<'_> {
                     return Err(());
                 }
                 self.txn.retries += 1;
-                let redispatch = match backend.redispatch_after {
-                    0 => !server.state.is_running(),
-                    every if every > 0 => self.txn.retries.is_multiple_of(every.unsigned_abs()),
-                    before => self.txn.retries + before.unsigned_abs() == backend.retries + 1,
-                };
-                if redispatch && backend.servers.len() > 1 {
+                let demanded = preferred.is_some();
+                if redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
                     server.state.counters.add(counter::REDISPATCHES, 1);
                     backend.state.backend.add(be::REDISPATCHES, 1);
                     self.txn.redispatched = true;
@@ -345,8 +343,7 @@ impl TcpSession<'_> {
                 server.state.counters.add(counter::RETRIES, 1);
                 backend.state.backend.add(be::RETRIES, 1);
                 if refused {
-                    let pause = backend.timeouts.connect_ms.unwrap_or(1000).min(1000);
-                    if wait::sleep(&core, &ticket, pause).await.is_err() {
+                    if wait::sleep(&core, &ticket, redispatch::pause_ms(backend)).await.is_err() {
                         self.ends(Ended::Killed, EndedIn::Connect);
                         return Err(());
                     }

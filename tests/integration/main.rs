@@ -2,7 +2,9 @@
 
 mod command_line;
 mod examples;
+mod faults;
 mod health;
+mod logging;
 mod runtime;
 mod seeds;
 mod signals;
