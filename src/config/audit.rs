@@ -30,6 +30,30 @@ fn missing(loading: &mut Loading<'_>, span: Span, message: String, near: Option<
     }
 }
 
+/// Looks at every proxy and server that an expression names (`nbsrv(app)`, `srv_conn(app/s1)`). They may be
+/// declared after their use, so this comes last.
+pub fn references(names: &Names, loading: &mut Loading<'_>) {
+    for reference in loading.registry.take_references() {
+        let proxies = if reference.frontend { &names.frontends } else { &names.backends };
+        let kind = if reference.frontend { "frontend" } else { "backend" };
+        let keyword = reference.keyword;
+        let Some(index) = proxies.get(&reference.proxy) else {
+            let near = loading.nearest(&reference.proxy, proxies.keys().map(String::as_str));
+            let message = format!("unable to find {kind} '{}' referenced by '{keyword}'", reference.proxy);
+            missing(loading, reference.span, message, near.as_deref());
+            continue;
+        };
+        let Some(server) = reference.server else { continue };
+        let servers = &names.facts[*index as usize].server_index;
+        if !servers.contains_key(server.as_str()) {
+            let near = loading.nearest(&server, servers.keys().map(|known| &**known));
+            let message =
+                format!("unable to find server '{}/{server}' referenced by '{keyword}'", reference.proxy);
+            missing(loading, reference.span, message, near.as_deref());
+        }
+    }
+}
+
 /// Looks at every backend and server that a proxy names. True if traffic of a TCP proxy may go to
 /// an HTTP backend: then its HTTP lines have an effect.
 pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mut Loading<'_>) -> bool {

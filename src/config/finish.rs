@@ -80,6 +80,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
             Arc::new(proxy(draft, index as ProxyIndex, ids[index], &global, &names, loading))
         })
         .collect();
+    audit::references(&names, loading);
     Model {
         global,
         proxies,

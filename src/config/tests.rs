@@ -541,6 +541,14 @@ fn rules_get_what_they_ask_for() {
             "listen b\nbind :1\ntimeout client 1s\nuse_backend x if TRUE",
             &[(Alert, 4, "unable to find required use_backend: 'x'")],
         ),
+        (
+            "listen bee\nbind :1\ntimeout client 1s\ntimeout connect 1s\ntimeout server 1s\nserver s 1.1.1.1:1\ntcp-request content reject if { nbsrv(be) eq 0 }",
+            &[(Alert, 7, "unable to find backend 'be' referenced by 'nbsrv'")],
+        ),
+        (
+            "listen bee\nbind :1\ntimeout client 1s\ntimeout connect 1s\ntimeout server 1s\nserver s 1.1.1.1:1\ntcp-request content reject if { srv_conn(bee/t) gt 5 }",
+            &[(Alert, 7, "unable to find server 'bee/t' referenced by 'srv_conn'")],
+        ),
         // A TCP frontend whose traffic may go to an HTTP backend keeps its HTTP lines.
         (
             "frontend a\nbind :1\ntimeout client 1s\nhttp-request deny\ndefault_backend b\nbackend b\nmode http",

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::task::{Poll, Waker};
 
 use super::Core;
@@ -16,6 +16,7 @@ use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
 use crate::net::{Stream, executor};
 use crate::sample::facts::SessionFacts;
+use crate::state::ProxyState;
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
 
@@ -34,6 +35,8 @@ pub struct Socket {
     pub proxy: Arc<Proxy>,
     /// Its line.
     pub bind: Arc<Bind>,
+    /// Connections of that line over all cores, for its `maxconn`.
+    pub connections: Arc<AtomicU32>,
 }
 
 /// Whether a listener accepts.
@@ -53,26 +56,23 @@ pub struct Listener {
     pub proxy: Arc<Proxy>,
     /// Its line.
     pub bind: Arc<Bind>,
+    /// The socket, until it is closed: connections outlive it, and keep this.
     stream: RefCell<Option<Stream>>,
-    /// None once closed: sessions outlive it and must not hold the port.
-    fd: RefCell<Option<OwnedFd>>,
     state: Cell<ListenerState>,
     waker: RefCell<Option<Waker>>,
-    connections: Cell<u32>,
+    connections: Arc<AtomicU32>,
 }
 
 impl Listener {
     /// Takes a socket over.
     pub fn new(socket: Socket) -> Rc<Self> {
-        let stream = socket.fd.try_clone().ok().map(Stream::new);
         Rc::new(Listener {
             proxy: socket.proxy,
             bind: socket.bind,
-            stream: RefCell::new(stream),
-            fd: RefCell::new(Some(socket.fd)),
+            stream: RefCell::new(Some(Stream::new(socket.fd))),
             state: Cell::new(ListenerState::Open),
             waker: RefCell::default(),
-            connections: Cell::new(0),
+            connections: socket.connections,
         })
     }
     /// Changes whether it accepts.
@@ -119,17 +119,17 @@ impl Place {
         let state = &listener.proxy.state;
         let limit = state.maxconn.load(Relaxed);
         let taken = state.frontend_current.fetch_add(1, AcqRel);
+        let of_line = listener.connections.fetch_add(1, AcqRel);
         let full = (limit != 0 && taken >= limit)
-            || (listener.bind.maxconn != 0 && listener.connections.get() >= listener.bind.maxconn);
+            || (listener.bind.maxconn != 0 && of_line >= listener.bind.maxconn);
         if full {
+            listener.connections.fetch_sub(1, AcqRel);
             state.frontend_current.fetch_sub(1, AcqRel);
             process.fetch_sub(1, AcqRel);
             let open = FrontendStatus::Open as u8;
             let _ = state.frontend_status.compare_exchange(open, FrontendStatus::Full as u8, AcqRel, Relaxed);
             return None;
         }
-        state.frontend.raise(fe::SESSIONS_MAX, u64::from(taken) + 1);
-        listener.connections.set(listener.connections.get() + 1);
         core.mailbox().connections.fetch_add(1, Relaxed);
         Some(Place { core: core.clone(), listener: listener.clone() })
     }
@@ -143,7 +143,24 @@ impl Drop for Place {
         let _ = state.frontend_status.compare_exchange(full, FrontendStatus::Open as u8, AcqRel, Relaxed);
         self.core.setup.process.connections.fetch_sub(1, AcqRel);
         self.core.mailbox().connections.fetch_sub(1, Relaxed);
-        self.listener.connections.set(self.listener.connections.get() - 1);
+        self.listener.connections.fetch_sub(1, AcqRel);
+    }
+}
+
+/// A place in the count of a backend's sessions; given back when dropped.
+pub struct BackendPlace(Arc<ProxyState>);
+
+impl BackendPlace {
+    /// Takes one, and how many are taken now.
+    pub fn take(backend: &Arc<ProxyState>) -> (BackendPlace, u32) {
+        let taken = backend.backend_current.fetch_add(1, Relaxed) + 1;
+        (BackendPlace(backend.clone()), taken)
+    }
+}
+
+impl Drop for BackendPlace {
+    fn drop(&mut self) {
+        self.0.backend_current.fetch_sub(1, Relaxed);
     }
 }
 
@@ -168,7 +185,7 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
                 pause(&core, PAUSE_MS).await;
                 break;
             };
-            let Some(fd) = listener.fd.borrow().as_ref().map(AsRawFd::as_raw_fd) else { break };
+            let Some(fd) = listener.stream.borrow().as_ref().map(Stream::fd) else { break };
             match socket::accept(fd) {
                 Ok((fd, source)) => begin(&core, &listener, place, fd, source, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -188,10 +205,8 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
             }
         }
     }
-    // The stream's wait holds a copy of the descriptor: both must go for the port to be free. While
-    // one is left, the kernel goes on taking connections that nobody would serve.
+    // The port must be free while connections of this listener live on.
     listener.stream.borrow_mut().take();
-    listener.fd.borrow_mut().take();
 }
 
 async fn pause(core: &Core, milliseconds: u64) {
@@ -219,6 +234,8 @@ fn begin(
     let proxy = &listener.proxy;
     let millis = now.millis();
     proxy.state.frontend.add(fe::CONNECTIONS, 1);
+    // Not when the place is taken: a place is taken before it is known whether anyone is there.
+    proxy.state.frontend.raise(fe::SESSIONS_MAX, proxy.state.frontend_current.load(Relaxed).into());
     proxy.state.frontend_connection_rate.add(millis, 1);
     core.setup.rates.connections.add(millis, 1);
     let raw = fd.as_raw_fd();
@@ -265,7 +282,8 @@ fn begin(
         bytes_in: 0,
         bytes_out: 0,
     };
-    let client = Box::new(super::http::Client { stream, buffer: None, entry, session, place });
+    let client =
+        Box::new(super::http::Client { stream, buffer: None, entry, session, place, backend_place: None });
     match proxy.mode {
         Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy.clone(), client)),
         Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),

@@ -172,6 +172,9 @@ impl Core {
         let mut sessions = self.sessions.borrow_mut();
         if sessions.len() == sessions.capacity() {
             sessions.retain(|weak| weak.strong_count() > 0);
+            // With half of it free the next look is far away, however many sessions live long.
+            let alive = sessions.len();
+            sessions.reserve(alive.max(16));
         }
         sessions.push(Rc::downgrade(entry));
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use super::Core;
+use super::accept::BackendPlace;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
@@ -37,6 +38,17 @@ pub enum Next {
     Close,
 }
 
+/// How far the request body has come on its way to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadState {
+    /// It is unread, but for what the client's buffer holds.
+    NotBegun,
+    /// A part of it is gone.
+    Partial,
+    /// It is gone; the client's buffer holds what came behind it.
+    Done,
+}
+
 /// Why an exchange ends before its response was forwarded.
 #[derive(Debug)]
 pub struct End {
@@ -65,6 +77,7 @@ pub struct Exchange<'a> {
     pub(super) backend: Option<Arc<Proxy>>,
     pub(super) effects: Effects,
     pub(super) request_body: Body,
+    pub(super) upload_state: UploadState,
     /// Whether the client lets its connection live on.
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
@@ -98,6 +111,7 @@ impl<'a> Exchange<'a> {
             backend: None,
             effects: Effects::default(),
             request_body: Body::None,
+            upload_state: UploadState::NotBegun,
             keep_alive: false,
             upgrade: false,
             attached,
@@ -449,7 +463,8 @@ impl<'a> Exchange<'a> {
         };
         let backend = self.core.proxy(index).clone();
         self.in_backend = true;
-        let taken = backend.state.backend_current.fetch_add(1, Relaxed) + 1;
+        let (place, taken) = BackendPlace::take(&backend.state);
+        self.client.backend_place = Some(place);
         backend.state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         backend.state.backend.add(be::SESSIONS, 1);
         backend.state.backend.add(be::REQUESTS, 1);
@@ -551,7 +566,7 @@ impl<'a> Exchange<'a> {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
                             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
-                            let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Data);
+                            let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
                             return Err(End { may_keep_alive: false, ..end });
                         }
                         Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Request)),

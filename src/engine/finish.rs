@@ -33,9 +33,9 @@ impl Exchange<'_> {
         }
         if self.in_backend {
             finish_backend(self.backend(), self.txn);
-            // The line tells how many others are left, as HAProxy's does.
-            self.backend().state.backend_current.fetch_sub(1, Relaxed);
         }
+        // The line tells how many others are left, as HAProxy's does.
+        self.client.backend_place = None;
         self.client.session.bytes_in += self.txn.bytes_from_client;
         self.client.session.bytes_out += self.txn.bytes_to_client;
         if !self.frontend.options.logasap || self.txn.ended != Ended::Normally {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Core;
-use super::accept::Place;
+use super::accept::{BackendPlace, Place};
 use super::core::SessionEntry;
 use super::exchange::{Exchange, Next};
 use super::idle::ServerConnection;
@@ -32,6 +32,8 @@ pub struct Client {
     pub session: SessionFacts,
     /// Its place in every count, given back with it.
     pub place: Place,
+    /// Its place in the count of the backend that serves it now.
+    pub backend_place: Option<BackendPlace>,
 }
 
 /// What waiting for a request gave.

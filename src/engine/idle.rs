@@ -25,6 +25,9 @@ pub struct ServerConnection {
     pub key: (u32, u32),
     /// Requests it has served.
     pub requests: u32,
+    /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
+    /// nobody else may have it.
+    pub private: bool,
     /// Since when it idles.
     since: Millis,
 }
@@ -32,7 +35,7 @@ pub struct ServerConnection {
 impl ServerConnection {
     /// A fresh one.
     pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
-        ServerConnection { stream, server, key, requests: 0, since: 0 }
+        ServerConnection { stream, server, key, requests: 0, private: false, since: 0 }
     }
 }
 
@@ -91,11 +94,13 @@ impl IdlePool {
         server.state.idle.fetch_add(1, Relaxed);
         connection.since = clock::cached().millis();
         // Arms the wait, so that the next request finds it in flight and a death is seen.
-        if connection.stream.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
-            && connection.stream.is_dead()
-        {
-            connection.server.state.idle.fetch_sub(1, Relaxed);
-            return;
+        let mut context = Context::from_waker(Waker::noop());
+        while connection.stream.poll_readable(&mut context).is_ready() {
+            // Bytes that nobody asked for make it as useless as an end.
+            if !connection.stream.is_empty() {
+                connection.server.state.idle.fetch_sub(1, Relaxed);
+                return;
+            }
         }
         self.by_server.borrow_mut().entry(connection.key).or_default().push(connection);
     }

@@ -21,6 +21,7 @@ pub mod response;
 pub mod select;
 pub mod tcp;
 pub mod threads;
+pub mod tunnel;
 pub mod upstream;
 pub mod wait;
 

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use rustc_hash::FxHashMap;
@@ -110,12 +111,16 @@ impl Drop for QueuePlace {
 /// Gives a server's slot back: to the next waiter of the server, else of the backend, else to all.
 pub fn release(mailboxes: &[Arc<Mailbox>], backend: &Arc<ProxyState>, server: &Arc<ServerState>, index: u32) {
     loop {
-        let usable = server.is_running();
+        let limit = server.maxconn.load(Relaxed);
+        // A limit that was lowered is reached by not passing slots on.
+        let over = limit != 0 && server.served.load(Relaxed) > limit;
+        // A server that drains serves its own queue, but no longer the backend's.
+        let (usable, eligible) = (server.is_running() && !over, server.is_eligible());
         if usable
             && let Some(waiter) = server
                 .queue
                 .grant_next(Some(index))
-                .or_else(|| if server.is_eligible() { backend.queue.grant_next(Some(index)) } else { None })
+                .or_else(|| if eligible { backend.queue.grant_next(Some(index)) } else { None })
         {
             // The slot passes on: `served` stays as it is.
             mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
@@ -123,8 +128,7 @@ pub fn release(mailboxes: &[Arc<Mailbox>], backend: &Arc<ProxyState>, server: &A
         }
         server.release_slot();
         // Someone may have queued between the look and the release.
-        let waits = !server.queue.is_empty() || !backend.queue.is_empty();
-        let limit = server.maxconn.load(std::sync::atomic::Ordering::Relaxed);
+        let waits = !server.queue.is_empty() || (eligible && !backend.queue.is_empty());
         if !usable || !waits || !server.try_take_slot(limit) {
             return;
         }

@@ -1,6 +1,6 @@
 //! Answers that the proxy makes itself, and what becomes of the client connection after them.
 
-use super::exchange::{End, Exchange, Next};
+use super::exchange::{End, Exchange, Next, UploadState};
 use super::wait;
 use crate::base::clock;
 use crate::http::Method;
@@ -61,8 +61,13 @@ impl Exchange<'_> {
     /// How much of the request body was not read yet, after taking what is at hand out of the
     /// buffer; `None` when it cannot be told.
     fn unread_body(&mut self) -> Option<u64> {
+        match (self.upload_state, self.request_body) {
+            (UploadState::Done, _) => return Some(0),
+            (UploadState::Partial, body) if !body.is_empty() => return None,
+            _ => {}
+        }
         match self.request_body {
-            Body::None => Some(0),
+            Body::None | Body::Length(0) => Some(0),
             Body::Length(length) => {
                 let buffer = self.client.buffer.as_mut()?;
                 let have = (buffer.len() as u64).min(length);
@@ -147,7 +152,7 @@ impl Exchange<'_> {
     }
 
     /// Ends our direction and reads what the client still sends, within bounds.
-    async fn drain(&mut self) {
+    pub(super) async fn drain(&mut self) {
         self.client.stream.shutdown_write();
         let deadline = clock::cached().millis() + DRAIN_MS;
         let ticket = self.client.entry.ticket.clone();

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::body::{Blocked, Pump, PumpError};
-use super::exchange::{End, Exchange, Next};
+use super::exchange::{End, Exchange, Next, UploadState};
 use super::idle::ServerConnection;
+use super::tunnel::{self, Tunnel};
 use super::upstream::{Failure, RetryCause};
 use super::wait;
 use crate::base::clock::{self, Millis};
@@ -34,6 +35,8 @@ const INTERIM_MAX: u32 = 64;
 pub struct Received {
     /// How its body is framed.
     framing: framing::Framing,
+    /// What its fields say of the body, which differs where there is none (HEAD, 304).
+    described: Body,
     /// Bytes behind the head.
     rest: Option<Buffer>,
 }
@@ -59,9 +62,9 @@ impl Exchange<'_> {
     pub(super) async fn receive(
         &mut self,
         mut connection: ServerConnection,
-        mut upload: Upload,
+        upload: &mut Upload,
         may_replay: bool,
-    ) -> Result<(ServerConnection, Received, Upload), Failure> {
+    ) -> Result<(ServerConnection, Received), Failure> {
         let backend = self.backend().clone();
         let global = &self.core.model.global;
         let limits = head::Limits {
@@ -109,12 +112,16 @@ impl Exchange<'_> {
                         }
                         if may_replay
                             && backend.retry_on.statuses.contains(&status)
-                            && self.txn.retries < backend.retries
+                            && self.retries_on(&backend, RetryCause::Status)
                         {
                             let end = self.error_end(status, Ended::Server, EndedIn::Headers);
                             return Err(Failure::Retry { cause: RetryCause::Status, end });
                         }
-                        return Ok((connection, Received { framing, rest: buffer }, upload));
+                        let described = match framing.body {
+                            Body::None => framing::described(&self.txn.response).unwrap_or(Body::None),
+                            body => body,
+                        };
+                        return Ok((connection, Received { framing, described, rest: buffer }));
                     }
                     Ok(head::Progress::Partial) => {}
                     Err(_) => {
@@ -214,7 +221,9 @@ impl Exchange<'_> {
                         return Err(self.upload_failed(upload.error));
                     }
                     let cause = if empty { RetryCause::EmptyResponse } else { RetryCause::JunkResponse };
-                    return Err(self.bad_response(&connection, cause, may_replay));
+                    let failure = self.bad_response(&connection, cause, may_replay);
+                    self.txn.ended = Ended::Server; // a part of a head is no fault that the proxy found
+                    return Err(failure);
                 }
             }
         }
@@ -224,7 +233,7 @@ impl Exchange<'_> {
     fn upload_failed(&mut self, error: Option<PumpError>) -> Failure {
         let end = if error == Some(PumpError::BadChunk) {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
-            self.error_end(400, Ended::Client, EndedIn::Data)
+            self.error_end(400, Ended::Proxy, EndedIn::Headers)
         } else {
             self.client_left(EndedIn::Data)
         };
@@ -252,7 +261,12 @@ impl Exchange<'_> {
             RetryCause::EmptyResponse => Ended::Server,
             _ => Ended::Proxy,
         };
-        let end = self.error_end(502, ended, EndedIn::Headers);
+        let mut end = self.error_end(502, ended, EndedIn::Headers);
+        if cause == RetryCause::EmptyResponse && connection.requests > 1 {
+            // A kept connection that ended in the moment of its reuse: only the client knows whether
+            // the request may be repeated, and an end without an answer tells it that it may try.
+            end = End::close();
+        }
         retry_if(may_replay, cause, end)
     }
 
@@ -265,6 +279,7 @@ impl Exchange<'_> {
         encode::response(&self.txn.response, Body::None, encode::Connection::Default, &mut bytes);
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
+        self.txn.bytes_to_client += bytes.len() as u64;
         let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
         written.map_err(|_| self.client_left(EndedIn::Headers))
     }
@@ -338,6 +353,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
+    pub(super) fn take_back(&mut self, upload: Upload) {
+        let Upload { mut pump, .. } = upload;
+        self.upload_state = if pump.is_complete() { UploadState::Done } else { UploadState::Partial };
+        self.client.buffer = pump.take_rest();
+    }
+
     /// Judges the response and forwards it.
     pub(super) async fn respond(
         &mut self,
@@ -345,16 +367,28 @@ impl Exchange<'_> {
         received: Received,
         upload: Upload,
     ) -> Result<Next, End> {
+        // Whether the server keeps its connection is asked before rules can touch the fields.
+        let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
+        match self.judge(&connection) {
+            Ok(true) => self.tunnel(connection, received, upload).await,
+            Ok(false) => self.forward(connection, received, upload, server_keeps).await,
+            Err(end) => {
+                self.take_back(upload);
+                Err(end)
+            }
+        }
+    }
+
+    /// Counts the response and runs the rules over it; whether it opens a tunnel.
+    fn judge(&mut self, connection: &ServerConnection) -> Result<bool, End> {
         let backend = self.backend().clone();
         self.txn.has_response = true;
         let status = self.txn.response.status;
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         connection.server.state.counters.add(counter::HRSP_1XX + class, 1);
         connection.server.state.counters.add(counter::REQUESTS, 1);
-        observe_l7(&connection, Ok(status));
+        observe_l7(connection, Ok(status));
         captures::response(self.frontend, self.txn);
-        // Whether the server keeps its connection is asked before rules can touch the fields.
-        let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse)?;
@@ -368,10 +402,7 @@ impl Exchange<'_> {
             cookie::on_response(&backend, server, &self.cookie, direct, self.persistence, self.txn, now);
         }
         self.response_rules(RuleSet::HttpAfterResponse)?;
-        if tunnel {
-            return self.tunnel(connection, received, upload).await;
-        }
-        self.forward(connection, received, upload, server_keeps).await
+        Ok(tunnel)
     }
 
     /// Writes the head and the body to the client.
@@ -399,7 +430,13 @@ impl Exchange<'_> {
             (true, Version::Http11) => encode::Connection::Default,
         };
         let mut head = Vec::with_capacity(1024);
-        encode::response(&self.txn.response, output, mode, &mut head);
+        let told = match (output, received.described) {
+            // RFC 9110 sections 9.3.2 and 15.4.5: the fields tell what a GET would have brought.
+            (Body::None, Body::Chunked) if version == Version::Http10 => Body::UntilClose,
+            (Body::None, described) => described,
+            (output, _) => output,
+        };
+        encode::response(&self.txn.response, told, mode, &mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
             self.log_now();
@@ -409,29 +446,54 @@ impl Exchange<'_> {
         pump.stage(&head);
         let result = self.exchange_bodies(&mut connection, &mut pump, &mut upload, &backend).await;
         self.account(&connection, &pump, &upload);
-        match result {
-            Ok(()) => {}
-            Err(end) => return Err(end),
+        if let Err(end) = result {
+            self.take_back(upload);
+            return Err(end);
         }
         self.txn.time.end_us = clock::cached().mono_us;
         let unasked = pump.take_rest().is_some();
         let rest = upload.pump.take_rest();
         let clean = upload.pump.is_complete() && upload.error.is_none();
+        let unread = !upload.pump.is_complete();
         self.client.buffer = rest;
         let server_keeps = server_keeps && !self.effects.close_server;
+        connection.private |= self.authenticates_connection();
         if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(&backend) {
             // The slot goes back before the connection is offered, so that a waiter finds both.
             self.keep(connection, &backend);
+        } else {
+            drop(connection);
         }
         self.assigned = None;
+        if unread {
+            // The server answered before it had the whole body: what the client is still sending must
+            // not reset the connection under the answer.
+            self.drain().await;
+        }
         Ok(if stays && clean { Next::KeepAlive } else { Next::Close })
     }
 
     fn keep(&mut self, connection: ServerConnection, backend: &Proxy) {
-        match backend.http_reuse {
-            HttpReuse::Never => *self.attached = Some(connection),
-            _ => self.core.idle.put(connection),
+        if connection.private || backend.http_reuse == HttpReuse::Never {
+            *self.attached = Some(connection);
+        } else {
+            self.core.idle.put(connection);
         }
+    }
+
+    /// Whether the response asks for one of the schemes that authenticate the connection instead of
+    /// the request (manual, section 4.2 `http-reuse`).
+    fn authenticates_connection(&self) -> bool {
+        let name: &[u8] = match self.txn.response.status {
+            401 => b"www-authenticate",
+            407 => b"proxy-authenticate",
+            _ => return false,
+        };
+        let begins = |value: &[u8], scheme: &[u8]| {
+            value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let mut schemes = self.txn.response.fields.all(name);
+        schemes.any(|value| begins(value, b"negotiate") || begins(value, b"ntlm"))
     }
 
     /// Moves both bodies; the response decides when it is over.
@@ -472,6 +534,12 @@ impl Exchange<'_> {
         let blocked = pump.blocked;
         let (ended, ended_in) = match result {
             Ok(Ok(())) => return Ok(()),
+            Ok(Err(PumpError::BadChunk)) if pump.bytes_out == 0 => {
+                // Nothing of the response has left yet: the client can still be told.
+                connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+                backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
+            }
             Ok(Err(PumpError::DestinationBroken)) => {
                 connection.server.state.counters.add(counter::CLIENT_ABORTS, 1);
                 backend.state.backend.add(be::CLIENT_ABORTS, 1);
@@ -527,28 +595,19 @@ impl Exchange<'_> {
         } else {
             encode::Connection::Default
         };
-        encode::response(&self.txn.response, Body::None, mode, &mut head);
+        // Neither 101 nor 2xx to CONNECT has a length (RFC 9110 section 8.6).
+        encode::response(&self.txn.response, Body::UntilClose, mode, &mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
             self.log_now();
         }
-        let mut down = Pump::tunnel(received.rest, super::tcp::splices_down(&backend));
+        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(&backend));
         down.stage(&head);
-        let up = Pump::tunnel(upload.pump.take_rest(), super::tcp::splices_up(&backend));
-        let mut tunnel = super::tcp::Tunnel { up, down };
+        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(&backend));
         let mut connection = connection;
-        let tunnel_timeout = self.effects.tunnel_timeout_ms;
-        let outcome = super::tcp::run_tunnel(
-            self.core,
-            self.frontend,
-            &backend,
-            &self.client.entry.ticket,
-            &mut self.client.stream,
-            &mut connection.stream,
-            &mut tunnel,
-            tunnel_timeout,
-        )
-        .await;
+        let mut tunnel = Tunnel::new(up, down, self.frontend, &backend, self.effects.tunnel_timeout_ms);
+        let ticket = &self.client.entry.ticket;
+        let outcome = tunnel.run(self.core, ticket, &mut self.client.stream, &mut connection.stream).await;
         self.txn.bytes_from_client += tunnel.up.bytes_in;
         self.txn.bytes_to_client += tunnel.down.bytes_out;
         connection.server.state.counters.add(counter::BYTES_OUT, tunnel.down.bytes_out);

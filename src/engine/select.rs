@@ -114,27 +114,39 @@ pub async fn assign(
         let Some(index) = picked else { return Err(NoServer::NoneUp) };
         let server = &backend.servers[index as usize];
         let limit = effective_maxconn(backend, server);
+        // A server that persistence or a hash chose is waited for; else any will do.
         // Who waits already comes first, or a stream of newcomers would starve the queue.
-        let free =
-            server.state.queue.is_empty() && (wish.preferred.is_some() || backend.state.queue.is_empty());
+        let bound = wish.preferred.is_some() || wish.key.is_some();
+        let free = server.state.queue.is_empty() && (bound || backend.state.queue.is_empty());
         if (limit == 0 || free) && server.state.try_take_slot(limit) {
             return Ok(assigned(core, backend, index));
         }
-        let of = match wish.preferred {
-            Some(_) => QueueOf::Server(server.state.clone()),
-            None => QueueOf::Backend(backend.state.clone()),
+        let of = match bound {
+            true => QueueOf::Server(server.state.clone()),
+            false => QueueOf::Backend(backend.state.clone()),
         };
-        if wish.preferred.is_some() && server.maxqueue > 0 && server.state.queue.len() >= server.maxqueue {
+        if bound && server.maxqueue > 0 && server.state.queue.len() >= server.maxqueue {
             return Err(NoServer::QueueFull);
         }
         let servers: Rc<[_]> = backend.servers.iter().map(|server| server.state.clone()).collect();
         let mut place = QueuePlace::take(core, of, &backend.state, servers);
-        match wish.preferred {
-            Some(_) => positions.server = place.position,
-            None => positions.backend = place.position,
+        match bound {
+            true => positions.server = place.position,
+            false => positions.backend = place.position,
         }
-        // A slot freed between the attempt and the queueing would wake nobody.
-        if place.position == 0 && server.state.try_take_slot(limit) {
+        // A slot freed between the attempt and the queueing would wake nobody: on the server that was
+        // picked, or on another one that the picker took for full.
+        let freed = (place.position == 0).then(|| {
+            let takes = |&at: &u32| {
+                let other = &backend.servers[at as usize];
+                let limit = effective_maxconn(backend, other);
+                (at == index || other.state.is_eligible() && !other.backup)
+                    && other.state.try_take_slot(limit)
+            };
+            let count = if bound { 0 } else { backend.servers.len() as u32 };
+            std::iter::once(index).chain(0..count).find(takes)
+        });
+        if let Some(index) = freed.flatten() {
             if let Some(granted) = place.leave() {
                 queue::release(
                     &core.setup.mailboxes,

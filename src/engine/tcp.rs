@@ -3,21 +3,22 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 
 use super::Core;
-use super::body::{Blocked, Pump, PumpError};
+use super::accept::BackendPlace;
+use super::body::Pump;
 use super::connect::{self, DialError};
 use super::finish;
 use super::http::Client;
 use super::redispatch;
 use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
+use super::tunnel::{self, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
-use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::net::timer::Stop;
 use crate::net::{Buffer, Stream};
 use crate::rules::run::run;
 use crate::rules::{Effects, Rule, RuleSet, Run, Verdict};
@@ -72,24 +73,6 @@ pub(super) fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client)
     true
 }
 
-/// Whether bytes towards the server may be spliced.
-pub(super) fn splices_up(backend: &Proxy) -> bool {
-    backend.options.splice_auto || backend.options.splice_request
-}
-
-/// Whether bytes towards the client may be spliced.
-pub(super) fn splices_down(backend: &Proxy) -> bool {
-    backend.options.splice_auto || backend.options.splice_response
-}
-
-/// Both directions of a tunnel.
-pub struct Tunnel {
-    /// From the client to the server.
-    pub up: Pump,
-    /// From the server to the client.
-    pub down: Pump,
-}
-
 /// Serves a client connection in TCP mode to its end.
 pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
     if !admit(&core, &frontend, &mut client) {
@@ -112,13 +95,13 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
     let backend = match established {
         Ok(mut established) => {
             let Client { entry, stream, .. } = &mut *client;
-            let outcome = established.run(&core, &frontend, &entry.ticket, stream).await;
+            let outcome = established.tunnel.run(&core, &entry.ticket, stream, &mut established.stream).await;
             established.account(outcome, &mut txn);
             Some(established.backend)
         }
         Err(chosen) => chosen,
     };
-    finish_session(&core, &frontend, &client, &mut txn, backend.as_deref());
+    finish_session(&core, &frontend, &mut client, &mut txn, backend.as_deref());
     core.return_transaction(txn);
 }
 
@@ -126,7 +109,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
 fn finish_session(
     core: &Core,
     frontend: &Proxy,
-    client: &Client,
+    client: &mut Client,
     txn: &mut TransactionFacts,
     backend: Option<&Proxy>,
 ) {
@@ -138,9 +121,7 @@ fn finish_session(
         finish::finish_backend(backend, txn);
     }
     // The line tells how many others are left, as HAProxy's does.
-    if let Some(backend) = backend {
-        backend.state.backend_current.fetch_sub(1, Relaxed);
-    }
+    client.backend_place = None;
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
     if !(null && frontend.options.dontlognull) {
         finish::log(core, frontend, &client.session, txn, false);
@@ -155,18 +136,6 @@ struct Established {
 }
 
 impl Established {
-    /// Runs the tunnel to its end.
-    async fn run(
-        &mut self,
-        core: &Core,
-        frontend: &Proxy,
-        ticket: &Rc<Ticket>,
-        client: &mut Stream,
-    ) -> (Ended, EndedIn) {
-        let Established { backend, stream, tunnel, .. } = self;
-        run_tunnel(core, frontend, backend, ticket, client, stream, tunnel, None).await
-    }
-
     /// Adds what the tunnel moved to the counts.
     fn account(&self, outcome: (Ended, EndedIn), txn: &mut TransactionFacts) {
         (txn.ended, txn.ended_in) = outcome;
@@ -226,7 +195,8 @@ impl TcpSession<'_> {
         let backend = self.core.proxy(index).clone();
         let now = clock::cached();
         let state = &backend.state;
-        let taken = state.backend_current.fetch_add(1, Relaxed) + 1;
+        let (place, taken) = BackendPlace::take(state);
+        self.client.backend_place = Some(place);
         state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         state.backend.add(be::SESSIONS, 1);
         state.backend_session_rate.add(now.millis(), 1);
@@ -236,9 +206,10 @@ impl TcpSession<'_> {
         match self.reach(&backend).await {
             Ok((stream, assigned)) => {
                 let buffer = self.client.buffer.take();
-                let up = Pump::tunnel(buffer, splices_up(&backend));
-                let down = Pump::tunnel(None, splices_down(&backend));
-                Ok(Box::new(Established { backend, stream, assigned, tunnel: Tunnel { up, down } }))
+                let up = Pump::tunnel(buffer, tunnel::splices_up(&backend));
+                let down = Pump::tunnel(None, tunnel::splices_down(&backend));
+                let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
+                Ok(Box::new(Established { backend, stream, assigned, tunnel }))
             }
             Err(()) => Err(Some(backend)),
         }
@@ -342,11 +313,9 @@ impl TcpSession<'_> {
                 }
                 server.state.counters.add(counter::RETRIES, 1);
                 backend.state.backend.add(be::RETRIES, 1);
-                if refused {
-                    if wait::sleep(&core, &ticket, redispatch::pause_ms(backend)).await.is_err() {
-                        self.ends(Ended::Killed, EndedIn::Connect);
-                        return Err(());
-                    }
+                if refused && wait::sleep(&core, &ticket, redispatch::pause_ms(backend)).await.is_err() {
+                    self.ends(Ended::Killed, EndedIn::Connect);
+                    return Err(());
                 }
             }
         }
@@ -434,77 +403,5 @@ impl TcpSession<'_> {
                 }
             }
         }
-    }
-}
-
-/// Runs a tunnel until both directions have ended, or one breaks, or it idles too long. A direction
-/// whose source ends is closed towards its destination while the other goes on (half-close).
-pub(super) async fn run_tunnel(
-    core: &Core,
-    frontend: &Proxy,
-    backend: &Proxy,
-    ticket: &Rc<Ticket>,
-    client: &mut Stream,
-    server: &mut Stream,
-    tunnel: &mut Tunnel,
-    tunnel_timeout: Option<u64>,
-) -> (Ended, EndedIn) {
-    let timeouts = (&frontend.timeouts, &backend.timeouts);
-    let idle = tunnel_timeout.or(timeouts.1.tunnel_ms);
-    let client_idle = idle.or(timeouts.0.client_ms);
-    let server_idle = idle.or(timeouts.1.server_ms);
-    let client_fin = timeouts.0.client_fin_ms.or(client_idle);
-    let server_fin = timeouts.1.server_fin_ms.or(server_idle);
-    let (mut up_over, mut down_over) = (false, false);
-    let outcome = std::future::poll_fn(|context| {
-        if !up_over && let Poll::Ready(result) = tunnel.up.poll(context, client, server) {
-            match result {
-                Ok(()) => {
-                    up_over = true;
-                    server.shutdown_write();
-                }
-                Err(PumpError::DestinationBroken) => return Poll::Ready(Err((Ended::Server, EndedIn::Data))),
-                Err(_) => return Poll::Ready(Err((Ended::Client, EndedIn::Data))),
-            }
-        }
-        if !down_over && let Poll::Ready(result) = tunnel.down.poll(context, server, client) {
-            match result {
-                Ok(()) => {
-                    down_over = true;
-                    client.shutdown_write();
-                }
-                Err(PumpError::DestinationBroken) => return Poll::Ready(Err((Ended::Client, EndedIn::Data))),
-                Err(_) => return Poll::Ready(Err((Ended::Server, EndedIn::Data))),
-            }
-        }
-        if up_over && down_over {
-            return Poll::Ready(Ok(()));
-        }
-        // Traffic in either direction keeps both sides alive; a side that is half closed has its own limit.
-        let last = tunnel.up.last_ms.max(tunnel.down.last_ms);
-        let limit = match (up_over, down_over) {
-            (false, false) => client_idle.min(server_idle).or(client_idle).or(server_idle),
-            (true, _) => client_fin,
-            (_, true) => server_fin,
-        };
-        let deadline = limit.map_or(NEVER, |ms| last + ms);
-        match core.wheel.check(ticket, deadline, context.waker()) {
-            None => Poll::Pending,
-            Some(Stop::Killed(Kill::ServerDown)) => Poll::Ready(Err((Ended::Down, EndedIn::Data))),
-            Some(Stop::Killed(_)) => Poll::Ready(Err((Ended::Killed, EndedIn::Data))),
-            Some(Stop::Timeout) => {
-                let on_client = match (up_over, down_over) {
-                    (false, false) => client_idle <= server_idle || server_idle.is_none(),
-                    (up_over, _) => up_over && tunnel.down.blocked == Blocked::Destination,
-                };
-                let ended = if on_client { Ended::ClientTimeout } else { Ended::ServerTimeout };
-                Poll::Ready(Err((ended, EndedIn::Data)))
-            }
-        }
-    })
-    .await;
-    match outcome {
-        Ok(()) => (Ended::Normally, EndedIn::Nothing),
-        Err(outcome) => outcome,
     }
 }

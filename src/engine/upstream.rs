@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::body::Pump;
 use super::connect::{self, DialError};
-use super::exchange::{End, Exchange, Next};
+use super::exchange::{End, Exchange, Next, UploadState};
 use super::http::Client;
 use super::idle::{Demand, ServerConnection};
 use super::redispatch;
@@ -14,10 +14,10 @@ use super::select::{self, NoServer, QueuePositions, Wish};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
-use crate::http::Method;
 use crate::http::h1::encode;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
+use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::{ConnectionMode, HttpReuse};
 use crate::net::timer::{Kill, Stop};
@@ -64,7 +64,7 @@ impl Exchange<'_> {
             if let Some(reply) = self.redirected_to_server() {
                 return Err(self.local(reply));
             }
-            let connection = match self.obtain(&backend).await {
+            let connection = match self.obtain(&backend, stale_retried).await {
                 Ok(connection) => connection,
                 Err(end) => {
                     self.retry_connect(&backend, end, &mut preferred, &mut avoid).await?;
@@ -86,10 +86,11 @@ impl Exchange<'_> {
                     if !(replay.is_some() && ((stale && may_repeat) || asked)) {
                         return Err(end);
                     }
-                    if stale && !asked {
-                        stale_retried = true;
+                    (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
+                    if asked {
+                        self.again(&backend, false, &mut preferred, &mut avoid).await?;
                     } else {
-                        self.retry_connect(&backend, end, &mut preferred, &mut avoid).await?;
+                        stale_retried = true;
                     }
                     self.restore_body(&replay);
                 }
@@ -105,7 +106,11 @@ impl Exchange<'_> {
         if backend.cookie.is_some() {
             self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
         }
-        wanted.or(self.cookie.server)
+        // What was authenticated is a connection: its client stays with it, if nothing else decides.
+        let private = self.attached.as_ref().filter(|connection| {
+            connection.private && connection.key.0 == backend.index && connection.server.state.is_running()
+        });
+        wanted.or(self.cookie.server).or(private.map(|connection| connection.key.1))
     }
 
     /// The answer for a server that clients are to ask themselves (`redir`).
@@ -176,9 +181,8 @@ impl Exchange<'_> {
                 }
                 Err(error) => error,
             };
-            if error == NoServer::QueueFull && backend.redispatch_after != 0 {
+            if error == NoServer::QueueFull && backend.redispatch_after != 0 && preferred.take().is_some() {
                 // The demanded server's queue is full: any other will do.
-                *preferred = None;
                 self.txn.cookie_request = CookieRequest::Down;
                 continue;
             }
@@ -219,14 +223,14 @@ impl Exchange<'_> {
     }
 
     /// A connection to the assigned server: reused if the mode allows it, else dialled.
-    async fn obtain(&mut self, backend: &Arc<Proxy>) -> Result<ServerConnection, End> {
+    async fn obtain(&mut self, backend: &Arc<Proxy>, fresh: bool) -> Result<ServerConnection, End> {
         let Some(assigned) = &self.assigned else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
         };
         let server = assigned.server.clone();
         let key = (backend.index, assigned.index);
         let core = self.core.clone();
-        if let Some(connection) = self.reuse(backend, key).await {
+        if !fresh && let Some(connection) = self.reuse(backend, key).await {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
             self.txn.time.connected_us = clock::cached().mono_us;
@@ -297,7 +301,6 @@ impl Exchange<'_> {
     ) -> Result<(), End> {
         let Some(assigned) = &self.assigned else { return Err(end) };
         let server = assigned.server.clone();
-        let index = assigned.index;
         let hopeless = matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down)
             || !backend.retry_on.conn_failure;
         if hopeless || self.txn.retries >= backend.retries {
@@ -307,16 +310,28 @@ impl Exchange<'_> {
             }
             return Err(end);
         }
+        let refused = self.txn.ended == Ended::Server;
+        (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
+        // A time-out was pause enough.
+        self.again(backend, refused, preferred, avoid).await
+    }
+
+    /// Counts a retry and decides on which server it is made; `pause` waits before the same one.
+    async fn again(
+        &mut self,
+        backend: &Arc<Proxy>,
+        pause: bool,
+        preferred: &mut Option<u32>,
+        avoid: &mut Option<u32>,
+    ) -> Result<(), End> {
+        let Some(assigned) = &self.assigned else { return Ok(()) };
+        let server = assigned.server.clone();
+        let index = assigned.index;
         self.txn.retries += 1;
         let demanded = preferred.is_some();
         // Without the option, a valid cookie keeps to its server even when that is down.
         let bound = backend.redispatch_after == 0 && self.txn.cookie_request == CookieRequest::Valid;
-        let redispatch =
-            !bound && redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded);
-        // Only a server that could not be reached is given a pause: it would most likely fail again.
-        let refused = self.txn.ended == Ended::Server && self.txn.ended_in == EndedIn::Connect;
-        (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
-        if redispatch {
+        if !bound && redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
             server.state.counters.add(counter::REDISPATCHES, 1);
             backend.state.backend.add(be::REDISPATCHES, 1);
             self.txn.redispatched = true;
@@ -329,8 +344,8 @@ impl Exchange<'_> {
         }
         server.state.counters.add(counter::RETRIES, 1);
         backend.state.backend.add(be::RETRIES, 1);
-        if !refused {
-            return Ok(()); // a time-out was pause enough
+        if !pause {
+            return Ok(());
         }
         let deadline = clock::cached().millis() + redispatch::pause_ms(backend);
         let core = self.core.clone();
@@ -347,7 +362,8 @@ impl Exchange<'_> {
         }
     }
 
-    fn retries_on(&self, backend: &Proxy, cause: RetryCause) -> bool {
+    /// Whether `retry-on` has a request sent again for this cause.
+    pub(super) fn retries_on(&self, backend: &Proxy, cause: RetryCause) -> bool {
         let on = &backend.retry_on;
         !self.effects.no_l7_retry
             && self.txn.retries < backend.retries
@@ -359,33 +375,32 @@ impl Exchange<'_> {
             }
     }
 
-    /// A copy of the request's body when it is wholly at hand, so that it can be sent again;
-    /// `None` when it is not.
+    /// A copy of what the client sent behind its head when the body is wholly at hand, so that it can
+    /// be sent again; `None` when it is not. Empty when there is no body.
     fn replay_body(&self, backend: &Proxy) -> Option<Vec<u8>> {
-        match self.request_body {
-            Body::None => Some(Vec::new()),
-            Body::Length(length) => {
-                let buffer = self.client.buffer.as_ref()?;
-                let length = usize::try_from(length).ok()?;
-                let l7 = backend.retry_on.empty_response
-                    || backend.retry_on.junk_response
-                    || backend.retry_on.response_timeout
-                    || !backend.retry_on.statuses.is_empty();
-                let worth = l7 || self.txn.request.method.is_idempotent();
-                (worth && buffer.len() >= length).then(|| buffer.filled()[..length].to_vec())
-            }
-            Body::Chunked | Body::UntilClose => None,
+        if self.request_body.is_empty() {
+            return Some(Vec::new());
         }
+        let buffer = self.client.buffer.as_ref()?;
+        let whole = match self.request_body {
+            Body::Length(length) => buffer.len() as u64 >= length,
+            _ => self.txn.body_complete,
+        };
+        let l7 = backend.retry_on.empty_response
+            || backend.retry_on.junk_response
+            || backend.retry_on.response_timeout
+            || !backend.retry_on.statuses.is_empty();
+        let worth = l7 || self.txn.request.method.is_idempotent();
+        (worth && whole).then(|| buffer.filled().to_vec())
     }
 
-    /// Puts the body back in front of what the client sent after it.
+    /// Puts the body back, with what the client sent behind it.
     fn restore_body(&mut self, replay: &Option<Vec<u8>>) {
-        let Some(body) = replay.as_ref().filter(|body| !body.is_empty()) else { return };
+        self.upload_state = UploadState::NotBegun;
+        // Without a body, what came behind the head is back in its buffer already.
+        let Some(bytes) = replay.as_ref().filter(|bytes| !bytes.is_empty()) else { return };
         let mut buffer = crate::net::Buffer::lease();
-        buffer.append(body);
-        if let Some(rest) = self.client.buffer.take() {
-            buffer.append(rest.filled());
-        }
+        buffer.append(bytes);
         self.client.buffer = Some(buffer);
     }
 
@@ -400,7 +415,11 @@ impl Exchange<'_> {
         let mode = if self.upgrade {
             encode::Connection::Upgrade
         } else if keeps || backend.options.http_pretend_keepalive {
-            encode::Connection::Default
+            match self.txn.request.version {
+                // RFC 9112 section 9.3: in HTTP/1.0 persistence must be asked for.
+                Version::Http10 => encode::Connection::KeepAlive,
+                Version::Http11 => encode::Connection::Default,
+            }
         } else {
             encode::Connection::Close
         };
@@ -410,8 +429,14 @@ impl Exchange<'_> {
         let splice = backend.options.splice_request || backend.options.splice_auto;
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
         pump.stage(&head);
-        let upload = Upload::new(pump);
-        self.receive(connection, upload, replay.is_some()).await
+        let mut upload = Upload::new(pump);
+        match self.receive(connection, &mut upload, replay.is_some()).await {
+            Ok((connection, received)) => Ok((connection, received, upload)),
+            Err(failure) => {
+                self.take_back(upload);
+                Err(failure)
+            }
+        }
     }
 
     /// Whether the server connection may live on after this exchange.

@@ -102,6 +102,16 @@ impl Stream {
             Err(_) => true,
         }
     }
+    /// Whether the peer lives and has sent nothing that is unread.
+    pub fn is_empty(&self) -> bool {
+        match socket::peek(self.fd()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                reactor::clear(self.key, Side::Read);
+                true
+            }
+            _ => false,
+        }
+    }
     /// Makes the coming close reset the connection.
     pub fn reset_on_close(&self) {
         socket::set_reset_on_close(self.fd());

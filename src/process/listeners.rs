@@ -77,8 +77,10 @@ fn bind_one(proxy: &Arc<Proxy>, bind: &Bind, cores: &mut [Vec<Socket>], report: 
                 report.alert(bind.span, format!("cannot set owner or mode of the socket: {error}"));
             }
             let bind = Arc::new(bind.clone());
+            let connections = Arc::default();
             for (fd, core) in made.into_iter().zip(cores) {
-                core.push(Socket { fd, proxy: proxy.clone(), bind: bind.clone() });
+                let connections = Arc::clone(&connections);
+                core.push(Socket { fd, proxy: proxy.clone(), bind: bind.clone(), connections });
             }
         }
         Err(error) => {

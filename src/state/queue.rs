@@ -56,7 +56,7 @@ pub struct Queue {
 impl Queue {
     /// How many wait.
     pub fn len(&self) -> u32 {
-        self.len.load(Relaxed)
+        self.len.load(SeqCst)
     }
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
@@ -67,7 +67,9 @@ impl Queue {
         let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         list.push_back(waiter);
         self.pushed.fetch_add(1, Relaxed);
-        self.len.fetch_add(1, AcqRel)
+        // Whoever queues raises this and then looks for a slot; whoever frees a slot does so and then
+        // looks at this: one of both sees the other only in a single order of all four.
+        self.len.fetch_add(1, SeqCst)
     }
     /// Grants a slot of `server` (or another try) to the first waiter that has not left, and returns it.
     pub fn grant_next(&self, server: Option<u32>) -> Option<Arc<Waiter>> {

@@ -411,7 +411,7 @@ impl ServerState {
     }
     /// Whether a slot is free under `limit` (0: no limit); takes it if so.
     pub fn try_take_slot(&self, limit: u32) -> bool {
-        let taken = self.served.fetch_add(1, AcqRel);
+        let taken = self.served.fetch_add(1, SeqCst);
         if limit != 0 && taken >= limit {
             self.served.fetch_sub(1, AcqRel);
             return false;
@@ -421,7 +421,7 @@ impl ServerState {
     }
     /// Gives a slot back.
     pub fn release_slot(&self) {
-        self.served.fetch_sub(1, AcqRel);
+        self.served.fetch_sub(1, SeqCst);
     }
     /// A handle for queues and lists.
     pub fn full_name(self: &Arc<Self>) -> String {

@@ -29,6 +29,13 @@ pub fn raise_descriptor_limit(wanted: Option<u64>) -> u64 {
     }
 }
 
+/// Bounds the process's memory (`-m`): allocations beyond it fail.
+pub fn limit_memory(bytes: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: the pointer names a struct that lives for the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }.into()).map(drop)
+}
+
 /// Enters a root directory (`chroot`).
 pub fn change_root(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;

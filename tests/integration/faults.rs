@@ -113,6 +113,8 @@ fn a_kept_connection_that_closes_under_the_next_request_is_replaced() {
             assert_eq!(client.get("/", "").status, 200, "request {number}");
         }
         assert_eq!(origin.requests(), 50);
+        let first = origin.seen()[0].connection;
+        assert!(origin.seen().iter().skip(1).all(|request| request.connection != first));
     });
 }
 

@@ -89,7 +89,9 @@ backend be
         let response = client.get("/path?q=1", "User-Agent: Mozilla\r\n");
         let line = syslog.wait_for(&["GET /path?q=1"]);
         assert!(line.starts_with("<134>"), "local0.info: {line}");
-        assert!(line.contains(&format!(" haproxy[{}]: ", proxy.pid())), "{line}");
+        let header: Vec<&str> = line.split("]: ").next().unwrap().split_whitespace().collect();
+        assert_eq!(header.len(), 4, "no host name unless asked for: {line}");
+        assert_eq!(header[3], format!("haproxy[{}", proxy.pid()));
         let line = HttpLine::parse(&line);
         assert_eq!(line.client(), client.local_address().to_string());
         assert!(

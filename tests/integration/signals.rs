@@ -144,6 +144,21 @@ fn hard_stop_after_bounds_the_soft_stop() {
 }
 
 #[test]
+fn a_pid_file_names_the_process() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let builder = Proxy::build(driver);
+        let pidfile = builder.path("pid");
+        let proxy = builder.argument("-W").argument("-p").argument(&pidfile).start(&format!(
+            "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+            origin.address()
+        ));
+        assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), proxy.pid().to_string());
+        assert_eq!(proxy.client("fe").get("/", "").status, 200);
+    });
+}
+
+#[test]
 fn sighup_tells_the_servers() {
     both_drivers(|driver| {
         let origin = Origin::named("one");

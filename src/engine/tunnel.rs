@@ -1,0 +1,142 @@
+//! A tunnel: bytes both ways until both directions have ended (TCP mode, 101, CONNECT).
+//!
+//! It may idle for hours, so it is small: two pumps without buffers and four limits.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::Core;
+use super::body::{Blocked, Pump, PumpError};
+use crate::base::clock::Millis;
+use crate::model::Proxy;
+use crate::net::Stream;
+use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::sample::facts::{Ended, EndedIn};
+
+/// Whether bytes towards the server may be spliced.
+pub(super) fn splices_up(backend: &Proxy) -> bool {
+    backend.options.splice_auto || backend.options.splice_request
+}
+
+/// Whether bytes towards the client may be spliced.
+pub(super) fn splices_down(backend: &Proxy) -> bool {
+    backend.options.splice_auto || backend.options.splice_response
+}
+
+/// Both directions, and how long each side may be silent.
+pub struct Tunnel {
+    /// From the client to the server.
+    pub up: Pump,
+    /// From the server to the client.
+    pub down: Pump,
+    /// Limits in milliseconds; [`NEVER`] is none.
+    client_idle: Millis,
+    server_idle: Millis,
+    client_fin: Millis,
+    server_fin: Millis,
+    up_over: bool,
+    down_over: bool,
+    /// The server took no more before its direction ended.
+    server_left: bool,
+}
+
+impl Tunnel {
+    /// A tunnel that begins; `timeout_ms` is what a rule set as its time-out.
+    pub fn new(up: Pump, down: Pump, frontend: &Proxy, backend: &Proxy, timeout_ms: Option<u64>) -> Tunnel {
+        let (front, back) = (&frontend.timeouts, &backend.timeouts);
+        let both = timeout_ms.or(back.tunnel_ms);
+        let client = both.or(front.client_ms);
+        let server = both.or(back.server_ms);
+        let limit = |ms: Option<u64>| ms.unwrap_or(NEVER);
+        Tunnel {
+            up,
+            down,
+            client_idle: limit(client),
+            server_idle: limit(server),
+            client_fin: limit(front.client_fin_ms.or(client)),
+            server_fin: limit(back.server_fin_ms.or(server)),
+            up_over: false,
+            down_over: false,
+            server_left: false,
+        }
+    }
+
+    /// Runs until both directions have ended, or one breaks, or it is silent for too long. A direction
+    /// whose source ends is closed towards its destination while the other goes on (half-close).
+    pub async fn run(
+        &mut self,
+        core: &Core,
+        ticket: &Rc<Ticket>,
+        client: &mut Stream,
+        server: &mut Stream,
+    ) -> (Ended, EndedIn) {
+        std::future::poll_fn(|context| self.poll(core, ticket, client, server, context)).await
+    }
+
+    fn poll(
+        &mut self,
+        core: &Core,
+        ticket: &Rc<Ticket>,
+        client: &mut Stream,
+        server: &mut Stream,
+        context: &mut Context<'_>,
+    ) -> Poll<(Ended, EndedIn)> {
+        if !self.up_over
+            && let Poll::Ready(result) = self.up.poll(context, client, server)
+        {
+            match result {
+                Ok(()) => {
+                    self.up_over = true;
+                    server.shutdown_write();
+                }
+                // What the server said before it left is still to be read.
+                Err(PumpError::DestinationBroken) => (self.up_over, self.server_left) = (true, true),
+                Err(_) => return Poll::Ready((Ended::Client, EndedIn::Data)),
+            }
+        }
+        if !self.down_over
+            && let Poll::Ready(result) = self.down.poll(context, server, client)
+        {
+            match result {
+                Ok(()) => {
+                    self.down_over = true;
+                    client.shutdown_write();
+                }
+                Err(PumpError::DestinationBroken) => return Poll::Ready((Ended::Client, EndedIn::Data)),
+                Err(_) => return Poll::Ready((Ended::Server, EndedIn::Data)),
+            }
+        }
+        if self.up_over && self.down_over {
+            return Poll::Ready(match self.server_left {
+                true => (Ended::Server, EndedIn::Data),
+                false => (Ended::Normally, EndedIn::Nothing),
+            });
+        }
+        let deadline = self.up.last_ms.max(self.down.last_ms).saturating_add(self.limit());
+        match core.wheel.check(ticket, deadline, context.waker()) {
+            None => Poll::Pending,
+            Some(Stop::Killed(Kill::ServerDown)) => Poll::Ready((Ended::Down, EndedIn::Data)),
+            Some(Stop::Killed(_)) => Poll::Ready((Ended::Killed, EndedIn::Data)),
+            Some(Stop::Timeout) => Poll::Ready((self.silent_side(), EndedIn::Data)),
+        }
+    }
+
+    /// How long nothing may move. Traffic in either direction keeps both sides alive; a side that is
+    /// half closed has its own limit.
+    fn limit(&self) -> Millis {
+        match (self.up_over, self.down_over) {
+            (false, false) => self.client_idle.min(self.server_idle),
+            (true, _) => self.client_fin,
+            (_, true) => self.server_fin,
+        }
+    }
+
+    /// Whose time-out it was.
+    fn silent_side(&self) -> Ended {
+        let client = match (self.up_over, self.down_over) {
+            (false, false) => self.client_idle <= self.server_idle,
+            (up_over, _) => up_over && self.down.blocked == Blocked::Destination,
+        };
+        if client { Ended::ClientTimeout } else { Ended::ServerTimeout }
+    }
+}
