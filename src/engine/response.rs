@@ -550,6 +550,15 @@ impl Exchange<'_> {
                 backend.state.backend.add(be::CLIENT_ABORTS, 1);
                 (Ended::Client, EndedIn::Data)
             }
+            Ok(Err(PumpError::BadChunk)) if pump.bytes_out == 0 => {
+                // Nothing is out yet: the client gets a whole answer in place of half of one.
+                connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+                backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                observe_l7(connection, Err(Event::ResponseHead));
+                self.txn.response.clear();
+                self.txn.time.response_us = 0;
+                return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
+            }
             Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
                 connection.server.state.counters.add(counter::SERVER_ABORTS, 1);
                 backend.state.backend.add(be::SERVER_ABORTS, 1);

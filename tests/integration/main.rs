@@ -2,9 +2,11 @@
 
 mod command_line;
 mod examples;
+mod faults;
 mod health;
 mod http;
 mod limits;
+mod logging;
 mod runtime;
 mod seeds;
 mod signals;
