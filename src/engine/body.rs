@@ -133,6 +133,10 @@ impl Pump {
             || self.buffer.is_some()
             || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
     }
+    /// Whether bytes that do not belong to the body wait behind it.
+    pub fn has_rest(&self) -> bool {
+        self.complete && self.buffer.is_some()
+    }
     /// What was read and does not belong to the body: the next pipelined request, or bytes that a
     /// server should not have sent.
     pub fn take_rest(&mut self) -> Option<Buffer> {
