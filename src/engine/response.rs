@@ -152,7 +152,7 @@ impl Exchange<'_> {
                 if connection.stream.poll_readable(context).is_ready() {
                     return Poll::Ready(Ok(()));
                 }
-                if upload.is_over() && abort_matters && self.client_gone(context) {
+                if upload.is_over() && abort_matters && !upload.pump.has_rest() && self.client_gone(context) {
                     gone = true;
                     return Poll::Ready(Ok(()));
                 }
@@ -513,6 +513,8 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
         let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
+        let abort_matters = self.abort_matters();
+        let more = &mut self.client_has_more;
         let client = &mut self.client.stream;
         let poll = |context: &mut Context<'_>| {
             if !upload.is_over()
@@ -522,6 +524,17 @@ impl Exchange<'_> {
             }
             if let Poll::Ready(result) = pump.poll(context, &mut connection.stream, client) {
                 return Poll::Ready(Ok(result));
+            }
+            if abort_matters
+                && upload.is_over()
+                && !*more
+                && !upload.pump.has_rest()
+                && client.poll_readable(context).is_ready()
+            {
+                if client.is_dead() {
+                    return Poll::Ready(Ok(Err(PumpError::DestinationBroken)));
+                }
+                *more = true; // the next request: it is read when its turn comes
             }
             let limit = match pump.blocked {
                 Blocked::Source => server_timeout,

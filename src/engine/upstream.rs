@@ -132,7 +132,7 @@ impl Exchange<'_> {
         let mut positions = QueuePositions::default();
         let core = self.core.clone();
         let entry = self.client.entry.clone();
-        let abort_matters = self.abort_matters();
+        let abort_matters = self.abort_matters() && !self.has_pipelined();
         loop {
             let outcome = {
                 // The key borrows the request, the watch borrows the socket: they are different fields.
