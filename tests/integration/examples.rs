@@ -109,6 +109,62 @@ fn every_configuration_is_valid() {
     }
 }
 
+/// Gives every `bind *:PORT` and `bind *:LOW-HIGH` of a text free ports; the ports with it.
+fn on_free_ports(text: &str) -> (String, Vec<u16>) {
+    let mut ports = Vec::new();
+    let lines = text.lines().map(|line| {
+        let Some((indent, given)) = line.split_once("bind *:") else { return line.to_owned() };
+        let (low, high) = given.split_once('-').unwrap_or((given, given));
+        let number = |text: &str| text.trim().parse::<u16>().unwrap_or_else(|_| panic!("{line}"));
+        let addresses = (number(low)..=number(high)).map(|_| {
+            let [free] = free_ports();
+            ports.push(free);
+            format!("127.0.0.1:{free}")
+        });
+        format!("{indent}bind {}", addresses.collect::<Vec<_>>().join(","))
+    });
+    let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+    (text, ports)
+}
+
+#[test]
+fn every_example_starts_and_answers() {
+    let examples = std::fs::read_dir(root().join("config/examples")).expect("examples");
+    for entry in examples {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|extension| extension != "cfg") {
+            continue;
+        }
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let written = std::fs::read_to_string(&path).expect("an example");
+        let (text, ports) = on_free_ports(&written);
+        assert!(!ports.is_empty(), "{name} listens nowhere");
+        let base = std::env::temp_dir().join(format!("haring-example-{name}-{}", std::process::id()));
+        let socket = Scratch(base.with_extension("sock"));
+        let text = text.replace("/tmp/haring-admin.sock", &socket.0.display().to_string());
+        let file = Scratch(base.with_extension("cfg"));
+        std::fs::write(&file.0, text).expect("a copy");
+        let process = Command::new(env!("CARGO_BIN_EXE_haring"))
+            .args(["-db", "-f"])
+            .arg(&file.0)
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let mut process = Running(process);
+        for port in ports {
+            let mut client = connect(port, &mut process);
+            if written.contains("mode http") {
+                // Its servers are not there: what counts is that a frontend answers.
+                let (status, _) = get(&mut client, "/stats");
+                assert!(matches!(status, 200 | 404 | 503), "{name}: {status}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_default_configuration_serves() {
     let [web, statistics, one, two] = free_ports();
