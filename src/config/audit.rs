@@ -156,14 +156,6 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
         capture.len = global.cookie_len.saturating_sub(1);
         warn(draft.span, format!("truncating capture length to {} bytes for {title}", capture.len));
     }
-    if draft.load_server_state && global.server_state_file.is_none() {
-        let message = format!(
-            "backend '{}' configured to load server state file from global section 'server-state-file' directive. \
-             Unfortunately, 'server-state-file' is not set!",
-            draft.name
-        );
-        warn(draft.span, message);
-    }
     if frontend && draft.log.is_empty() && (draft.log_format.is_some() || draft.log_format_sd.is_some()) {
         let span = draft.log_format.as_ref().map_or(draft.span, |format| format.span);
         warn(span, format!("log format ignored for {title} since it has no log address"));

@@ -193,7 +193,6 @@ pub struct Draft {
     pub inheriting: bool,
     /// The ACLs that conditions of the section being read may name.
     pub acls: AclSet,
-    pub acl_count: usize,
     /// Tcp and http rules were met (in a defaults section they restrict who may inherit).
     pub rule_spans: RuleSpans,
     /// Kinds of own rules met, as bits by [`Step`].
@@ -264,8 +263,7 @@ pub struct Draft {
     pub error_lines: Vec<ErrorLine>,
     pub source: Option<SocketAddr>,
     pub checks: CheckDirectives,
-    pub hash_preserve_affinity: HashPreserveAffinity,
-    pub load_server_state: bool,
+    pub hash_preserve_affinity: crate::balance::Affinity,
 }
 
 /// The order in which kinds of rules run, whatever the order of their lines; the last three have
@@ -333,7 +331,6 @@ impl Draft {
             span,
             inheriting: false,
             acls: AclSet::default(),
-            acl_count: 0,
             rule_spans: RuleSpans::default(),
             steps: 0,
             id: None,
@@ -397,8 +394,7 @@ impl Draft {
             error_lines: Vec::new(),
             source: None,
             checks: CheckDirectives::default(),
-            hash_preserve_affinity: HashPreserveAffinity::default(),
-            load_server_state: false,
+            hash_preserve_affinity: Default::default(),
         }
     }
 

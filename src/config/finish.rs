@@ -283,7 +283,7 @@ fn proxy(
         stats,
         error_pages,
         source: draft.source,
-        acl_count: draft.acl_count,
+
         hash_preserve_affinity: draft.hash_preserve_affinity,
     };
     // A live proxy changes when the model comes into force, a new one has nobody to disturb.
@@ -437,7 +437,7 @@ fn server(
         on_error: settings.on_error,
         shutdown_sessions_on_down: settings.shutdown_sessions_on_down,
         shutdown_backup_sessions_on_up: settings.shutdown_backup_sessions_on_up,
-        non_stick: settings.non_stick,
+
         pool_max_conn: settings.pool_max_conn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,

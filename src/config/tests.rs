@@ -516,7 +516,7 @@ fn rules_get_what_they_ask_for() {
         a.http_request.iter().all(|rule| rule.wanted_capture().is_none() && rule.wanted_section().is_none())
     );
     assert!(matches!(&*a.error_pages[&200], ErrorPage::Reply(_)));
-    assert_eq!((a.acl_count, a.use_backend.len(), a.redirects.len()), (2, 2, 1));
+    assert_eq!((a.use_backend.len(), a.redirects.len()), (2, 1));
     assert_eq!(model.proxies[1].use_server.len(), 1);
     use Level::{Alert, Warning};
     for (text, expected) in [

@@ -356,6 +356,7 @@ fn begin(
         session,
         place,
         backend_place: None,
+        last_server: None,
         established: None,
     });
     match proxy.mode {

@@ -141,7 +141,9 @@ impl Core {
             backup: server.backup,
             hash_key: server.hash_key.clone(),
         });
-        let made = Rc::new(Picker::new(generation, candidates.collect(), backend.balance));
+        let picker = Picker::new(generation, candidates.collect(), backend.balance);
+        let maxqueue = |index| backend.servers[index as usize].maxqueue;
+        let made = Rc::new(picker.with_affinity(backend.hash_preserve_affinity, maxqueue));
         *slot = Some(made.clone());
         made
     }

@@ -17,7 +17,7 @@ use crate::http::h1::framing::{self, Body};
 use crate::http::h1::{head, persist};
 use crate::http::reply::Reply;
 use crate::model::Proxy;
-use crate::model::proxy::{BalanceKey, ConnectionMode, Mode};
+use crate::model::proxy::{BalanceKey, ConnectionMode, Mode, RestrictNames};
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::timer::{Kill, NEVER, Stop};
@@ -320,8 +320,28 @@ impl<'a> Exchange<'a> {
         self.process_request(&frontend).await
     }
 
+    /// Deletes or refuses header names that some servers would read as others (`X_Real_Ip`), as
+    /// `option http-restrict-req-hdr-names` says.
+    fn restrict_names(&mut self, proxy: &Proxy) -> Result<(), End> {
+        let is_odd = |name: &[u8]| name.iter().any(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-');
+        let fields = &mut self.txn.request.fields;
+        match proxy.options.http_restrict_names {
+            RestrictNames::Preserve => Ok(()),
+            RestrictNames::Delete => {
+                fields.remove_where(|name, _| is_odd(name));
+                Ok(())
+            }
+            RestrictNames::Reject if fields.iter().any(|(name, _)| is_odd(name)) => {
+                self.count_denied(proxy);
+                Err(self.error_end(403, Ended::Proxy, EndedIn::Request))
+            }
+            RestrictNames::Reject => Ok(()),
+        }
+    }
+
     /// Rules, redirections and the statistics page of one proxy.
     async fn process_request(&mut self, proxy: &Arc<Proxy>) -> Result<(), End> {
+        self.restrict_names(proxy)?;
         self.request_rules(proxy, &proxy.tcp_content, RuleSet::TcpContent).await?;
         self.request_rules(proxy, &proxy.http_request, RuleSet::HttpRequest).await?;
         for (redirect, condition) in &proxy.redirects {

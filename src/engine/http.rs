@@ -35,6 +35,8 @@ pub struct Client {
     pub place: Place,
     /// Its place in the count of the backend that serves it now.
     pub backend_place: Option<BackendPlace>,
+    /// The backend and the server of its last request (`option prefer-last-server`).
+    pub last_server: Option<(u32, u32)>,
     /// The tunnel that its exchange has become (101, CONNECT).
     pub established: Option<Box<Established>>,
 }

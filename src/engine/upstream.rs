@@ -1,6 +1,7 @@
 //! Phases 9 to 11 towards the server: assign, connect or reuse, retry, send the request.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use super::body::Pump;
@@ -19,7 +20,7 @@ use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::http::{Method, Version};
 use crate::model::Proxy;
-use crate::model::proxy::{ConnectionMode, HttpReuse};
+use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
@@ -110,7 +111,21 @@ impl Exchange<'_> {
         let private = self.attached.as_ref().filter(|connection| {
             connection.private && connection.key.0 == backend.index && connection.server.state.is_running()
         });
-        wanted.or(self.cookie.server).or(private.map(|connection| connection.key.1))
+        let private = private.map(|connection| connection.key.1);
+        wanted.or(self.cookie.server).or(private).or_else(|| self.last_server(backend))
+    }
+
+    /// The server of the connection's last request, if the backend prefers it and it has a slot free. Keys
+    /// that are hashed choose for themselves.
+    fn last_server(&self, backend: &Proxy) -> Option<u32> {
+        let (of_backend, index) = self.client.last_server.filter(|_| backend.options.prefer_last_server)?;
+        if of_backend != backend.index || !matches!(backend.balance_key, BalanceKey::None) {
+            return None;
+        }
+        let server = backend.servers.get(index as usize)?;
+        let limit = select::effective_maxconn(backend, server);
+        let free = limit == 0 || server.state.served.load(Relaxed) < limit;
+        (free && server.state.is_eligible()).then_some(index)
     }
 
     /// The answer for a server that clients are to ask themselves (`redir`).
@@ -175,6 +190,7 @@ impl Exchange<'_> {
                         state.counters.add(counter::LBTOT, 1);
                         backend.state.backend.add(be::LBTOT, 1);
                     }
+                    self.client.last_server = Some((backend.index, assigned.index));
                     self.assigned = Some(assigned);
                     self.txn.time.queued_us = clock::cached().mono_us;
                     return Ok(());

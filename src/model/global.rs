@@ -73,8 +73,6 @@ pub struct Global {
     pub description: Option<String>,
     /// `hard-stop-after`, in milliseconds.
     pub hard_stop_after_ms: Option<u64>,
-    /// `grace`, in milliseconds.
-    pub grace_ms: Option<u64>,
     /// `spread-checks`, in percent.
     pub spread_checks: u32,
     /// `max-spread-checks`, in milliseconds; 0 is no limit.

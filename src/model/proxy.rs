@@ -142,10 +142,8 @@ pub struct Proxy {
     pub error_pages: HashMap<u16, Arc<ErrorPage>>,
     /// `source` of a backend.
     pub source: Option<std::net::SocketAddr>,
-    /// Names of the proxies' ACL lines are resolved into conditions at load; this many were declared.
-    pub acl_count: usize,
-    /// `email-alert` and `compression` are refused; nothing of them is kept.
-    pub hash_preserve_affinity: HashPreserveAffinity,
+    /// `hash-preserve-affinity`.
+    pub hash_preserve_affinity: balance::Affinity,
 }
 
 impl Proxy {
@@ -165,16 +163,6 @@ impl Proxy {
         self.state.servers.store(Arc::new(servers));
         self.state.touch();
     }
-}
-
-/// `hash-preserve-affinity`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum HashPreserveAffinity {
-    #[default]
-    Always,
-    Maxconn,
-    Maxqueue,
 }
 
 /// `timeout` lines, in milliseconds; `None` is none.
@@ -222,28 +210,20 @@ pub struct Options {
     pub log_health_checks: bool,
     pub http_buffer_request: bool,
     pub http_ignore_probes: bool,
-    pub http_no_delay: bool,
-    pub http_proxy_connection: bool,
     pub accept_unsafe_request: bool,
     pub accept_unsafe_response: bool,
     pub persist: bool,
     pub prefer_last_server: bool,
     pub nolinger: bool,
     pub socket_stats: bool,
-    pub contstats: bool,
     pub splice_auto: bool,
     pub splice_request: bool,
     pub splice_response: bool,
     pub clitcpka: bool,
     pub srvtcpka: bool,
     pub http_pretend_keepalive: bool,
-    pub independent_streams: bool,
-    pub tcp_smart_accept: bool,
-    pub tcp_smart_connect: bool,
     pub transparent: bool,
     pub http_restrict_names: RestrictNames,
-    pub h1_case_adjust_client: bool,
-    pub h1_case_adjust_server: bool,
     pub clitcpka_cnt: Option<u32>,
     pub clitcpka_idle_s: Option<u32>,
     pub clitcpka_intvl_s: Option<u32>,

@@ -53,8 +53,6 @@ pub struct Server {
     pub shutdown_sessions_on_down: bool,
     /// `on-marked-up shutdown-backup-sessions`.
     pub shutdown_backup_sessions_on_up: bool,
-    /// `non-stick`.
-    pub non_stick: bool,
     /// `pool-max-conn` (-1: no limit), `pool-purge-delay` in milliseconds, `max-reuse`.
     pub pool_max_conn: i64,
     /// See `pool_max_conn`.

@@ -75,7 +75,7 @@ pub fn proxy(name: &str) -> Proxy {
         stats: None,
         error_pages: HashMap::new(),
         source: None,
-        acl_count: 0,
+
         hash_preserve_affinity: Default::default(),
     }
 }
@@ -104,7 +104,7 @@ pub fn server(backend: &str, name: &str) -> Server {
         on_error: OnError::default(),
         shutdown_sessions_on_down: false,
         shutdown_backup_sessions_on_up: false,
-        non_stick: false,
+
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,

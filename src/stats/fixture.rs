@@ -6,9 +6,7 @@ use std::sync::Arc;
 use crate::balance;
 use crate::diag::Span;
 use crate::model::bind::{Bind, BindAddress, CliLevel};
-use crate::model::proxy::{
-    BalanceKey, HashPreserveAffinity, HttpReuse, Mode, Options, Proxy, RetryOn, StatsPage, Timeouts,
-};
+use crate::model::proxy::{BalanceKey, HttpReuse, Mode, Options, Proxy, RetryOn, StatsPage, Timeouts};
 use crate::model::server::{Observe, OnError};
 use crate::model::{Global, Model, Server};
 use crate::state::Registry;
@@ -42,7 +40,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         on_error: OnError::default(),
         shutdown_sessions_on_down: false,
         shutdown_backup_sessions_on_up: false,
-        non_stick: false,
+
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
@@ -115,8 +113,8 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         stats: None,
         error_pages: HashMap::new(),
         source: None,
-        acl_count: 0,
-        hash_preserve_affinity: HashPreserveAffinity::default(),
+
+        hash_preserve_affinity: Default::default(),
     }
 }
 

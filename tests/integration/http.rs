@@ -303,3 +303,48 @@ fn trailers_pieces_and_pipelining_reach_the_server_as_they_were_meant() {
         assert_eq!(bodies, ["hello!", "abc", ""]);
     });
 }
+
+#[test]
+fn odd_header_names_are_kept_deleted_or_refused() {
+    for (option, status, seen) in [("preserve", 200, true), ("delete", 200, false), ("reject", 403, false)] {
+        both_drivers(|driver| {
+            let origin = Origin::http(|request| {
+                Reply::ok(if request.header("x_odd").is_some() { "seen" } else { "not" })
+            });
+            let proxy = Proxy::start(
+                driver,
+                &format!(
+                    "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    option http-restrict-req-hdr-names {option}\n    \
+                     server s1 {}\n",
+                    origin.address()
+                ),
+            );
+            let response = proxy.client("fe").get("/", "X_Odd: 1\r\nX-Even: 2\r\n");
+            assert_eq!(response.status, status, "{option}");
+            assert_eq!(response.text() == "seen", seen, "{option}");
+        });
+    }
+}
+
+#[test]
+fn a_connection_may_prefer_its_last_server() {
+    both_drivers(|driver| {
+        let origins = [Origin::named("a"), Origin::named("b")];
+        for (option, alternates) in [("", true), ("option prefer-last-server", false)] {
+            let proxy = Proxy::start(
+                driver,
+                &format!(
+                    "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    balance roundrobin\n    {option}\n    \
+                     server s1 {}\n    server s2 {}\n",
+                    origins[0].address(),
+                    origins[1].address()
+                ),
+            );
+            let mut client = proxy.client("fe");
+            let names: Vec<_> =
+                (0..4).map(|_| client.get("/", "").header("x-served-by").map(str::to_owned)).collect();
+            assert_eq!(names[0] != names[1], alternates, "{option:?}: {names:?}");
+            assert_eq!(names[0], names[2], "{option:?}: {names:?}");
+        }
+    });
+}

@@ -1,12 +1,13 @@
 //! How a backend chooses a server: `balance`, `hash-type` and their kin (manual, section 4.2).
 
 use super::ProxyParser;
+use crate::balance::Affinity;
 use crate::balance::{Algorithm, HashFunction, HashType};
 use crate::config::draft::{BalanceDraft, Draft};
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
-use crate::model::proxy::{BalanceKey, HashPreserveAffinity};
+use crate::model::proxy::BalanceKey;
 use crate::sample::Expr;
 use crate::sample::expr::Phase;
 
@@ -183,9 +184,9 @@ fn balance_factor(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadin
 
 fn preserve_affinity(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     draft.hash_preserve_affinity = match words.text() {
-        Some("always") => HashPreserveAffinity::Always,
-        Some("maxconn") => HashPreserveAffinity::Maxconn,
-        Some("maxqueue") => HashPreserveAffinity::Maxqueue,
+        Some("always") => Affinity::Always,
+        Some("maxconn") => Affinity::MaxConn,
+        Some("maxqueue") => Affinity::MaxQueue,
         _ => {
             let message = "'hash-preserve-affinity' only supports 'always', 'maxconn' and 'maxqueue'";
             loading.report.alert(words.last_span(), message);

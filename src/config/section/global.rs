@@ -44,7 +44,7 @@ keywords! {
     "expose-experimental-directives" "" GLOBAL => NoAction("nothing here is hidden behind it"), "Lets experimental directives be used.";
     "fd-hard-limit" "<number>" GLOBAL => Parse(fd_hard_limit), "The most descriptors to ask the system for.";
     "gid" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(u32::MAX), |n| g.global.gid = Some(n as u32))), "The group to run as.";
-    "grace" "<time>" GLOBAL => Parse(|g, w, l| time(w, l, |ms| g.global.grace_ms = Some(ms))), "How long a process that was told to stop goes on accepting.";
+    "grace" "<time>" GLOBAL => Refused("a process that is told to stop stops accepting at once; use 'hard-stop-after' to bound its end"), "How long a process that was told to stop goes on accepting.";
     "group" "<group name>" GLOBAL => Parse(group), "The group to run as.";
     "h1-accept-payload-with-any-method" "" GLOBAL => Refused("bodies in GET, HEAD and DELETE requests of HTTP/1.0 are never taken"), "Takes bodies with any method.";
     "h1-case-adjust" "<from> <to>" GLOBAL => Refused("adjusting the case of header names is not available yet"), "The case of a header name.";

@@ -51,13 +51,12 @@ fn source(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     words.end(loading.report);
 }
 
-fn load_state(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+fn load_state(_: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     match words.text() {
-        Some("global") => draft.load_server_state = true,
-        Some("none") => draft.load_server_state = false,
-        Some("local") => {
-            let message = "'load-server-state-from-file local' is not available yet";
-            loading.report.alert(words.last_span(), message).help("use 'global' with 'server-state-file'");
+        Some("none") => {}
+        Some("global" | "local") => {
+            let message = "'load-server-state-from-file' is not available yet";
+            loading.report.alert(words.last_span(), message);
         }
         other => {
             let message = format!(

@@ -90,7 +90,6 @@ fn acl(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let known = if refers { draft.acls.share() } else { AclSet::default() };
     let mut context = loading.context(Phase::Log, Some(&draft.name), &known);
     draft.acls.add(&rest, span, &mut context);
-    draft.acl_count += usize::from(!draft.inheriting);
 }
 
 fn default_backend(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

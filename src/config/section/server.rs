@@ -57,8 +57,8 @@ keywords! {
     "no-backup" "" SERVER => Parse(|s, _, _| s.backup = false), "Undoes 'backup'.";
     "no-check" "" SERVER => Parse(|s, _, _| s.checked = false), "Undoes 'check'.";
     "no-tfo" "" SERVER => Parse(|s, _, _| s.tcp_fast_open = false), "Undoes 'tfo'.";
-    "non-stick" "" SERVER => Parse(|s, _, _| s.non_stick = true), "Clients are not remembered for it.";
-    "stick" "" SERVER => Parse(|s, _, _| s.non_stick = false), "Undoes 'non-stick'.";
+    "non-stick" "" SERVER => NoAction("nothing is remembered without stick tables, and those are refused"), "Clients are not remembered for it.";
+    "stick" "" SERVER => NoAction("nothing is remembered without stick tables, and those are refused"), "Undoes 'non-stick'.";
     "observe" "<mode>" SERVER => Parse(observe), "Judges health by traffic too.";
     "on-error" "<mode>" SERVER => Parse(on_error), "What to do when 'observe' saw too many errors.";
     "on-marked-down" "<action>" SERVER => Parse(on_marked_down), "What to do with sessions when the server goes down.";
@@ -114,7 +114,6 @@ pub struct ServerSettings {
     pub on_error: OnError,
     pub shutdown_sessions_on_down: bool,
     pub shutdown_backup_sessions_on_up: bool,
-    pub non_stick: bool,
     pub pool_max_conn: i64,
     pub pool_purge_delay_ms: u64,
     pub max_reuse: i64,
@@ -160,7 +159,6 @@ impl Default for ServerSettings {
             on_error: OnError::default(),
             shutdown_sessions_on_down: false,
             shutdown_backup_sessions_on_up: false,
-            non_stick: false,
             pool_max_conn: -1,
             pool_purge_delay_ms: 5000,
             max_reuse: -1,
