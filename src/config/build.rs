@@ -362,8 +362,11 @@ fn lines(draft: &mut Draft, lines: &[Line], loading: &mut Loading<'_>) {
     for line in lines {
         let (name, taken) = name_of(line, section::PROXY_FAMILIES);
         let Some(row) = index.get(&name) else {
-            let near = index.closest(&name, draft.kind.places());
-            unknown(line, &name, taken, draft.kind.section(), near, loading);
+            // Of a defaults section it was told already, with what may stand there.
+            if !draft.inheriting {
+                let near = index.closest(&name, draft.kind.places());
+                unknown(line, &name, taken, draft.kind.section(), near, loading);
+            }
             continue;
         };
         if !row.places.meets(draft.kind.places()) {

@@ -1,6 +1,8 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
 
+mod balance;
 mod command_line;
+mod configuration;
 mod examples;
 mod health;
 mod runtime;
