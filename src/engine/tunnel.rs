@@ -35,6 +35,8 @@ pub struct Tunnel {
     client_fin: Millis,
     server_fin: Millis,
     up_over: bool,
+    /// The server took no more before the client had ended.
+    server_left: bool,
     down_over: bool,
     /// The server took no more before its direction ended.
     server_left: bool,
@@ -56,6 +58,7 @@ impl Tunnel {
             client_fin: limit(front.client_fin_ms.or(client)),
             server_fin: limit(back.server_fin_ms.or(server)),
             up_over: false,
+            server_left: false,
             down_over: false,
             server_left: false,
         }

@@ -23,7 +23,7 @@ impl From<Refusal> for Stop {
 
 /// Reads a request head; it must not start with an empty line.
 pub(super) fn request(head: &[u8], request: &mut Request, limits: &Limits) -> Result<Progress, Refusal> {
-    let mut scanner = Scanner { head, at: 0, status: 400, accept_unsafe: limits.accept_unsafe };
+    let mut scanner = Scanner { head, at: 0, status: REQUEST_STATUS, accept_unsafe: limits.accept_unsafe };
     match scanner.request_line().and_then(|line| Ok((line, scanner.fields(line.ends_head)?))) {
         Ok((line, section)) => {
             request.fields.store(&head[..scanner.at]);
@@ -69,6 +69,9 @@ pub(super) fn trailers(section: &[u8], fields: &mut Fields) -> Result<(), Refusa
         Err(Stop::Bad(refusal)) => Err(refusal),
     }
 }
+
+/// The status that refuses a request; tells requests from responses while scanning.
+const REQUEST_STATUS: u16 = 400;
 
 struct Scanner<'a> {
     head: &'a [u8],
@@ -160,8 +163,9 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Passes the space between two parts of a start line: RFC 9112 section 3 has one SP there;
-    /// runs of blanks are taken only where violations are.
+    /// Passes the space between two parts of a start line: RFC 9112 section 3 has one SP there. Runs of
+    /// spaces are taken in requests, as HAProxy takes them: the line is written anew with single spaces,
+    /// so that no server can read it otherwise. In responses they are taken only where violations are.
     fn separator(&mut self) -> Result<(), Stop> {
         if self.accept_unsafe {
             self.take_while(|byte| matches!(byte, b' ' | b'\t'))?;
@@ -171,6 +175,9 @@ impl Scanner<'_> {
             return self.bad("one space expected in the start line");
         }
         self.at += 1;
+        if self.status == REQUEST_STATUS {
+            self.take_while(|byte| byte == b' ')?;
+        }
         match self.peek()? {
             b' ' | b'\t' => self.bad("extra blank in the start line"),
             _ => Ok(()),

@@ -261,14 +261,20 @@ pub fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: us
             let line = String::from_utf8_lossy(&buffer[..line_end]).into_owned();
             buffer.drain(..line_end + 2);
             let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+            if size == 0 {
+                // Trailers, up to the empty line.
+                while until(stream, buffer, b"\r\n")? != 0 {
+                    let line_end = until(stream, buffer, b"\r\n")?;
+                    buffer.drain(..line_end + 2);
+                }
+                buffer.drain(..2);
+                break;
+            }
             while buffer.len() < size + 2 {
                 fill(stream, buffer)?;
             }
             request.body.extend(buffer.drain(..size));
             buffer.drain(..2);
-            if size == 0 {
-                break;
-            }
         }
     } else if let Some(length) = request.header("content-length").and_then(|value| value.parse().ok()) {
         while buffer.len() < length {

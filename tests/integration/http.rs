@@ -1,0 +1,250 @@
+//! HTTP between a client and a server: framing, what is pipelined, retries, early answers, reuse.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::support::*;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+
+fn listen(driver: Driver, origin: &Origin, lines: &str) -> Proxy {
+    Proxy::start(
+        driver,
+        &format!(
+            "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    {lines}\n    server s1 {}\n",
+            origin.address()
+        ),
+    )
+}
+
+/// An origin whose connections answer their requests with these bytes in turn; the last stands for
+/// all that follow. Empty bytes close the connection instead.
+fn scripted(answers: &'static [&'static str]) -> Origin {
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    Origin::http(move |_| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let bytes = answers[turn.min(answers.len() - 1)];
+        let reply = Reply::raw(bytes);
+        if bytes.is_empty() { reply.and_close() } else { reply }
+    })
+}
+
+#[test]
+fn answers_without_a_body_keep_what_they_tell_of_it() {
+    // A HEAD was answered with a length of 0, a 304 with none, and 2xx to CONNECT with one.
+    for (request, answer, expected) in [
+        (
+            "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n",
+        ),
+        (
+            "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+        ),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"),
+        (
+            GET,
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\n\r\n",
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 77\r\n\r\n",
+        ),
+        (GET, "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"),
+        (
+            "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\n\r\nhello",
+        ),
+    ] {
+        let origin = Origin::raw(move |mut stream, _, _| {
+            let mut buffer = Vec::new();
+            if origin::read_request(&mut stream, &mut buffer, 0).is_some() {
+                let _ = stream.write_all(answer.as_bytes());
+                let _ = origin::read_request(&mut stream, &mut buffer, 0);
+            }
+        });
+        both_drivers(|driver| {
+            let proxy = listen(driver, &origin, "");
+            let mut client = proxy.client("fe");
+            client.send(request);
+            let got = client.read_exact(expected.len());
+            assert_eq!(String::from_utf8_lossy(&got), expected, "{request:?}");
+        });
+    }
+}
+
+#[test]
+fn what_is_pipelined_behind_a_failure_is_served() {
+    // Requests behind one that failed were dropped with its upload, and the client waited for ever.
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    for (lines, first, statuses) in [
+        ("", GET, [502, 200]),
+        ("", post, [502, 200]),
+        ("retry-on empty-response", GET, [200, 200]),
+        ("retry-on empty-response", post, [200, 200]),
+        (
+            "http-response deny deny_status 403 if { status 200 } { capture.req.method POST }",
+            post,
+            [502, 200],
+        ),
+    ] {
+        both_drivers(|driver| {
+            let origin = scripted(&["", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]);
+            let proxy = listen(driver, &origin, lines);
+            let mut client = proxy.client("fe");
+            client.send(format!("{first}{GET}"));
+            let got = [client.response().status, client.response().status];
+            assert_eq!(got, statuses, "{lines:?} {first:?}");
+            for request in origin.seen() {
+                let body: &[u8] = if request.method() == "POST" { b"hello" } else { b"" };
+                assert_eq!(request.body, body);
+            }
+        });
+    }
+}
+
+#[test]
+fn what_is_pipelined_behind_a_refused_answer_is_served() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let rule = "http-response deny deny_status 403 if { capture.req.method POST }";
+        let proxy = listen(driver, &origin, rule);
+        let mut client = proxy.client("fe");
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello{GET}"));
+        assert_eq!([client.response().status, client.response().status], [403, 200]);
+    });
+}
+
+#[test]
+fn retries_on_layer_7_are_made_where_asked_and_only_there() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno";
+    for (lines, answers, status, reason, requests) in [
+        ("retry-on 503", &[BUSY, OK][..], 200, "OK", 2),
+        ("retry-on 503\n    retries 0", &[BUSY, OK], 503, "Busy", 1),
+        ("retry-on 503\n    http-request disable-l7-retry", &[BUSY, OK], 503, "Busy", 1),
+        ("retry-on empty-response", &["", OK], 200, "OK", 2),
+        ("retry-on junk-response", &["junk\r\n\r\n", OK], 200, "OK", 2),
+        ("retry-on conn-failure", &["", OK], 502, "Bad Gateway", 1),
+        ("", &["", OK], 502, "Bad Gateway", 1),
+    ] {
+        let answers: &'static [&'static str] = answers;
+        both_drivers(|driver| {
+            let origin = scripted(answers);
+            let proxy = listen(driver, &origin, lines);
+            let started = std::time::Instant::now();
+            let response = proxy.client("fe").get("/", "");
+            assert_eq!((response.status, origin.requests()), (status, requests), "{lines:?}");
+            assert!(response.head.starts_with(&format!("HTTP/1.1 {status} {reason}")), "{}", response.head);
+            assert!(started.elapsed() < Duration::from_millis(900), "a retry on layer 7 does not pause");
+        });
+    }
+}
+
+#[test]
+fn a_kept_connection_that_died_is_replaced_for_a_request_that_may_be_repeated() {
+    // The second request of each origin connection is read and not answered.
+    let dying = || {
+        Origin::raw(|mut stream, _, seen| {
+            let mut buffer = Vec::new();
+            for turn in 0..2 {
+                let Some(request) = origin::read_request(&mut stream, &mut buffer, 0) else { return };
+                seen.note(&request);
+                if turn == 0 {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                }
+            }
+        })
+    };
+    both_drivers(|driver| {
+        let origin = dying();
+        let proxy = listen(driver, &origin, "");
+        let mut client = proxy.client("fe");
+        assert_eq!(client.get("/1", "").status, 200);
+        assert_eq!(client.get("/2", "").status, 200, "a GET goes out again");
+        assert_eq!(origin.requests(), 3);
+        client.send("POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab");
+        assert_eq!(client.read_to_end(), b"", "a POST does not: the client is left to decide");
+        assert_eq!(origin.requests(), 4);
+    });
+}
+
+#[test]
+fn an_answer_before_the_body_has_come_ends_the_connection_without_losing_the_answer() {
+    // With io_uring the socket stayed open behind its closed descriptor while the client sent on.
+    both_drivers(|driver| {
+        let origin = Origin::raw(|mut stream, _, _| {
+            let mut part = [0; 1024];
+            let _ = std::io::Read::read(&mut stream, &mut part);
+            let _ = stream.write_all(b"HTTP/1.1 413 Big\r\nContent-Length: 2\r\n\r\nno");
+            std::thread::sleep(Duration::from_millis(500));
+        });
+        let proxy = listen(driver, &origin, "");
+        let mut client = proxy.client("fe");
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
+        let stream = client.stream().try_clone().unwrap();
+        let sender = std::thread::spawn(move || send_until_refused(stream));
+        let response = client.response();
+        assert_eq!((response.status, response.text()), (413, "no".to_owned()));
+        assert_eq!(response.header("connection"), Some("close"));
+        client.read_to_end();
+        assert!(!sender.join().unwrap(), "the body was not taken to its end");
+    });
+}
+
+/// Sends until the other side refuses; whether it took all of 50 MB.
+fn send_until_refused(mut stream: TcpStream) -> bool {
+    let part = [b'x'; 64 * 1024];
+    (0..800).all(|_| stream.write_all(&part).is_ok())
+}
+
+#[test]
+fn chunks_that_are_none_are_a_bad_gateway_while_nothing_was_sent() {
+    both_drivers(|driver| {
+        let origin = scripted(&["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"]);
+        let proxy = listen(driver, &origin, "");
+        assert_eq!(proxy.client("fe").get("/", "").status, 502);
+    });
+}
+
+#[test]
+fn a_connection_that_was_authenticated_is_nobody_elses() {
+    both_drivers(|driver| {
+        let origin = Origin::http(|request| match request.path() {
+            "/ntlm" => Reply::status(401, "WWW-Authenticate: NTLM\r\n", "who?"),
+            _ => Reply::status(200, &format!("X-Connection: {}\r\n", request.connection), "ok"),
+        });
+        let proxy = listen(driver, &origin, "http-reuse always");
+        let mut first = proxy.client("fe");
+        assert_eq!(first.get("/ntlm", "").status, 401);
+        let mut second = proxy.client("fe");
+        let of_second = second.get("/", "").header("x-connection").map(str::to_owned);
+        let of_first = first.get("/", "").header("x-connection").map(str::to_owned);
+        assert_eq!(of_first.as_deref(), Some("0"), "its client keeps it");
+        assert_ne!(of_second, of_first);
+        assert_eq!(origin.connections(), 2);
+    });
+}
+
+#[test]
+fn trailers_pieces_and_pipelining_reach_the_server_as_they_were_meant() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let proxy = listen(driver, &origin, "");
+        let mut client = proxy.client("fe");
+        let post = "POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+            5;x=\"y\"\r\nhello\r\n1\r\n!\r\n0\r\nTr: 1\r\n\r\n";
+        let all = format!("{post}POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc{GET}");
+        for piece in all.as_bytes().chunks(7) {
+            client.send(piece);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for _ in 0..3 {
+            assert_eq!(client.response().status, 200);
+        }
+        let bodies: Vec<_> =
+            origin.seen().iter().map(|r| String::from_utf8_lossy(&r.body).into_owned()).collect();
+        assert_eq!(bodies, ["hello!", "abc", ""]);
+    });
+}

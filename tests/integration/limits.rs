@@ -1,0 +1,132 @@
+//! Limits: connections, slots of servers, descriptors; that each is reached, held and given back.
+
+use std::time::Duration;
+
+use crate::support::*;
+
+#[test]
+fn maxconn_holds_at_every_place_and_is_given_back() {
+    for (global, proxy_lines, bind) in [("", "maxconn 3", ""), ("", "", "maxconn 3"), ("maxconn 3", "", "")] {
+        both_drivers(|driver| {
+            let origin = Origin::named("a");
+            let proxy = Proxy::start(
+                driver,
+                &format!(
+                    "global\n    nbthread 2\n    {global}\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@ {bind}\n    \
+                     {proxy_lines}\n    server s1 {}\n",
+                    origin.address()
+                ),
+            );
+            let place = format!("{global:?} {proxy_lines:?} {bind:?}");
+            // The probe of the start may still hold a place.
+            assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
+            let mut clients: Vec<_> = (0..6).map(|_| proxy.client("fe")).collect();
+            let mut served = Vec::new();
+            for (at, client) in clients.iter_mut().enumerate() {
+                client.read_limit(Duration::from_millis(400));
+                if client.try_get("/", "").is_ok() {
+                    served.push(at);
+                }
+            }
+            assert_eq!(served.len(), 3, "{place}");
+            let mut waiting = Vec::new();
+            for (at, client) in clients.into_iter().enumerate() {
+                if !served.contains(&at) {
+                    client.read_limit(LIMIT);
+                    waiting.push(client);
+                }
+            }
+            for mut client in waiting {
+                assert_eq!(client.response().status, 200, "{place}: a place came free");
+            }
+            assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
+            assert_eq!(proxy.stat("be", "FRONTEND", "smax"), "3", "{place}");
+        });
+    }
+}
+
+#[test]
+fn slots_come_back_from_aborts_time_outs_and_kills() {
+    both_drivers(|driver| {
+        let origin = Origin::http(|_| {
+            std::thread::sleep(Duration::from_millis(3));
+            Reply::ok("ok")
+        });
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    nbthread 2\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    timeout queue 200ms\n    \
+                 server s1 {0} maxconn 1\n    server s2 {0} maxconn 1\n",
+                origin.address()
+            ),
+        );
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let proxy = &proxy;
+                scope.spawn(move || {
+                    for round in 0..10 {
+                        let mut client = proxy.client("fe");
+                        match (number + round) % 4 {
+                            0 => client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                            1 => client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"),
+                            2 => {
+                                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                                client.finish_sending();
+                                client.read_to_end();
+                            }
+                            _ => {
+                                let _ = client.try_get("/", "");
+                            }
+                        }
+                    }
+                });
+            }
+            for command in ["shutdown sessions server be/s1", "set server be/s1 state drain"] {
+                std::thread::sleep(Duration::from_millis(20));
+                proxy.admin(command);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            proxy.admin("set server be/s1 state ready");
+        });
+        for row in ["FRONTEND", "BACKEND", "s1", "s2"] {
+            assert!(wait_until(LIMIT, || proxy.stat("be", row, "scur") == "0"), "{row}");
+        }
+        for row in ["BACKEND", "s1", "s2"] {
+            assert_eq!(proxy.stat("be", row, "qcur"), "0", "{row}");
+        }
+        for server in ["s1", "s2"] {
+            assert_eq!(proxy.stat("be", server, "smax"), "1", "maxconn is exact");
+        }
+        assert_eq!(proxy.client("fe").get("/", "").status, 200);
+    });
+}
+
+#[test]
+fn descriptors_are_given_back() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {} pool-purge-delay 1s\n",
+                origin.address()
+            ),
+        );
+        let open = || std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap().count();
+        proxy.client("fe").get("/", "");
+        // The idle server connection of this request goes within a second or two.
+        assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "srv_icur") == "0"));
+        let before = open();
+        for round in 0..200 {
+            let mut client = proxy.client("fe");
+            match round % 5 {
+                0 => drop(client.get("/", "")),
+                1 => client.send("GET / HT"),
+                2 => client.send("junk\r\n\r\n"),
+                3 => client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"),
+                _ => drop(client.get("/", "Connection: close\r\n")),
+            }
+        }
+        assert!(wait_until(LIMIT, || open() <= before), "{} before, {} after", before, open());
+    });
+}
