@@ -27,7 +27,12 @@ impl Exchange<'_> {
     /// Carries an end out.
     pub(super) async fn answer(&mut self, end: End) -> Next {
         self.assigned = None;
-        let Some(reply) = end.reply else {
+        // An empty `errorfile` (`/dev/null`) asks for no answer.
+        if let Some(reply) = &end.reply {
+            self.txn.status = reply.status;
+        }
+        let reply = end.reply.filter(|reply| reply.raw.as_ref().is_none_or(|file| !file.is_empty()));
+        let Some(reply) = reply else {
             if end.silent {
                 self.drop_silently();
             }

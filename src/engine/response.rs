@@ -331,6 +331,11 @@ impl Exchange<'_> {
                         let end = self.error_end(status, Ended::Proxy, EndedIn::Headers);
                         return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
                     }
+                    Verdict::Reject | Verdict::SilentDrop if set == RuleSet::TcpResponse => {
+                        self.count_denied_response();
+                        (self.txn.ended, self.txn.ended_in) = (Ended::Proxy, EndedIn::Headers);
+                        return Err(End::close());
+                    }
                     Verdict::Reject | Verdict::SilentDrop => {
                         self.count_denied_response();
                         let end = self.error_end(502, Ended::Proxy, EndedIn::Headers);

@@ -38,8 +38,6 @@ pub struct Tunnel {
     /// The server took no more before the client had ended.
     server_left: bool,
     down_over: bool,
-    /// The server took no more before its direction ended.
-    server_left: bool,
 }
 
 impl Tunnel {
@@ -60,7 +58,6 @@ impl Tunnel {
             up_over: false,
             server_left: false,
             down_over: false,
-            server_left: false,
         }
     }
 

@@ -186,7 +186,9 @@ impl ReplySpec {
         for (name, value) in &self.fields {
             let mut text = Vec::new();
             value.write(context, false, &mut text);
-            reply.fields.push((name.as_bytes().to_vec(), text));
+            if !text.is_empty() {
+                reply.fields.push((name.as_bytes().to_vec(), text)); // nothing to say: no field
+            }
         }
         match &self.body {
             Body::Empty | Body::Section(_, None) => {}

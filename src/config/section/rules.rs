@@ -1,7 +1,9 @@
 //! Lines that decide: ACLs, rules, switching, redirections, conditions (manual, sections 4.2, 7).
 
 use super::ProxyParser;
-use crate::config::draft::{Draft, Step, TargetName, UseLine};
+use crate::config::draft::{Draft, Kind, Step, TargetName, UseLine};
+use crate::model::proxy::Capture;
+use crate::sample::facts::Direction;
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
@@ -155,7 +157,22 @@ fn rule(
     }
     let rest = words.take_rest();
     let mut context = loading.context(phase, Some(&draft.name), &draft.acls);
-    rules::keyword::parse(set, &rest, span, &mut context)
+    let mut rule = rules::keyword::parse(set, &rest, span, &mut context)?;
+    // A slot of its own, in the order of the lines that declare slots: their numbers are used by name.
+    if let Some(len) = rule.wanted_capture() {
+        if draft.kind == Kind::Backend {
+            let message = format!("proxy '{}' has no frontend capability", draft.name);
+            loading.report.alert(span, message).help("use 'id' with a slot that the frontend declares");
+            return None;
+        }
+        let slots = match set.direction() {
+            Direction::Request => &mut draft.request_captures,
+            Direction::Response => &mut draft.response_captures,
+        };
+        rule.assign_capture(slots.len());
+        slots.push(Capture { name: None, len });
+    }
+    Some(rule)
 }
 
 fn http_request(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
