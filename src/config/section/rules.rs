@@ -2,15 +2,15 @@
 
 use super::ProxyParser;
 use crate::config::draft::{Draft, Kind, Step, TargetName, UseLine};
-use crate::model::proxy::Capture;
-use crate::sample::facts::Direction;
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
+use crate::model::proxy::Capture;
 use crate::rules::{self, Rule, RuleSet};
 use crate::sample::LogFormat;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
+use crate::sample::facts::Direction;
 
 keywords! {
     /// Decisions.
