@@ -288,7 +288,14 @@ pub fn set_address(
         Some(text) => {
             let (number, _) =
                 leading_number(text).ok_or_else(|| format!("problem converting port '{text}' to an int"))?;
-            if text.starts_with(['+', '-']) { (0, Some(number as i32)) } else { (number as u16, None) }
+            let invalid = || format!("problem converting port '{text}' to an int");
+            // A number beyond a port's range would silently become another port.
+            if text.starts_with(['+', '-']) {
+                let offset = i32::try_from(number).ok().filter(|offset| offset.abs() <= i32::from(u16::MAX));
+                (0, Some(offset.ok_or_else(invalid)?))
+            } else {
+                (u16::try_from(number).map_err(|_| invalid())?, None)
+            }
         }
     };
     let mut said = Vec::new();

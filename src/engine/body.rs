@@ -9,8 +9,10 @@ use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 
 use crate::base::clock::{self, Millis};
+use crate::http::Fields;
 use crate::http::h1::chunked::{self, Decoder, Event};
 use crate::http::h1::framing::Body;
+use crate::http::h1::trailers;
 use crate::net::buffer::Filled;
 use crate::net::splice::LentPipe;
 use crate::net::{Buffer, Stream, executor};
@@ -132,6 +134,10 @@ impl Pump {
         self.staged_done < self.staged.len()
             || self.buffer.is_some()
             || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
+    }
+    /// Whether bytes that do not belong to the body wait behind it.
+    pub fn has_rest(&self) -> bool {
+        self.complete && self.buffer.is_some()
     }
     /// What was read and does not belong to the body: the next pipelined request, or bytes that a
     /// server should not have sent.
@@ -315,8 +321,12 @@ impl Pump {
                         }
                         Event::End { trailers_start, end } => {
                             if keep_chunks {
-                                self.staged.extend_from_slice(b"0\r\n");
-                                self.staged.extend_from_slice(&buffer.filled()[trailers_start..end]);
+                                self.staged.extend_from_slice(chunked::LAST_CHUNK);
+                                let section = &buffer.filled()[trailers_start..end];
+                                // Fields that may not stand here would act on a message already judged.
+                                let mut fields = Fields::default();
+                                trailers::parse(section, &mut fields).map_err(|_| PumpError::BadChunk)?;
+                                trailers::write(&fields, &mut self.staged);
                             }
                             buffer.consume(end);
                             if buffer.is_empty() {

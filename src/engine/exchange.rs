@@ -517,7 +517,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether the client has gone away; to be polled while waiting for something else.
     pub(super) fn client_gone(&mut self, context: &mut Context<'_>) -> bool {
-        if self.client_has_more {
+        if self.client_has_more || self.has_pipelined() {
             return false;
         }
         match self.client.stream.poll_readable(context) {
@@ -530,6 +530,17 @@ impl<'a> Exchange<'a> {
                 self.client_has_more = true;
                 false
             }
+        }
+    }
+
+    /// Whether the client sent another request behind this one before it was sent on: who closes its
+    /// side after that has not given up.
+    pub(super) fn has_pipelined(&self) -> bool {
+        let waiting = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
+        match self.request_body {
+            Body::None => waiting > 0,
+            Body::Length(length) => waiting > length,
+            Body::Chunked | Body::UntilClose => false,
         }
     }
 

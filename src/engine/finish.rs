@@ -34,12 +34,13 @@ impl Exchange<'_> {
         if self.in_backend {
             finish_backend(self.backend(), self.txn);
         }
+        // The line tells how many others are left, as HAProxy's does.
+        self.client.backend_place = None;
         self.client.session.bytes_in += self.txn.bytes_from_client;
         self.client.session.bytes_out += self.txn.bytes_to_client;
         if !self.frontend.options.logasap || self.txn.ended != Ended::Normally {
             self.write_log(false);
         }
-        self.client.backend_place = None;
         crate::session::addresses::restore(&mut self.client.session, self.txn);
         *self.client.entry.server.borrow_mut() = None;
         *self.client.entry.backend.borrow_mut() = None;

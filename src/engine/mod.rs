@@ -15,6 +15,7 @@ pub mod idle;
 pub mod mailbox;
 pub mod orders;
 pub mod queue;
+pub mod redispatch;
 pub mod reply;
 pub mod response;
 pub mod select;

@@ -152,7 +152,7 @@ impl Exchange<'_> {
                 if connection.stream.poll_readable(context).is_ready() {
                     return Poll::Ready(Ok(()));
                 }
-                if upload.is_over() && abort_matters && self.client_gone(context) {
+                if upload.is_over() && abort_matters && !upload.pump.has_rest() && self.client_gone(context) {
                     gone = true;
                     return Poll::Ready(Ok(()));
                 }
@@ -513,6 +513,8 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
         let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
+        let abort_matters = self.abort_matters();
+        let more = &mut self.client_has_more;
         let client = &mut self.client.stream;
         let poll = |context: &mut Context<'_>| {
             if !upload.is_over()
@@ -522,6 +524,17 @@ impl Exchange<'_> {
             }
             if let Poll::Ready(result) = pump.poll(context, &mut connection.stream, client) {
                 return Poll::Ready(Ok(result));
+            }
+            if abort_matters
+                && upload.is_over()
+                && !*more
+                && !upload.pump.has_rest()
+                && client.poll_readable(context).is_ready()
+            {
+                if client.is_dead() {
+                    return Poll::Ready(Ok(Err(PumpError::DestinationBroken)));
+                }
+                *more = true; // the next request: it is read when its turn comes
             }
             let limit = match pump.blocked {
                 Blocked::Source => server_timeout,
@@ -549,6 +562,15 @@ impl Exchange<'_> {
                 connection.server.state.counters.add(counter::CLIENT_ABORTS, 1);
                 backend.state.backend.add(be::CLIENT_ABORTS, 1);
                 (Ended::Client, EndedIn::Data)
+            }
+            Ok(Err(PumpError::BadChunk)) if pump.bytes_out == 0 => {
+                // Nothing is out yet: the client gets a whole answer in place of half of one.
+                connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+                backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                observe_l7(connection, Err(Event::ResponseHead));
+                self.txn.response.clear();
+                self.txn.time.response_us = 0;
+                return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
                 connection.server.state.counters.add(counter::SERVER_ABORTS, 1);

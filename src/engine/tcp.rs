@@ -10,6 +10,7 @@ use super::body::Pump;
 use super::connect::{self, DialError};
 use super::finish;
 use super::http::Client;
+use super::redispatch;
 use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
 use super::tunnel::{self, Tunnel};
 use super::wait;
@@ -100,7 +101,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
         }
         Err(chosen) => chosen,
     };
-    finish_session(&core, &frontend, &client, &mut txn, backend.as_deref());
+    finish_session(&core, &frontend, &mut client, &mut txn, backend.as_deref());
     core.return_transaction(txn);
 }
 
@@ -108,7 +109,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
 fn finish_session(
     core: &Core,
     frontend: &Proxy,
-    client: &Client,
+    client: &mut Client,
     txn: &mut TransactionFacts,
     backend: Option<&Proxy>,
 ) {
@@ -119,6 +120,8 @@ fn finish_session(
     if let Some(backend) = backend {
         finish::finish_backend(backend, txn);
     }
+    // The line tells how many others are left, as HAProxy's does.
+    client.backend_place = None;
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
     if !(null && frontend.options.dontlognull) {
         finish::log(core, frontend, &client.session, txn, false);
@@ -299,12 +302,8 @@ impl TcpSession<'_> {
                     return Err(());
                 }
                 self.txn.retries += 1;
-                let redispatch = match backend.redispatch_after {
-                    0 => !server.state.is_running(),
-                    every if every > 0 => self.txn.retries.is_multiple_of(every.unsigned_abs()),
-                    before => self.txn.retries + before.unsigned_abs() == backend.retries + 1,
-                };
-                if redispatch && backend.servers.len() > 1 {
+                let demanded = preferred.is_some();
+                if redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
                     server.state.counters.add(counter::REDISPATCHES, 1);
                     backend.state.backend.add(be::REDISPATCHES, 1);
                     self.txn.redispatched = true;
@@ -314,12 +313,9 @@ impl TcpSession<'_> {
                 }
                 server.state.counters.add(counter::RETRIES, 1);
                 backend.state.backend.add(be::RETRIES, 1);
-                if refused {
-                    let pause = backend.timeouts.connect_ms.unwrap_or(1000).min(1000);
-                    if wait::sleep(&core, &ticket, pause).await.is_err() {
-                        self.ends(Ended::Killed, EndedIn::Connect);
-                        return Err(());
-                    }
+                if refused && wait::sleep(&core, &ticket, redispatch::pause_ms(backend)).await.is_err() {
+                    self.ends(Ended::Killed, EndedIn::Connect);
+                    return Err(());
                 }
             }
         }

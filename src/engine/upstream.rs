@@ -8,6 +8,7 @@ use super::connect::{self, DialError};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::http::Client;
 use super::idle::{Demand, ServerConnection};
+use super::redispatch;
 use super::response::{Received, Upload};
 use super::select::{self, NoServer, QueuePositions, Wish};
 use super::wait;
@@ -25,9 +26,6 @@ use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, E
 use crate::session::{balance_key, cookie, switching};
 use crate::state::proxy::be;
 use crate::state::server::counter;
-
-/// The longest pause before a failed server is tried again (manual, section 4.2 `retries`).
-const RETRY_PAUSE_MS: u64 = 1000;
 
 /// Why an attempt on a server failed before a response was there.
 pub(super) enum Failure {
@@ -134,7 +132,7 @@ impl Exchange<'_> {
         let mut positions = QueuePositions::default();
         let core = self.core.clone();
         let entry = self.client.entry.clone();
-        let abort_matters = self.abort_matters();
+        let abort_matters = self.abort_matters() && !self.has_pipelined();
         loop {
             let outcome = {
                 // The key borrows the request, the watch borrows the socket: they are different fields.
@@ -330,13 +328,10 @@ impl Exchange<'_> {
         let server = assigned.server.clone();
         let index = assigned.index;
         self.txn.retries += 1;
-        let redispatch = match backend.redispatch_after {
-            0 => !server.state.is_running() && self.txn.cookie_request != CookieRequest::Valid,
-            every if every > 0 => self.txn.retries.is_multiple_of(every.unsigned_abs()),
-            // -1: on the last retry, -2 on the one before it, ...
-            before => self.txn.retries + before.unsigned_abs() == backend.retries + 1,
-        };
-        if redispatch && backend.servers.len() > 1 {
+        let demanded = preferred.is_some();
+        // Without the option, a valid cookie keeps to its server even when that is down.
+        let bound = backend.redispatch_after == 0 && self.txn.cookie_request == CookieRequest::Valid;
+        if !bound && redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
             server.state.counters.add(counter::REDISPATCHES, 1);
             backend.state.backend.add(be::REDISPATCHES, 1);
             self.txn.redispatched = true;
@@ -352,8 +347,7 @@ impl Exchange<'_> {
         if !pause {
             return Ok(());
         }
-        let pause = backend.timeouts.connect_ms.unwrap_or(RETRY_PAUSE_MS).min(RETRY_PAUSE_MS);
-        let deadline = clock::cached().millis() + pause;
+        let deadline = clock::cached().millis() + redispatch::pause_ms(backend);
         let core = self.core.clone();
         let ticket = self.client.entry.ticket.clone();
         let abort_matters = self.abort_matters();

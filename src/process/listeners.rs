@@ -1,7 +1,8 @@
 //! Binds every listening socket before any thread starts, so that a port that is taken is an error
 //! at start with its line of the configuration.
 
-use std::os::fd::OwnedFd;
+use std::collections::BTreeSet;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +50,24 @@ pub fn bind_all(model: &Model, threads: usize, report: &mut Report) -> Bound {
             }
         }
     }
+    if !report.has_alerts() {
+        // Each was a listening socket, or there were alerts.
+        inherited(model).into_iter().for_each(socket::release_inherited);
+    }
     Bound { cores, admin }
+}
+
+/// The descriptors the configuration names, each once.
+fn inherited(model: &Model) -> BTreeSet<RawFd> {
+    let frontends = model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled);
+    frontends
+        .flat_map(|proxy| proxy.binds.iter())
+        .chain(&model.global.stats_sockets)
+        .filter_map(|bind| match &bind.address {
+            BindAddress::Fd(fd) => Some(*fd),
+            _ => None,
+        })
+        .collect()
 }
 
 fn bind_one(proxy: &Arc<Proxy>, bind: &Bind, cores: &mut [Vec<Socket>], report: &mut Report) {

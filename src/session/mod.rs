@@ -15,5 +15,5 @@ pub mod forwarded;
 pub mod phase;
 pub mod switching;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod unique_id;

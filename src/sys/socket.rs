@@ -261,6 +261,16 @@ pub fn adopt_listener(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(copy)
 }
 
+/// Closes an inherited descriptor once every thread has its duplicate: while it is open, the kernel
+/// takes connections for it even after every listener was closed.
+pub fn release_inherited(fd: RawFd) {
+    if fd > libc::STDERR_FILENO {
+        // SAFETY: the descriptor was given to this process to be listened on, and the duplicates
+        // are all that is used of it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    }
+}
+
 /// The address a listening socket is bound to.
 pub fn bound_address(fd: RawFd) -> Option<SocketAddr> {
     local_address(fd)

@@ -13,10 +13,13 @@ use jiff::tz::TimeZone;
 /// How a line is framed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
+    /// None was asked for: [`Format::Rfc3164`] if there is a host name to send, else
+    /// [`Format::Local`] (manual, section 4.2 `log`).
+    #[default]
+    Unspecified,
     /// RFC 3164 without the host name: what `/dev/log` expects.
     Local,
     /// RFC 3164.
-    #[default]
     Rfc3164,
     /// RFC 5424.
     Rfc5424,
@@ -59,10 +62,15 @@ pub fn frame(
     len_max: usize,
     out: &mut Vec<u8>,
 ) {
+    let format = match (format, header.hostname) {
+        (Format::Unspecified, Some(name)) if !name.is_empty() => Format::Rfc3164,
+        (Format::Unspecified, _) => Format::Local,
+        (format, _) => format,
+    };
     let start = out.len();
     priority(format, header, out);
     let time = match format {
-        Format::Local | Format::Rfc3164 => Some(Time::Legacy),
+        Format::Unspecified | Format::Local | Format::Rfc3164 => Some(Time::Legacy),
         Format::Rfc5424 | Format::Timed | Format::Iso => Some(Time::Iso),
         Format::Priority | Format::Short | Format::Raw => None,
     };
@@ -83,7 +91,7 @@ pub fn frame(
 /// `<134>`, or `<6>` where the facility does not count.
 fn priority(format: Format, header: &Header<'_>, out: &mut Vec<u8>) {
     let value = match format {
-        Format::Local | Format::Rfc3164 | Format::Rfc5424 | Format::Priority => {
+        Format::Unspecified | Format::Local | Format::Rfc3164 | Format::Rfc5424 | Format::Priority => {
             u32::from(header.facility) * 8 + u32::from(header.level)
         }
         Format::Short | Format::Timed => u32::from(header.level),
@@ -100,7 +108,7 @@ fn origin(format: Format, header: &Header<'_>, out: &mut Vec<u8>) {
     let hostname = header.hostname.filter(|name| !name.is_empty());
     let pid = itoa::Buffer::new().format(header.pid).to_owned();
     match format {
-        Format::Local | Format::Rfc3164 => {
+        Format::Unspecified | Format::Local | Format::Rfc3164 => {
             if format == Format::Rfc3164 {
                 out.extend_from_slice(hostname.unwrap_or("localhost").as_bytes());
                 out.push(b' ');
@@ -203,6 +211,8 @@ mod tests {
     fn frames() {
         let (legacy, iso) = (time(Time::Legacy), time(Time::Iso));
         for (format, hostname, tag, expected) in [
+            (Format::Unspecified, None, "haring", format!("<134>{legacy} haring[42]: text\n")),
+            (Format::Unspecified, Some("web1"), "haring", format!("<134>{legacy} web1 haring[42]: text\n")),
             (Format::Local, Some("web1"), "haring", format!("<134>{legacy} haring[42]: text\n")),
             (Format::Rfc3164, Some("web1"), "haring", format!("<134>{legacy} web1 haring[42]: text\n")),
             (Format::Rfc3164, None, "", format!("<134>{legacy} localhost text\n")),

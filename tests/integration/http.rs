@@ -200,6 +200,61 @@ fn send_until_refused(mut stream: TcpStream) -> bool {
 }
 
 #[test]
+fn trailers_carry_no_fields_that_act_on_the_message() {
+    both_drivers(|driver| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let tell = std::sync::Mutex::new(tell);
+        let origin = Origin::raw(move |mut stream, _, _| {
+            let (mut all, mut part) = (Vec::new(), [0; 4096]);
+            while !all.ends_with(b"\r\n\r\n") || all.iter().filter(|byte| **byte == b'z').count() < 1 {
+                match std::io::Read::read(&mut stream, &mut part) {
+                    Ok(length @ 1..) => all.extend_from_slice(&part[..length]),
+                    _ => break,
+                }
+            }
+            let _ = tell.lock().unwrap().send(String::from_utf8_lossy(&all).into_owned());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        });
+        let proxy = listen(driver, &origin, "");
+        let mut client = proxy.client("fe");
+        client.send(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b\r\n\
+             Authorization: c\r\nSum: z\r\n\r\n",
+        );
+        assert_eq!(client.response().status, 200);
+        let told = told.recv_timeout(LIMIT).unwrap();
+        assert!(told.ends_with("\r\n\r\n0\r\nSum: z\r\n\r\n"), "{told:?}");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_an_answer_ends_it() {
+    // It was noticed only when the server sent more.
+    for (line, expected) in [("", "CD"), ("no option abortonclose", "--")] {
+        both_drivers(|driver| {
+            let mut log = Syslog::start();
+            let origin = Origin::raw(|mut stream, _, _| {
+                let mut buffer = Vec::new();
+                let _ = origin::read_request(&mut stream, &mut buffer, 0);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc");
+                std::thread::sleep(Duration::from_millis(600));
+                let _ = stream.write_all(b"def");
+            });
+            let lines = format!("{line}\n    log {} local0\n    option httplog", log.address());
+            let proxy = listen(driver, &origin, &lines);
+            let mut client = proxy.client("fe");
+            client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
+            // The head of the answer is on its way back by then: before, it is a matter of queueing.
+            assert!(client.line().unwrap().is_some_and(|line| line.contains("200")));
+            client.finish_sending();
+            log.wait_for(&[&format!(" {expected}-- "), "/left"]);
+            let whole = client.read_to_end().ends_with(b"abcdef");
+            assert_eq!(whole, expected == "--", "{line:?}");
+        });
+    }
+}
+
+#[test]
 fn chunks_that_are_none_are_a_bad_gateway_while_nothing_was_sent() {
     both_drivers(|driver| {
         let origin = scripted(&["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"]);

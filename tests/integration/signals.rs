@@ -82,6 +82,34 @@ fn sigusr1_lets_requests_finish() {
 }
 
 #[test]
+fn a_port_of_its_own_is_free_during_the_soft_stop() {
+    both_drivers(|driver| {
+        let door = Door::default();
+        let origin = slow_origin(&door);
+        let address = std::net::SocketAddr::new(own_address(), 8080);
+        let config = |origin: &Origin| {
+            format!("{HTTP_DEFAULTS}\nlisten be\n    bind {address}\n    server s1 {}\n", origin.address())
+        };
+        let mut old = Proxy::start(driver, &config(&origin));
+        let mut busy = Client::connect(address);
+        busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(wait_until(LIMIT, || origin.requests() == 1));
+        old.signal(libc::SIGUSR1);
+        assert!(wait_until(LIMIT, || Client::try_connect(address).is_err()), "the port is given up");
+        // The next process takes it while the old one still works.
+        let next_origin = Origin::named("next");
+        let _next = Proxy::start(driver, &config(&next_origin));
+        for _ in 0..20 {
+            assert_eq!(Client::connect(address).get("/", "").text(), "next");
+        }
+        assert!(old.is_running());
+        door.open();
+        assert_eq!(busy.response().text(), "/slow");
+        assert_eq!(old.wait_exit(LIMIT), Some(0));
+    });
+}
+
+#[test]
 fn sigusr1_without_work_ends_it() {
     both_drivers(|driver| {
         let origin = Origin::named("one");
@@ -112,6 +140,21 @@ fn hard_stop_after_bounds_the_soft_stop() {
         let took = begun.elapsed();
         assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(3), "{took:?}");
         door.open();
+    });
+}
+
+#[test]
+fn a_pid_file_names_the_process() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let builder = Proxy::build(driver);
+        let pidfile = builder.path("pid");
+        let proxy = builder.argument("-W").argument("-p").argument(&pidfile).start(&format!(
+            "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+            origin.address()
+        ));
+        assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), proxy.pid().to_string());
+        assert_eq!(proxy.client("fe").get("/", "").status, 200);
     });
 }
 

@@ -444,6 +444,11 @@ fn orders_of_the_runtime_api() {
             assert_eq!(address(ip, port).as_deref(), Ok(expected));
         }
         assert_eq!(address(Some("x"), None), Err("Invalid addr 'x'".to_owned()));
+        for port in ["65536", "99999", "-65536", "+99999999999", "x"] {
+            let refused = Err(format!("problem converting port '{port}' to an int"));
+            assert_eq!(address(Some("127.0.0.3"), Some(port)), refused);
+        }
+        assert_eq!(address(Some("127.0.0.2"), Some("+3")).as_deref(), Ok("nothing changed"));
         assert!(servers::set_health(control, &state, "down").is_ok());
         let text = "Server be/s1 is DOWN, changed from CLI. 0 active and 0 backup servers left. \
                     0 sessions active, 0 requeued, 0 remaining in queue.";

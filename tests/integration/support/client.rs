@@ -77,11 +77,6 @@ impl Client {
         self.stream.local_addr().expect("an address")
     }
 
-    /// The socket, for what is not here.
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// Sends bytes.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("bytes are sent");

@@ -57,6 +57,11 @@ impl Builder {
         self.folder.write(name, text);
     }
 
+    /// The path of a file in its folder.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory())
+    }
+
     /// Starts it and waits until it serves.
     pub fn start(self, config: &str) -> Proxy {
         match self.try_start(config) {
