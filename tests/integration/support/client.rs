@@ -53,6 +53,10 @@ pub fn header_values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 impl Client {
+    /// The socket itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
     /// Connects, or fails the test.
     pub fn connect(address: SocketAddr) -> Self {
         Self::try_connect(address).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"))
