@@ -216,6 +216,8 @@ fn first_fills_one_before_the_next() {
         let text = config("balance first", &[(&one, "maxconn 2"), (&two, "maxconn 2")]);
         let proxy = Proxy::start(driver, &text);
         assert_eq!(counts(&answers(&proxy, plain(6))), BTreeMap::from([("s1", 6)]));
+        // A response is there before its session is over.
+        assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "scur") == "0"));
         let mut holders: Vec<_> = (0..2).map(|_| proxy.client("fe")).collect();
         for holder in &mut holders {
             holder.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
