@@ -1,10 +1,13 @@
 //! The configurations that come with Haring: all are valid without a warning, and the default one serves.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::support::websocket::WebSocket;
+use crate::support::{Client, Proxy, both_drivers, own_address, websocket};
 
 /// How long a process may take to listen, on a machine that is busy with other tests.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -89,11 +92,17 @@ fn connect(port: u16, process: &mut Running) -> BufReader<TcpStream> {
     }
 }
 
+/// The files of the folder of examples.
+fn examples() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join("config/examples")).expect("examples");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "cfg"));
+    files
+}
+
 #[test]
 fn every_configuration_is_valid() {
-    let examples = std::fs::read_dir(root().join("config/examples")).expect("examples");
-    let mut files: Vec<PathBuf> = examples.map(|entry| entry.expect("readable").path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "cfg"));
+    let mut files = examples();
     assert!(files.len() >= 6, "{files:?}");
     files.push(root().join("config/haproxy.cfg"));
     for file in files {
@@ -106,6 +115,65 @@ fn every_configuration_is_valid() {
         let shown = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {shown}", file.display());
         assert_eq!(shown, "", "{}", file.display());
+    }
+}
+
+/// An example with its listeners on an address of the test's and one origin in place of all servers.
+fn at_home(name: &str, own: IpAddr, origin: SocketAddr) -> String {
+    let text = std::fs::read_to_string(root().join("config/examples").join(name)).expect("an example");
+    let map = root().join("config/examples/fqdn-to-shard.map");
+    let line = |line: &str| {
+        let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match words.first().map(String::as_str) {
+            Some("server") => words[2] = origin.to_string(),
+            Some("bind") => words[1] = words[1].replace('*', &own.to_string()),
+            // The test brings a socket of its own.
+            Some("stats") if words[1] == "socket" => words.clear(),
+            _ => {
+                return line
+                    .replace("config/examples/fqdn-to-shard.map", map.to_str().expect("a plain name"));
+            }
+        }
+        format!("    {}", words.join(" "))
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_example_serves() {
+    let cases = [
+        ("gateway.cfg", &[8080][..], true),
+        ("websocket.cfg", &[8080], false),
+        ("flask-cookie.cfg", &[60000, 60001], false),
+        ("microservices.cfg", &[8080], false),
+        ("hosting-map.cfg", &[8080], true),
+        ("tcp-websocket.cfg", &[8443], false),
+    ];
+    assert_eq!(cases.len(), examples().len(), "each example is started");
+    for (name, ports, has_statistics) in cases {
+        both_drivers(|driver| {
+            let origin = websocket::echo_origin("origin");
+            let own = own_address();
+            let proxy = Proxy::start(driver, &at_home(name, own, origin.address()));
+            for port in ports {
+                let address = SocketAddr::new(own, *port);
+                let mut client = Client::connect(address);
+                client.send("GET / HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\n\r\n");
+                let response = client.response();
+                assert_eq!((response.status, response.text().as_str()), (200, "origin"), "{name} {port}");
+                if name.contains("websocket") {
+                    let (mut socket, _) = WebSocket::connect(address, "/", "");
+                    socket.say(b"hello");
+                    assert_eq!(socket.hear(), b"hello", "{name}");
+                    socket.close();
+                }
+            }
+            if has_statistics {
+                let page = Client::connect(SocketAddr::new(own, 8404)).get("/stats", "");
+                assert!(page.status == 200 && page.text().contains("</html>"), "{name}");
+            }
+            drop(proxy);
+        });
     }
 }
 
