@@ -282,8 +282,15 @@ fn begin(
         bytes_in: 0,
         bytes_out: 0,
     };
-    let client =
-        Box::new(super::http::Client { stream, buffer: None, entry, session, place, backend_place: None });
+    let client = Box::new(super::http::Client {
+        stream,
+        buffer: None,
+        entry,
+        session,
+        place,
+        backend_place: None,
+        established: None,
+    });
     match proxy.mode {
         Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy.clone(), client)),
         Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),

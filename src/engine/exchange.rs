@@ -36,6 +36,8 @@ pub enum Next {
     KeepAlive,
     /// End.
     Close,
+    /// Become the tunnel that stands in [`Client::established`]; the exchange ends with it.
+    Tunnel,
 }
 
 /// How far the request body has come on its way to a server.
@@ -132,7 +134,9 @@ impl<'a> Exchange<'a> {
             Ok(next) => next,
             Err(end) => self.answer(end).await,
         };
-        self.finish();
+        if next != Next::Tunnel {
+            self.finish();
+        }
         next
     }
 

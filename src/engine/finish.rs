@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::Core;
 use super::exchange::Exchange;
+use super::tunnel::Established;
 use crate::base::clock;
 use crate::log::queue::Line;
 use crate::model::Proxy;
@@ -19,6 +20,15 @@ const LEVEL_TRAFFIC: u8 = 6;
 const LEVEL_ERROR: u8 = 3;
 
 impl Exchange<'_> {
+    /// Ends an exchange that became a tunnel, once the tunnel has ended.
+    pub(super) fn finish_tunnel(&mut self, established: Box<Established>) {
+        self.backend = Some(established.backend.clone());
+        self.in_backend = true;
+        self.txn.time.end_us = clock::cached().mono_us;
+        drop(established); // the slot goes back before the line tells how many are taken
+        self.finish();
+    }
+
     /// Counts the exchange and logs it.
     pub(super) fn finish(&mut self) {
         if self.txn.time.end_us == 0 {

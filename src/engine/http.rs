@@ -11,14 +11,15 @@ use super::accept::{BackendPlace, Place};
 use super::core::SessionEntry;
 use super::exchange::{Exchange, Next};
 use super::idle::ServerConnection;
+use super::tunnel::Established;
 use super::wait;
 use crate::base::clock::{self, Millis};
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
 use crate::net::{Buffer, Stream};
-use crate::sample::SessionFacts;
 use crate::sample::facts::Ended;
+use crate::sample::{SessionFacts, TransactionFacts};
 
 /// A client connection and what belongs to it.
 pub struct Client {
@@ -34,6 +35,8 @@ pub struct Client {
     pub place: Place,
     /// Its place in the count of the backend that serves it now.
     pub backend_place: Option<BackendPlace>,
+    /// The tunnel that its exchange has become (101, CONNECT).
+    pub established: Option<Box<Established>>,
 }
 
 /// What waiting for a request gave.
@@ -65,9 +68,12 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
         };
         let start_us = if first { 0 } else { begun.mono_us };
         // Boxed so that the idle connection does not carry the room of a transaction.
-        let next = Box::pin(exchange(&core, &frontend, &mut client, &mut attached, start_us, ended)).await;
-        if next == Next::Close {
-            return;
+        let (next, txn) =
+            Box::pin(exchange(&core, &frontend, &mut client, &mut attached, start_us, ended)).await;
+        match next {
+            Next::KeepAlive => core.return_transaction(txn),
+            Next::Close => return core.return_transaction(txn),
+            Next::Tunnel => return Box::pin(tunnel(core, frontend, client, txn)).await,
         }
     }
 }
@@ -80,7 +86,7 @@ async fn exchange(
     attached: &mut Option<ServerConnection>,
     start_us: u64,
     ended: Option<Ended>,
-) -> Next {
+) -> (Next, Box<TransactionFacts>) {
     let mut txn = core.take_transaction();
     txn.time.start_us = start_us;
     let mut exchange = Exchange::new(core, frontend, client, &mut txn, attached);
@@ -91,8 +97,22 @@ async fn exchange(
         }
         None => exchange.run().await,
     };
+    (next, txn)
+}
+
+/// Runs the tunnel that an exchange has become: small, since it may idle for hours.
+async fn tunnel(
+    core: Rc<Core>,
+    frontend: Arc<Proxy>,
+    mut client: Box<Client>,
+    mut txn: Box<TransactionFacts>,
+) {
+    let Some(mut established) = client.established.take() else { return };
+    let Client { entry, stream, .. } = &mut *client;
+    let outcome = established.tunnel.run(&core, &entry.ticket, stream, &mut established.stream).await;
+    established.account(outcome, &mut txn);
+    Exchange::new(&core, &frontend, &mut client, &mut txn, &mut None).finish_tunnel(established);
     core.return_transaction(txn);
-    next
 }
 
 /// Waits until the first bytes of a request are there.

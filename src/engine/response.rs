@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::body::{Blocked, Pump, PumpError};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::idle::ServerConnection;
-use super::tunnel::{self, Tunnel};
+use super::tunnel::{self, Established, Tunnel};
 use super::upstream::{Failure, RetryCause};
 use super::wait;
 use crate::base::clock::{self, Millis};
@@ -622,18 +622,15 @@ impl Exchange<'_> {
         let mut down = Pump::tunnel(received.rest, tunnel::splices_down(&backend));
         down.stage(&head);
         let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(&backend));
-        let mut connection = connection;
-        let mut tunnel = Tunnel::new(up, down, self.frontend, &backend, self.effects.tunnel_timeout_ms);
-        let ticket = &self.client.entry.ticket;
-        let outcome = tunnel.run(self.core, ticket, &mut self.client.stream, &mut connection.stream).await;
-        self.txn.bytes_from_client += tunnel.up.bytes_in;
-        self.txn.bytes_to_client += tunnel.down.bytes_out;
-        connection.server.state.counters.add(counter::BYTES_OUT, tunnel.down.bytes_out);
-        connection.server.state.counters.add(counter::BYTES_IN, tunnel.up.bytes_out);
-        self.txn.time.end_us = clock::cached().mono_us;
-        (self.txn.ended, self.txn.ended_in) = outcome;
-        self.assigned = None;
-        Ok(Next::Close)
+        let tunnel = Tunnel::new(up, down, self.frontend, &backend, self.effects.tunnel_timeout_ms);
+        let Some(assigned) = self.assigned.take() else {
+            return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));
+        };
+        let failed_rewrites = std::mem::take(&mut self.effects.failed_rewrites);
+        self.frontend.state.frontend.add(fe::FAILED_REWRITES, failed_rewrites);
+        let stream = connection.stream;
+        self.client.established = Some(Box::new(Established { backend, stream, assigned, tunnel }));
+        Ok(Next::Tunnel)
     }
 
     /// Writes the log line before the end (`option logasap`).

@@ -12,7 +12,7 @@ use super::finish;
 use super::http::Client;
 use super::redispatch;
 use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
-use super::tunnel::{self, Tunnel};
+use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
@@ -125,37 +125,6 @@ fn finish_session(
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
     if !(null && frontend.options.dontlognull) {
         finish::log(core, frontend, &client.session, txn, false);
-    }
-}
-
-struct Established {
-    backend: Arc<Proxy>,
-    stream: Stream,
-    assigned: Assigned,
-    tunnel: Tunnel,
-}
-
-impl Established {
-    /// Adds what the tunnel moved to the counts.
-    fn account(&self, outcome: (Ended, EndedIn), txn: &mut TransactionFacts) {
-        (txn.ended, txn.ended_in) = outcome;
-        txn.bytes_from_client += self.tunnel.up.bytes_in;
-        txn.bytes_to_client += self.tunnel.down.bytes_out;
-        let server = &self.assigned.server.state.counters;
-        let backend = &self.backend.state.backend;
-        server.add(counter::BYTES_IN, self.tunnel.up.bytes_out);
-        server.add(counter::BYTES_OUT, self.tunnel.down.bytes_out);
-        match txn.ended {
-            Ended::Client => {
-                server.add(counter::CLIENT_ABORTS, 1);
-                backend.add(be::CLIENT_ABORTS, 1);
-            }
-            Ended::Server => {
-                server.add(counter::SERVER_ABORTS, 1);
-                backend.add(be::SERVER_ABORTS, 1);
-            }
-            _ => {}
-        }
     }
 }
 

@@ -3,15 +3,20 @@
 //! It may idle for hours, so it is small: two pumps without buffers and four limits.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Core;
 use super::body::{Blocked, Pump, PumpError};
+use super::select::Assigned;
 use crate::base::clock::Millis;
 use crate::model::Proxy;
 use crate::net::Stream;
 use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::sample::TransactionFacts;
 use crate::sample::facts::{Ended, EndedIn};
+use crate::state::proxy::be;
+use crate::state::server::counter;
 
 /// Whether bytes towards the server may be spliced.
 pub(super) fn splices_up(backend: &Proxy) -> bool {
@@ -138,5 +143,41 @@ impl Tunnel {
             (up_over, _) => up_over && self.down.blocked == Blocked::Destination,
         };
         if client { Ended::ClientTimeout } else { Ended::ServerTimeout }
+    }
+}
+
+/// A tunnel that stands, with all that it holds.
+pub struct Established {
+    /// The backend.
+    pub backend: Arc<Proxy>,
+    /// The server's side.
+    pub stream: Stream,
+    /// The slot on the server.
+    pub assigned: Assigned,
+    /// The directions.
+    pub tunnel: Tunnel,
+}
+
+impl Established {
+    /// Adds what the tunnel moved, and how it ended, to the counts.
+    pub(super) fn account(&self, outcome: (Ended, EndedIn), txn: &mut TransactionFacts) {
+        (txn.ended, txn.ended_in) = outcome;
+        txn.bytes_from_client += self.tunnel.up.bytes_in;
+        txn.bytes_to_client += self.tunnel.down.bytes_out;
+        let server = &self.assigned.server.state.counters;
+        let backend = &self.backend.state.backend;
+        server.add(counter::BYTES_IN, self.tunnel.up.bytes_out);
+        server.add(counter::BYTES_OUT, self.tunnel.down.bytes_out);
+        match txn.ended {
+            Ended::Client => {
+                server.add(counter::CLIENT_ABORTS, 1);
+                backend.add(be::CLIENT_ABORTS, 1);
+            }
+            Ended::Server => {
+                server.add(counter::SERVER_ABORTS, 1);
+                backend.add(be::SERVER_ABORTS, 1);
+            }
+            _ => {}
+        }
     }
 }
