@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 
 use super::Core;
 use super::core::SessionEntry;
+use super::mailbox::Order;
 use crate::base::clock;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
@@ -61,12 +62,15 @@ pub struct Listener {
     state: Cell<ListenerState>,
     waker: RefCell<Option<Waker>>,
     connections: Arc<AtomicU32>,
+    /// Its place in every core's list of listeners.
+    index: usize,
 }
 
 impl Listener {
-    /// Takes a socket over.
-    pub fn new(socket: Socket) -> Rc<Self> {
+    /// Takes a socket over; `index` is its place in the list, the same on every core.
+    pub fn new(socket: Socket, index: usize) -> Rc<Self> {
         Rc::new(Listener {
+            index,
             proxy: socket.proxy,
             bind: socket.bind,
             stream: RefCell::new(Some(Stream::new(socket.fd))),
@@ -105,6 +109,8 @@ impl Listener {
 pub struct Place {
     core: Rc<Core>,
     listener: Rc<Listener>,
+    /// Another core holds the shared part of it now.
+    handed_over: bool,
 }
 
 impl Place {
@@ -131,18 +137,30 @@ impl Place {
             return None;
         }
         core.mailbox().connections.fetch_add(1, Relaxed);
-        Some(Place { core: core.clone(), listener: listener.clone() })
+        Some(Place { core: core.clone(), listener: listener.clone(), handed_over: false })
+    }
+    /// Leaves the shared counts to the core that [`Place::adopt`]s the connection.
+    fn hand_over(mut self) {
+        self.handed_over = true;
+    }
+    /// The place of a connection that another core has accepted and counted.
+    fn adopt(core: &Rc<Core>, listener: &Rc<Listener>) -> Place {
+        core.mailbox().connections.fetch_add(1, Relaxed);
+        Place { core: core.clone(), listener: listener.clone(), handed_over: false }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.core.mailbox().connections.fetch_sub(1, Relaxed);
+        if self.handed_over {
+            return;
+        }
         let state = &self.listener.proxy.state;
         state.frontend_current.fetch_sub(1, AcqRel);
         let full = FrontendStatus::Full as u8;
         let _ = state.frontend_status.compare_exchange(full, FrontendStatus::Open as u8, AcqRel, Relaxed);
         self.core.setup.process.connections.fetch_sub(1, AcqRel);
-        self.core.mailbox().connections.fetch_sub(1, Relaxed);
         self.listener.connections.fetch_sub(1, AcqRel);
     }
 }
@@ -187,7 +205,7 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
             };
             let Some(fd) = listener.stream.borrow().as_ref().map(Stream::fd) else { break };
             match socket::accept(fd) {
-                Ok((fd, source)) => begin(&core, &listener, place, fd, source, now),
+                Ok((fd, source)) => place_connection(&core, &listener, place, fd, source, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if let Some(stream) = listener.stream.borrow().as_ref() {
                         stream.was_empty();
@@ -221,6 +239,55 @@ fn is_rate_limited(core: &Core, proxy: &Proxy) -> bool {
     over(rates.connections_max.load(Relaxed), &rates.connections)
         || over(rates.sessions_max.load(Relaxed), &rates.sessions)
         || over(proxy.rate_limit_sessions, &proxy.state.frontend_session_rate)
+}
+
+/// Connections by which a core may be ahead of the mean before it gives fresh ones away, beside an
+/// eighth of the mean: below that, moving a connection costs more than the balance is worth.
+const AHEAD_MAX: u32 = 4;
+
+/// The core that should have a fresh connection instead of the one that accepted it.
+///
+/// SO_REUSEPORT spreads by hash, which is even over many connections; a few that stay for hours
+/// (WebSockets) may pile up on one core.
+fn less_loaded(mine: usize, loads: &[u32]) -> Option<usize> {
+    let mean = loads.iter().sum::<u32>() / loads.len() as u32;
+    if loads[mine] <= mean + mean / 8 + AHEAD_MAX {
+        return None;
+    }
+    (0..loads.len()).min_by_key(|core| loads[*core]).filter(|core| *core != mine)
+}
+
+/// Serves a fresh connection here, or hands it to a core that has clearly fewer.
+fn place_connection(
+    core: &Rc<Core>,
+    listener: &Rc<Listener>,
+    place: Place,
+    fd: OwnedFd,
+    source: Option<std::net::SocketAddr>,
+    now: clock::Now,
+) {
+    let mailboxes = &core.setup.mailboxes;
+    if mailboxes.len() > 1 {
+        let loads: smallvec::SmallVec<[u32; 16]> =
+            mailboxes.iter().map(|mailbox| mailbox.connections.load(Relaxed)).collect();
+        if let Some(other) = less_loaded(core.index - 1, &loads) {
+            place.hand_over();
+            mailboxes[other].send(Order::Adopt { listener: listener.index, fd, source });
+            return;
+        }
+    }
+    begin(core, listener, place, fd, source, now);
+}
+
+/// Serves a connection that another core has accepted.
+pub(super) fn adopt(
+    core: &Rc<Core>,
+    listener: &Rc<Listener>,
+    fd: OwnedFd,
+    source: Option<std::net::SocketAddr>,
+) {
+    let place = Place::adopt(core, listener);
+    begin(core, listener, place, fd, source, clock::cached());
 }
 
 fn begin(
@@ -294,5 +361,25 @@ fn begin(
     match proxy.mode {
         Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy.clone(), client)),
         Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::less_loaded;
+
+    #[test]
+    fn a_core_gives_away_only_when_it_is_clearly_ahead() {
+        for (mine, loads, expected) in [
+            (0, &[5, 0][..], None),
+            (0, &[8, 0], None),
+            (0, &[9, 0], Some(1)),
+            (1, &[100, 116, 90, 100], None),
+            (1, &[100, 140, 90, 100], Some(2)),
+            (2, &[100, 140, 90, 100], None),
+            (0, &[1000], None),
+        ] {
+            assert_eq!(less_loaded(mine, loads), expected, "{mine} of {loads:?}");
+        }
     }
 }

@@ -196,6 +196,10 @@ impl Core {
                     session.ticket.kill(Kill::Operator);
                 }
             }),
+            Order::Adopt { listener, fd, source } => {
+                let listener = self.listeners.borrow()[listener].clone();
+                super::accept::adopt(self, &listener, fd, source);
+            }
             Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),
             Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),
             Order::StopFrontend(proxy) => self.set_listeners(&proxy, ListenerState::Closed),
@@ -254,8 +258,8 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
     splice::configure(if global.nosplice { 0 } else { maxpipes.max(1) }, global.pipesize);
     reactor::install(&setup.driver)?;
     let core = make(index, setup);
-    for socket in sockets {
-        let listener = Listener::new(socket);
+    for (at, socket) in sockets.into_iter().enumerate() {
+        let listener = Listener::new(socket, at);
         core.listeners.borrow_mut().push(listener.clone());
         executor::spawn(super::accept::run(core.clone(), listener));
     }

@@ -19,6 +19,15 @@ pub enum Order {
     ShutdownServer(Arc<ServerState>),
     /// Close the session of that number.
     ShutdownSession(u64),
+    /// Serve a connection that another core has accepted and counted.
+    Adopt {
+        /// The listener's place in the list.
+        listener: usize,
+        /// The connection.
+        fd: std::os::fd::OwnedFd,
+        /// The client's address.
+        source: Option<std::net::SocketAddr>,
+    },
     /// Stop accepting on a frontend, sockets kept.
     Pause(Arc<ProxyState>),
     /// Accept again.

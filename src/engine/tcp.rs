@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 
 use super::Core;
 use super::accept::BackendPlace;
-use super::body::Pump;
+use super::body::{Pump, PumpError};
 use super::connect::{self, DialError};
 use super::finish;
 use super::http::Client;
@@ -173,10 +174,13 @@ impl TcpSession<'_> {
         self.txn.backend = Some(state.clone());
         *self.client.entry.backend.borrow_mut() = Some(backend.name.clone());
         match self.reach(&backend).await {
-            Ok((stream, assigned)) => {
+            Ok((mut stream, assigned)) => {
                 let buffer = self.client.buffer.take();
-                let up = Pump::tunnel(buffer, tunnel::splices_up(&backend));
-                let down = Pump::tunnel(None, tunnel::splices_down(&backend));
+                let mut up = Pump::tunnel(buffer, tunnel::splices_up(&backend));
+                let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
+                    return Err(Some(backend));
+                };
+                let down = Pump::tunnel(first, tunnel::splices_down(&backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
             }
@@ -306,23 +310,7 @@ impl TcpSession<'_> {
             if let Some(buffer) = &self.client.buffer {
                 self.txn.request_payload.extend_from_slice(buffer.filled());
             }
-            let verdict = run(
-                rules,
-                from,
-                &mut Run {
-                    set: RuleSet::TcpContent,
-                    session: &mut self.client.session,
-                    txn: self.txn,
-                    process: &self.core.setup.process,
-                    now: clock::cached(),
-                    head_max: self.core.model.global.bufsize,
-                    effects: &mut self.effects,
-                },
-            );
-            for order in self.effects.map_orders.drain(..) {
-                (self.core.setup.map_orders)(order);
-            }
-            match verdict {
+            match self.judge(rules, from, RuleSet::TcpContent) {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
                     from = rule;
@@ -340,6 +328,116 @@ impl TcpSession<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Runs a set of content rules from number `from` on.
+    fn judge(&mut self, rules: &[Rule], from: usize, set: RuleSet) -> Verdict {
+        let verdict = run(
+            rules,
+            from,
+            &mut Run {
+                set,
+                session: &mut self.client.session,
+                txn: self.txn,
+                process: &self.core.setup.process,
+                now: clock::cached(),
+                head_max: self.core.model.global.bufsize,
+                effects: &mut self.effects,
+            },
+        );
+        for order in self.effects.map_orders.drain(..) {
+            (self.core.setup.map_orders)(order);
+        }
+        verdict
+    }
+
+    /// Runs the backend's `tcp-response content` rules on the server's first bytes, which are given back,
+    /// while the client's bytes go up: the server may wait for them.
+    async fn inspect_response(
+        &mut self,
+        backend: &Arc<Proxy>,
+        stream: &mut Stream,
+        up: &mut Pump,
+    ) -> Result<Option<Buffer>, ()> {
+        let rules: &[Rule] = &backend.tcp_response;
+        let delay_ms = backend.tcp_response_inspect_delay_ms;
+        let mut buffer = None;
+        // Nothing can be judged before the server says something; how long that may take is the tunnel's limit.
+        let mut deadline = wait::after(backend.timeouts.server_ms.or(self.frontend.timeouts.client_ms));
+        let mut from = 0;
+        self.txn.inspection_over = false;
+        while from < rules.len() {
+            self.more_response_bytes(stream, up, &mut buffer, deadline).await?;
+            let Some(filled) = &buffer else { return Ok(None) };
+            if self.txn.response_payload.is_empty() {
+                deadline = wait::after(Some(delay_ms.unwrap_or(0)));
+            }
+            self.txn.response_payload.clear();
+            self.txn.response_payload.extend_from_slice(filled.filled());
+            self.txn.inspection_over |= delay_ms.is_none();
+            match self.judge(rules, from, RuleSet::TcpResponse) {
+                Verdict::Continue | Verdict::Allow => break,
+                Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => from = rule,
+                _ => {
+                    backend.state.backend.add(be::DENIED_RESPONSES, 1);
+                    self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
+                    self.ends(Ended::Proxy, EndedIn::Data);
+                    return Err(());
+                }
+            }
+        }
+        Ok(buffer)
+    }
+
+    /// Reads more of the server for inspection; says in the transaction when nothing more will come.
+    async fn more_response_bytes(
+        &mut self,
+        stream: &mut Stream,
+        up: &mut Pump,
+        buffer: &mut Option<Buffer>,
+        deadline: u64,
+    ) -> Result<(), ()> {
+        let ticket = self.client.entry.ticket.clone();
+        loop {
+            let mut broken = None;
+            let client = &mut self.client.stream;
+            let waited = wait::until(self.core, &ticket, deadline, |context| {
+                if let Poll::Ready(Err(error)) = up.poll(context, client, stream) {
+                    broken = Some(error);
+                    return Poll::Ready(());
+                }
+                stream.poll_readable(context)
+            })
+            .await;
+            match (waited, broken) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(PumpError::DestinationBroken)) => {
+                    self.ends(Ended::Server, EndedIn::Data);
+                    return Err(());
+                }
+                (Ok(()), Some(_)) => {
+                    self.ends(Ended::Client, EndedIn::Data);
+                    return Err(());
+                }
+                (Err(Stop::Timeout), _) => {
+                    self.txn.inspection_over = true;
+                    return Ok(());
+                }
+                (Err(Stop::Killed(_)), _) => {
+                    self.ends(Ended::Killed, EndedIn::Data);
+                    return Err(());
+                }
+            }
+            let filled = buffer.get_or_insert_with(Buffer::lease).fill(stream);
+            match filled {
+                Ok(Filled::Bytes { .. }) => return Ok(()),
+                Ok(Filled::Nothing) => {}
+                Ok(Filled::Full | Filled::End) | Err(_) => {
+                    self.txn.inspection_over = true;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Reads more for inspection; when nothing more can come, says so in the transaction.

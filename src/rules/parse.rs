@@ -337,6 +337,9 @@ pub fn strict_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_
 /// `wait-for-body`.
 pub fn wait_for_body(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects time <time> [ at-least <bytes> ]";
+    if arguments.set != RuleSet::HttpRequest {
+        return Mistake::says("'wait-for-body' is available in 'http-request' rules only for now");
+    }
     let (mut time, mut at_least) = (None, 0);
     loop {
         if arguments.take_if("time") {

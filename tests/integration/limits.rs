@@ -130,3 +130,28 @@ fn descriptors_are_given_back() {
         assert!(wait_until(LIMIT, || open() <= before), "{} before, {} after", before, open());
     });
 }
+
+#[test]
+fn connections_that_stay_are_spread_and_counted_once() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    nbthread 4\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+                origin.address()
+            ),
+        );
+        assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
+        // One after the other they all meet the core that wakes first, unless it gives some away.
+        let mut clients: Vec<_> = (0..80).map(|_| proxy.client("fe")).collect();
+        for _ in 0..2 {
+            for client in &mut clients {
+                assert_eq!(client.get("/", "").status, 200);
+            }
+        }
+        assert_eq!(proxy.stat("be", "FRONTEND", "scur"), "80");
+        drop(clients);
+        assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
+    });
+}

@@ -184,3 +184,30 @@ fn many_connections_at_once_are_each_their_own() {
         assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "scur") == "0"));
     });
 }
+
+#[test]
+fn rules_look_at_what_the_server_says_first() {
+    both_drivers(|driver| {
+        // The greeting comes in two pieces, and only when the client has spoken: both must be borne.
+        let origin = Origin::raw(|mut stream, _, _| {
+            let mut asked = [0; 4];
+            let _ = stream.read_exact(&mut asked);
+            let _ = stream.write_all(&asked[..1]);
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            let _ = stream.write_all(&asked[1..]);
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let lines = "tcp-response inspect-delay 5s\n    \
+                     tcp-response content reject if { res.payload(0,4) -m str evil }";
+        let proxy = listen(driver, &origin, lines);
+        let mut good = proxy.client("fe");
+        good.send("good and more");
+        good.finish_sending();
+        assert_eq!(good.read_to_end(), b"good");
+        let mut evil = proxy.client("fe");
+        evil.send("evil");
+        assert_eq!(evil.read_to_end(), b"", "nothing of it reaches the client");
+        assert!(wait_until(LIMIT, || proxy.stat("be", "BACKEND", "scur") == "0"));
+        assert_eq!(proxy.stat("be", "BACKEND", "dresp"), "1");
+    });
+}
