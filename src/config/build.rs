@@ -6,11 +6,12 @@ use std::collections::{HashMap, HashSet};
 use super::draft::{Draft, Kind, RuleSpans};
 use super::keyword::{Does, Places};
 use super::loading::Loading;
+use super::read::SECTIONS;
 use super::section::global::GlobalDraft;
 use super::section::{self, global};
 use super::syntax::{Line, Prefix, Section};
 use super::words::Words;
-use crate::diag::Span;
+use crate::diag::{Span, closest};
 
 /// A defaults section, kept as its lines.
 struct Defaults<'a> {
@@ -362,8 +363,11 @@ fn lines(draft: &mut Draft, lines: &[Line], loading: &mut Loading<'_>) {
     for line in lines {
         let (name, taken) = name_of(line, section::PROXY_FAMILIES);
         let Some(row) = index.get(&name) else {
-            let near = index.closest(&name, draft.kind.places());
-            unknown(line, &name, taken, draft.kind.section(), near, loading);
+            // Of a defaults section it was told already, with what may stand there.
+            if !draft.inheriting {
+                let near = index.closest(&name, draft.kind.places());
+                unknown(line, &name, taken, draft.kind.section(), near, loading);
+            }
             continue;
         };
         if !row.places.meets(draft.kind.places()) {
@@ -443,6 +447,8 @@ fn unknown(
 ) {
     let first = line.words[0].text.as_str();
     let span = line.words[taken - 1].span;
+    // A section's mistyped head looks like a line of the section before it.
+    let near = near.or_else(|| if taken == 1 { closest(name, SECTIONS.iter().copied()) } else { None });
     // What follows the family's word, for the families that HAProxy words in their own way.
     let second = name.split_once(' ').map(|(_, second)| second);
     let near_second = near.and_then(|near| near.split_once(' ')).filter(|(family, _)| *family == first);

@@ -237,6 +237,9 @@ fn findings_of_proxies() {
             "backend b\nbalnce roundrobin",
             &[(Alert, 2, "unknown keyword 'balnce' in 'backend' section; did you mean 'balance' maybe ?")],
         ),
+        ("backend b\nfrotnend f", &[(Alert, 2, "section; did you mean 'frontend' maybe ?")]),
+        // Told of the defaults section itself, not of the proxy that inherits it.
+        ("defaults\ntimeout clinet 1s\nbackend b", &[(Alert, 2, "did you mean 'timeout client'")]),
         ("backend b\noption httpcl", &[(Alert, 2, "unknown option 'httpcl'; did you mean")]),
         (
             "backend b\nno option httplog",

@@ -1,10 +1,13 @@
 //! The configurations that come with Haring: all are valid without a warning, and the default one serves.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::support::websocket::WebSocket;
+use crate::support::{Client, Proxy, both_drivers, own_address, websocket};
 
 /// How long a process may take to listen, on a machine that is busy with other tests.
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -89,11 +92,17 @@ fn connect(port: u16, process: &mut Running) -> BufReader<TcpStream> {
     }
 }
 
+/// The files of the folder of examples.
+fn examples() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join("config/examples")).expect("examples");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "cfg"));
+    files
+}
+
 #[test]
 fn every_configuration_is_valid() {
-    let examples = std::fs::read_dir(root().join("config/examples")).expect("examples");
-    let mut files: Vec<PathBuf> = examples.map(|entry| entry.expect("readable").path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "cfg"));
+    let mut files = examples();
     assert!(files.len() >= 6, "{files:?}");
     files.push(root().join("config/haproxy.cfg"));
     for file in files {
@@ -109,59 +118,62 @@ fn every_configuration_is_valid() {
     }
 }
 
-/// Gives every `bind *:PORT` and `bind *:LOW-HIGH` of a text free ports; the ports with it.
-fn on_free_ports(text: &str) -> (String, Vec<u16>) {
-    let mut ports = Vec::new();
-    let lines = text.lines().map(|line| {
-        let Some((indent, given)) = line.split_once("bind *:") else { return line.to_owned() };
-        let (low, high) = given.split_once('-').unwrap_or((given, given));
-        let number = |text: &str| text.trim().parse::<u16>().unwrap_or_else(|_| panic!("{line}"));
-        let addresses = (number(low)..=number(high)).map(|_| {
-            let [free] = free_ports();
-            ports.push(free);
-            format!("127.0.0.1:{free}")
-        });
-        format!("{indent}bind {}", addresses.collect::<Vec<_>>().join(","))
-    });
-    let text = lines.collect::<Vec<_>>().join("\n") + "\n";
-    (text, ports)
+/// An example with its listeners on an address of the test's and one origin in place of all servers.
+fn at_home(name: &str, own: IpAddr, origin: SocketAddr) -> String {
+    let text = std::fs::read_to_string(root().join("config/examples").join(name)).expect("an example");
+    let map = root().join("config/examples/fqdn-to-shard.map");
+    let line = |line: &str| {
+        let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match words.first().map(String::as_str) {
+            Some("server") => words[2] = origin.to_string(),
+            Some("bind") => words[1] = words[1].replace('*', &own.to_string()),
+            // The test brings a socket of its own.
+            Some("stats") if words[1] == "socket" => words.clear(),
+            _ => {
+                return line
+                    .replace("config/examples/fqdn-to-shard.map", map.to_str().expect("a plain name"));
+            }
+        }
+        format!("    {}", words.join(" "))
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn every_example_starts_and_answers() {
-    let examples = std::fs::read_dir(root().join("config/examples")).expect("examples");
-    for entry in examples {
-        let path = entry.expect("readable").path();
-        if path.extension().is_none_or(|extension| extension != "cfg") {
-            continue;
-        }
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let written = std::fs::read_to_string(&path).expect("an example");
-        let (text, ports) = on_free_ports(&written);
-        assert!(!ports.is_empty(), "{name} listens nowhere");
-        let base = std::env::temp_dir().join(format!("haring-example-{name}-{}", std::process::id()));
-        let socket = Scratch(base.with_extension("sock"));
-        let text = text.replace("/tmp/haring-admin.sock", &socket.0.display().to_string());
-        let file = Scratch(base.with_extension("cfg"));
-        std::fs::write(&file.0, text).expect("a copy");
-        let process = Command::new(env!("CARGO_BIN_EXE_haring"))
-            .args(["-db", "-f"])
-            .arg(&file.0)
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
-        let mut process = Running(process);
-        for port in ports {
-            let mut client = connect(port, &mut process);
-            if written.contains("mode http") {
-                // Its servers are not there: what counts is that a frontend answers.
-                let (status, _) = get(&mut client, "/stats");
-                assert!(matches!(status, 200 | 404 | 503), "{name}: {status}");
+fn every_example_serves() {
+    let cases = [
+        ("gateway.cfg", &[8080][..], true),
+        ("websocket.cfg", &[8080], false),
+        ("flask-cookie.cfg", &[60000, 60001], false),
+        ("microservices.cfg", &[8080], false),
+        ("hosting-map.cfg", &[8080], true),
+        ("tcp-websocket.cfg", &[8443], false),
+    ];
+    assert_eq!(cases.len(), examples().len(), "each example is started");
+    for (name, ports, has_statistics) in cases {
+        both_drivers(|driver| {
+            let origin = websocket::echo_origin("origin");
+            let own = own_address();
+            let proxy = Proxy::start(driver, &at_home(name, own, origin.address()));
+            for port in ports {
+                let address = SocketAddr::new(own, *port);
+                let mut client = Client::connect(address);
+                client.send("GET / HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\n\r\n");
+                let response = client.response();
+                assert_eq!((response.status, response.text().as_str()), (200, "origin"), "{name} {port}");
+                if name.contains("websocket") {
+                    let (mut socket, _) = WebSocket::connect(address, "/", "");
+                    socket.say(b"hello");
+                    assert_eq!(socket.hear(), b"hello", "{name}");
+                    socket.close();
+                }
             }
-        }
+            if has_statistics {
+                let page = Client::connect(SocketAddr::new(own, 8404)).get("/stats", "");
+                assert!(page.status == 200 && page.text().contains("</html>"), "{name}");
+            }
+            drop(proxy);
+        });
     }
 }
 

@@ -1,14 +1,18 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
 
+mod balance;
 mod command_line;
+mod configuration;
 mod examples;
 mod faults;
 mod health;
 mod http;
 mod limits;
 mod logging;
+mod messages;
 mod runtime;
 mod seeds;
 mod signals;
 mod support;
 mod tcp;
+mod timeouts;

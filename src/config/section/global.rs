@@ -9,7 +9,7 @@ use crate::config::keyword::{Keyword, keywords};
 use crate::config::loading::Loading;
 use crate::config::syntax::Word;
 use crate::config::words::{Words, within};
-use crate::diag::Span;
+use crate::diag::{Span, did_you_mean};
 use crate::log::target::Target;
 use crate::model::Global;
 use crate::model::global::{Driver, MapWriteback, VarSource};
@@ -440,7 +440,11 @@ fn driver(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading
                 "'tune.driver' expects 'auto', 'io_uring' or 'epoll' but got '{}'",
                 other.unwrap_or("")
             );
-            loading.report.alert(words.last_span(), message);
+            let help = other.and_then(|other| did_you_mean(other, ["auto", "io_uring", "epoll"]));
+            let found = loading.report.alert(words.last_span(), message);
+            if let Some(help) = help {
+                found.help(help);
+            }
             return;
         }
     };

@@ -246,15 +246,20 @@ impl Seen {
 
 /// Reads one request; none when the connection ends first.
 pub fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> Option<Request> {
-    let end = loop {
-        if let Some(at) = find(buffer, b"\r\n\r\n") {
-            break at;
-        }
-        fill(stream, buffer)?;
-    };
+    let request = read_head(stream, buffer, connection)?;
+    read_body(stream, buffer, request)
+}
+
+/// Reads a request up to its body.
+pub fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: usize) -> Option<Request> {
+    let end = until(stream, buffer, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
     buffer.drain(..end + 4);
-    let mut request = Request { head, body: Vec::new(), connection };
+    Some(Request { head, body: Vec::new(), connection })
+}
+
+/// Reads the body of a request whose head was read.
+pub fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, mut request: Request) -> Option<Request> {
     if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         loop {
             let line_end = until(stream, buffer, b"\r\n")?;

@@ -71,6 +71,16 @@ impl ProgramOrigin {
         Some(Self::run(command, address, folder))
     }
 
+    /// HAProxy itself with a configuration that listens on the address given, none where it is not installed.
+    pub fn haproxy(config: impl FnOnce(SocketAddr) -> String) -> Option<Self> {
+        let mut command = program("haproxy")?;
+        let folder = Folder::new();
+        let address = free_address();
+        let file = folder.write("haproxy.cfg", &config(address));
+        command.args(["-db", "-f", &file]);
+        Some(Self::run(command, address, folder))
+    }
+
     fn run(mut command: Command, address: SocketAddr, folder: Folder) -> Self {
         let log = std::fs::File::create(folder.path().join("output")).expect("a file of the test");
         let child = command
