@@ -49,8 +49,6 @@ pub struct Setup {
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
     /// The tag of log lines without one of their own.
     pub log_tag: Arc<str>,
-    /// When the process started.
-    pub started: clock::Now,
 }
 
 /// Rates of the process, for `maxconnrate`, `maxsessrate` and `show info`.

@@ -95,13 +95,11 @@ pub struct Global {
     pub maxpipes: Option<usize>,
     /// `nosplice`.
     pub nosplice: bool,
-    /// `server-state-base`, `server-state-file`.
-    pub server_state_file: Option<PathBuf>,
     /// `map-writeback`: maps (by name) whose changes at run time are written back to their files.
     pub map_writeback: MapWriteback,
     /// `tune.idle-pool.shared off`: accepted; pools are per core here.
     pub idle_pool_shared: bool,
-    /// `tune.pool-high-fd-ratio` and kin have no counterpart; `pool-max-conn` is per server.
+    /// `localpeer`, `-L`.
     pub localpeer: Option<String>,
     /// `set-var`, `set-var-fmt`: variables of the process, in order.
     pub set_vars: Vec<(VarName, VarSource)>,

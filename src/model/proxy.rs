@@ -269,7 +269,7 @@ pub struct UseBackend {
 pub enum BackendTarget {
     /// Known at load.
     Static(ProxyIndex),
-    /// `%[...]`: looked up per request; an unknown name falls through to the next line.
+    /// `%[...]`: looked up per request; an unknown name ends the list, and the default backend takes over.
     Dynamic(LogFormat),
 }
 

@@ -211,7 +211,6 @@ impl Start<'_> {
             }),
             info: Arc::new(move || facts.make()),
             log_tag: default_tag(model.global.log_tag.as_deref()),
-            started: self.started,
         };
         let cpus: Vec<Vec<usize>> = (1..=threads)
             .map(|thread| {

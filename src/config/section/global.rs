@@ -75,8 +75,8 @@ keywords! {
     "resetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets all variables but these.";
     "setenv" "<name> <value>" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Sets a variable.";
     "unsetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets variables.";
-    "server-state-base" "<directory>" GLOBAL => Parse(state_base), "The directory of server state files.";
-    "server-state-file" "<file>" GLOBAL => Parse(state_file), "The file that server state is taken from.";
+    "server-state-base" "<directory>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The directory of server state files.";
+    "server-state-file" "<file>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The file that server state is taken from.";
     "set-dumpable" "[on | off | libs]" GLOBAL => NoAction("core dumps are the service manager's business"), "Allows core dumps.";
     "set-var" "<var-name> <expr>" GLOBAL => Parse(set_var), "Sets a variable of the process.";
     "set-var-fmt" "<var-name> <fmt>" GLOBAL => Parse(set_var_format), "Sets a variable of the process.";
@@ -123,8 +123,6 @@ pub struct GlobalDraft {
     pub stats_sockets: Vec<BindDraft>,
     /// `log` lines.
     pub log: Vec<Arc<Target>>,
-    /// `server-state-base`
-    pub state_base: Option<PathBuf>,
     /// `thread-hard-limit`
     pub thread_hard_limit: Option<usize>,
 }
@@ -147,7 +145,6 @@ impl Default for GlobalDraft {
             },
             stats_sockets: Vec::new(),
             log: Vec::new(),
-            state_base: None,
             thread_hard_limit: None,
         }
     }
@@ -319,14 +316,6 @@ fn nbthread(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadi
 /// Groups do not exist here; the number is still checked as HAProxy checks it.
 fn thread_groups(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     number(words, loading, 1..=64, |_| {});
-}
-
-fn state_base(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    path(words, loading, |path| global.state_base = Some(path));
-}
-
-fn state_file(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    path(words, loading, |path| global.global.server_state_file = Some(path));
 }
 
 fn stats_socket(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
@@ -524,9 +513,6 @@ pub fn finish(mut draft: GlobalDraft, loading: &mut Loading<'_>) -> Global {
     draft.global.log = draft.log.into();
     if let (Some(limit), Some(threads)) = (draft.thread_hard_limit, draft.global.nbthread) {
         draft.global.nbthread = Some(threads.min(limit));
-    }
-    if let (Some(base), Some(file)) = (draft.state_base, &draft.global.server_state_file) {
-        draft.global.server_state_file = Some(base.join(file));
     }
     if draft.global.maxrewrite >= draft.global.bufsize {
         let message = format!(
