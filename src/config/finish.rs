@@ -88,7 +88,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
         backends: names.backends,
         registry: loading.registry.clone(),
         rings: std::mem::take(&mut loading.rings),
-        userlists: std::mem::take(&mut loading.userlists),
+        userlists: std::mem::take(&mut loading.named.userlists),
         http_errors: std::mem::take(&mut loading.http_errors),
     }
 }

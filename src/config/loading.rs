@@ -11,9 +11,8 @@ use super::section::bind::BindSettings;
 use super::{Settings, World};
 use crate::diag::{Report, Span, closest};
 use crate::model::proxy::ErrorPage;
-use crate::model::userlist::UserList;
 use crate::sample::acl::AclSet;
-use crate::sample::expr::{ParseContext, Phase};
+use crate::sample::expr::{Named, ParseContext, Phase};
 use crate::state::Registry;
 
 /// Findings after which no more suggestions are made.
@@ -35,10 +34,10 @@ pub struct Loading<'a> {
     pub unix_prefix: String,
     /// `unix-bind mode|uid|gid`: defaults of `bind` lines.
     pub unix_bind: BindSettings,
-    /// `userlist` sections.
-    pub userlists: HashMap<String, Arc<UserList>>,
     /// `http-errors` sections: pages by status.
     pub http_errors: HashMap<String, HashMap<u16, Arc<ErrorPage>>>,
+    /// Stick tables and userlists: read before everything that may name one.
+    pub named: Named,
     /// `ring` sections: capacity.
     pub rings: HashMap<String, u64>,
     files: HashMap<String, Result<Arc<[u8]>, String>>,
@@ -61,8 +60,8 @@ impl<'a> Loading<'a> {
             environment,
             unix_prefix: String::new(),
             unix_bind: BindSettings::default(),
-            userlists: HashMap::new(),
             http_errors: HashMap::new(),
+            named: Named::default(),
             rings: HashMap::new(),
             files: HashMap::new(),
         }
@@ -82,6 +81,7 @@ impl<'a> Loading<'a> {
             phase,
             proxy,
             acls,
+            named: &self.named,
         }
     }
 

@@ -8,8 +8,8 @@ use super::{Input, Settings, load};
 use crate::balance::Algorithm;
 use crate::diag::{Level, Report};
 use crate::model::proxy::{BalanceKey, CookieMode, ErrorPage, HttpReuse};
-use crate::model::userlist::Password;
 use crate::model::{Mode, Model};
+use crate::sample::userlist::Password;
 use crate::state::Registry;
 use crate::state::server::{Endpoint, admin};
 

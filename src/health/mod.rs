@@ -102,6 +102,7 @@ pub(crate) fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
         phase: Phase::Check,
         proxy: Some("be"),
         acls: &acls,
+        named: &Default::default(),
     };
     let mut directives = config::CheckDirectives::default();
     for line in lines {

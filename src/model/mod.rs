@@ -8,7 +8,6 @@ pub mod bind;
 pub mod global;
 pub mod proxy;
 pub mod server;
-pub mod userlist;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ pub struct Model {
     /// `ring` sections by name: capacity in bytes.
     pub rings: HashMap<String, u64>,
     /// `userlist` sections by name.
-    pub userlists: HashMap<String, Arc<userlist::UserList>>,
+    pub userlists: HashMap<String, Arc<crate::sample::userlist::UserList>>,
     /// `http-errors` sections by name: pages by status.
     pub http_errors: HashMap<String, HashMap<u16, Arc<proxy::ErrorPage>>>,
 }

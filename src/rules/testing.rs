@@ -55,6 +55,7 @@ pub fn parsing<T>(parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Vec<Str
         phase: Phase::Config,
         proxy: Some("web"),
         acls: &acls,
+        named: &Default::default(),
     });
     let told = report.diagnostics.into_iter().map(|found| match found.help {
         Some(help) => format!("{} ({help})", found.message),

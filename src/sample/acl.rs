@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 pub use super::condition::Condition;
 
 use super::conv::map;
-use super::expr::{Expr, Fault, ParseContext, Phase, identifier, unknown_fetch};
+use super::expr::{Expr, Fault, Named, ParseContext, Phase, identifier, unknown_fetch};
 use super::facts::Context;
 use super::fetch;
 use super::value::{Type, Value};
@@ -145,6 +145,7 @@ impl AclSet {
                 phase: context.phase,
                 proxy: context.proxy,
                 acls: &*self,
+                named: context.named,
             };
             Test::parse(body, span, &mut own)
         };
@@ -182,6 +183,7 @@ impl AclSet {
             phase: Phase::TcpRequestContent,
             proxy: None,
             acls: &none,
+            named: &Named::default(),
         };
         let acl = Arc::new(Acl::new(name, Test::parse(words, Span::NONE, &mut context).ok()?));
         made.push(acl.clone());

@@ -11,9 +11,9 @@ use super::expr::ParseContext;
 use super::value::Value;
 use super::vars::VarName;
 use super::{Context, conv};
-use crate::diag::Span;
+use crate::diag::{Span, closest};
 use crate::state::registry::Reference;
-use crate::state::{ProxyState, ServerState};
+use crate::state::{ProxyState, ServerState, Table};
 
 /// What an argument must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub enum ArgType {
     IntOrVariable,
     /// The name of a map file.
     Map,
+    /// A stick table, by default that of the proxy at hand.
+    Table,
 }
 
 impl ArgType {
@@ -63,6 +65,7 @@ impl ArgType {
             ArgType::Variable => "variable",
             ArgType::IntOrVariable => "integer or variable",
             ArgType::Map => "map",
+            ArgType::Table => "stick-table",
         }
     }
 }
@@ -86,6 +89,8 @@ pub enum Arg {
     Variable(VarName),
     /// The use of a map.
     Map(Arc<MapUse>),
+    /// A stick table.
+    Table(Arc<Table>),
     /// Named ACLs, for `acl()`.
     Acls(Arc<[(bool, Arc<Acl>)]>),
     /// A path into JSON.
@@ -106,6 +111,8 @@ pub trait Args {
     fn server(&self, at: usize) -> Option<Arc<ServerState>>;
     /// The variable at `at`.
     fn variable(&self, at: usize) -> Option<VarName>;
+    /// The stick table at `at`.
+    fn table(&self, at: usize) -> Option<&Arc<Table>>;
 }
 
 impl Args for [Arg] {
@@ -145,6 +152,12 @@ impl Args for [Arg] {
     fn variable(&self, at: usize) -> Option<VarName> {
         match self.get(at)? {
             Arg::Variable(name) => Some(*name),
+            _ => None,
+        }
+    }
+    fn table(&self, at: usize) -> Option<&Arc<Table>> {
+        match self.get(at)? {
+            Arg::Table(table) => Some(table),
             _ => None,
         }
     }
@@ -317,6 +330,15 @@ fn typed(word: &[u8], wanted: ArgType, check: &mut CheckContext<'_, '_>) -> Resu
                 (None, None) => return Err(Some(format!("missing backend name before server '{text}'"))),
             };
             Ok(Arg::Server(proxy(check, backend, Some(server)), server.into()))
+        }
+        ArgType::Table => {
+            let name = text()?;
+            let found = check.context.named.tables.get(name);
+            found.cloned().map(Arg::Table).ok_or_else(|| {
+                let near = closest(name, check.context.named.tables.keys().map(String::as_str));
+                let hint = near.map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+                Some(format!("unable to find table '{name}'{hint}"))
+            })
         }
         ArgType::Variable => VarName::parse(text()?).map(Arg::Variable).map_err(Some),
         ArgType::IntOrVariable => match text()?.parse() {

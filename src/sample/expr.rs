@@ -1,15 +1,17 @@
 //! An expression: a fetch and its converters, parsed, checked and evaluated.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::arg::{self, Arg, CheckContext};
 use super::conv::{self, Converter};
 use super::facts::Context;
 use super::fetch::{self, Fetch, Source};
+use super::userlist::UserList;
 use super::value::{Type, Value};
 use crate::diag::{Report, Span, did_you_mean};
-use crate::state::Registry;
+use crate::state::{Registry, Table};
 
 /// What parsing an expression may need beyond its text.
 pub struct ParseContext<'a> {
@@ -25,6 +27,18 @@ pub struct ParseContext<'a> {
     pub proxy: Option<&'a str>,
     /// Named ACLs known so far in this proxy.
     pub acls: &'a super::acl::AclSet,
+    /// Objects of other sections that arguments name.
+    pub named: &'a Named,
+}
+
+/// Objects that expressions and rules name wherever they were declared: all are known before the
+/// first expression is read.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Stick tables.
+    pub tables: HashMap<String, Arc<Table>>,
+    /// `userlist` sections.
+    pub userlists: HashMap<String, Arc<UserList>>,
 }
 
 /// Reads files for the configuration.

@@ -29,6 +29,8 @@ pub struct World {
     pub registry: Arc<Registry>,
     pub files: Memory,
     pub acls: AclSet,
+    /// Tables and userlists.
+    pub named: crate::sample::expr::Named,
     pub session: SessionFacts,
     pub txn: TransactionFacts,
     pub process: ProcessFacts,
@@ -61,6 +63,7 @@ impl Default for World {
             registry,
             files: Memory::default(),
             acls: AclSet::default(),
+            named: Default::default(),
             txn: TransactionFacts::default(),
             process: ProcessFacts {
                 hostname: "box".into(),
@@ -129,6 +132,7 @@ impl World {
             phase,
             proxy: Some("web"),
             acls: &self.acls,
+            named: &self.named,
         });
         (outcome, report)
     }

@@ -9,7 +9,9 @@ pub mod proxy;
 pub mod queue;
 pub mod registry;
 pub mod server;
+pub mod table;
 
 pub use proxy::ProxyState;
 pub use registry::Registry;
 pub use server::ServerState;
+pub use table::Table;

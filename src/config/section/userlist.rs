@@ -6,12 +6,12 @@ use crate::config::loading::Loading;
 use crate::config::syntax::Section;
 use crate::config::words::Words;
 use crate::diag::did_you_mean;
-use crate::model::userlist::{Password, User, UserList};
+use crate::sample::userlist::{Password, User, UserList};
 
 /// Reads one section.
 pub fn read(section: &Section, loading: &mut Loading<'_>) {
     let Some(name) = super::sections::name(section, loading) else { return };
-    if loading.userlists.contains_key(&name) {
+    if loading.named.userlists.contains_key(&name) {
         // HAProxy ignores the second one and says so.
         loading.report.warning(section.head.span, format!("ignoring duplicated userlist '{name}'"));
         return;
@@ -71,7 +71,7 @@ pub fn read(section: &Section, loading: &mut Loading<'_>) {
             }
         }
     }
-    loading.userlists.insert(name, Arc::new(list));
+    loading.named.userlists.insert(name, Arc::new(list));
 }
 
 fn user(
