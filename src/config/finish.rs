@@ -282,7 +282,10 @@ fn proxy(
         monitor_fail: draft.monitor_fail,
         stats,
         error_pages,
-        source: draft.source,
+        send_name_header: draft.send_name_header.clone(),
+        source: draft.source.address,
+        use_source: draft.source.shown.clone(),
+        source_interface: draft.source.interface.clone(),
 
         hash_preserve_affinity: draft.hash_preserve_affinity,
     };
@@ -427,7 +430,9 @@ fn server(
         minconn,
         maxqueue: settings.maxqueue,
         slowstart_ms: settings.slowstart_ms,
-        source: settings.source,
+        source: settings.source.address,
+        use_source: settings.source.shown.clone(),
+        source_interface: settings.source.interface.clone(),
         redirect_prefix: settings.redirect_prefix,
         check: settings.checked.then(|| script.for_server(times(settings.check))),
         agent: settings.agent_check.then(|| health::config::agent(times(settings.agent))),
@@ -439,6 +444,7 @@ fn server(
         shutdown_backup_sessions_on_up: settings.shutdown_backup_sessions_on_up,
 
         pool_max_conn: settings.pool_max_conn,
+        pool_low_conn: settings.pool_low_conn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,
         tcp_fast_open: settings.tcp_fast_open,

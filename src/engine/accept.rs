@@ -357,6 +357,7 @@ fn begin(
         place,
         backend_place: None,
         last_server: None,
+        switched: None,
         established: None,
     });
     match proxy.mode {

@@ -4,6 +4,7 @@
 //! or said something unasked, and the connection is not used again.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use std::task::{Context, Waker};
@@ -11,8 +12,10 @@ use std::task::{Context, Waker};
 use rustc_hash::FxHashMap;
 
 use crate::base::clock::{self, Millis};
+use crate::base::core_id;
 use crate::model::Server;
 use crate::net::Stream;
+use crate::rules::PacketFields;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -28,15 +31,37 @@ pub struct ServerConnection {
     /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
     /// nobody else may have it.
     pub private: bool,
+    /// What sets it apart from others to the same server.
+    pub identity: Identity,
     /// Since when it idles.
     since: Millis,
 }
 
 impl ServerConnection {
     /// A fresh one.
-    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
-        ServerConnection { stream, server, key, requests: 0, private: false, since: 0 }
+    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Self {
+        ServerConnection { stream, server, key, requests: 0, private: false, identity, since: 0 }
     }
+}
+
+/// What sets a connection apart from others to the same server: only requests that want the same use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Mark and TOS of its packets.
+    pub packets: PacketFields,
+    /// The address it shows in place of ours (`source ... usesrc`).
+    pub shown: Option<SocketAddr>,
+}
+
+/// A connection that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The backend's place in the model and the server's in the backend.
+    pub key: (u32, u32),
+    /// How picky the request is.
+    pub demand: Demand,
+    /// What it must be.
+    pub identity: Identity,
 }
 
 /// How picky a request is about a reused connection (`http-reuse`).
@@ -51,6 +76,15 @@ pub enum Demand {
 /// How often dead and old connections are looked for.
 const PURGE_EVERY_MS: u64 = 1000;
 
+/// A core's bit in the mask of those that may have idle connections of a server; cores beyond the
+/// mask keep theirs to themselves.
+pub fn core_bit(core: usize) -> u64 {
+    match core {
+        1..=64 => 1 << (core - 1),
+        _ => 0,
+    }
+}
+
 /// The idle server connections of one core, newest first.
 #[derive(Default)]
 pub struct IdlePool {
@@ -60,18 +94,14 @@ pub struct IdlePool {
 
 impl IdlePool {
     /// Takes a living connection to a server.
-    pub fn take(
-        &self,
-        key: (u32, u32),
-        demand: Demand,
-        context: &mut Context<'_>,
-    ) -> Option<ServerConnection> {
+    pub fn take(&self, wanted: &Wanted, context: &mut Context<'_>) -> Option<ServerConnection> {
         let mut pool = self.by_server.borrow_mut();
-        let list = pool.get_mut(&key)?;
+        let list = pool.get_mut(&wanted.key)?;
         let mut at = list.len();
         while at > 0 {
             at -= 1;
-            if demand == Demand::Proven && list[at].requests < 2 {
+            let unproven = wanted.demand == Demand::Proven && list[at].requests < 2;
+            if unproven || list[at].identity != wanted.identity {
                 continue;
             }
             let mut connection = list.remove(at);
@@ -102,7 +132,15 @@ impl IdlePool {
                 return;
             }
         }
+        let bit = core_bit(core_id::current());
+        if connection.server.state.idle_cores.load(Relaxed) & bit == 0 {
+            connection.server.state.idle_cores.fetch_or(bit, Relaxed);
+        }
         self.by_server.borrow_mut().entry(connection.key).or_default().push(connection);
+    }
+    /// Whether connections of a server are here.
+    pub fn has(&self, key: (u32, u32)) -> bool {
+        self.by_server.borrow().get(&key).is_some_and(|list| !list.is_empty())
     }
     /// Closes connections that died or have idled for longer than `pool-purge-delay`.
     pub fn purge(&self, now: Millis) {

@@ -229,6 +229,10 @@ pub struct TransactionFacts {
     pub body: Vec<u8>,
     /// Whether `body` is the whole body.
     pub body_complete: bool,
+    /// Response body bytes at hand (`http-response wait-for-body`), decoded.
+    pub response_body: Vec<u8>,
+    /// Whether `response_body` is the whole body.
+    pub response_body_complete: bool,
     /// The announced length of the request body, if any.
     pub body_length: Option<u64>,
     /// Bytes received from the client and not yet forwarded (TCP content inspection).

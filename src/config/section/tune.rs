@@ -32,7 +32,7 @@ keywords! {
     "tune.http.cookielen" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.cookie_len = n as usize)), "Bytes of a captured cookie.";
     "tune.maxaccept" "<number>" GLOBAL => Parse(maxaccept), "Connections accepted at one wake-up of a listener.";
     "tune.pipesize" "<size>" GLOBAL => Parse(pipesize), "The size of pipes for forwarding in the kernel.";
-    "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether threads use each other's idle connections; pools are per core here.";
+    "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether a core without an idle connection to a server asks the others for one.";
 }
 
 keywords! {
