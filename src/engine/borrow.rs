@@ -24,8 +24,9 @@ use crate::net::timer::Ticket;
 
 /// The most cores asked for one connection.
 const CORES_ASKED_MAX: usize = 4;
-/// How long a core may take to answer; a new connection takes no longer.
-const PATIENCE_MS: u64 = 5;
+/// How long a core may take to answer. It takes microseconds unless the machine is overloaded, when a
+/// needless connection would add to the load.
+const PATIENCE_MS: u64 = 20;
 
 /// A connection that changes hands.
 pub struct Handed {

@@ -191,6 +191,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn error_end(&mut self, status: u16, ended: Ended, ended_in: EndedIn) -> End {
         self.txn.ended = ended;
         self.txn.ended_in = ended_in;
+        self.txn.status = status;
         End { reply: Some(self.error_page(status)), may_keep_alive: true, silent: false }
     }
 
@@ -215,6 +216,7 @@ impl<'a> Exchange<'a> {
         captures::request(&frontend, self.txn);
         if let Some(status) = switching::monitor(&frontend, &self.context(Direction::Request)) {
             let reply = self.error_page(status);
+            self.txn.log_level = Some(None); // manual, section 4.2 `monitor-uri`: it is not logged
             return Err(self.local(reply));
         }
         if frontend.options.http_buffer_request {
@@ -228,6 +230,7 @@ impl<'a> Exchange<'a> {
     pub(super) fn local(&mut self, reply: Reply) -> End {
         self.txn.ended = Ended::Local;
         self.txn.ended_in = EndedIn::Request;
+        self.txn.status = 0;
         if self.in_backend {
             self.backend().state.backend.add(be::INTERCEPTED, 1);
         } else {

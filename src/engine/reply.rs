@@ -27,7 +27,8 @@ impl Exchange<'_> {
     pub(super) async fn answer(&mut self, end: End) -> Next {
         self.assigned = None;
         // An empty `errorfile` (`/dev/null`) asks for no answer.
-        if let Some(reply) = &end.reply {
+        // A redirection to an error page (`errorloc`) is logged with the error's status.
+        if let Some(reply) = end.reply.as_ref().filter(|_| self.txn.status == 0) {
             self.txn.status = reply.status;
         }
         let reply = end.reply.filter(|reply| reply.raw.as_ref().is_none_or(|file| !file.is_empty()));
@@ -106,6 +107,7 @@ impl Exchange<'_> {
             txn.response.fields.append(name, value);
         }
         txn.has_response = true;
+        txn.request_vars.clear();
         let mut proxies = vec![self.frontend.clone()];
         if let Some(backend) = self.backend.as_ref().filter(|backend| !Arc::ptr_eq(backend, self.frontend)) {
             proxies.insert(0, backend.clone());
@@ -115,7 +117,9 @@ impl Exchange<'_> {
             let _ = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
         }
         let txn = &mut *self.txn;
-        txn.status = txn.response.status;
+        if txn.response.status != reply.status {
+            txn.status = txn.response.status; // a rule has changed it
+        }
         let mode = match (stays, txn.request.version) {
             (false, _) => encode::Connection::Close,
             (true, crate::http::Version::Http10) => encode::Connection::KeepAlive,

@@ -97,6 +97,8 @@ impl Exchange<'_> {
         }
     }
 
+    /// Runs a list and carries its verdict out. A request that is dropped, held or unusable has no time
+    /// at which it was complete: that is how HAProxy logs it.
     async fn request_rules(&mut self, proxy: &Arc<Proxy>, rules: &[Rule], set: RuleSet) -> Result<(), End> {
         let mut from = 0;
         while from < rules.len() {
@@ -129,12 +131,14 @@ impl Exchange<'_> {
                     return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
                 }
                 Verdict::Tarpit { status, reply } => {
+                    self.txn.time.request_us = 0;
                     self.count_denied(proxy);
                     self.tarpit(proxy).await?;
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Tarpit);
-                    return Err(End { reply: reply.map(|r| *r).or(end.reply), may_keep_alive: false, ..end });
+                    return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
                 }
                 Verdict::Reject => {
+                    self.txn.time.request_us = 0;
                     self.count_denied(proxy);
                     self.txn.ended = Ended::Proxy;
                     self.txn.ended_in = EndedIn::Request;
@@ -142,12 +146,14 @@ impl Exchange<'_> {
                 }
                 Verdict::SilentDrop(rst_ttl) => {
                     self.rst_ttl = rst_ttl;
+                    self.txn.time.request_us = 0;
                     self.count_denied(proxy);
                     self.txn.ended = Ended::Proxy;
                     self.txn.ended_in = EndedIn::Request;
                     return Err(End { silent: true, ..End::close() });
                 }
                 Verdict::BadRequest => {
+                    self.txn.time.request_us = 0;
                     let end = self.bad_request(400);
                     self.txn.bad_request = false;
                     return Err(end);

@@ -269,6 +269,7 @@ impl Exchange<'_> {
             // A kept connection that ended in the moment of its reuse: only the client knows whether
             // the request may be repeated, and an end without an answer tells it that it may try.
             end = End::close();
+            self.txn.status = 0;
         }
         retry_if(may_replay, cause, end)
     }
@@ -308,6 +309,8 @@ impl Exchange<'_> {
             Ok(true) => self.tunnel(connection, received, upload).await,
             Ok(false) => self.forward(connection, received, upload, server_keeps).await,
             Err(end) => {
+                // What rules or time-outs have refused was no response: its time is not logged.
+                self.txn.time.response_us = 0;
                 self.take_back(upload);
                 Err(end)
             }

@@ -57,6 +57,7 @@ impl Exchange<'_> {
                     Verdict::Respond(reply) => {
                         self.txn.ended = Ended::Local;
                         self.txn.ended_in = EndedIn::Headers;
+                        self.txn.status = 0;
                         let page = self.effects.error_page;
                         let reply = if page { self.error_page(reply.status) } else { *reply };
                         return Err(End { reply: Some(reply), may_keep_alive: true, silent: false });
@@ -119,6 +120,8 @@ impl Exchange<'_> {
         connection.server.state.counters.add(counter::REQUESTS, 1);
         observe_l7(connection, Ok(status));
         captures::response(self.frontend, self.txn);
+        // Variables of the request end with it (manual, section 2.8).
+        self.txn.request_vars.clear();
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse, connection, received, upload).await?;

@@ -84,6 +84,7 @@ impl Exchange<'_> {
                     match wait::readable(self.core, &ticket, deadline, &mut self.client.stream).await {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
+                            self.txn.time.request_us = 0; // it never became complete
                             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
                             return Err(End { may_keep_alive: false, ..end });
@@ -105,6 +106,7 @@ impl Exchange<'_> {
                 Ok(())
             }
             Err(BadChunk) => {
+                self.txn.time.request_us = 0;
                 let end = self.bad_request(400);
                 self.txn.bad_request = false;
                 Err(end)

@@ -118,8 +118,18 @@ impl Method {
     }
 }
 
+/// Fields that frame the message or belong to its connection: a list leaves them as they are.
 fn is_framing(name: &[u8]) -> bool {
-    matches!(Known::of(name), Known::ContentLength | Known::TransferEncoding)
+    matches!(
+        Known::of(name),
+        Known::ContentLength
+            | Known::TransferEncoding
+            | Known::Connection
+            | Known::KeepAlive
+            | Known::ProxyConnection
+            | Known::Upgrade
+            | Known::Te
+    ) || [&b"expect"[..], b"trailer"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Takes a length and the text behind it.

@@ -430,7 +430,7 @@ mod tests {
             (&["del-header x- -m beg"], &["Host: h"]),
             (&["del-header X-a"], &["Host: h"]),
             (&["replace-header X-A (.*) [\\1]"], &["Host: h", "X-A: [1, 2]"]),
-            (&["replace-value X-A (.*) [\\1]"], &["Host: h", "X-A: [1], [2]"]),
+            (&["replace-value X-A (.*) [\\1]"], &["Host: h", "X-A: [1],[2]"]),
             (
                 &["set-header X-B 1 if { path /p }", "set-header X-C 1 unless { path /p }"],
                 &["Host: h", "X-A: 1, 2", "X-B: 1"],
