@@ -55,6 +55,7 @@ pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
     for section in sections {
         section::sections::read(section, loading);
     }
+    section::stick::declare(sections, loading);
     let mut builder = Builder {
         loading,
         global: GlobalDraft::default(),

@@ -19,6 +19,7 @@ pub mod server_other;
 pub mod settings;
 pub mod sections;
 pub mod stats;
+pub mod stick;
 pub mod timeouts;
 pub mod tune;
 pub mod userlist;
@@ -39,6 +40,7 @@ pub const PROXY_TABLES: &[&[Keyword<ProxyParser>]] = &[
     proxy::TABLE,
     settings::TABLE,
     rules::TABLE,
+    stick::TABLE,
     options::SWITCHES,
     options::TABLE,
     timeouts::TABLE,
