@@ -266,6 +266,7 @@ pub struct Draft {
     pub send_name_header: Option<Box<str>>,
     pub checks: CheckDirectives,
     pub hash_preserve_affinity: crate::balance::Affinity,
+    pub table: Option<Arc<crate::state::Table>>,
 }
 
 /// The order in which kinds of rules run, whatever the order of their lines; the last three have
@@ -398,6 +399,7 @@ impl Draft {
             send_name_header: None,
             checks: CheckDirectives::default(),
             hash_preserve_affinity: Default::default(),
+            table: None,
         }
     }
 

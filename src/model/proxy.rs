@@ -150,6 +150,8 @@ pub struct Proxy {
     pub source_interface: Option<Arc<str>>,
     /// `hash-preserve-affinity`.
     pub hash_preserve_affinity: balance::Affinity,
+    /// `stick-table`
+    pub table: Option<Arc<crate::state::Table>>,
 }
 
 impl Proxy {

@@ -80,6 +80,7 @@ pub fn proxy(name: &str) -> Proxy {
         source_interface: None,
 
         hash_preserve_affinity: Default::default(),
+        table: None,
     }
 }
 

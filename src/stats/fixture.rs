@@ -121,6 +121,7 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         source_interface: None,
 
         hash_preserve_affinity: Default::default(),
+        table: None,
     }
 }
 
