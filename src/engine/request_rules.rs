@@ -227,9 +227,7 @@ impl Exchange<'_> {
     async fn send_hints(&mut self) -> Result<(), End> {
         let mut hints = crate::http::Response { version: Version::Http11, ..Default::default() };
         hints.set_status(103, b"Early Hints");
-        for (name, value) in self.effects.early_hints.drain(..) {
-            hints.fields.append(&name, &value);
-        }
+        std::mem::swap(&mut hints.fields, &mut self.effects.early_hints);
         let mut bytes = Vec::with_capacity(256);
         encode::response(&hints, Body::None, Connection::Default, &mut bytes);
         self.adjust_case(&mut bytes);

@@ -223,7 +223,7 @@ pub struct Effects {
     /// `set-bc-mark`, `set-bc-tos`.
     pub server_packets: PacketFields,
     /// Fields of the 103 response in the making (`early-hint`).
-    pub early_hints: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub early_hints: crate::http::Fields,
     /// Changes of maps and ACL files for the control thread, in order.
     pub map_orders: Vec<MapOrder>,
     /// `strict-mode off` holds in the list that runs; it outlives a wait in its middle.

@@ -221,8 +221,7 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
             if run.txn.request.version == Version::Http10 {
                 return None;
             }
-            let hint = run.with_text(format, |_, text| (name.clone(), text.into()));
-            run.effects.early_hints.push(hint);
+            run.with_text(format, |run, text| run.effects.early_hints.append(name, text));
             // Hints that surely follow go into the same response.
             let follows = rules
                 .get(number + 1)
@@ -258,7 +257,7 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
             }
         }
         Action::SetPacketField(side, field, number) => {
-            let Some(value) = run.number(number) else { return None };
+            let value = run.number(number)?;
             let fields = match side {
                 Side::Client => &mut run.effects.client_packets,
                 Side::Server => &mut run.effects.server_packets,

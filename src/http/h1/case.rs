@@ -32,10 +32,11 @@ impl HeaderCase {
         if from.is_empty() || from.len() > NAME_MAX {
             return Err(format!("a name has between 1 and {NAME_MAX} bytes"));
         }
-        match self.names.insert(from.as_bytes().into(), to.as_bytes().into()) {
-            None => Ok(()),
-            Some(_) => Err(format!("duplicate header '{from}'")),
+        if self.names.contains_key(from.as_bytes()) {
+            return Err(format!("duplicate header '{from}'"));
         }
+        self.names.insert(from.as_bytes().into(), to.as_bytes().into());
+        Ok(())
     }
     /// Rewrites the names of an encoded head.
     pub fn apply(&self, head: &mut [u8]) {
