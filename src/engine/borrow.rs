@@ -26,7 +26,7 @@ use crate::net::timer::Ticket;
 const CORES_ASKED_MAX: usize = 4;
 /// How long a core may take to answer. It takes microseconds unless the machine is overloaded, when a
 /// needless connection would add to the load.
-const PATIENCE_MS: u64 = 20;
+const PATIENCE_MS: u64 = 50;
 
 /// A connection that changes hands.
 pub struct Handed {

@@ -75,7 +75,7 @@ impl Exchange<'_> {
                     }
                     Verdict::Reject if set == RuleSet::TcpResponse => {
                         self.count_denied_response();
-                        (self.txn.ended, self.txn.ended_in) = (Ended::Proxy, EndedIn::Headers);
+                        (self.txn.ended, self.txn.ended_in) = (Ended::Proxy, EndedIn::Data);
                         return Err(End::close());
                     }
                     Verdict::Reject => {
