@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod logging;
 mod messages;
+mod proxy_protocol;
 mod runtime;
 mod seeds;
 mod signals;
