@@ -1,4 +1,5 @@
 //! Codecs of other protocols, without I/O.
 #![forbid(unsafe_code)]
 
+pub mod client_hello;
 pub mod syslog;

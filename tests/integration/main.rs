@@ -13,6 +13,7 @@ mod messages;
 mod runtime;
 mod seeds;
 mod signals;
+mod sni;
 mod support;
 mod tcp;
 mod timeouts;

@@ -5,12 +5,14 @@
 
 pub mod conn;
 pub mod header;
+pub mod hello;
 pub mod internal;
 pub mod payload;
 pub mod request;
 pub mod response;
 pub mod state;
 pub(crate) mod target;
+pub mod tls;
 
 use super::arg::{Arg, ArgType, Check};
 use super::expr::Phase;
@@ -140,6 +142,8 @@ pub struct Fetch {
     pub check: Option<Check>,
     /// Whether more bytes may change a value that is there already.
     pub grows: fn(&[Arg]) -> bool,
+    /// Whether no more bytes can give it a value that it lacks now.
+    pub hopeless: fn(&[Arg], &Context<'_>) -> bool,
     /// Whether it is about waiting for more.
     pub waits: bool,
 }
@@ -158,6 +162,7 @@ impl Fetch {
             each: None,
             check: None,
             grows: |_| false,
+            hopeless: |_, _| false,
             waits: false,
         }
     }
@@ -182,6 +187,11 @@ impl Fetch {
         self.grows = grows;
         self
     }
+    /// Whose absence may be final.
+    pub const fn hopeless(mut self, hopeless: fn(&[Arg], &Context<'_>) -> bool) -> Fetch {
+        self.hopeless = hopeless;
+        self
+    }
     /// That is about waiting for more.
     pub const fn waits(mut self) -> Fetch {
         self.waits = true;
@@ -196,6 +206,11 @@ pub const TABLE: &[&[Fetch]] = &[
     header::TABLE,
     response::TABLE,
     payload::TABLE,
+    hello::TABLE,
+    tls::TABLE,
+    tls::CLIENT_CERTIFICATE,
+    tls::FRONTEND_CERTIFICATE,
+    tls::SERVER_CERTIFICATE,
     state::TABLE,
     internal::TABLE,
 ];
@@ -212,13 +227,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Why a fetch that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
-    const TLS: &str = "it needs TLS, which this version does not terminate";
     const TABLES: &str = "it needs stick-table counters, which this version does not have";
     const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    if starts(&["ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_"]) {
-        Some(TLS)
-    } else if starts(&["sc_", "sc0_", "sc1_", "sc2_", "table_"])
+    if starts(&["sc_", "sc0_", "sc1_", "sc2_", "table_"])
         || name.starts_with("src_")
             && starts(&[
                 "src_bytes",

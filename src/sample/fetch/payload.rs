@@ -68,14 +68,13 @@ pub const TABLE: &[Fetch] = &[
     .waits(),
 ];
 
-/// The bytes at hand: unparsed ones, or in HTTP mode the body, as HAProxy has it.
-fn buffer<'a>(direction: Direction, context: &Context<'a>) -> &'a [u8] {
-    let txn = context.txn;
-    match direction {
-        Direction::Request if txn.has_request => &txn.body,
-        Direction::Request => &txn.request_payload,
-        Direction::Response => &txn.response_payload,
-    }
+/// The bytes at hand that are not parsed. In HTTP mode there are none: the parser has taken them all.
+fn unparsed<'a>(direction: Direction, context: &Context<'a>) -> Option<&'a [u8]> {
+    let is_http = context.session.is_some_and(|session| session.is_http);
+    (!is_http).then_some(match direction {
+        Direction::Request => &context.txn.request_payload,
+        Direction::Response => &context.txn.response_payload,
+    })
 }
 
 fn check_payload(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
@@ -90,7 +89,7 @@ fn is_open_ended(args: &[Arg]) -> bool {
 }
 
 fn cut<'a>(direction: Direction, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let bytes = buffer(direction, context);
+    let bytes = unparsed(direction, context)?;
     let (offset, length) = (args.int(0) as usize, args.int(1) as usize);
     let end = if length == 0 { bytes.len() } else { offset.checked_add(length)? };
     let block = bytes.get(offset..end)?;
@@ -122,7 +121,7 @@ fn check_lv(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), Str
 }
 
 fn cut_lv<'a>(direction: Direction, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let bytes = buffer(direction, context);
+    let bytes = unparsed(direction, context)?;
     let (at, width) = (args.int(0) as usize, args.int(1) as usize);
     let after = at.checked_add(width)?;
     let length = bytes.get(at..after)?.iter().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
@@ -146,17 +145,19 @@ fn res_payload_lv<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a
 }
 
 fn req_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Int(buffer(Direction::Request, context).len() as i64))
+    // HTTP mode counts what was received of the body; HAProxy's figure is of that kind, not exact either.
+    let bytes = unparsed(Direction::Request, context).unwrap_or(&context.txn.body);
+    Some(Value::Int(bytes.len() as i64))
 }
 fn res_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Int(buffer(Direction::Response, context).len() as i64))
+    Some(Value::Int(unparsed(Direction::Response, context).unwrap_or_default().len() as i64))
 }
 
 /// The start of an X.224 connection request: a TPKT header, then the request, then
 /// `Cookie: <name>=<value>` and CRLF ([MS-RDPBCGR] section 2.2.1.1).
 fn rdp<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<&'a [u8]> {
     const HEADERS: usize = 11;
-    let bytes = buffer(Direction::Request, context);
+    let bytes = unparsed(Direction::Request, context)?;
     if bytes.first() != Some(&3) || bytes.get(5)? & 0xf0 != 0xe0 {
         return None;
     }
