@@ -256,6 +256,7 @@ impl TcpSession<'_> {
                             super::upstream::observe_l4(&server, true);
                             self.txn.backend_source = stream.local_address();
                             self.txn.backend_destination = connect::address_of(&server, destination);
+                            self.txn.server_socket = Some(stream.fd());
                             self.txn.time.connected_us = clock::cached().mono_us;
                             return Ok((stream, assigned));
                         }

@@ -249,6 +249,9 @@ impl Exchange<'_> {
         if !fresh && let Some(connection) = self.reuse(backend, key).await {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
+            (self.txn.backend_source, self.txn.backend_destination) = connection.addresses;
+            self.txn.server_socket = Some(connection.stream.fd());
+            self.txn.server_reused = true;
             self.txn.time.connected_us = clock::cached().mono_us;
             return Ok(connection);
         }
@@ -268,7 +271,11 @@ impl Exchange<'_> {
                 self.txn.backend_source = stream.local_address();
                 self.txn.backend_destination = connect::address_of(&server, destination);
                 self.txn.time.connected_us = clock::cached().mono_us;
-                Ok(ServerConnection::new(stream, server, key))
+                self.txn.server_socket = Some(stream.fd());
+                self.txn.server_reused = false;
+                let mut connection = ServerConnection::new(stream, server, key);
+                connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
+                Ok(connection)
             }
             Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
             Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),

@@ -117,6 +117,7 @@ impl Bench {
                 vars: Vars::default(),
                 bytes_in: 0,
                 bytes_out: 0,
+                transport: Default::default(),
             },
             txn,
             process: ProcessFacts::default(),

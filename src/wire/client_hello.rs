@@ -148,7 +148,11 @@ fn version_of_v2(bytes: &[u8]) -> Found<(u8, u8)> {
     if !is_sane || len != 9 + blocks {
         return Found::Foreign;
     }
-    if bytes.len() < header + 9 + blocks + padding { Found::Partial } else { Found::Complete((*major, *minor)) }
+    if bytes.len() < header + 9 + blocks + padding {
+        Found::Partial
+    } else {
+        Found::Complete((*major, *minor))
+    }
 }
 
 /// A client's hello. Its parts are given as places in its body, so that they can be taken out whether the
@@ -366,7 +370,11 @@ mod tests {
             assert_eq!(message_type(&bytes), Found::Complete(1));
             assert_eq!(offered_version(&bytes), Found::Complete((3, 3)));
             let more = [&bytes[..], b"anything"].concat();
-            assert_eq!(name(&more), Found::Complete(Some(b"example.org".to_vec())), "what follows is not read");
+            assert_eq!(
+                name(&more),
+                Found::Complete(Some(b"example.org".to_vec())),
+                "what follows is not read"
+            );
         }
     }
 

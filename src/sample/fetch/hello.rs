@@ -25,8 +25,7 @@ const fn hello_type(name: &'static str, source: Source, get: super::Get) -> Fetc
 }
 
 const SNI_DOC: &str = "The server name that the client's TLS hello asks for, as it is written there.";
-const VERSION_DOC: &str =
-    "The highest version that the client's TLS hello offers: major * 65536 + minor. An ACL takes MAJOR.MINOR.";
+const VERSION_DOC: &str = "The highest version that the client's TLS hello offers: major * 65536 + minor. An ACL takes MAJOR.MINOR.";
 
 /// Rows.
 pub const TABLE: &[Fetch] = &[
@@ -38,9 +37,19 @@ pub const TABLE: &[Fetch] = &[
     Fetch::new("req_ssl_ver", Type::Int, RequestBuffer, VERSION_DOC, version).hopeless(no_version),
     hello("req.ssl_sni", Type::Str, SNI_DOC, sni),
     hello("req_ssl_sni", Type::Str, SNI_DOC, sni),
-    hello("req.ssl_alpn", Type::Str, "The protocols that the client's TLS hello offers by ALPN: the first one, in an ACL each.", alpn)
-        .each(each_alpn),
-    hello("req.ssl_cipherlist", Type::Bin, "The cipher suites of the client's TLS hello, two bytes each.", ciphers),
+    hello(
+        "req.ssl_alpn",
+        Type::Str,
+        "The protocols that the client's TLS hello offers by ALPN: the first one, in an ACL each.",
+        alpn,
+    )
+    .each(each_alpn),
+    hello(
+        "req.ssl_cipherlist",
+        Type::Bin,
+        "The cipher suites of the client's TLS hello, two bytes each.",
+        ciphers,
+    ),
     hello(
         "req.ssl_supported_groups",
         Type::Bin,
@@ -187,7 +196,7 @@ mod tests {
         let cases = [
             ("req.ssl_hello_type", "1"),
             ("req_ssl_hello_type", "1"),
-            ("req.ssl_ver", "197379"),
+            ("req.ssl_ver", "196611"),
             ("req.ssl_sni", "www.Example.org"),
             ("req_ssl_sni,lower", "www.example.org"),
             ("req.ssl_alpn", "h2"),
@@ -199,12 +208,20 @@ mod tests {
             ("req.ssl_st_ext", "1"),
         ];
         check_in(&world, Phase::TcpRequestContent, &cases);
-        check_in(&world, Phase::TcpResponseContent, &[("res.ssl_hello_type", "2"), ("rep_ssl_hello_type", "2")]);
+        check_in(
+            &world,
+            Phase::TcpResponseContent,
+            &[("res.ssl_hello_type", "2"), ("rep_ssl_hello_type", "2")],
+        );
         world.session.is_http = true;
         check_in(&world, Phase::TcpRequestContent, &cases.map(|(text, _)| (text, "-")));
         world.session.is_http = false;
         world.txn.request_payload = hello(&[]);
-        check_in(&world, Phase::Switching, &[("req.ssl_sni", "-"), ("req.ssl_ec_ext", "-"), ("req.ssl_st_ext", "0")]);
+        check_in(
+            &world,
+            Phase::Switching,
+            &[("req.ssl_sni", "-"), ("req.ssl_ec_ext", "-"), ("req.ssl_st_ext", "0")],
+        );
     }
 
     #[test]

@@ -3,7 +3,10 @@
 //! A row says what the fetch is called, what it takes, what it yields, which data it needs and
 //! what it is for; its function stands in the same file. [`TABLE`] joins the rows.
 
+pub mod configured;
 pub mod conn;
+pub mod cookie;
+pub mod distcc;
 pub mod header;
 pub mod hello;
 pub mod internal;
@@ -13,6 +16,8 @@ pub mod response;
 pub mod state;
 pub(crate) mod target;
 pub mod tls;
+pub mod transport;
+pub mod variables;
 
 use super::arg::{Arg, ArgType, Check};
 use super::expr::Phase;
@@ -202,17 +207,22 @@ impl Fetch {
 /// Every fetch, by source file.
 pub const TABLE: &[&[Fetch]] = &[
     conn::TABLE,
+    transport::TABLE,
     request::TABLE,
     header::TABLE,
+    cookie::TABLE,
     response::TABLE,
     payload::TABLE,
     hello::TABLE,
+    distcc::TABLE,
     tls::TABLE,
     tls::CLIENT_CERTIFICATE,
     tls::FRONTEND_CERTIFICATE,
     tls::SERVER_CERTIFICATE,
     state::TABLE,
+    configured::TABLE,
     internal::TABLE,
+    variables::TABLE,
 ];
 
 /// The fetch called `name`.
@@ -227,6 +237,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Why a fetch that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
+    const HTX: &str = "it looks into HAProxy's internal form of messages, which does not exist here";
+    const STREAMS: &str = "it tells of a multiplexed stream's inside, which does not exist here";
+    const DEVICES: &str = "it needs a device detection library, which is not built in";
     const TABLES: &str = "it needs stick-table counters, which this version does not have";
     const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
@@ -247,6 +260,12 @@ pub fn why_absent(name: &str) -> Option<&'static str> {
             ])
     {
         Some(TABLES)
+    } else if name.starts_with("internal.htx") {
+        Some(HTX)
+    } else if starts(&["fs.", "bs."]) {
+        Some(STREAMS)
+    } else if starts(&["51d.", "da-csv-fetch", "wurfl-"]) {
+        Some(DEVICES)
     } else if matches!(name, "http_auth" | "http_auth_group") {
         Some(USERLISTS)
     } else {

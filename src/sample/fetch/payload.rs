@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Fetch, Source};
+use crate::http::Fields;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::{Context, Direction};
 use crate::sample::value::{Type, Value, leading_int};
@@ -69,7 +70,7 @@ pub const TABLE: &[Fetch] = &[
 ];
 
 /// The bytes at hand that are not parsed. In HTTP mode there are none: the parser has taken them all.
-fn unparsed<'a>(direction: Direction, context: &Context<'a>) -> Option<&'a [u8]> {
+pub(crate) fn unparsed<'a>(direction: Direction, context: &Context<'a>) -> Option<&'a [u8]> {
     let is_http = context.session.is_some_and(|session| session.is_http);
     (!is_http).then_some(match direction {
         Direction::Request => &context.txn.request_payload,
@@ -144,13 +145,31 @@ fn res_payload_lv<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a
     cut_lv(Direction::Response, args, context)
 }
 
+/// About what a message takes in HTTP mode: its fields and what came of its body. HAProxy's figure is of
+/// that kind, and not exact either; it tells something from nothing.
+fn message(fields: &Fields, body: &[u8]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + body.len()
+}
 fn req_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    // HTTP mode counts what was received of the body; HAProxy's figure is of that kind, not exact either.
-    let bytes = unparsed(Direction::Request, context).unwrap_or(&context.txn.body);
-    Some(Value::Int(bytes.len() as i64))
+    let txn = context.txn;
+    let len = match unparsed(Direction::Request, context) {
+        Some(bytes) => bytes.len(),
+        None if txn.has_request => {
+            let request = &txn.request;
+            request.method_bytes().len() + request.target().len() + message(&request.fields, &txn.body)
+        }
+        None => 0,
+    };
+    Some(Value::Int(len as i64))
 }
 fn res_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Int(unparsed(Direction::Response, context).unwrap_or_default().len() as i64))
+    let txn = context.txn;
+    let len = match unparsed(Direction::Response, context) {
+        Some(bytes) => bytes.len(),
+        None if txn.has_response => message(&txn.response.fields, &txn.response_body),
+        None => 0,
+    };
+    Some(Value::Int(len as i64))
 }
 
 /// The start of an X.224 connection request: a TPKT header, then the request, then
@@ -181,7 +200,7 @@ fn wait_end<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
 #[cfg(test)]
 mod tests {
     use crate::sample::expr::Phase;
-    use crate::sample::testing::{World, check_in};
+    use crate::sample::testing::{World, check, check_in};
 
     #[test]
     fn payloads() {
@@ -202,6 +221,8 @@ mod tests {
                 ("req.rdp_cookie", "-"),
             ],
         );
+        let http = World::request("GET / HTTP/1.1", &["Host: h"]);
+        check(&http, &[("req.len", "9"), ("req.payload(0,0)", "-"), ("req.payload_lv(0,1)", "-")]);
         world.txn.request_payload = b"\x03\0\0\x2a\x25\xe0\0\0\0\0\0Cookie: mstshash=user\r\n\x01".to_vec();
         check_in(
             &world,

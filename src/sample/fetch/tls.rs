@@ -42,13 +42,37 @@ macro_rules! certificate {
             front($der, Type::Bin, concat!($whose, " certificate in DER; absent without TLS.")),
             distinguished($subject, concat!("The subject of ", $whose, " certificate; absent without TLS.")),
             distinguished($issuer, concat!("The issuer of ", $whose, " certificate; absent without TLS.")),
-            front($key, Type::Str, concat!("The key's algorithm in ", $whose, " certificate; absent without TLS.")),
-            front($after, Type::Str, concat!("The end of ", $whose, " certificate's life; absent without TLS.")),
-            front($before, Type::Str, concat!("The start of ", $whose, " certificate's life; absent without TLS.")),
-            front($serial, Type::Bin, concat!("The serial number of ", $whose, " certificate; absent without TLS.")),
+            front(
+                $key,
+                Type::Str,
+                concat!("The key's algorithm in ", $whose, " certificate; absent without TLS."),
+            ),
+            front(
+                $after,
+                Type::Str,
+                concat!("The end of ", $whose, " certificate's life; absent without TLS."),
+            ),
+            front(
+                $before,
+                Type::Str,
+                concat!("The start of ", $whose, " certificate's life; absent without TLS."),
+            ),
+            front(
+                $serial,
+                Type::Bin,
+                concat!("The serial number of ", $whose, " certificate; absent without TLS."),
+            ),
             front($sha1, Type::Bin, concat!("The SHA-1 of ", $whose, " certificate; absent without TLS.")),
-            front($signature, Type::Str, concat!("The signature's algorithm in ", $whose, " certificate; absent without TLS.")),
-            front($version, Type::Int, concat!("The version of ", $whose, " certificate; absent without TLS.")),
+            front(
+                $signature,
+                Type::Str,
+                concat!("The signature's algorithm in ", $whose, " certificate; absent without TLS."),
+            ),
+            front(
+                $version,
+                Type::Int,
+                concat!("The version of ", $whose, " certificate; absent without TLS."),
+            ),
         ]
     };
 }
@@ -78,7 +102,11 @@ pub const TABLE: &[Fetch] = &[
     said_no("ssl_bc_is_resumed", ServerConnection, "Whether the TLS session with the server was resumed."),
     // Of the client's connection.
     front("ssl_fc_has_crt", Type::Bool, "Whether the client presented a certificate; absent without TLS."),
-    front("ssl_fc_has_early", Type::Bool, "Whether early data were received and may be replayed; absent without TLS."),
+    front(
+        "ssl_fc_has_early",
+        Type::Bool,
+        "Whether early data were received and may be replayed; absent without TLS.",
+    ),
     front("ssl_fc_early_rcvd", Type::Bool, "Whether early data were received; absent without TLS."),
     front("ssl_fc_alg_keysize", Type::Int, "The bits of the symmetric algorithm; absent without TLS."),
     front("ssl_fc_use_keysize", Type::Int, "The bits of the key in use; absent without TLS."),
@@ -115,17 +143,26 @@ pub const TABLE: &[Fetch] = &[
     front("ssl_fc_early_exporter_secret", Type::Str, SECRET),
     // Of the client's certificate beyond what every certificate has.
     front("ssl_c_used", Type::Bool, "Whether the TLS session uses a client certificate; absent without TLS."),
-    front("ssl_c_verify", Type::Int, "The outcome of verifying the client's certificate; absent without TLS."),
+    front(
+        "ssl_c_verify",
+        Type::Int,
+        "The outcome of verifying the client's certificate; absent without TLS.",
+    ),
     front("ssl_c_err", Type::Int, "The error of verifying the client's certificate; absent without TLS."),
     front("ssl_c_ca_err", Type::Int, "The error above the client's certificate; absent without TLS."),
     front("ssl_c_ca_err_depth", Type::Int, "How far above the client's certificate; absent without TLS."),
     front("ssl_c_chain_der", Type::Bin, "The client's certificates in DER; absent without TLS."),
     front("ssl_c_san", Type::Str, "The alternative names in the client's certificate; absent without TLS."),
-    front("ssl_c_policies", Type::Str, "The policies in the client's certificate; absent without TLS.").args(0, &[Str]),
+    front("ssl_c_policies", Type::Str, "The policies in the client's certificate; absent without TLS.")
+        .args(0, &[Str]),
     distinguished("ssl_c_r_dn", "The subject of the client certificate's root; absent without TLS."),
     front("ssl_s_chain_der", Type::Bin, "The server's certificates in DER; absent without TLS."),
     // Of the connection to the server.
-    back("ssl_bc_alg_keysize", Type::Int, "The bits of the symmetric algorithm to the server; absent without TLS."),
+    back(
+        "ssl_bc_alg_keysize",
+        Type::Int,
+        "The bits of the symmetric algorithm to the server; absent without TLS.",
+    ),
     back("ssl_bc_use_keysize", Type::Int, "The bits of the key to the server; absent without TLS."),
     back("ssl_bc_alpn", Type::Str, "The protocol that ALPN chose with the server; absent without TLS."),
     back("ssl_bc_npn", Type::Str, "The protocol that NPN chose with the server; absent without TLS."),
@@ -134,7 +171,11 @@ pub const TABLE: &[Fetch] = &[
     back("ssl_bc_protocol", Type::Str, "The TLS version to the server; absent without TLS."),
     back("ssl_bc_sni", Type::Str, "The server name told to the server; absent without TLS."),
     back("ssl_bc_session_id", Type::Bin, "The id of the TLS session with the server; absent without TLS."),
-    back("ssl_bc_session_key", Type::Bin, "The master key of the TLS session with the server; absent without TLS."),
+    back(
+        "ssl_bc_session_key",
+        Type::Bin,
+        "The master key of the TLS session with the server; absent without TLS.",
+    ),
     back("ssl_bc_unique_id", Type::Bin, "The TLS unique id of the server's connection; absent without TLS."),
     back("ssl_bc_client_random", Type::Bin, "The random of the hello to the server; absent without TLS."),
     back("ssl_bc_server_random", Type::Bin, "The random of the server's hello; absent without TLS."),
@@ -152,9 +193,10 @@ pub const TABLE: &[Fetch] = &[
 /// RFC 2253 is the one format besides the default.
 fn check_name_format(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
     match args.get(2) {
-        Some(Arg::Str(format)) if !matches!(&format[..], b"" | b"rfc2253") => {
-            Err(format!("only rfc2253 or an empty value are supported (got '{}')", String::from_utf8_lossy(format)))
-        }
+        Some(Arg::Str(format)) if !matches!(&format[..], b"" | b"rfc2253") => Err(format!(
+            "only rfc2253 or an empty value are supported (got '{}')",
+            String::from_utf8_lossy(format)
+        )),
         _ => Ok(()),
     }
 }
