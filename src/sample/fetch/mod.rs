@@ -264,6 +264,10 @@ pub fn why_absent(name: &str) -> Option<&'static str> {
         Some(HTX)
     } else if starts(&["fs.", "bs."]) {
         Some(STREAMS)
+    } else if starts(&["fcgi.", "spoe."]) {
+        Some(
+            "it belongs to a protocol of HAProxy's filters and applications, which this version does not speak",
+        )
     } else if starts(&["51d.", "da-csv-fetch", "wurfl-"]) {
         Some(DEVICES)
     } else if matches!(name, "http_auth" | "http_auth_group") {

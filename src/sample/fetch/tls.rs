@@ -118,6 +118,8 @@ pub const TABLE: &[Fetch] = &[
     front("ssl_fc_protocol_hello_id", Type::Int, "The version of the client's hello; absent without TLS."),
     front("ssl_fc_sni", Type::Str, "The server name that the client's TLS hello told; absent without TLS."),
     front("ssl_fc_crtname", Type::Str, "The name of the certificate presented; absent without TLS."),
+    front("ssl_fc_ech_status", Type::Str, "How the encrypted hello fared; absent without TLS."),
+    front("ssl_fc_ech_outer_sni", Type::Str, "The name in the outer hello; absent without TLS."),
     front("ssl_fc_session_id", Type::Bin, "The TLS session's id; absent without TLS."),
     front("ssl_fc_session_key", Type::Bin, "The TLS session's master key; absent without TLS."),
     front("ssl_fc_unique_id", Type::Bin, "The TLS unique id; absent without TLS."),
