@@ -103,6 +103,7 @@ impl SessionFacts {
             vars: Vars::default(),
             bytes_in: 0,
             bytes_out: 0,
+            transport: Transport::default(),
         }
     }
 }
