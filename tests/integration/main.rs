@@ -5,6 +5,7 @@ mod command_line;
 mod configuration;
 mod examples;
 mod faults;
+mod fetches;
 mod health;
 mod http;
 mod limits;
