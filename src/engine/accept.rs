@@ -349,6 +349,7 @@ fn begin(
         bytes_in: 0,
         bytes_out: 0,
         transport: Transport { socket: Some(raw), listener_connections: Some(listener.connections.clone()) },
+        tracked: None,
     };
     let client = Box::new(super::http::Client {
         stream,

@@ -168,6 +168,7 @@ impl Start<'_> {
             hostname,
             pid: std::process::id(),
             sockets: SocketProbe { tcp_figures: sys::socket::tcp_figures },
+            counted_statuses: model.global.counted_statuses,
             ..ProcessFacts::default()
         });
         model.global.set_variables(&process);

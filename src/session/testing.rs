@@ -192,5 +192,6 @@ pub fn session() -> SessionFacts {
         bytes_in: 0,
         bytes_out: 0,
         transport: Default::default(),
+        tracked: None,
     }
 }

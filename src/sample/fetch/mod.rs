@@ -14,6 +14,7 @@ pub mod payload;
 pub mod request;
 pub mod response;
 pub mod state;
+pub mod table;
 pub(crate) mod target;
 pub mod tls;
 pub mod transport;
@@ -223,6 +224,8 @@ pub const TABLE: &[&[Fetch]] = &[
     configured::TABLE,
     internal::TABLE,
     variables::TABLE,
+    table::TABLE,
+    super::counters::FETCHES,
 ];
 
 /// The fetch called `name`.
@@ -240,27 +243,9 @@ pub fn why_absent(name: &str) -> Option<&'static str> {
     const HTX: &str = "it looks into HAProxy's internal form of messages, which does not exist here";
     const STREAMS: &str = "it tells of a multiplexed stream's inside, which does not exist here";
     const DEVICES: &str = "it needs a device detection library, which is not built in";
-    const TABLES: &str = "it needs stick-table counters, which this version does not have";
     const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    if starts(&["sc_", "sc0_", "sc1_", "sc2_", "table_"])
-        || name.starts_with("src_")
-            && starts(&[
-                "src_bytes",
-                "src_clr",
-                "src_conn",
-                "src_get",
-                "src_gp",
-                "src_http",
-                "src_inc",
-                "src_kb",
-                "src_sess",
-                "src_updt",
-                "src_glitch",
-            ])
-    {
-        Some(TABLES)
-    } else if name.starts_with("internal.htx") {
+    if name.starts_with("internal.htx") {
         Some(HTX)
     } else if starts(&["fs.", "bs."]) {
         Some(STREAMS)
