@@ -6,6 +6,7 @@
 //! each core has connections of its own.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,17 +36,19 @@ pub struct Handed {
     key: (u32, u32),
     requests: u32,
     identity: Identity,
+    addresses: (Option<SocketAddr>, Option<SocketAddr>),
 }
 
 impl Handed {
     fn give(connection: ServerConnection) -> Handed {
-        let ServerConnection { stream, server, key, requests, identity, .. } = connection;
-        Handed { fd: stream.into_fd(), server, key, requests, identity }
+        let ServerConnection { stream, server, key, requests, identity, addresses, .. } = connection;
+        Handed { fd: stream.into_fd(), server, key, requests, identity, addresses }
     }
     fn take(self) -> ServerConnection {
-        let Handed { fd, server, key, requests, identity } = self;
+        let Handed { fd, server, key, requests, identity, addresses } = self;
         let mut connection = ServerConnection::new(Stream::new(fd), server, key, identity);
         connection.requests = requests;
+        connection.addresses = addresses;
         connection
     }
 }
@@ -122,7 +125,7 @@ async fn ask(core: &Core, ticket: &Rc<Ticket>, other: usize, wanted: Wanted) -> 
 /// Gives a connection to the core that asks for it, if there is one.
 pub(super) fn lend(core: &Core, wanted: Wanted, borrower: usize, token: u64) {
     let context = &mut Context::from_waker(Waker::noop());
-    let connection = core.idle.take(&wanted, context).map(|found| Box::new(Handed::give(found)));
+    let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(found)));
     if connection.is_none() && !core.idle.has(wanted.key) {
         let server = core.model.proxies.get(wanted.key.0 as usize);
         if let Some(server) = server.and_then(|backend| backend.servers.get(wanted.key.1 as usize)) {

@@ -19,10 +19,11 @@ use crate::model::proxy::{BalanceKey, Mode};
 use crate::net::timer::Kill;
 use crate::rules::Effects;
 use crate::sample::TransactionFacts;
-use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
+use crate::sample::facts::{self, Context as SampleContext, Direction, Ended, EndedIn};
 use crate::session::cookie::{Persistence, RequestCookie};
 use crate::session::{captures, error_page, forwarded, rfc7239, switching, unique_id};
 use crate::state::proxy::{be, fe};
+use crate::state::tracked::Event;
 
 /// What the connection does after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,13 @@ impl<'a> Exchange<'a> {
         self.txn.time.first_byte_wall_us = now.wall_us;
         self.txn.bad_request = true;
         let probe = self.frontend.options.http_ignore_probes;
+        if !probe {
+            // It opened a connection to ask for something, and did not: that counts as HAProxy counts it.
+            self.count_tracked(Event::Request);
+            if ended == Ended::Client {
+                self.count_tracked(Event::ClientError);
+            }
+        }
         if self.txn.ended == Ended::ClientTimeout && !probe {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
@@ -198,6 +206,11 @@ impl<'a> Exchange<'a> {
     /// The page for an error status.
     pub(super) fn error_page(&self, status: u16) -> Reply {
         error_page::find(self.frontend, self.backend(), status, &self.context(Direction::Request))
+    }
+
+    /// Counts an event in the entries of stick tables that are tracked.
+    pub(super) fn count_tracked(&self, event: Event) {
+        facts::count_tracked(&self.client.session, self.txn, event, clock::cached().millis());
     }
 
     pub(super) fn killed(&mut self, kill: Kill, ended_in: EndedIn) -> End {

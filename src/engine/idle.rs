@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::base::clock::{self, Millis};
 use crate::base::core_id;
+use crate::base::hash;
 use crate::model::Server;
 use crate::net::Stream;
 use crate::rules::PacketFields;
@@ -26,6 +27,8 @@ pub struct ServerConnection {
     pub server: Arc<Server>,
     /// The backend's place in the model and the server's in the backend.
     pub key: (u32, u32),
+    /// Its own address and the server's.
+    pub addresses: (Option<SocketAddr>, Option<SocketAddr>),
     /// Requests it has served.
     pub requests: u32,
     /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
@@ -33,6 +36,9 @@ pub struct ServerConnection {
     pub private: bool,
     /// What sets it apart from others to the same server.
     pub identity: Identity,
+    /// The PROXY protocol header it began with: it speaks for the client of that header, and only a
+    /// request that would send the very same one may have it again.
+    pub header: Option<Box<[u8]>>,
     /// Since when it idles.
     since: Millis,
 }
@@ -40,7 +46,17 @@ pub struct ServerConnection {
 impl ServerConnection {
     /// A fresh one.
     pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Self {
-        ServerConnection { stream, server, key, requests: 0, private: false, identity, since: 0 }
+        ServerConnection {
+            stream,
+            server,
+            key,
+            addresses: (None, None),
+            requests: 0,
+            private: false,
+            identity,
+            header: None,
+            since: 0,
+        }
     }
 }
 
@@ -85,28 +101,46 @@ pub fn core_bit(core: usize) -> u64 {
     }
 }
 
+/// Backend, server, and a hash of the header; 0 without one.
+type PoolKey = (u32, u32, u64);
+
+fn pool_key(key: (u32, u32), header: Option<&[u8]>) -> PoolKey {
+    (key.0, key.1, header.map_or(0, |header| hash::xxh3(header, 0) | 1))
+}
+
 /// The idle server connections of one core, newest first.
 #[derive(Default)]
 pub struct IdlePool {
-    by_server: RefCell<FxHashMap<(u32, u32), Vec<ServerConnection>>>,
+    by_server: RefCell<FxHashMap<PoolKey, Vec<ServerConnection>>>,
     purged: Cell<Millis>,
 }
 
 impl IdlePool {
-    /// Takes a living connection to a server.
-    pub fn take(&self, wanted: &Wanted, context: &mut Context<'_>) -> Option<ServerConnection> {
+    /// Takes a living connection to a server that began with this PROXY protocol header.
+    pub fn take(
+        &self,
+        wanted: &Wanted,
+        header: Option<&[u8]>,
+        context: &mut Context<'_>,
+    ) -> Option<ServerConnection> {
         let mut pool = self.by_server.borrow_mut();
-        let list = pool.get_mut(&wanted.key)?;
+        let key = pool_key(wanted.key, header);
+        let list = pool.get_mut(&key)?;
         let mut at = list.len();
         while at > 0 {
             at -= 1;
             let unproven = wanted.demand == Demand::Proven && list[at].requests < 2;
-            if unproven || list[at].identity != wanted.identity {
+            // The hash brings here; the header decides.
+            if unproven || list[at].identity != wanted.identity || list[at].header.as_deref() != header {
                 continue;
             }
             let mut connection = list.remove(at);
             connection.server.state.idle.fetch_sub(1, Relaxed);
             if connection.stream.poll_readable(context).is_pending() {
+                // There are few servers, but as many headers as clients.
+                if list.is_empty() && header.is_some() {
+                    pool.remove(&key);
+                }
                 return Some(connection);
             }
         }
@@ -133,14 +167,15 @@ impl IdlePool {
             }
         }
         let bit = core_bit(core_id::current());
-        if connection.server.state.idle_cores.load(Relaxed) & bit == 0 {
+        if connection.header.is_none() && connection.server.state.idle_cores.load(Relaxed) & bit == 0 {
             connection.server.state.idle_cores.fetch_or(bit, Relaxed);
         }
-        self.by_server.borrow_mut().entry(connection.key).or_default().push(connection);
+        let key = pool_key(connection.key, connection.header.as_deref());
+        self.by_server.borrow_mut().entry(key).or_default().push(connection);
     }
-    /// Whether connections of a server are here.
+    /// Whether connections of a server are here that any client may have.
     pub fn has(&self, key: (u32, u32)) -> bool {
-        self.by_server.borrow().get(&key).is_some_and(|list| !list.is_empty())
+        self.by_server.borrow().get(&pool_key(key, None)).is_some_and(|list| !list.is_empty())
     }
     /// Closes connections that died or have idled for longer than `pool-purge-delay`.
     pub fn purge(&self, now: Millis) {
@@ -149,7 +184,7 @@ impl IdlePool {
         }
         self.purged.set(now);
         let mut context = Context::from_waker(Waker::noop());
-        for list in self.by_server.borrow_mut().values_mut() {
+        self.by_server.borrow_mut().retain(|key, list| {
             list.retain_mut(|connection| {
                 let old = connection.since + connection.server.pool_purge_delay_ms <= now;
                 let keep = !old
@@ -160,7 +195,8 @@ impl IdlePool {
                 }
                 keep
             });
-        }
+            key.2 == 0 || !list.is_empty()
+        });
     }
     /// Closes all.
     pub fn clear(&self) {

@@ -13,11 +13,16 @@ use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::fe;
+use crate::state::tracked::Event;
 
 impl Exchange<'_> {
     /// A request head that cannot be used.
     pub(super) fn bad_request(&mut self, status: u16) -> End {
         self.txn.bad_request = true;
+        self.count_tracked(Event::Request);
+        if (400..500).contains(&status) {
+            self.count_tracked(Event::ClientError);
+        }
         self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
         let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
         End { may_keep_alive: false, ..end }
@@ -54,6 +59,8 @@ impl Exchange<'_> {
                 Ok(Filled::Full) => return Err(self.bad_request(431)),
                 Ok(Filled::End) | Err(_) => {
                     self.txn.bad_request = true;
+                    self.count_tracked(Event::Request);
+                    self.count_tracked(Event::ClientError);
                     self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                     let end = self.error_end(400, Ended::Client, EndedIn::Request);
                     return Err(End { may_keep_alive: false, ..end });
@@ -65,6 +72,7 @@ impl Exchange<'_> {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
                             self.txn.bad_request = true;
+                            self.count_tracked(Event::Request);
                             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
                             return Err(End { may_keep_alive: false, ..end });
@@ -98,6 +106,7 @@ impl Exchange<'_> {
         self.frontend.state.frontend.add(fe::REQUESTS, 1);
         self.frontend.state.frontend_request_rate.add(millis, 1);
         self.core.setup.process.requests.fetch_add(1, Relaxed);
+        self.count_tracked(Event::Request);
         Ok(())
     }
 

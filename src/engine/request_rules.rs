@@ -17,6 +17,7 @@ use crate::rules::{Rule, RuleSet, Run, Service, Verdict};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use crate::session::switching;
 use crate::state::proxy::{be, fe};
+use crate::state::tracked::Event;
 
 impl Exchange<'_> {
     /// Deletes or refuses header names that some servers would read as others (`X_Real_Ip`), as
@@ -32,6 +33,7 @@ impl Exchange<'_> {
             }
             RestrictNames::Reject if fields.iter().any(|(name, _)| is_odd(name)) => {
                 self.count_denied(proxy);
+                self.count_tracked(Event::ClientError);
                 Err(self.error_end(403, Ended::Proxy, EndedIn::Request))
             }
             RestrictNames::Reject => Ok(()),
@@ -56,6 +58,7 @@ impl Exchange<'_> {
         }
         if let Some(page) = switching::stats_page(proxy, &self.txn.request) {
             if let Some(refusal) = switching::stats_refusal(page, &self.txn.request) {
+                self.count_tracked(Event::ClientError);
                 return Err(self.local(refusal));
             }
             // `stats http-request` rules may refuse what the password allows.
@@ -127,12 +130,14 @@ impl Exchange<'_> {
                 }
                 Verdict::Deny { status, reply } => {
                     self.count_denied(proxy);
+                    self.count_tracked(Event::ClientError);
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
                     return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
                 }
                 Verdict::Tarpit { status, reply } => {
                     self.txn.time.request_us = 0;
                     self.count_denied(proxy);
+                    self.count_tracked(Event::ClientError);
                     self.tarpit(proxy).await?;
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Tarpit);
                     return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
@@ -154,9 +159,7 @@ impl Exchange<'_> {
                 }
                 Verdict::BadRequest => {
                     self.txn.time.request_us = 0;
-                    let end = self.bad_request(400);
-                    self.txn.bad_request = false;
-                    return Err(end);
+                    return Err(self.unusable());
                 }
                 // It is in HTTP mode already: the rule has nothing to do but to end its list.
                 Verdict::SwitchToHttp => return Ok(()),

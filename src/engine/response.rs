@@ -22,6 +22,7 @@ use crate::net::{Buffer, Stream};
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
+use crate::state::tracked::Event as Counted;
 
 /// Interim responses that one request may cause before the server is taken for broken.
 const INTERIM_MAX: u32 = 64;
@@ -202,6 +203,7 @@ impl Exchange<'_> {
                 Ok(Filled::Bytes { count, .. }) => {
                     last = clock::cached().millis();
                     connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
+                    self.txn.bytes_from_server += count as u64;
                     if self.txn.time.response_us == 0 {
                         self.txn.time.response_us = clock::cached().mono_us;
                     }
@@ -473,6 +475,7 @@ impl Exchange<'_> {
                 // Nothing of the response has left yet: the client can still be told.
                 connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
                 backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::DestinationBroken)) => {
@@ -487,6 +490,7 @@ impl Exchange<'_> {
                 observe_l7(connection, Err(Event::ResponseHead));
                 self.txn.response.clear();
                 self.txn.time.response_us = 0;
+                self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
@@ -498,6 +502,9 @@ impl Exchange<'_> {
             Err(Stop::Timeout) => (Ended::ClientTimeout, EndedIn::Data),
             Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Data)),
         };
+        if matches!(ended, Ended::Server | Ended::ServerTimeout) {
+            self.count_tracked(Counted::ServerFailure);
+        }
         // The head is out: the response can only be cut short, and the client sees that it was.
         self.txn.ended = ended;
         self.txn.ended_in = ended_in;
@@ -508,6 +515,10 @@ impl Exchange<'_> {
     fn account(&mut self, connection: &ServerConnection, pump: &Pump, upload: &Upload) {
         self.txn.bytes_to_client += pump.bytes_out;
         self.txn.bytes_from_client += upload.pump.bytes_in;
+        self.txn.bytes_to_server += upload.pump.bytes_out;
+        self.txn.bytes_from_server += pump.bytes_in;
+        // From here on the connection may be closed, or serve others.
+        self.txn.server_socket = None;
         let counters = &connection.server.state.counters;
         counters.add(counter::BYTES_OUT, pump.bytes_out);
         counters.add(counter::BYTES_IN, upload.pump.bytes_out);

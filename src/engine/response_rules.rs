@@ -10,7 +10,7 @@ use crate::http::Method;
 use crate::net::timer::Stop;
 use crate::rules::{RuleSet, Verdict};
 use crate::sample::facts::{Ended, EndedIn};
-use crate::session::{cacheability, captures, cookie};
+use crate::session::{cacheability, captures, cookie, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 
@@ -119,6 +119,8 @@ impl Exchange<'_> {
         connection.server.state.counters.add(counter::HRSP_1XX + class, 1);
         connection.server.state.counters.add(counter::REQUESTS, 1);
         observe_l7(connection, Ok(status));
+        let counted = &self.core.setup.process.counted_statuses;
+        tracking::response(&self.client.session, self.txn, counted, clock::cached().millis());
         captures::response(self.frontend, self.txn);
         // Variables of the request end with it (manual, section 2.8).
         self.txn.request_vars.clear();

@@ -15,6 +15,7 @@ use crate::net::timer::{NEVER, Stop};
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
+use crate::state::tracked;
 
 /// A chunked body that is none.
 struct BadChunk;
@@ -107,9 +108,7 @@ impl Exchange<'_> {
             }
             Err(BadChunk) => {
                 self.txn.time.request_us = 0;
-                let end = self.bad_request(400);
-                self.txn.bad_request = false;
-                Err(end)
+                Err(self.unusable())
             }
         }
     }
@@ -137,6 +136,14 @@ impl Exchange<'_> {
                 Err(End::close())
             }
         }
+    }
+
+    /// A request whose head was good and that cannot be used nevertheless.
+    pub(super) fn unusable(&mut self) -> End {
+        self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+        self.count_tracked(tracked::Event::ClientError);
+        let end = self.error_end(400, Ended::Proxy, EndedIn::Request);
+        End { may_keep_alive: false, ..end }
     }
 
     /// `option http-buffer-request`: the time of the request runs until its body is there.

@@ -8,6 +8,7 @@ use super::header_list::Change;
 use super::normalize::Normalizer;
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
+use super::track::{CounterChange, Track};
 use super::{MapChange, Service};
 use crate::sample::vars::VarName;
 use crate::sample::{Expr, LogFormat};
@@ -106,8 +107,14 @@ pub enum Action {
     SwitchToHttp,
     /// `wait-for-handshake`: nothing to do, since no data comes before the end of a handshake.
     WaitForHandshake,
+    /// `expect-proxy`.
+    ExpectProxy,
     /// `set-nice`: nothing to do, since a core has no run queue whose order it could change.
     SetNice,
+    /// `track-sc0`, `track-sc1`, ...
+    Track(Box<Track>),
+    /// `sc-inc-gpc0` and its kin, on the entry tracked under this number.
+    ChangeCounter(u8, CounterChange),
 }
 
 impl Action {

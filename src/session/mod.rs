@@ -18,4 +18,5 @@ pub mod rfc7239;
 pub mod switching;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tracking;
 pub mod unique_id;
