@@ -285,6 +285,8 @@ fn proxy(
         source: draft.source,
 
         hash_preserve_affinity: draft.hash_preserve_affinity,
+        stick_request: draft.stick_request,
+        stick_response: draft.stick_response,
         table: draft.table,
     };
     // A live proxy changes when the model comes into force, a new one has nobody to disturb.
@@ -442,6 +444,7 @@ fn server(
         pool_max_conn: settings.pool_max_conn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,
+        non_stick: settings.non_stick,
         tcp_fast_open: settings.tcp_fast_open,
         tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
         hash_key,

@@ -25,6 +25,7 @@ use crate::rules::run::run;
 use crate::rules::{Effects, Rule, RuleSet, Run, Verdict};
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
+use crate::session::sticking::{self, Stores};
 use crate::session::{balance_key, switching};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
@@ -90,6 +91,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
         client: &mut client,
         txn: &mut txn,
         effects: Effects::default(),
+        stores: Stores::default(),
     };
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
     let established = Box::pin(session.establish()).await;
@@ -135,6 +137,8 @@ struct TcpSession<'a> {
     client: &'a mut Client,
     txn: &'a mut TransactionFacts,
     effects: Effects,
+    /// What `stick` rules keep once the server is reached.
+    stores: Stores,
 }
 
 impl TcpSession<'_> {
@@ -147,6 +151,16 @@ impl TcpSession<'_> {
             process: &self.core.setup.process,
             check_vars: None,
         }
+    }
+
+    /// Has `stick` rules remember the server, by what it said first if its words were inspected.
+    fn store_server(&mut self, backend: &Proxy, assigned: &Assigned) {
+        if self.stores.is_empty() && backend.stick_response.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        let context = SampleContext { direction: Direction::Response, ..self.context() };
+        sticking::on_response(backend, &assigned.server, &context, &mut stores);
     }
 
     fn ends(&mut self, ended: Ended, ended_in: EndedIn) {
@@ -180,6 +194,7 @@ impl TcpSession<'_> {
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
                     return Err(Some(backend));
                 };
+                self.store_server(&backend, &assigned);
                 let down = Pump::tunnel(first, tunnel::splices_down(&backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
@@ -202,6 +217,13 @@ impl TcpSession<'_> {
             && let Some(buffer) = &self.client.buffer
         {
             preferred = balance_key::rdp_server(backend, buffer.filled());
+        }
+        if !backend.stick_request.is_empty() {
+            let mut stores = std::mem::take(&mut self.stores);
+            let assigned = preferred.is_some();
+            let found = sticking::on_request(backend, persistence, assigned, &self.context(), &mut stores);
+            preferred = preferred.or(found);
+            self.stores = stores;
         }
         let mut avoid = None;
         loop {

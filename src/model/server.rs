@@ -59,6 +59,8 @@ pub struct Server {
     pub pool_purge_delay_ms: u64,
     /// See `pool_max_conn`.
     pub max_reuse: i64,
+    /// `non-stick`: `stick` rules do not remember it.
+    pub non_stick: bool,
     /// `tfo`.
     pub tcp_fast_open: bool,
     /// `tcp-ut`, in milliseconds.

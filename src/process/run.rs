@@ -252,6 +252,7 @@ impl Start<'_> {
             (listener, level)
         });
         tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
+        tokio::task::spawn_local(control::tables::run(control.clone()));
         let orders = control.clone();
         tokio::task::spawn_local(async move {
             while let Some(order) = page_orders.recv().await {

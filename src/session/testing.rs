@@ -77,6 +77,8 @@ pub fn proxy(name: &str) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        stick_request: Vec::new(),
+        stick_response: Vec::new(),
         table: None,
     }
 }
@@ -109,6 +111,7 @@ pub fn server(backend: &str, name: &str) -> Server {
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        non_stick: false,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
         hash_key: None,

@@ -14,5 +14,6 @@ mod runtime;
 mod seeds;
 mod signals;
 mod support;
+mod tables;
 mod tcp;
 mod timeouts;
