@@ -18,8 +18,9 @@ fn origins<const N: usize>() -> [Origin; N] {
 }
 
 fn config(lines: &str, servers: &[(&Origin, &str)]) -> String {
-    let mut text =
-        format!("global\n    nbthread 2\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    {lines}\n");
+    let mut text = format!(
+        "global\n    nbthread 2\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    balance roundrobin\n    {lines}\n"
+    );
     for (number, (origin, words)) in servers.iter().enumerate() {
         text.push_str(&format!("    server s{} {} {words}\n", number + 1, origin.address()));
     }
@@ -34,7 +35,7 @@ fn get(proxy: &Proxy, fields: &str) -> String {
 fn clients_stay_by_their_header() {
     both_drivers(|driver| {
         let [one, two, three] = origins();
-        let lines = "balance roundrobin\n    option redispatch\n    retries 1\n    \
+        let lines = "option redispatch\n    retries 1\n    \
                      stick-table type string len 16 size 100 expire 1m\n    stick on req.hdr(X-User)";
         let proxy = Proxy::start(driver, &config(lines, &[(&one, ""), (&two, ""), (&three, "")]));
         let user = |name: &str| get(&proxy, &format!("X-User: {name}\r\n"));
