@@ -332,7 +332,8 @@ impl Table {
     }
     fn shown<'s>(&'s self, shard: &'s mut Shard, at: usize, row: u32, now: Millis) -> Shown<'s> {
         Shown {
-            id: u64::from(row) << 16 | at as u64,
+            // Never 0, which reads as nothing.
+            id: (u64::from(row) + 1) << 16 | at as u64,
             key: self.key_of(shard.key(row)),
             references: shard.references(row),
             remaining_ms: shard.remaining_ms(row, now),
@@ -368,7 +369,8 @@ impl Table {
     }
     fn place_of(&self, id: u64) -> Option<(usize, u32)> {
         let at = (id & 0xffff) as usize;
-        (at < self.shards.len()).then_some((at, u32::try_from(id >> 16).ok()?))
+        let row = u32::try_from((id >> 16).checked_sub(1)?).ok()?;
+        (at < self.shards.len()).then_some((at, row))
     }
     /// The entry that [`Shown::id`] named, pinned, if it is still in use.
     pub fn by_id(self: &Arc<Self>, id: u64) -> Option<Entry> {
@@ -452,6 +454,15 @@ impl Entry {
     /// Begins its life anew.
     pub fn touch(&self, now: Millis) {
         self.lock().touch(self.row, now);
+    }
+    /// How many hold it, this one included (`use=` of `show table`).
+    pub fn references(&self) -> u32 {
+        self.lock().references(self.row)
+    }
+    /// Milliseconds until it expires; `None` if it never does.
+    pub fn expires_in(&self, now: Millis) -> Option<u64> {
+        self.table.settings.expire_ms?;
+        Some(self.lock().remaining_ms(self.row, now).into())
     }
     /// Reads and changes several of its data under one lock.
     pub fn with<T>(&self, now: Millis, change: impl FnOnce(&mut Cells<'_>) -> T) -> T {
@@ -542,6 +553,7 @@ mod tests {
         let held = full.find_or_create(&1u32.to_be_bytes(), 1).unwrap();
         assert!((2..=3).all(|key| make(&full, key, u64::from(key))));
         held.touch(4);
+        assert_eq!((held.references(), held.expires_in(4)), (1, None));
         assert!(make(&full, 2, 5), "used again, it is the youngest");
         assert!(make(&full, 4, 6));
         assert_eq!(keys(&full, 6), [1, 2, 4]);
@@ -580,6 +592,7 @@ mod tests {
         table.sweep(start + 160);
         assert_eq!((table.len(), table.used.load(Relaxed)), (2, 2));
         // The sweep met it in use: its life began anew then.
+        assert_eq!(held.expires_in(start + 170), Some(90));
         drop(held);
         assert_eq!(
             table.with(&1u32.to_be_bytes(), start + 259, |cells| cells.get(Data::Gpc0, 0)),

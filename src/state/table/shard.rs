@@ -20,8 +20,8 @@ const FREE: u32 = u32::MAX;
 const CHUNK_SHIFT: u32 = 9;
 /// Rows of a chunk.
 pub(super) const CHUNK_ROWS: usize = 1 << CHUNK_SHIFT;
-/// Rows in use that one search for an old one steps over before it gives up.
-const STEPS_MAX: usize = 1024;
+/// Rows in use that one search for an old one steps over before it gives up: all of a small table.
+const STEPS_MAX: usize = 8192;
 
 // The words of a row's head.
 /// The next row of the same slot of the index, or the next free row.
@@ -64,6 +64,8 @@ pub(super) struct Shard {
     /// The first row of each slot; their number is a power of two.
     index: Vec<u32>,
     len: usize,
+    /// Rows that somebody holds.
+    held: usize,
     oldest: u32,
     newest: u32,
 }
@@ -77,6 +79,7 @@ impl Shard {
             free: NONE,
             index: Vec::new(),
             len: 0,
+            held: 0,
             oldest: NONE,
             newest: NONE,
         }
@@ -123,13 +126,16 @@ impl Shard {
     }
     /// Counts one more that holds a row.
     pub fn hold(&mut self, row: u32) {
-        self.row_mut(row)[REFERENCES] += 1;
+        let references = &mut self.row_mut(row)[REFERENCES];
+        *references += 1;
+        self.held += usize::from(*references == 1);
     }
     /// Counts one less.
     pub fn release(&mut self, row: u32) {
         let references = &mut self.row_mut(row)[REFERENCES];
         debug_assert!(*references != 0 && *references != FREE, "a row is released that nobody holds");
         *references = references.saturating_sub(1);
+        self.held -= usize::from(*references == 0);
     }
     /// How long a row has to live; 0 if rows do not expire.
     pub fn remaining_ms(&self, row: u32, now: Millis) -> u32 {
@@ -260,6 +266,9 @@ impl Shard {
 
     /// Forgets the oldest row that nobody holds: one whose life is over, or `any`. Whether there was one.
     pub fn evict(&mut self, now: Millis, any: bool, hash_of: impl Fn(&[u32]) -> u64) -> bool {
+        if self.held == self.len {
+            return false;
+        }
         for _ in 0..self.len.min(STEPS_MAX) {
             let row = self.oldest;
             if !any && !self.is_over(row, now) {
