@@ -348,6 +348,7 @@ fn begin(
         vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
+        tracked: None,
     };
     let client = Box::new(super::http::Client {
         stream,

@@ -11,6 +11,7 @@ use crate::log::queue::Line;
 use crate::model::Proxy;
 use crate::sample::facts::{ConnectionCounts, Context, Direction, Ended, ProcessFacts};
 use crate::sample::{SessionFacts, TransactionFacts};
+use crate::session::tracking;
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 
@@ -44,6 +45,7 @@ impl Exchange<'_> {
         if self.in_backend {
             finish_backend(self.backend(), self.txn);
         }
+        tracking::finish(&self.client.session, self.txn, clock::cached().millis());
         // The line tells how many others are left, as HAProxy's does.
         self.client.backend_place = None;
         self.client.session.bytes_in += self.txn.bytes_from_client;

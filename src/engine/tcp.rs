@@ -26,9 +26,10 @@ use crate::rules::{Effects, Rule, RuleSet, Run, Verdict};
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
 use crate::session::sticking::{self, Stores};
-use crate::session::{balance_key, switching};
+use crate::session::{balance_key, switching, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
+use crate::state::tracked::Event;
 
 /// Runs the connection and session rules of a client that was accepted; false closes it.
 pub(super) fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client) -> bool {
@@ -70,6 +71,9 @@ pub(super) fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client)
     }
     let millis = clock::cached().millis();
     state.add(fe::SESSIONS, 1);
+    if let Some(tracked) = &client.session.tracked {
+        tracked.count(Event::Session, millis);
+    }
     frontend.state.frontend_session_rate.add(millis, 1);
     core.setup.rates.sessions.add(millis, 1);
     true
@@ -123,6 +127,7 @@ fn finish_session(
     if let Some(backend) = backend {
         finish::finish_backend(backend, txn);
     }
+    tracking::finish(&client.session, txn, clock::cached().millis());
     // The line tells how many others are left, as HAProxy's does.
     client.backend_place = None;
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;

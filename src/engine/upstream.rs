@@ -27,6 +27,7 @@ use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, E
 use crate::session::{balance_key, cookie, sticking, switching};
 use crate::state::proxy::be;
 use crate::state::server::counter;
+use crate::state::tracked::Event;
 
 /// Why an attempt on a server failed before a response was there.
 pub(super) enum Failure {
@@ -77,7 +78,10 @@ impl Exchange<'_> {
                 Ok((connection, received, upload)) => {
                     return self.respond(connection, received, upload).await;
                 }
-                Err(Failure::Final(end)) => return Err(end),
+                Err(Failure::Final(end)) => {
+                    self.count_failure(&end);
+                    return Err(end);
+                }
                 Err(Failure::Retry { cause, end }) => {
                     // A kept connection that the server closed in the very moment of its reuse is nobody's
                     // fault: a request that may be repeated goes out again at once (RFC 9110 section 9.2.2).
@@ -85,6 +89,7 @@ impl Exchange<'_> {
                     let may_repeat = self.txn.request.method.is_idempotent();
                     let asked = self.retries_on(&backend, cause);
                     if !(replay.is_some() && ((stale && may_repeat) || asked)) {
+                        self.count_failure(&end);
                         return Err(end);
                     }
                     (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
@@ -96,6 +101,13 @@ impl Exchange<'_> {
                     self.restore_body(&replay);
                 }
             }
+        }
+    }
+
+    /// Counts a server that gave no usable response in time, in the entries that are tracked.
+    fn count_failure(&self, end: &End) {
+        if end.reply.as_ref().is_some_and(|reply| matches!(reply.status, 502 | 504)) {
+            self.count_tracked(Event::ServerFailure);
         }
     }
 

@@ -14,6 +14,7 @@ mod rewrite;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod run;
+pub mod track;
 
 use std::sync::Arc;
 

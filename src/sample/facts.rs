@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::vars::Vars;
-use crate::base::clock::Now;
+use crate::base::clock::{Millis, Now};
+use crate::http::status_set::CountedStatuses;
 use crate::http::{Request, Response};
-use crate::state::{ProxyState, ServerState};
+use crate::state::table::Entry;
+use crate::state::tracked::Event;
+use crate::state::{ProxyState, ServerState, Tracked};
 
 /// Facts of one client connection.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub struct SessionFacts {
     pub bytes_in: u64,
     /// See `bytes_in`.
     pub bytes_out: u64,
+    /// Entries of stick tables tracked by its connection and session rules, to its end.
+    pub tracked: Option<Box<Tracked>>,
 }
 
 impl SessionFacts {
@@ -58,6 +63,7 @@ impl SessionFacts {
             vars: Vars::default(),
             bytes_in: 0,
             bytes_out: 0,
+            tracked: None,
         }
     }
 }
@@ -326,6 +332,8 @@ pub struct TransactionFacts {
     pub bad_request: bool,
     /// The frontend's connections now, for `%fc` etc., taken when the log line is made.
     pub conn_counts: ConnectionCounts,
+    /// Entries of stick tables that its own rules track, to its end.
+    pub tracked: Tracked,
 }
 
 /// `%ac/%fc/%bc/%sc`.
@@ -396,6 +404,21 @@ impl TransactionFacts {
     }
 }
 
+/// The entry that a session or its transaction tracks under a number.
+pub fn tracked<'a>(session: &'a SessionFacts, txn: &'a TransactionFacts, number: u8) -> Option<&'a Entry> {
+    txn.tracked.get(number).or_else(|| session.tracked.as_ref()?.get(number))
+}
+
+/// Counts an event in every entry that a session and its transaction track. A number is tracked by
+/// one of the two only, so that nothing is counted twice.
+#[inline]
+pub fn count_tracked(session: &SessionFacts, txn: &TransactionFacts, event: Event, now: Millis) {
+    txn.tracked.count(event, now);
+    if let Some(tracked) = &session.tracked {
+        tracked.count(event, now);
+    }
+}
+
 /// Which message an expression looks at when its fetch does not say (`hdr` in a response rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -421,6 +444,13 @@ pub struct Context<'a> {
     pub check_vars: Option<&'a Vars>,
 }
 
+impl<'a> Context<'a> {
+    /// The entry tracked under a number.
+    pub fn tracked(&self, number: i64) -> Option<&'a Entry> {
+        tracked(self.session?, self.txn, u8::try_from(number).ok()?)
+    }
+}
+
 /// Facts of the process, for `hostname`, `pid`, `nbproc`, `%H`, `proc.` variables...
 #[derive(Debug, Default)]
 pub struct ProcessFacts {
@@ -434,6 +464,8 @@ pub struct ProcessFacts {
     pub requests: std::sync::atomic::AtomicU64,
     /// `node` of the global section, or the host's name.
     pub node: String,
+    /// `http-err-codes`, `http-fail-codes`.
+    pub counted_statuses: CountedStatuses,
     /// `proc.` variables.
     pub vars: std::sync::Mutex<Vec<(u32, Value)>>,
 }

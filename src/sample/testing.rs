@@ -59,6 +59,7 @@ impl Default for World {
                 vars: Vars::default(),
                 bytes_in: 0,
                 bytes_out: 0,
+                tracked: None,
             },
             registry,
             files: Memory::default(),

@@ -17,4 +17,5 @@ pub mod sticking;
 pub mod switching;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tracking;
 pub mod unique_id;

@@ -193,5 +193,6 @@ pub fn session() -> SessionFacts {
         vars: Vars::default(),
         bytes_in: 0,
         bytes_out: 0,
+        tracked: None,
     }
 }

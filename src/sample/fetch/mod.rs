@@ -10,6 +10,7 @@ pub mod payload;
 pub mod request;
 pub mod response;
 pub mod state;
+pub mod table;
 pub(crate) mod target;
 
 use super::arg::{Arg, ArgType, Check};
@@ -198,6 +199,8 @@ pub const TABLE: &[&[Fetch]] = &[
     payload::TABLE,
     state::TABLE,
     internal::TABLE,
+    table::TABLE,
+    super::counters::FETCHES,
 ];
 
 /// The fetch called `name`.
@@ -213,28 +216,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Why a fetch that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
     const TLS: &str = "it needs TLS, which this version does not terminate";
-    const TABLES: &str = "it needs stick-table counters, which this version does not have";
     const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if starts(&["ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_"]) {
         Some(TLS)
-    } else if starts(&["sc_", "sc0_", "sc1_", "sc2_", "table_"])
-        || name.starts_with("src_")
-            && starts(&[
-                "src_bytes",
-                "src_clr",
-                "src_conn",
-                "src_get",
-                "src_gp",
-                "src_http",
-                "src_inc",
-                "src_kb",
-                "src_sess",
-                "src_updt",
-                "src_glitch",
-            ])
-    {
-        Some(TABLES)
     } else if matches!(name, "http_auth" | "http_auth_group") {
         Some(USERLISTS)
     } else {

@@ -7,7 +7,8 @@
 //!
 //! All rows of a table live equally long, hence the list by age is also the order in which they
 //! expire: its oldest end is where rows are dropped, and nothing else is looked at. A row in use
-//! that is met there begins its life anew instead: what is in use is not old.
+//! that is met there goes to the youngest end instead, so that it is not met again and again; if it
+//! is over, it counts as gone from the moment that nobody holds it, though its room comes back later.
 
 use crate::base::clock::Millis;
 
@@ -153,6 +154,9 @@ impl Shard {
         if let Some(life) = self.layout.life_ms {
             self.row_mut(row)[EXPIRES] = (now as u32).wrapping_add(life);
         }
+        self.move_to_newest(row);
+    }
+    fn move_to_newest(&mut self, row: u32) {
         if self.newest != row {
             self.unlink(row);
             self.link_newest(row);
@@ -278,7 +282,7 @@ impl Shard {
                 self.remove(row, hash_of);
                 return true;
             }
-            self.touch(row, now);
+            self.move_to_newest(row);
         }
         false
     }
