@@ -23,6 +23,7 @@ use crate::model::Proxy;
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
+use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
 use crate::session::{balance_key, cookie, sticking, switching};
 use crate::state::proxy::be;
@@ -267,7 +268,12 @@ impl Exchange<'_> {
         let server = assigned.server.clone();
         let key = (backend.index, assigned.index);
         let core = self.core.clone();
-        if !fresh && let Some(connection) = self.reuse(backend, key).await {
+        let header = server.proxy_header.as_deref().map(|header| {
+            let mut bytes = Vec::new();
+            header.for_client(&self.context(Direction::Request), &mut bytes);
+            bytes.into_boxed_slice()
+        });
+        if !fresh && let Some(connection) = self.reuse(backend, key, header.as_deref()).await {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
             self.txn.time.connected_us = clock::cached().mono_us;
@@ -283,13 +289,19 @@ impl Exchange<'_> {
             abort_matters && self.client_gone(context)
         })
         .await;
+        if let Err(error) = &dialled {
+            self.txn.backend_error = error.connection_error();
+        }
         match dialled {
             Ok(stream) => {
                 observe_l4(&server, true);
                 self.txn.backend_source = stream.local_address();
                 self.txn.backend_destination = connect::address_of(&server, destination);
                 self.txn.time.connected_us = clock::cached().mono_us;
-                Ok(ServerConnection::new(stream, server, key))
+                self.txn.backend_error = ConnectionError::NONE;
+                let mut connection = ServerConnection::new(stream, server, key);
+                connection.header = header;
+                Ok(connection)
             }
             Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
             Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
@@ -305,9 +317,15 @@ impl Exchange<'_> {
         }
     }
 
-    async fn reuse(&mut self, backend: &Proxy, key: (u32, u32)) -> Option<ServerConnection> {
+    async fn reuse(
+        &mut self,
+        backend: &Proxy,
+        key: (u32, u32),
+        header: Option<&[u8]>,
+    ) -> Option<ServerConnection> {
         if let Some(connection) = self.attached.take()
             && connection.key == key
+            && connection.header.as_deref() == header
         {
             let mut connection = connection;
             let alive = std::future::poll_fn(|context| {
@@ -325,7 +343,7 @@ impl Exchange<'_> {
             _ => Demand::Any,
         };
         let core = self.core.clone();
-        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, demand, context))).await
+        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, header, demand, context))).await
     }
 
     /// Decides whether and where a failed attempt is repeated; the given end when it is not.
@@ -465,6 +483,9 @@ impl Exchange<'_> {
         encode::request(&self.txn.request, self.request_body, mode, &mut head);
         let splice = backend.options.splice_request || backend.options.splice_auto;
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        if let (1, Some(header)) = (connection.requests, &connection.header) {
+            pump.stage(header);
+        }
         pump.stage(&head);
         let mut upload = Upload::new(pump);
         match self.receive(connection, &mut upload, replay.is_some()).await {

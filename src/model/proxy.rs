@@ -176,6 +176,7 @@ impl Proxy {
 #[allow(missing_docs)]
 pub struct Timeouts {
     pub client_ms: Option<u64>,
+    pub client_hs_ms: Option<u64>,
     pub server_ms: Option<u64>,
     pub connect_ms: Option<u64>,
     pub queue_ms: Option<u64>,

@@ -179,6 +179,7 @@ fn execute(rule: &Rule, number: usize, run: &mut Run<'_>) -> Option<Verdict> {
         Action::SetNice => {}
         Action::Track(track) => return track.run(number, run),
         Action::ChangeCounter(number, change) => change.run(*number, run),
+        Action::ExpectProxy => run.effects.expects_proxy_header = true,
         Action::SetVar(name, tests, expr) => {
             if let Some(value) = run.value(expr) {
                 set_variable(*name, tests, value, &run.context());
@@ -316,14 +317,14 @@ fn change_address(run: &mut Run<'_>, end: End, change: impl Fn(SocketAddr) -> So
         run.txn.session_addresses.get_or_insert(before);
     }
     let session = &mut *run.session;
+    if run.set == RuleSet::TcpSession {
+        session.own_connection();
+    }
     let slot = match end {
         End::Source => &mut session.source,
         End::Destination => &mut session.destination,
     };
     *slot = Some(change(slot.unwrap_or(NOWHERE)));
-    if run.set == RuleSet::TcpConnection && end == End::Source {
-        session.connection_source = session.source;
-    }
 }
 
 #[cfg(test)]
@@ -546,9 +547,20 @@ mod tests {
         assert_eq!(bench.session.source, Some("10.0.0.1:7".parse().unwrap()));
         assert_eq!(bench.session.destination, Some("10.0.0.2:80".parse().unwrap()), "no such port");
         assert_eq!(bench.txn.session_addresses, Some(before));
-        assert_eq!(bench.session.connection_source, before.0);
-        bench.run(TcpConnection, &["set-src ipv4(10.0.0.3)"]);
-        assert_eq!(bench.session.connection_source, Some("10.0.0.3:7".parse().unwrap()));
+        assert_eq!(bench.session.connection_addresses(&bench.txn), before);
+    }
+
+    #[test]
+    fn connection_rules_change_the_connection_and_session_rules_do_not() {
+        let mut bench = Bench::get("/", &[]);
+        bench.run(TcpConnection, &["set-src ipv4(10.0.0.3)", "set-dst ipv4(10.0.0.4)"]);
+        let own = (Some("10.0.0.3:4000".parse().unwrap()), Some("10.0.0.4:80".parse().unwrap()));
+        assert_eq!(bench.session.connection_addresses(&bench.txn), own);
+        bench.run(TcpSession, &["set-src ipv4(10.0.0.5)", "set-dst ipv4(10.0.0.6)"]);
+        bench.run(HttpRequest, &["set-src ipv4(10.0.0.7)"]);
+        assert_eq!(bench.session.connection_addresses(&bench.txn), own);
+        assert_eq!(bench.session.source, Some("10.0.0.7:4000".parse().unwrap()));
+        assert_eq!(bench.session.destination, Some("10.0.0.6:80".parse().unwrap()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::connection::{ConnectionError, ConnectionFacts};
 use super::vars::Vars;
 use crate::base::clock::{Millis, Now};
 use crate::http::status_set::CountedStatuses;
@@ -30,10 +31,12 @@ pub struct SessionFacts {
     pub source: Option<SocketAddr>,
     /// The address the client connected to, filled in when the frontend needs it.
     pub destination: Option<SocketAddr>,
-    /// The connection's own peer address (`fc_src`).
-    pub connection_source: Option<SocketAddr>,
+    /// What the connection itself shows, once that is more than the addresses above.
+    pub connection: Option<Box<ConnectionFacts>>,
     /// When it was accepted.
     pub accepted: Now,
+    /// How long handshakes took before the session began, in milliseconds (`%Th`).
+    pub handshake_ms: u32,
     /// Requests seen on it so far, the current one included.
     pub requests: u64,
     /// `sess.` variables.
@@ -47,6 +50,21 @@ pub struct SessionFacts {
 }
 
 impl SessionFacts {
+    /// The connection's own facts, told apart from the session's from now on.
+    pub fn own_connection(&mut self) -> &mut ConnectionFacts {
+        let (source, destination) = (self.source, self.destination);
+        self.connection
+            .get_or_insert_with(|| Box::new(ConnectionFacts { source, destination, ..Default::default() }))
+    }
+    /// The connection's own source and destination (`fc_src`, `fc_dst`), whatever the session or a
+    /// transaction of it made of them.
+    pub fn connection_addresses(&self, txn: &TransactionFacts) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match (&self.connection, txn.session_addresses) {
+            (Some(own), _) => (own.source, own.destination),
+            (None, Some(before)) => before,
+            (None, None) => (self.source, self.destination),
+        }
+    }
     /// A session of `frontend` of which only the beginning is known.
     pub fn new(frontend: Arc<ProxyState>, accepted: Now) -> Self {
         SessionFacts {
@@ -57,8 +75,9 @@ impl SessionFacts {
             listener_name: None,
             source: None,
             destination: None,
-            connection_source: None,
+            connection: None,
             accepted,
+            handshake_ms: 0,
             requests: 0,
             vars: Vars::default(),
             bytes_in: 0,
@@ -272,6 +291,8 @@ pub struct TransactionFacts {
     pub backend_source: Option<SocketAddr>,
     /// The server's address (`%si`, `bc_dst`).
     pub backend_destination: Option<SocketAddr>,
+    /// Why the last attempt to connect to a server failed (`bc_err`).
+    pub backend_error: ConnectionError,
     /// `txn.` variables.
     pub vars: Vars,
     /// `req.` variables.

@@ -45,6 +45,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
         non_stick: false,
+        proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
         hash_key: None,

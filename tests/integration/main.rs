@@ -11,6 +11,7 @@ mod limits;
 mod logging;
 mod messages;
 mod rate_limit;
+mod proxy_protocol;
 mod runtime;
 mod seeds;
 mod signals;

@@ -7,6 +7,7 @@ pub mod conn;
 pub mod header;
 pub mod internal;
 pub mod payload;
+pub mod proxy_protocol;
 pub mod request;
 pub mod response;
 pub mod state;
@@ -193,6 +194,7 @@ impl Fetch {
 /// Every fetch, by source file.
 pub const TABLE: &[&[Fetch]] = &[
     conn::TABLE,
+    proxy_protocol::TABLE,
     request::TABLE,
     header::TABLE,
     response::TABLE,
