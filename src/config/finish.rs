@@ -196,8 +196,8 @@ fn proxy(
     options.tcplog = draft.log_format.as_ref().and_then(|f| f.option).is_some_and(|o| o.contains("tcp"));
     let use_backend = std::mem::take(&mut draft.use_backend);
     let use_server = std::mem::take(&mut draft.use_server);
-    let default_backend =
-        draft.default_backend.take().and_then(|(name, _)| names.backends.get(&*name).copied());
+    let default_backend_name = draft.default_backend.take().map(|(name, _)| name);
+    let default_backend = default_backend_name.as_ref().and_then(|name| names.backends.get(&**name).copied());
     let own = index as usize;
     let stats = stats(&mut draft, global);
     let error_pages = error_pages(&draft.error_lines, loading);
@@ -221,6 +221,7 @@ fn proxy(
         rate_limit_sessions: draft.rate_limit_sessions,
         binds,
         default_backend,
+        default_backend_name,
         use_backend: use_backend
             .into_iter()
             .filter_map(|line| {

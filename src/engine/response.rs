@@ -200,6 +200,7 @@ impl Exchange<'_> {
                 Ok(Filled::Bytes { count, .. }) => {
                     last = clock::cached().millis();
                     connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
+                    self.txn.bytes_from_server += count as u64;
                     if self.txn.time.response_us == 0 {
                         self.txn.time.response_us = clock::cached().mono_us;
                     }
@@ -611,6 +612,10 @@ impl Exchange<'_> {
     fn account(&mut self, connection: &ServerConnection, pump: &Pump, upload: &Upload) {
         self.txn.bytes_to_client += pump.bytes_out;
         self.txn.bytes_from_client += upload.pump.bytes_in;
+        self.txn.bytes_to_server += upload.pump.bytes_out;
+        self.txn.bytes_from_server += pump.bytes_in;
+        // From here on the connection may be closed, or serve others.
+        self.txn.server_socket = None;
         let counters = &connection.server.state.counters;
         counters.add(counter::BYTES_OUT, pump.bytes_out);
         counters.add(counter::BYTES_IN, upload.pump.bytes_out);

@@ -17,6 +17,7 @@ use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
+use crate::http::h1::head;
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
@@ -310,6 +311,7 @@ impl TcpSession<'_> {
                             self.txn.backend_source = stream.local_address();
                             self.txn.backend_error = ConnectionError::NONE;
                             self.txn.backend_destination = connect::address_of(&server, destination);
+                            self.txn.server_socket = Some(stream.fd());
                             self.txn.time.connected_us = clock::cached().mono_us;
                             return Ok((stream, assigned));
                         }
@@ -366,6 +368,7 @@ impl TcpSession<'_> {
             if let Some(buffer) = &self.client.buffer {
                 self.txn.request_payload.extend_from_slice(buffer.filled());
             }
+            self.look_for_http();
             match self.judge(rules, from, RuleSet::TcpContent) {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
@@ -384,6 +387,29 @@ impl TcpSession<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the bytes as an HTTP request, for rules that ask whether they are one or what it wants (`HTTP`,
+    /// `hdr(host)`, ...). They go on untouched whatever comes out.
+    fn look_for_http(&mut self) {
+        let txn = &mut *self.txn;
+        if txn.has_request || txn.bad_request || txn.request_payload.is_empty() {
+            return;
+        }
+        let global = &self.core.model.global;
+        let limits = head::Limits {
+            fields_max: global.headers_max,
+            bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
+            accept_unsafe: self.frontend.options.accept_unsafe_request,
+        };
+        match head::parse_request(&txn.request_payload, &mut txn.request, &limits) {
+            Ok(head::Progress::Complete { .. }) => txn.has_request = true,
+            Ok(head::Progress::Partial) => {}
+            Err(_) => {
+                txn.request.clear();
+                txn.bad_request = true;
+            }
+        }
     }
 
     /// Runs a set of content rules from number `from` on.

@@ -276,6 +276,9 @@ impl Exchange<'_> {
         if !fresh && let Some(connection) = self.reuse(backend, key, header.as_deref()).await {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
+            (self.txn.backend_source, self.txn.backend_destination) = connection.addresses;
+            self.txn.server_socket = Some(connection.stream.fd());
+            self.txn.server_reused = true;
             self.txn.time.connected_us = clock::cached().mono_us;
             return Ok(connection);
         }
@@ -299,8 +302,11 @@ impl Exchange<'_> {
                 self.txn.backend_destination = connect::address_of(&server, destination);
                 self.txn.time.connected_us = clock::cached().mono_us;
                 self.txn.backend_error = ConnectionError::NONE;
+                self.txn.server_socket = Some(stream.fd());
+                self.txn.server_reused = false;
                 let mut connection = ServerConnection::new(stream, server, key);
                 connection.header = header;
+                connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
                 Ok(connection)
             }
             Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),

@@ -36,6 +36,7 @@ pub fn proxy(name: &str) -> Proxy {
         rate_limit_sessions: 0,
         binds: Vec::new(),
         default_backend: None,
+        default_backend_name: None,
         use_backend: Vec::new(),
         use_server: Vec::new(),
         tcp_connection: Vec::new(),
@@ -195,6 +196,7 @@ pub fn session() -> SessionFacts {
         vars: Vars::default(),
         bytes_in: 0,
         bytes_out: 0,
+        transport: Default::default(),
         tracked: None,
     }
 }

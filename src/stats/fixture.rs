@@ -76,6 +76,7 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         rate_limit_sessions: 0,
         binds: Vec::new(),
         default_backend: None,
+        default_backend_name: None,
         use_backend: Vec::new(),
         use_server: Vec::new(),
         tcp_connection: Vec::new(),
