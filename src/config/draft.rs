@@ -266,6 +266,8 @@ pub struct Draft {
     pub send_name_header: Option<Box<str>>,
     pub checks: CheckDirectives,
     pub hash_preserve_affinity: crate::balance::Affinity,
+    pub stick_request: Vec<StickRule>,
+    pub stick_response: Vec<StickRule>,
     pub table: Option<Arc<crate::state::Table>>,
 }
 
@@ -399,6 +401,8 @@ impl Draft {
             send_name_header: None,
             checks: CheckDirectives::default(),
             hash_preserve_affinity: Default::default(),
+            stick_request: Vec::new(),
+            stick_response: Vec::new(),
             table: None,
         }
     }

@@ -21,6 +21,7 @@ use crate::rules::Effects;
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{self, Context as SampleContext, Direction, Ended, EndedIn};
 use crate::session::cookie::{Persistence, RequestCookie};
+use crate::session::sticking::Stores;
 use crate::session::{captures, error_page, forwarded, rfc7239, switching, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::tracked::Event;
@@ -94,6 +95,8 @@ pub struct Exchange<'a> {
     pub(super) cookie: RequestCookie,
     /// See `cookie`.
     pub(super) persistence: Persistence,
+    /// What `stick` rules keep once the server answered.
+    pub(super) stores: Stores,
 }
 
 impl<'a> Exchange<'a> {
@@ -124,6 +127,7 @@ impl<'a> Exchange<'a> {
             rst_ttl: None,
             cookie: RequestCookie::default(),
             persistence: Persistence::default(),
+            stores: Stores::default(),
         }
     }
 

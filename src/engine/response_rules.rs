@@ -7,10 +7,11 @@ use super::idle::ServerConnection;
 use super::response::{Received, Upload, observe_l7};
 use crate::base::clock;
 use crate::http::Method;
+use crate::model::Proxy;
 use crate::net::timer::Stop;
 use crate::rules::{RuleSet, Verdict};
-use crate::sample::facts::{Ended, EndedIn};
-use crate::session::{cacheability, captures, cookie, tracking};
+use crate::sample::facts::{Direction, Ended, EndedIn};
+use crate::session::{cacheability, captures, cookie, sticking, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 
@@ -127,6 +128,7 @@ impl Exchange<'_> {
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse, connection, received, upload).await?;
+        self.store_server(&backend);
         self.response_rules(RuleSet::HttpResponse, connection, received, upload).await?;
         let leaks =
             backend.options.checkcache && cacheability::leaks_cookie(&self.txn.request, &self.txn.response);
@@ -144,5 +146,16 @@ impl Exchange<'_> {
         }
         self.response_rules(RuleSet::HttpAfterResponse, connection, received, upload).await?;
         Ok(tunnel)
+    }
+
+    /// Has `stick` rules remember the server that answered.
+    fn store_server(&mut self, backend: &Proxy) {
+        if self.stores.is_empty() && backend.stick_response.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        if let Some(assigned) = &self.assigned {
+            sticking::on_response(backend, &assigned.server, &self.context(Direction::Response), &mut stores);
+        }
     }
 }

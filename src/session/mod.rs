@@ -15,6 +15,7 @@ pub mod error_page;
 pub mod forwarded;
 pub mod phase;
 pub mod rfc7239;
+pub mod sticking;
 pub mod switching;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -47,6 +47,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         pool_low_conn: 0,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        non_stick: false,
         proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
@@ -123,6 +124,8 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         source_interface: None,
 
         hash_preserve_affinity: Default::default(),
+        stick_request: Vec::new(),
+        stick_response: Vec::new(),
         table: None,
     }
 }
