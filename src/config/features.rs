@@ -49,7 +49,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("POLL", false),
     ("PRCTL", false),
     ("PROCCTL", false),
-    ("PROMEX", false),
+    ("PROMEX", true),
     ("PTHREAD_EMULATION", false),
     ("QUIC", false),
     ("QUIC_OPENSSL_COMPAT", false),
@@ -127,6 +127,7 @@ mod tests {
         for (name, expected) in [
             ("THREAD", true),
             ("EPOLL", true),
+            ("PROMEX", true),
             ("LUA", false),
             ("OPENSSL", false),
             ("NO_SUCH", false),

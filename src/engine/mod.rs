@@ -13,6 +13,7 @@ pub mod finish;
 pub mod http;
 pub mod idle;
 pub mod mailbox;
+pub mod metrics;
 pub mod orders;
 pub mod queue;
 pub mod redispatch;

@@ -121,7 +121,7 @@ pub const ALIASES: &[Alias] = &[
     }),
     row("s", "server", |w| match &w.context.txn.server {
         Some(server) => w.text(server.name.as_bytes()),
-        None => w.text(b"<NOSRV>"),
+        None => w.text(w.context.txn.service.unwrap_or("<NOSRV>").as_bytes()),
     }),
     row("sc", "connections of the server", |w| w.int(i64::from(w.context.txn.conn_counts.server))),
     row("si", "server address", |w| address(w, w.context.txn.backend_destination)),

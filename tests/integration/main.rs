@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod logging;
 mod messages;
+mod metrics;
 mod rate_limit;
 mod runtime;
 mod seeds;
