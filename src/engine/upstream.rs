@@ -23,8 +23,9 @@ use crate::model::Proxy;
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
+use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
-use crate::session::{balance_key, cookie, switching};
+use crate::session::{balance_key, cookie, sticking, switching};
 use crate::state::proxy::be;
 use crate::state::server::counter;
 use crate::state::tracked::Event;
@@ -111,7 +112,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The server that use-server or the cookie demands.
+    /// The server that use-server, the cookie or a `stick` rule demands.
     fn persistent_server(&mut self, backend: &Arc<Proxy>) -> Option<u32> {
         self.persistence = switching::persistence(backend, &self.context(Direction::Request));
         let wanted = switching::use_server(backend, self.persistence, &self.context(Direction::Request));
@@ -119,12 +120,21 @@ impl Exchange<'_> {
         if backend.cookie.is_some() {
             self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
         }
+        let mut wanted = wanted.or(self.cookie.server);
+        if !backend.stick_request.is_empty() {
+            let mut stores = std::mem::take(&mut self.stores);
+            let context = self.context(Direction::Request);
+            let assigned = wanted.is_some();
+            let found = sticking::on_request(backend, self.persistence, assigned, &context, &mut stores);
+            wanted = wanted.or(found);
+            self.stores = stores;
+        }
         // What was authenticated is a connection: its client stays with it, if nothing else decides.
         let private = self.attached.as_ref().filter(|connection| {
             connection.private && connection.key.0 == backend.index && connection.server.state.is_running()
         });
         let private = private.map(|connection| connection.key.1);
-        wanted.or(self.cookie.server).or(private).or_else(|| self.last_server(backend))
+        wanted.or(private).or_else(|| self.last_server(backend))
     }
 
     /// The server of the connection's last request, if the backend prefers it and it has a slot free. Keys
@@ -258,9 +268,17 @@ impl Exchange<'_> {
         let server = assigned.server.clone();
         let key = (backend.index, assigned.index);
         let core = self.core.clone();
-        if !fresh && let Some(connection) = self.reuse(backend, key).await {
+        let header = server.proxy_header.as_deref().map(|header| {
+            let mut bytes = Vec::new();
+            header.for_client(&self.context(Direction::Request), &mut bytes);
+            bytes.into_boxed_slice()
+        });
+        if !fresh && let Some(connection) = self.reuse(backend, key, header.as_deref()).await {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
+            (self.txn.backend_source, self.txn.backend_destination) = connection.addresses;
+            self.txn.server_socket = Some(connection.stream.fd());
+            self.txn.server_reused = true;
             self.txn.time.connected_us = clock::cached().mono_us;
             return Ok(connection);
         }
@@ -274,13 +292,22 @@ impl Exchange<'_> {
             abort_matters && self.client_gone(context)
         })
         .await;
+        if let Err(error) = &dialled {
+            self.txn.backend_error = error.connection_error();
+        }
         match dialled {
             Ok(stream) => {
                 observe_l4(&server, true);
                 self.txn.backend_source = stream.local_address();
                 self.txn.backend_destination = connect::address_of(&server, destination);
                 self.txn.time.connected_us = clock::cached().mono_us;
-                Ok(ServerConnection::new(stream, server, key))
+                self.txn.backend_error = ConnectionError::NONE;
+                self.txn.server_socket = Some(stream.fd());
+                self.txn.server_reused = false;
+                let mut connection = ServerConnection::new(stream, server, key);
+                connection.header = header;
+                connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
+                Ok(connection)
             }
             Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
             Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
@@ -296,9 +323,15 @@ impl Exchange<'_> {
         }
     }
 
-    async fn reuse(&mut self, backend: &Proxy, key: (u32, u32)) -> Option<ServerConnection> {
+    async fn reuse(
+        &mut self,
+        backend: &Proxy,
+        key: (u32, u32),
+        header: Option<&[u8]>,
+    ) -> Option<ServerConnection> {
         if let Some(connection) = self.attached.take()
             && connection.key == key
+            && connection.header.as_deref() == header
         {
             let mut connection = connection;
             let alive = std::future::poll_fn(|context| {
@@ -316,7 +349,7 @@ impl Exchange<'_> {
             _ => Demand::Any,
         };
         let core = self.core.clone();
-        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, demand, context))).await
+        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, header, demand, context))).await
     }
 
     /// Decides whether and where a failed attempt is repeated; the given end when it is not.
@@ -363,7 +396,7 @@ impl Exchange<'_> {
             server.state.counters.add(counter::REDISPATCHES, 1);
             backend.state.backend.add(be::REDISPATCHES, 1);
             self.txn.redispatched = true;
-            if preferred.take().is_some() {
+            if preferred.take().is_some() && self.txn.cookie_request == CookieRequest::Valid {
                 self.txn.cookie_request = CookieRequest::Down;
             }
             *avoid = Some(index);
@@ -456,6 +489,9 @@ impl Exchange<'_> {
         encode::request(&self.txn.request, self.request_body, mode, &mut head);
         let splice = backend.options.splice_request || backend.options.splice_auto;
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        if let (1, Some(header)) = (connection.requests, &connection.header) {
+            pump.stage(header);
+        }
         pump.stage(&head);
         let mut upload = Upload::new(pump);
         match self.receive(connection, &mut upload, replay.is_some()).await {

@@ -42,6 +42,8 @@ pub struct Global {
     pub maxsessrate: u32,
     /// `daemon`.
     pub daemon: bool,
+    /// `pp2-never-send-local`.
+    pub pp2_never_send_local: bool,
     /// `quiet`.
     pub quiet: bool,
     /// `zero-warning`.

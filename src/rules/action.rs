@@ -83,6 +83,8 @@ pub enum Action {
     },
     /// `set-map`, `del-map`, `add-acl`, `del-acl`.
     ChangeMap(Arc<str>, MapChange, LogFormat, Option<LogFormat>),
+    /// `expect-proxy`.
+    ExpectProxy,
     /// `set-nice`: nothing to do, since a core has no run queue whose order it could change.
     SetNice,
     /// `track-sc0`, `track-sc1`, ...

@@ -140,8 +140,9 @@ pub const TABLE: &[Row] = rows! {
         "Sends a 103 response with a field."
     "expect-netscaler-cip" Word CONNECTION "layer4" not_yet
         "Expects a NetScaler client address header."
-    "expect-proxy" Word CONNECTION "layer4" not_yet
-        "Expects a PROXY protocol header."
+    "expect-proxy" Word CONNECTION "layer4" expect_proxy
+        "Waits for a PROXY protocol header at the connection's start, as 'accept-proxy' of the 'bind' \
+         line does. The rules behind it still run, and see the connection's own addresses."
     "lua." Prefix EVERYWHERE "..." not_yet
         "Runs a Lua function."
     "normalize-uri" Word REQUEST "<normalizer>" not_yet
@@ -457,6 +458,9 @@ mod tests {
         check(Req, "use-service prometheus-exporter if { path /metrics }", &[]);
         check(Req, "use-service prometheus", &["unknown service name 'prometheus'"]);
         check(Cnt, "use-service prometheus-exporter", &["is only available in 'http-request' rules"]);
+        check(Con, "expect-proxy", &["'tcp-request connection expect-proxy' rule : only takes 'layer4'"]);
+        check(Con, "expect-proxy layer5", &["only takes 'layer4' as an argument"]);
+        check(Ses, "expect-proxy layer4", &["('expect-proxy' can be used in 'tcp-request connection')"]);
         check(Req, "lua.hello", &["action 'lua.hello' is not available yet"]);
         check(
             Req,

@@ -388,6 +388,15 @@ pub fn set_nice(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) 
     }
 }
 
+/// `expect-proxy`.
+pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    const EXPECTED: &str = "only takes 'layer4' as an argument";
+    match arguments.take(EXPECTED)? {
+        "layer4" => Ok(Action::ExpectProxy),
+        other => Mistake::says(format!("{EXPECTED}, got '{other}'")),
+    }
+}
+
 /// `use-service`.
 pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const EXPORTER: &str = "prometheus-exporter";

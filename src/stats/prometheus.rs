@@ -27,6 +27,9 @@ use crate::state::server::{CheckReport, Operational, admin};
 /// The type of the answer.
 pub const CONTENT_TYPE: &[u8] = b"text/plain; version=0.0.4";
 
+/// The most objects one part looks at: those that have nothing to say take their time as well.
+const LOOKS_MAX: usize = 1024;
+
 /// The states of a server in their order.
 const SERVER_STATES: [&str; 5] = ["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
 /// Those of a frontend or backend.
@@ -43,6 +46,8 @@ pub struct Scrape<'m> {
     view: View<'m>,
     source: Source<'m>,
     at: Place,
+    /// Objects that may still be looked at for the part under way.
+    looks: usize,
     /// The metric whose `HELP` and `TYPE` were written last.
     announced: Option<(Scope, &'static str)>,
 }
@@ -71,12 +76,15 @@ impl<'m> Scrape<'m> {
     pub fn new(asked: &'m Asked, source: Source<'m>) -> Scrape<'m> {
         let started_s = source.info.started.wall_us / 1_000_000;
         let view = View::new(source.model, source.now, started_s, source.info.maxconn);
-        Scrape { asked, view, source, at: Place::default(), announced: None }
+        Scrape { asked, view, source, at: Place::default(), looks: 0, announced: None }
     }
 
-    /// Appends samples until `out` holds some `bytes_max` bytes; says whether more may follow.
+    /// Appends samples until `out` holds some `bytes_max` bytes, or nothing for a while; says whether
+    /// more may follow.
     pub fn fill(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
-        while out.len() < bytes_max {
+        self.looks = LOOKS_MAX;
+        while out.len() < bytes_max && self.looks > 0 {
+            self.looks -= 1;
             let Some(&scope) = Scope::ALL.get(self.at.scope) else { return false };
             let is_over = !self.asked.wants(scope)
                 || match scope {
@@ -155,9 +163,10 @@ impl<'m> Scrape<'m> {
             Kind::Frontend => write(&Subject::frontend(view, proxy), out),
             Kind::Listener => {
                 for bind in proxy.binds.iter().skip(self.at.object) {
-                    if out.len() >= bytes_max {
+                    if out.len() >= bytes_max || self.looks == 0 {
                         return false;
                     }
+                    self.looks -= 1;
                     self.at.object += 1;
                     write(&Subject::listener(view, proxy, bind), out);
                 }
@@ -169,9 +178,10 @@ impl<'m> Scrape<'m> {
             Kind::Server => {
                 let live = proxy.state.servers.load();
                 for (state, config) in rows::servers(proxy, &live).skip(self.at.object) {
-                    if out.len() >= bytes_max {
+                    if out.len() >= bytes_max || self.looks == 0 {
                         return false;
                     }
+                    self.looks -= 1;
                     self.at.object += 1;
                     if !(self.asked.hide_maintenance && in_maintenance(state)) {
                         write(&Subject::server(view, proxy, state, config), out);

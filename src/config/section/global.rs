@@ -70,7 +70,7 @@ keywords! {
     "node" "<name>" GLOBAL => Parse(node), "This node's name, for the statistics page.";
     "numa-cpu-mapping" "" GLOBAL => NoAction("threads run on all usable CPUs unless 'cpu-map' says otherwise"), "Binds threads to one NUMA node.";
     "pidfile" "<pidfile>" GLOBAL => Parse(|g, w, l| path(w, l, |p| g.global.pidfile = Some(p))), "Where the process writes its number.";
-    "pp2-never-send-local" "" GLOBAL => NoAction("the PROXY protocol is never sent"), "Announces health checks as proxied connections.";
+    "pp2-never-send-local" "" GLOBAL => Parse(|g, _, _| g.global.pp2_never_send_local = true), "Announces health checks as proxied connections.";
     "prealloc-fd" "" GLOBAL => NoAction("the kernel's table grows as needed"), "Opens and closes the highest descriptor at start.";
     "presetenv" "<name> <value>" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Sets a variable that is not set.";
     "resetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets all variables but these.";
@@ -340,7 +340,12 @@ fn stats_socket(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut L
         loading.report.alert(words.span(), message);
         return;
     }
-    global.stats_sockets.extend(bind::parse(words, "stats socket", loading));
+    let parsed = bind::parse(words, "stats socket", loading);
+    if parsed.as_ref().is_some_and(|line| line.settings.accept_proxy) {
+        let message = "'stats socket accept-proxy' : the PROXY protocol is taken by 'bind' lines only";
+        loading.report.alert(words.span(), message);
+    }
+    global.stats_sockets.extend(parsed);
 }
 
 fn unix_bind(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

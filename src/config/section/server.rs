@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::ProxyParser;
 use super::bind::{number, text, time, value};
+use super::server_proxy_protocol::ProxySettings;
 use crate::config::address::{self, ServerAddress};
 use crate::config::draft::Draft;
 use crate::config::keyword::{Does, Places, keywords};
@@ -57,8 +58,8 @@ keywords! {
     "no-backup" "" SERVER => Parse(|s, _, _| s.backup = false), "Undoes 'backup'.";
     "no-check" "" SERVER => Parse(|s, _, _| s.checked = false), "Undoes 'check'.";
     "no-tfo" "" SERVER => Parse(|s, _, _| s.tcp_fast_open = false), "Undoes 'tfo'.";
-    "non-stick" "" SERVER => NoAction("nothing is remembered without stick tables, and those are refused"), "Clients are not remembered for it.";
-    "stick" "" SERVER => NoAction("nothing is remembered without stick tables, and those are refused"), "Undoes 'non-stick'.";
+    "non-stick" "" SERVER => Parse(|s, _, _| s.non_stick = true), "Clients are not remembered for it.";
+    "stick" "" SERVER => Parse(|s, _, _| s.non_stick = false), "Undoes 'non-stick'.";
     "observe" "<mode>" SERVER => Parse(observe), "Judges health by traffic too.";
     "on-error" "<mode>" SERVER => Parse(on_error), "What to do when 'observe' saw too many errors.";
     "on-marked-down" "<action>" SERVER => Parse(on_marked_down), "What to do with sessions when the server goes down.";
@@ -108,6 +109,7 @@ pub struct ServerSettings {
     pub check: ServerCheck,
     pub agent_check: bool,
     pub agent: ServerCheck,
+    pub proxy: ProxySettings,
     pub track: Option<(Box<str>, Span)>,
     pub observe: Observe,
     pub error_limit: u32,
@@ -118,6 +120,7 @@ pub struct ServerSettings {
     pub pool_purge_delay_ms: u64,
     pub max_reuse: i64,
     pub tcp_fast_open: bool,
+    pub non_stick: bool,
     pub tcp_user_timeout_ms: Option<u64>,
     pub hash_key: HashKey,
     pub guid: Option<Box<str>>,
@@ -153,6 +156,7 @@ impl Default for ServerSettings {
             check: ServerCheck::default(),
             agent_check: false,
             agent: ServerCheck { rise: 1, fall: 1, ..ServerCheck::default() },
+            proxy: ProxySettings::default(),
             track: None,
             observe: Observe::default(),
             error_limit: 10,
@@ -163,6 +167,7 @@ impl Default for ServerSettings {
             pool_purge_delay_ms: 5000,
             max_reuse: -1,
             tcp_fast_open: false,
+            non_stick: false,
             tcp_user_timeout_ms: None,
             hash_key: HashKey::default(),
             guid: None,
@@ -354,7 +359,9 @@ fn options(
         from(settings, draft, words, loading);
     }
     while let Some(word) = words.take_word() {
-        let Some(row) = index.get(&word.text) else {
+        // `set-proxy-v2-tlv-fmt(<id>)` takes its first argument in parentheses.
+        let called = || index.get(word.text.split('(').next()?).filter(|row| row.args.starts_with('('));
+        let Some(row) = index.get(&word.text).or_else(called) else {
             let message = format!("'{keyword}' : unknown keyword '{}'", word.text);
             let near = index.closest(&word.text, Places::SERVER);
             let found = loading.report.alert(word.span, message);
