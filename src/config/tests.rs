@@ -570,6 +570,23 @@ fn rules_get_what_they_ask_for() {
             &[],
         ),
         (
+            "backend b\nmode http\nhttp-request deny\nhttp-request set-header a b",
+            &[(Warning, 4, "previous 'http-request' action is final")],
+        ),
+        ("backend b\nmode http\nhttp-request set-timeout client 1s", &[(Alert, 3, "no frontend capability")]),
+        (
+            "frontend a\nbind :1\nmode http\ntimeout client 1s\nhttp-request set-retries 2",
+            &[(Alert, 5, "no backend capability")],
+        ),
+        ("backend b\nmode http\nhttp-request set-retries 101", &[(Alert, 3, "between 0 and 100")]),
+        ("backend b\nmode http\nhttp-send-name-header Host", &[(Alert, 3, "cannot be used on")]),
+        ("backend b\nmode http\noption forwarded proto what", &[(Alert, 3, "unknown argument 'what'")]),
+        ("backend b\nmode http\noption forwarded host by-expr src for_port", &[]),
+        ("backend b\nsource 0.0.0.0 usesrc clientip interface lo", &[]),
+        ("backend b\nsource 0.0.0.0 usesrc hdr_ip(x-client,-1)", &[]),
+        ("backend b\nsource 0.0.0.0 usesrc", &[(Alert, 2, "'clientip'")]),
+        ("global\nh1-case-adjust x-a X-A\nh1-case-adjust x-b Y-B", &[(Alert, 3, "must not differ except")]),
+        (
             "defaults d\nacl own path /\nbackend b from d\nmode http\nhttp-request deny if own",
             &[(Alert, 5, "no such ACL : 'own'")],
         ),

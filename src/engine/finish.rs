@@ -63,6 +63,23 @@ impl Exchange<'_> {
     pub(super) fn write_log(&mut self, early: bool) {
         log(self.core, self.frontend, &self.client.session, self.txn, early);
     }
+
+    /// Writes a log line of an exchange that goes on (`do-log`).
+    pub(super) fn log_meanwhile(&mut self) {
+        log_meanwhile(self.core, self.frontend, &self.client.session, self.txn);
+    }
+}
+
+/// Writes a log line of a session that goes on: its time is counted until now.
+pub(super) fn log_meanwhile(
+    core: &Core,
+    frontend: &Proxy,
+    session: &SessionFacts,
+    txn: &mut TransactionFacts,
+) {
+    let end_us = std::mem::replace(&mut txn.time.end_us, clock::cached().mono_us);
+    log(core, frontend, session, txn, false);
+    txn.time.end_us = end_us;
 }
 
 /// Counts what a backend and its server want to know of a session that ended.

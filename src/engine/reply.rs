@@ -1,7 +1,7 @@
 //! Answers that the proxy makes itself, and what becomes of the client connection after them.
 
 use super::exchange::{End, Exchange, Next, UploadState};
-use super::wait;
+use super::{packets, wait};
 use crate::base::clock;
 use crate::http::h1::encode;
 use crate::http::h1::framing::Body;
@@ -12,8 +12,7 @@ use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
-use crate::rules::run::run;
-use crate::rules::{RuleSet, Run};
+use crate::rules::RuleSet;
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use std::sync::Arc;
 
@@ -28,7 +27,8 @@ impl Exchange<'_> {
     pub(super) async fn answer(&mut self, end: End) -> Next {
         self.assigned = None;
         // An empty `errorfile` (`/dev/null`) asks for no answer.
-        if let Some(reply) = &end.reply {
+        // A redirection to an error page (`errorloc`) is logged with the error's status.
+        if let Some(reply) = end.reply.as_ref().filter(|_| self.txn.status == 0) {
             self.txn.status = reply.status;
         }
         let reply = end.reply.filter(|reply| reply.raw.as_ref().is_none_or(|file| !file.is_empty()));
@@ -122,6 +122,7 @@ impl Exchange<'_> {
             txn.response.fields.append(name, value);
         }
         txn.has_response = true;
+        txn.request_vars.clear();
         // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
         let mut proxies = if txn.bad_request { Vec::new() } else { vec![self.frontend.clone()] };
         if let Some(backend) = self.backend.as_ref().filter(|backend| !Arc::ptr_eq(backend, self.frontend)) {
@@ -129,22 +130,12 @@ impl Exchange<'_> {
         }
         for proxy in &proxies {
             // An answer that was refused once is not refused again: only the edits count here.
-            let _ = run(
-                &proxy.http_after_response,
-                0,
-                &mut Run {
-                    set: RuleSet::HttpAfterResponse,
-                    session: &mut self.client.session,
-                    txn: self.txn,
-                    process: &self.core.setup.process,
-                    now: clock::cached(),
-                    head_max: self.core.model.global.bufsize,
-                    effects: &mut self.effects,
-                },
-            );
+            let _ = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
         }
         let txn = &mut *self.txn;
-        txn.status = txn.response.status;
+        if txn.response.status != reply.status {
+            txn.status = txn.response.status; // a rule has changed it
+        }
         let mode = match (stays, txn.request.version) {
             (false, _) => encode::Connection::Close,
             (true, crate::http::Version::Http10) => encode::Connection::KeepAlive,
@@ -158,6 +149,8 @@ impl Exchange<'_> {
             (None, _) => Body::Length(reply.body.len() as u64),
         };
         encode::response(&txn.response, framed, mode, &mut bytes);
+        self.adjust_case(&mut bytes);
+        let txn = &*self.txn;
         let bare = txn.request.method == Method::Head && txn.has_request;
         if !bare && matches!(framed, Body::Length(_)) {
             bytes.extend_from_slice(&reply.body);
@@ -167,10 +160,7 @@ impl Exchange<'_> {
 
     /// `silent-drop`: the client must not learn that the connection is over.
     fn drop_silently(&mut self) {
-        // Repairing the socket so that close() sends nothing needs CAP_NET_ADMIN; a reset that goes
-        // out with a hop limit of 1 dies at the first router, as the manual describes for others.
-        crate::sys::socket::set_hop_limit_one(self.client.stream.fd());
-        self.client.stream.reset_on_close();
+        packets::drop_silently(&self.client.stream, self.rst_ttl);
     }
 
     /// Ends our direction and reads what the client still sends, within bounds.
