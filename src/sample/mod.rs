@@ -20,6 +20,7 @@ mod format_alias;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod timers;
+pub mod password;
 pub mod userlist;
 pub mod value;
 pub mod vars;

@@ -214,7 +214,6 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn why_absent(name: &str) -> Option<&'static str> {
     const TLS: &str = "it needs TLS, which this version does not terminate";
     const TABLES: &str = "it needs stick-table counters, which this version does not have";
-    const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if starts(&["ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_"]) {
         Some(TLS)
@@ -235,8 +234,6 @@ pub fn why_absent(name: &str) -> Option<&'static str> {
             ])
     {
         Some(TABLES)
-    } else if matches!(name, "http_auth" | "http_auth_group") {
-        Some(USERLISTS)
     } else {
         None
     }
