@@ -165,6 +165,9 @@ impl<'a> Exchange<'a> {
             self.answer(End { may_keep_alive: false, ..end }).await;
         } else if self.frontend.options.dontlognull || probe {
             return;
+        } else if ended == Ended::Client {
+            // What would have been answered, had there been anybody to hear it.
+            self.txn.status = 400;
         }
         self.finish();
     }
@@ -297,12 +300,17 @@ impl<'a> Exchange<'a> {
     }
 
     pub(super) fn killed(&mut self, kill: Kill, ended_in: EndedIn) -> End {
-        self.txn.ended = match kill {
-            Kill::Operator | Kill::Shutdown => Ended::Killed,
-            Kill::ServerDown => Ended::Down,
-        };
+        self.txn.ended = wait::killed(kill);
         self.txn.ended_in = ended_in;
-        End::close()
+        // Who waits for an answer is told that none will come.
+        let status = match (kill, ended_in) {
+            (Kill::Shutdown, _) => None,
+            (_, EndedIn::Queue | EndedIn::Connect) => Some(503),
+            (_, EndedIn::Headers) => Some(502),
+            _ => None,
+        };
+        let reply = status.map(|status| self.error_page(status));
+        End { reply, may_keep_alive: false, silent: false }
     }
 
     /// Content inspection and request rules of the frontend, its own answers.
@@ -468,6 +476,8 @@ impl<'a> Exchange<'a> {
             false => Poll::Pending,
         })
         .await;
+        // `%Tw` tells how long it was held (manual, section 8.5, "PT").
+        self.txn.time.queued_us = clock::cached().mono_us;
         match gone {
             Err(Stop::Timeout) => Ok(()),
             Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Tarpit)),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 use crossbeam_queue::SegQueue;
 
+use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 use crate::sys::event::Doorbell;
 
@@ -16,7 +17,7 @@ pub enum Order {
         token: u64,
     },
     /// Close every session on a server.
-    ShutdownServer(Arc<ServerState>),
+    ShutdownServer(Arc<ServerState>, Kill),
     /// Close the session of that number.
     ShutdownSession(u64),
     /// Serve a connection that another core has accepted and counted.

@@ -11,6 +11,22 @@ pub const HTTPS: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC 
                          %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] \
                          %[ssl_fc_sni]/%sslv/%sslc";
 
+/// `option httplog json`, which HAProxy does not have: the fields of `option httplog` and some more,
+/// each under a name that needs no manual. A time that was not reached is -1, as in the text form.
+pub const HTTP_JSON: &str = "%{+json}o \
+    %(time)[request_date(us),us_utime(\"%Y-%m-%dT%H:%M:%S.%6NZ\")] \
+    %(client_ip)ci %(client_port)cp %(frontend)f %(backend)b %(server)s \
+    %(method)HM %(uri)HU %(path)HPO %(query)HQ %(http_version)HV %(status)ST \
+    %(bytes_received)U %(bytes_sent)B \
+    %(idle_ms)Ti %(request_ms)TR %(queue_ms)Tw %(connect_ms)Tc %(response_ms)Tr %(data_ms)Td \
+    %(active_ms)Ta %(total_ms)Tt \
+    %(termination_state)tsc %(retries)rc %(redispatched)[txn.redispatched] \
+    %(process_connections)ac %(frontend_connections)fc %(backend_connections)bc %(server_connections)sc \
+    %(server_queue)sq %(backend_queue)bq \
+    %(captured_request_cookie)CC %(captured_response_cookie)CS \
+    %(captured_request_headers)hr %(captured_response_headers)hs \
+    %(tls_version)sslv %(tls_cipher)sslc %(unique_id)ID";
+
 /// `option httplog clf`
 pub const HTTP_CLF: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp \
                             %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc \

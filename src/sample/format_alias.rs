@@ -48,7 +48,12 @@ pub const ALIASES: &[Alias] = &[
     }),
     row("ID", "unique id", |w| w.text(w.context.txn.unique_id.as_deref().unwrap_or_default())),
     row("OG", "when the line was made", |w| {
-        w.text(if w.context.txn.time.end_us != 0 { b"txn_close" } else { b"unspec" })
+        let txn = w.context.txn;
+        w.text(match (txn.logged_early, txn.time.end_us) {
+            (true, _) => b"txn_response",
+            (false, 0) => b"unspec",
+            (false, _) => b"txn_close",
+        })
     }),
     row("ST", "status code", |w| {
         w.int(if w.context.txn.status == 0 { -1 } else { i64::from(w.context.txn.status) })
@@ -97,7 +102,7 @@ pub const ALIASES: &[Alias] = &[
         capture_list(w, |w| &w.context.txn.response_captures)
     }),
     row("lc", "lines logged by the frontend", |w| {
-        let count = w.context.session.map_or(0, |session| session.frontend.log_count.fetch_add(1, Relaxed));
+        let count = w.context.session.map_or(0, |session| session.frontend.log_count.load(Relaxed));
         w.int_or_hex(u64::from(count), 4);
     }),
     row("ms", "milliseconds of the accept date", |w| {
@@ -105,13 +110,14 @@ pub const ALIASES: &[Alias] = &[
         if w.hex() {
             w.int_or_hex(ms, 2);
         } else {
-            write_padded(ms, 3, w.out);
+            w.int_padded(ms, 3);
         }
     }),
     row("pid", "process id", |w| w.int_or_hex(u64::from(w.context.process.pid), 4)),
     row("r", "request line", request_line),
     row("rc", "retries, with '+' after a redispatch", |w| {
         if w.context.txn.redispatched {
+            // An encoding takes the number alone.
             w.out.push(b'+');
         }
         w.int(i64::from(w.context.txn.retries));
@@ -121,7 +127,7 @@ pub const ALIASES: &[Alias] = &[
     }),
     row("s", "server", |w| match &w.context.txn.server {
         Some(server) => w.text(server.name.as_bytes()),
-        None => w.text(b"<NOSRV>"),
+        None => w.text(w.context.txn.service.unwrap_or("<NOSRV>").as_bytes()),
     }),
     row("sc", "connections of the server", |w| w.int(i64::from(w.context.txn.conn_counts.server))),
     row("si", "server address", |w| address(w, w.context.txn.backend_destination)),
@@ -323,17 +329,17 @@ impl Second {
 }
 
 /// Appends the last `width` digits of `n`, zeros in front.
-fn write_padded(n: u64, width: u32, out: &mut Vec<u8>) {
+pub(super) fn write_padded(n: u64, width: u32, out: &mut Vec<u8>) {
     out.extend((0..width).rev().map(|place| b'0' + (n / 10u64.pow(place) % 10) as u8));
 }
 
 #[cfg(test)]
 mod tests {
     use crate::diag::Span;
+    use crate::log::formats as predefined;
     use crate::sample::LogFormat;
     use crate::sample::expr::Phase;
     use crate::sample::facts::{ConnectionCounts, CookieRequest, CookieResponse, Ended, EndedIn};
-    use crate::sample::format::predefined;
     use crate::sample::testing::{World, told};
 
     fn written(world: &World, text: &str) -> String {
@@ -417,7 +423,7 @@ mod tests {
             ("%Th/%Ti/%TR/%Tq/%Tw/%Tc/%Tr/%Td/%Ta/%Tt/%Tu", "0/5/3/8/0/1/11/10/25/30/25"),
             ("%f %ft %b %s", "web web app s1"),
             ("%{+Q}b %{+Q}CC %CS", "\"app\" \"\" -"),
-            ("%lc %lc", "0 1"),
+            ("%lc %lc", "0 0"),
             ("%rt %sslc %OG", "1 - txn_close"),
         ] {
             assert_eq!(written(&world, text), expected, "{text}");

@@ -12,6 +12,7 @@ pub mod acl;
 pub mod arg;
 pub mod condition;
 pub mod conv;
+mod encoding;
 pub mod expr;
 pub mod facts;
 pub mod fetch;

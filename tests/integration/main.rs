@@ -15,4 +15,5 @@ mod seeds;
 mod signals;
 mod support;
 mod tcp;
+mod termination;
 mod timeouts;
