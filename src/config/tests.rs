@@ -37,7 +37,7 @@ fn load_in(text: &str, registry: &Arc<Registry>, settings: &Settings) -> (Option
     (model, report)
 }
 
-fn load_text(text: &str) -> (Option<Model>, Report) {
+pub(in crate::config) fn load_text(text: &str) -> (Option<Model>, Report) {
     load_in(text, &Registry::new(2), &Settings::default())
 }
 
@@ -50,7 +50,7 @@ fn clean(text: &str) -> Model {
 }
 
 /// Loads a text and expects exactly these findings, in any order: level, line, part of the message.
-fn finds(text: &str, expected: &[(Level, u32, &str)]) {
+pub(in crate::config) fn finds(text: &str, expected: &[(Level, u32, &str)]) {
     let (model, report) = load_text(text);
     let shown: Vec<_> = report
         .diagnostics
@@ -322,7 +322,6 @@ fn findings_of_proxies() {
             "listen b\nbind :1 accept-prxy\ntimeout client 1s",
             &[(Alert, 2, "did you mean 'accept-proxy' maybe ?")],
         ),
-        ("backend b\nstick-table type ip size 1m", &[(Alert, 2, "stick tables are not available yet")]),
         ("resolvers dns\nnameserver a 1.1.1.1:53", &[(Alert, 1, "section 'resolvers'")]),
         ("backend b\ncookie X insert prefix\nmode http", &[(Alert, 2, "modes are incompatible")]),
         ("backend b\nerrorloc 302 /x", &[(Alert, 2, "status code '302' not handled")]),
@@ -349,7 +348,20 @@ fn findings_of_servers() {
         ("server a nowhere:80 init-addr last,libc,none", &[]),
         ("server a 1.1.1.1:1 chek", &[(Alert, 4, "did you mean 'check' maybe ?")]),
         ("server a 1.1.1.1:1 ssl verify none", &[(Alert, 4, "TLS is not available yet")]),
-        ("server a 1.1.1.1:1 send-proxy-v2 check", &[(Alert, 4, "PROXY protocol")]),
+        ("server a 1.1.1.1:1 send-proxy-v2 check", &[]),
+        ("server a 1.1.1.1:1 send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,cert-cn", &[]),
+        (
+            "server a 1.1.1.1:1 proxy-v2-options crc32",
+            &[(Alert, 4, "'crc32' : proxy v2 option not implemented")],
+        ),
+        ("server a 1.1.1.1:1 send-proxy-v2 set-proxy-v2-tlv-fmt(0xEA) %[src] check", &[]),
+        (
+            "server a 1.1.1.1:1 set-proxy-v2-tlv-fmt(256) x",
+            &[(Alert, 4, "expects a field type from 0 to 255")],
+        ),
+        ("server a 1.1.1.1:1 set-proxy-v2-tlv-fmt x", &[(Alert, 4, "expects a field type from 0 to 255")]),
+        ("server a 1.1.1.1:1 set-proxy-v2-tlv-fmt(1)", &[(Alert, 4, "missing argument")]),
+        ("server a 1.1.1.1:1 send-proxy-v2 set-proxy-v2-tlv-fmt(1) %[nonsense]", &[(Alert, 4, "nonsense")]),
         ("server a 1.1.1.1:1 weight 300", &[(Alert, 4, "'weight' expects a number from 0 to 256")]),
         ("server a 1.1.1.1 check", &[(Alert, 4, "neither service port nor check port")]),
         ("server a 1.1.1.1 check port 80", &[]),
@@ -668,5 +680,9 @@ fn every_row_has_its_texts() {
     check(super::section::PROXY_TABLES);
     check(super::section::global::TABLES);
     check(&[super::section::bind::TABLE, super::section::bind::TLS]);
-    check(&[super::section::server::TABLE, super::section::server_other::TABLE]);
+    check(&[
+        super::section::server::TABLE,
+        super::section::server_proxy_protocol::TABLE,
+        super::section::server_other::TABLE,
+    ]);
 }

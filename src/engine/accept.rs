@@ -139,6 +139,10 @@ impl Place {
         core.mailbox().connections.fetch_add(1, Relaxed);
         Some(Place { core: core.clone(), listener: listener.clone(), handed_over: false })
     }
+    /// The line of its listener.
+    pub(super) fn bind(&self) -> &Bind {
+        &self.listener.bind
+    }
     /// Leaves the shared counts to the core that [`Place::adopt`]s the connection.
     fn hand_over(mut self) {
         self.handed_over = true;
@@ -342,12 +346,14 @@ fn begin(
         listener_name: listener.bind.name.clone(),
         source,
         destination: stream.local_address(),
-        connection_source: source,
+        connection: None,
+        handshake_ms: 0,
         accepted: now,
         requests: 0,
         vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
+        tracked: None,
     };
     let client = Box::new(super::http::Client {
         stream,

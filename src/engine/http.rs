@@ -41,6 +41,13 @@ pub struct Client {
     pub established: Option<Box<Established>>,
 }
 
+impl Client {
+    /// Whether its listener has every connection begin with a PROXY protocol header.
+    pub(super) fn expects_proxy_header(&self) -> bool {
+        self.place.bind().accept_proxy
+    }
+}
+
 /// What waiting for a request gave.
 enum Awaited {
     /// Its first bytes are in the buffer.
@@ -55,7 +62,7 @@ enum Awaited {
 ///
 /// The client comes in a box, since a future keeps its arguments twice.
 pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
-    if !super::tcp::admit(&core, &frontend, &mut client) {
+    if !super::tcp::admit(&core, &frontend, &mut client).await {
         return;
     }
     let mut attached: Option<ServerConnection> = None;

@@ -24,9 +24,10 @@ use crate::net::timer::{NEVER, Stop};
 use crate::rules::run::run;
 use crate::rules::{RuleSet, Run, Verdict};
 use crate::sample::facts::{Ended, EndedIn};
-use crate::session::{captures, cookie};
+use crate::session::{captures, cookie, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
+use crate::state::tracked::Event as Counted;
 
 /// Interim responses that one request may cause before the server is taken for broken.
 const INTERIM_MAX: u32 = 64;
@@ -397,6 +398,8 @@ impl Exchange<'_> {
         connection.server.state.counters.add(counter::HRSP_1XX + class, 1);
         connection.server.state.counters.add(counter::REQUESTS, 1);
         observe_l7(connection, Ok(status));
+        let counted = &self.core.setup.process.counted_statuses;
+        tracking::response(&self.client.session, self.txn, counted, clock::cached().millis());
         captures::response(self.frontend, self.txn);
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
@@ -560,6 +563,7 @@ impl Exchange<'_> {
                 // Nothing of the response has left yet: the client can still be told.
                 connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
                 backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::DestinationBroken)) => {
@@ -574,6 +578,7 @@ impl Exchange<'_> {
                 observe_l7(connection, Err(Event::ResponseHead));
                 self.txn.response.clear();
                 self.txn.time.response_us = 0;
+                self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::BadChunk)) => {
@@ -590,6 +595,9 @@ impl Exchange<'_> {
             Err(Stop::Timeout) => (Ended::ClientTimeout, EndedIn::Data),
             Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Data)),
         };
+        if matches!(ended, Ended::Server | Ended::ServerTimeout) {
+            self.count_tracked(Counted::ServerFailure);
+        }
         // The head is out: the response can only be cut short, and the client sees that it was.
         self.txn.ended = ended;
         self.txn.ended_in = ended_in;

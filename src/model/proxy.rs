@@ -144,6 +144,8 @@ pub struct Proxy {
     pub source: Option<std::net::SocketAddr>,
     /// `hash-preserve-affinity`.
     pub hash_preserve_affinity: balance::Affinity,
+    /// `stick-table`
+    pub table: Option<Arc<crate::state::Table>>,
 }
 
 impl Proxy {
@@ -170,6 +172,7 @@ impl Proxy {
 #[allow(missing_docs)]
 pub struct Timeouts {
     pub client_ms: Option<u64>,
+    pub client_hs_ms: Option<u64>,
     pub server_ms: Option<u64>,
     pub connect_ms: Option<u64>,
     pub queue_ms: Option<u64>,

@@ -167,6 +167,7 @@ impl Start<'_> {
             node: model.global.node.clone().unwrap_or_else(|| hostname.clone()),
             hostname,
             pid: std::process::id(),
+            counted_statuses: model.global.counted_statuses,
             ..ProcessFacts::default()
         });
         model.global.set_variables(&process);

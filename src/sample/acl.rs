@@ -74,7 +74,7 @@ impl Truth {
 }
 
 /// ACLs that every proxy knows (manual, section 7.4).
-const PREDEFINED: &[(&str, &[&str])] = &[
+pub(crate) const PREDEFINED: &[(&str, &[&str])] = &[
     ("TRUE", &["always_true"]),
     ("FALSE", &["always_false"]),
     ("LOCALHOST", &["src", "127.0.0.1/8", "::1"]),

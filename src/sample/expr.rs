@@ -39,6 +39,16 @@ pub struct Named {
     pub tables: HashMap<String, Arc<Table>>,
     /// `userlist` sections.
     pub userlists: HashMap<String, Arc<UserList>>,
+    /// `tune.stick-counters`, where it is set.
+    pub stick_counters: Option<u8>,
+}
+
+impl Named {
+    /// How many entries a session can track: the numbers of `track-sc` rules are below this
+    /// (manual, section 3.2 `tune.stick-counters`).
+    pub fn stick_counters(&self) -> u8 {
+        self.stick_counters.unwrap_or(3)
+    }
 }
 
 /// Reads files for the configuration.

@@ -5,10 +5,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::connection::{ConnectionError, ConnectionFacts};
 use super::vars::Vars;
-use crate::base::clock::Now;
+use crate::base::clock::{Millis, Now};
+use crate::http::status_set::CountedStatuses;
 use crate::http::{Request, Response};
-use crate::state::{ProxyState, ServerState};
+use crate::state::table::Entry;
+use crate::state::tracked::Event;
+use crate::state::{ProxyState, ServerState, Tracked};
 
 /// Facts of one client connection.
 #[derive(Debug)]
@@ -27,10 +31,12 @@ pub struct SessionFacts {
     pub source: Option<SocketAddr>,
     /// The address the client connected to, filled in when the frontend needs it.
     pub destination: Option<SocketAddr>,
-    /// The connection's own peer address (`fc_src`).
-    pub connection_source: Option<SocketAddr>,
+    /// What the connection itself shows, once that is more than the addresses above.
+    pub connection: Option<Box<ConnectionFacts>>,
     /// When it was accepted.
     pub accepted: Now,
+    /// How long handshakes took before the session began, in milliseconds (`%Th`).
+    pub handshake_ms: u32,
     /// Requests seen on it so far, the current one included.
     pub requests: u64,
     /// `sess.` variables.
@@ -39,6 +45,46 @@ pub struct SessionFacts {
     pub bytes_in: u64,
     /// See `bytes_in`.
     pub bytes_out: u64,
+    /// Entries of stick tables tracked by its connection and session rules, to its end.
+    pub tracked: Option<Box<Tracked>>,
+}
+
+impl SessionFacts {
+    /// The connection's own facts, told apart from the session's from now on.
+    pub fn own_connection(&mut self) -> &mut ConnectionFacts {
+        let (source, destination) = (self.source, self.destination);
+        self.connection
+            .get_or_insert_with(|| Box::new(ConnectionFacts { source, destination, ..Default::default() }))
+    }
+    /// The connection's own source and destination (`fc_src`, `fc_dst`), whatever the session or a
+    /// transaction of it made of them.
+    pub fn connection_addresses(&self, txn: &TransactionFacts) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match (&self.connection, txn.session_addresses) {
+            (Some(own), _) => (own.source, own.destination),
+            (None, Some(before)) => before,
+            (None, None) => (self.source, self.destination),
+        }
+    }
+    /// A session of `frontend` of which only the beginning is known.
+    pub fn new(frontend: Arc<ProxyState>, accepted: Now) -> Self {
+        SessionFacts {
+            number: 0,
+            frontend,
+            is_http: false,
+            listener_id: 0,
+            listener_name: None,
+            source: None,
+            destination: None,
+            connection: None,
+            accepted,
+            handshake_ms: 0,
+            requests: 0,
+            vars: Vars::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+            tracked: None,
+        }
+    }
 }
 
 /// Who ended a session (the first letter of `%ts`; manual, section 8.5).
@@ -251,6 +297,8 @@ pub struct TransactionFacts {
     pub backend_source: Option<SocketAddr>,
     /// The server's address (`%si`, `bc_dst`).
     pub backend_destination: Option<SocketAddr>,
+    /// Why the last attempt to connect to a server failed (`bc_err`).
+    pub backend_error: ConnectionError,
     /// `txn.` variables.
     pub vars: Vars,
     /// `req.` variables.
@@ -311,6 +359,8 @@ pub struct TransactionFacts {
     pub bad_request: bool,
     /// The frontend's connections now, for `%fc` etc., taken when the log line is made.
     pub conn_counts: ConnectionCounts,
+    /// Entries of stick tables that its own rules track, to its end.
+    pub tracked: Tracked,
 }
 
 /// `%ac/%fc/%bc/%sc`.
@@ -381,6 +431,21 @@ impl TransactionFacts {
     }
 }
 
+/// The entry that a session or its transaction tracks under a number.
+pub fn tracked<'a>(session: &'a SessionFacts, txn: &'a TransactionFacts, number: u8) -> Option<&'a Entry> {
+    txn.tracked.get(number).or_else(|| session.tracked.as_ref()?.get(number))
+}
+
+/// Counts an event in every entry that a session and its transaction track. A number is tracked by
+/// one of the two only, so that nothing is counted twice.
+#[inline]
+pub fn count_tracked(session: &SessionFacts, txn: &TransactionFacts, event: Event, now: Millis) {
+    txn.tracked.count(event, now);
+    if let Some(tracked) = &session.tracked {
+        tracked.count(event, now);
+    }
+}
+
 /// Which message an expression looks at when its fetch does not say (`hdr` in a response rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -406,6 +471,13 @@ pub struct Context<'a> {
     pub check_vars: Option<&'a Vars>,
 }
 
+impl<'a> Context<'a> {
+    /// The entry tracked under a number.
+    pub fn tracked(&self, number: i64) -> Option<&'a Entry> {
+        tracked(self.session?, self.txn, u8::try_from(number).ok()?)
+    }
+}
+
 /// Facts of the process, for `hostname`, `pid`, `nbproc`, `%H`, `proc.` variables...
 #[derive(Debug, Default)]
 pub struct ProcessFacts {
@@ -419,6 +491,8 @@ pub struct ProcessFacts {
     pub requests: std::sync::atomic::AtomicU64,
     /// `node` of the global section, or the host's name.
     pub node: String,
+    /// `http-err-codes`, `http-fail-codes`.
+    pub counted_statuses: CountedStatuses,
     /// `proc.` variables.
     pub vars: std::sync::Mutex<Vec<(u32, Value)>>,
 }

@@ -62,6 +62,8 @@ struct Options {
     quote: bool,
     hex: bool,
     escape: bool,
+    /// Not one of the flags: whoever writes wants the bytes as they are.
+    raw: bool,
     binary: bool,
     encoding: Option<Encoding>,
 }
@@ -139,6 +141,16 @@ impl LogFormat {
     /// Without it, which is for headers, bodies and the like, bytes that a header field may not
     /// carry are written as `%XX`.
     pub fn write(&self, context: &Context<'_>, dash_for_empty: bool, out: &mut Vec<u8>) {
+        self.write_with(context, dash_for_empty, false, out);
+    }
+
+    /// Appends the formatted text with every byte of its values as it is, for fields that count
+    /// their bytes.
+    pub fn write_bytes(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        self.write_with(context, false, true, out);
+    }
+
+    fn write_with(&self, context: &Context<'_>, dash: bool, raw: bool, out: &mut Vec<u8>) {
         if let Some(encoding) = self.encoding {
             return self.write_object(context, encoding, out);
         }
@@ -156,7 +168,7 @@ impl LogFormat {
                 }
                 Item::Field(field) => match field.options.encoding {
                     Some(encoding) => field.encode(context, encoding, out),
-                    None => field.write(context, dash_for_empty, out),
+                    None => field.write(context, dash, raw, out),
                 },
             }
         }
@@ -380,8 +392,9 @@ impl Options {
 
 impl Field {
     /// Appends the value as text.
-    fn write(&self, context: &Context<'_>, dash: bool, out: &mut Vec<u8>) {
-        let mut writer = Writer { context, out, options: self.options, dash, number: None };
+    fn write(&self, context: &Context<'_>, dash: bool, raw: bool, out: &mut Vec<u8>) {
+        let options = Options { raw, ..self.options };
+        let mut writer = Writer { context, out, options, dash, number: None };
         match &self.what {
             What::Alias(alias) => (alias.write)(&mut writer),
             What::Expr(expr) => writer.value(expr.eval(context).as_ref()),
@@ -562,7 +575,7 @@ impl Writer<'_, '_> {
         let Some(value) = value else { return self.text(b"") };
         match value {
             Value::Bin(bytes) if self.options.binary => self.out.extend_from_slice(bytes),
-            Value::Str(text) | Value::Method(_, text) if self.dash => self.text(text),
+            Value::Str(text) | Value::Method(_, text) if self.dash || self.options.raw => self.text(text),
             _ => {
                 let start = self.out.len();
                 if self.options.quote {

@@ -77,6 +77,7 @@ pub fn proxy(name: &str) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        table: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn server(backend: &str, name: &str) -> Server {
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
         hash_key: None,
@@ -183,11 +185,13 @@ pub fn session() -> SessionFacts {
         listener_name: None,
         source: Some(([192, 0, 2, 1], 4000).into()),
         destination: Some(([192, 0, 2, 2], 80).into()),
-        connection_source: Some(([192, 0, 2, 1], 4000).into()),
+        connection: None,
+        handshake_ms: 0,
         accepted: Default::default(),
         requests: 1,
         vars: Vars::default(),
         bytes_in: 0,
         bytes_out: 0,
+        tracked: None,
     }
 }

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::maps::LiveMap;
-use super::{ProxyState, ServerState};
+use super::table::Settings;
+use super::{ProxyState, ServerState, Table};
 use crate::base::core_id;
 use crate::diag::Span;
 
@@ -23,6 +24,8 @@ struct Inner {
     servers: HashMap<(String, String), Arc<ServerState>>,
     maps: HashMap<String, Arc<LiveMap>>,
     map_order: Vec<Arc<LiveMap>>,
+    /// By name; held weakly, so that a table lives as long as a model that declares it.
+    tables: HashMap<String, Vec<Weak<Table>>>,
     references: Vec<Reference>,
 }
 
@@ -98,6 +101,19 @@ impl Registry {
         inner.map_order.push(made.clone());
         (made, true)
     }
+    /// The stick table called `name` with these settings: the one that a model in force has, with its
+    /// contents, else an empty one. A load that fails leaves the running model's table alone.
+    pub fn table(&self, name: &str, settings: Settings) -> Arc<Table> {
+        let mut inner = self.inner();
+        let tables = inner.tables.entry(name.to_owned()).or_default();
+        tables.retain(|table| table.strong_count() > 0);
+        let same = tables.iter().filter_map(Weak::upgrade).find(|table| table.settings == settings);
+        same.unwrap_or_else(|| {
+            let made = Table::new(name, settings);
+            tables.push(Arc::downgrade(&made));
+            made
+        })
+    }
     /// Notes that an expression names a proxy or a server.
     pub fn add_reference(&self, reference: Reference) {
         self.inner().references.push(reference);
@@ -109,5 +125,25 @@ impl Registry {
     /// Every map and ACL file in order of appearance.
     pub fn maps(&self) -> Vec<Arc<LiveMap>> {
         self.inner().map_order.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::table::KeyType;
+    use crate::state::table::testing::settings;
+
+    #[test]
+    fn tables_live_on_while_their_settings_stay() {
+        let registry = Registry::new(1);
+        let first = registry.table("t", settings(KeyType::Ip, 10, &[]));
+        first.find_or_create(&[1, 2, 3, 4], 1).unwrap();
+        // Another size makes another table; going back finds the first one, which is still in force.
+        let other = registry.table("t", settings(KeyType::Ip, 20, &[]));
+        assert!(other.is_empty() && other.settings.size == 20);
+        assert_eq!(registry.table("t", settings(KeyType::Ip, 10, &[])).len(), 1);
+        drop(first);
+        assert!(registry.table("t", settings(KeyType::Ip, 10, &[])).is_empty());
     }
 }

@@ -44,6 +44,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
         hash_key: None,
@@ -115,6 +116,7 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        table: None,
     }
 }
 

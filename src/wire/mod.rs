@@ -1,4 +1,5 @@
 //! Codecs of other protocols, without I/O.
 #![forbid(unsafe_code)]
 
+pub mod proxy_protocol;
 pub mod syslog;

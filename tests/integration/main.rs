@@ -10,6 +10,8 @@ mod http;
 mod limits;
 mod logging;
 mod messages;
+mod rate_limit;
+mod proxy_protocol;
 mod runtime;
 mod seeds;
 mod signals;

@@ -16,9 +16,11 @@ pub mod proxy;
 pub mod rules;
 pub mod server;
 pub mod server_other;
+pub mod server_proxy_protocol;
 pub mod settings;
 pub mod sections;
 pub mod stats;
+pub mod stick;
 pub mod timeouts;
 pub mod tune;
 pub mod userlist;
@@ -29,7 +31,7 @@ use super::draft::Draft;
 use super::keyword::{Does, Index, Keyword};
 use super::loading::Loading;
 use super::words::Words;
-use crate::base::doc::DocEntry;
+use crate::base::doc::{DocEntry, Support};
 
 /// Reads a line of a proxy.
 pub type ProxyParser = fn(&mut Draft, &mut Words<'_>, &mut Loading<'_>);
@@ -39,6 +41,7 @@ pub const PROXY_TABLES: &[&[Keyword<ProxyParser>]] = &[
     proxy::TABLE,
     settings::TABLE,
     rules::TABLE,
+    stick::TABLE,
     options::SWITCHES,
     options::TABLE,
     timeouts::TABLE,
@@ -92,7 +95,7 @@ pub fn bind_index() -> &'static Index<bind::BindParser> {
 /// Keywords of `server` lines by name.
 pub fn server_index() -> &'static Index<server::ServerParser> {
     static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();
-    INDEX.get_or_init(|| Index::new(&[server::TABLE, server_other::TABLE]))
+    INDEX.get_or_init(|| Index::new(&[server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE]))
 }
 
 /// Every directive, for documentation.
@@ -101,33 +104,32 @@ pub fn documentation() -> Vec<DocEntry> {
     PROXY_TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     global::TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     [bind::TABLE, bind::TLS].iter().for_each(|table| describe(table, "bind option", &mut entries));
-    [server::TABLE, server_other::TABLE]
+    [server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE]
         .iter()
         .for_each(|table| describe(table, "server option", &mut entries));
     entries.extend(sections::TABLE.iter().map(|kind| DocEntry {
-        name: kind.name,
+        name: kind.name.into(),
         kind: "section",
         signature: signature(kind.name, kind.args),
         sections: Vec::new(),
-        text: match kind.refused {
-            None => kind.doc.to_owned(),
-            Some(why) => format!("{} Not available: {why}.", kind.doc),
-        },
+        text: kind.doc.to_owned(),
+        support: kind.refused.map_or(Support::Full, Support::Refused),
     }));
     entries
 }
 
 fn describe<F>(table: &[Keyword<F>], kind: &'static str, entries: &mut Vec<DocEntry>) {
     entries.extend(table.iter().map(|row| DocEntry {
-        name: row.name,
+        name: row.name.into(),
         kind,
         signature: signature(row.name, row.args),
         sections: row.places.names(),
-        text: match row.does {
-            Does::Parse(_) => row.doc.to_owned(),
-            Does::NoAction(why) => format!("{} Accepted without effect: {why}.", row.doc),
-            Does::Refused(why) => format!("{} Not available: {why}.", row.doc),
-            Does::Removed(instead) => format!("{} Removed: {instead}.", row.doc),
+        text: row.doc.to_owned(),
+        support: match row.does {
+            Does::Parse(_) => Support::Full,
+            Does::NoAction(why) => Support::NoAction(why),
+            Does::Refused(why) => Support::Refused(why),
+            Does::Removed(instead) => Support::Removed(instead),
         },
     }));
 }

@@ -7,9 +7,11 @@ pub mod conn;
 pub mod header;
 pub mod internal;
 pub mod payload;
+pub mod proxy_protocol;
 pub mod request;
 pub mod response;
 pub mod state;
+pub mod table;
 pub(crate) mod target;
 
 use super::arg::{Arg, ArgType, Check};
@@ -192,12 +194,15 @@ impl Fetch {
 /// Every fetch, by source file.
 pub const TABLE: &[&[Fetch]] = &[
     conn::TABLE,
+    proxy_protocol::TABLE,
     request::TABLE,
     header::TABLE,
     response::TABLE,
     payload::TABLE,
     state::TABLE,
     internal::TABLE,
+    table::TABLE,
+    super::counters::FETCHES,
 ];
 
 /// The fetch called `name`.
@@ -213,30 +218,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Why a fetch that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
     const TLS: &str = "it needs TLS, which this version does not terminate";
-    const TABLES: &str = "it needs stick-table counters, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    if starts(&["ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_"]) {
-        Some(TLS)
-    } else if starts(&["sc_", "sc0_", "sc1_", "sc2_", "table_"])
-        || name.starts_with("src_")
-            && starts(&[
-                "src_bytes",
-                "src_clr",
-                "src_conn",
-                "src_get",
-                "src_gp",
-                "src_http",
-                "src_inc",
-                "src_kb",
-                "src_sess",
-                "src_updt",
-                "src_glitch",
-            ])
-    {
-        Some(TABLES)
-    } else {
-        None
-    }
+    if starts(&["ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_"]) { Some(TLS) } else { None }
 }
 
 #[cfg(test)]
