@@ -81,6 +81,9 @@ pub struct Exchange<'a> {
     pub(super) effects: Effects,
     pub(super) request_body: Body,
     pub(super) upload_state: UploadState,
+    /// The client left while its body was awaited here: rules have their say, but no server sees the
+    /// request, as in HAProxy.
+    body_broken_off: bool,
     /// Whether the client lets its connection live on.
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
@@ -115,6 +118,7 @@ impl<'a> Exchange<'a> {
             effects: Effects::default(),
             request_body: Body::None,
             upload_state: UploadState::NotBegun,
+            body_broken_off: false,
             keep_alive: false,
             upgrade: false,
             attached,
@@ -565,7 +569,17 @@ impl<'a> Exchange<'a> {
             self.buffer_body(0, self.frontend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms))
                 .await?;
         }
-        Ok(())
+        self.whole_body()
+    }
+
+    /// Refuses a request whose client left while its body was awaited.
+    pub(super) fn whole_body(&mut self) -> Result<(), End> {
+        if !self.body_broken_off {
+            return Ok(());
+        }
+        self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+        let end = self.error_end(400, Ended::Client, EndedIn::Request);
+        Err(End { may_keep_alive: false, ..end })
     }
 
     /// Whether the balancing key may stand in the body (`balance url_param ... check_post`).
@@ -610,7 +624,7 @@ impl<'a> Exchange<'a> {
             self.txn.body_complete = true;
             return Ok(());
         }
-        if self.txn.body_complete {
+        if self.txn.body_complete || self.body_broken_off {
             return Ok(());
         }
         self.continue_if_expected().await?;
@@ -626,9 +640,8 @@ impl<'a> Exchange<'a> {
                 Ok(Filled::Bytes { .. }) => {}
                 Ok(Filled::Full) => return Ok(()),
                 Ok(Filled::End) | Err(_) => {
-                    self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
-                    let end = self.error_end(400, Ended::Client, EndedIn::Request);
-                    return Err(End { may_keep_alive: false, ..end });
+                    self.body_broken_off = true;
+                    return Ok(());
                 }
                 Ok(Filled::Nothing) => {
                     let ticket = self.client.entry.ticket.clone();

@@ -188,6 +188,7 @@ impl Exchange<'_> {
         };
         if self.txn.request.method == Method::Post {
             self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
+            self.whole_body()?;
         }
         let outcome = crate::stats::page::serve(
             &self.txn.request,
