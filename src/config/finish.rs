@@ -196,8 +196,8 @@ fn proxy(
     options.tcplog = draft.log_format.as_ref().and_then(|f| f.option).is_some_and(|o| o.contains("tcp"));
     let use_backend = std::mem::take(&mut draft.use_backend);
     let use_server = std::mem::take(&mut draft.use_server);
-    let default_backend =
-        draft.default_backend.take().and_then(|(name, _)| names.backends.get(&*name).copied());
+    let default_backend_name = draft.default_backend.take().map(|(name, _)| name);
+    let default_backend = default_backend_name.as_ref().and_then(|name| names.backends.get(&**name).copied());
     let own = index as usize;
     let stats = stats(&mut draft, global);
     let error_pages = error_pages(&draft.error_lines, loading);
@@ -221,6 +221,7 @@ fn proxy(
         rate_limit_sessions: draft.rate_limit_sessions,
         binds,
         default_backend,
+        default_backend_name,
         use_backend: use_backend
             .into_iter()
             .filter_map(|line| {
@@ -287,6 +288,8 @@ fn proxy(
         source: draft.source,
 
         hash_preserve_affinity: draft.hash_preserve_affinity,
+        stick_request: draft.stick_request,
+        stick_response: draft.stick_response,
         table: draft.table,
     };
     // A live proxy changes when the model comes into force, a new one has nobody to disturb.
@@ -449,6 +452,7 @@ fn server(
         pool_max_conn: settings.pool_max_conn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,
+        non_stick: settings.non_stick,
         proxy_header,
         tcp_fast_open: settings.tcp_fast_open,
         tcp_user_timeout_ms: settings.tcp_user_timeout_ms,

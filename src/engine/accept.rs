@@ -16,7 +16,7 @@ use crate::base::clock;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
 use crate::net::{Stream, executor};
-use crate::sample::facts::SessionFacts;
+use crate::sample::facts::{SessionFacts, Transport};
 use crate::state::ProxyState;
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
@@ -353,6 +353,7 @@ fn begin(
         vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
+        transport: Transport { socket: Some(raw), listener_connections: Some(listener.connections.clone()) },
         tracked: None,
     };
     let client = Box::new(super::http::Client {

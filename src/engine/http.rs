@@ -13,6 +13,7 @@ use super::exchange::{Exchange, Next};
 use super::idle::ServerConnection;
 use super::tunnel::Established;
 use super::wait;
+use crate::base::calls;
 use crate::base::clock::{self, Millis};
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
@@ -98,6 +99,9 @@ async fn exchange(
 ) -> (Next, Box<TransactionFacts>) {
     let mut txn = core.take_transaction();
     txn.time.start_us = start_us;
+    if start_us != 0 {
+        txn.calls_before = calls::current();
+    }
     let mut exchange = Exchange::new(core, frontend, client, &mut txn, attached);
     let next = match ended {
         Some(ended) => {

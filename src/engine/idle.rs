@@ -4,6 +4,7 @@
 //! or said something unasked, and the connection is not used again.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use std::task::{Context, Waker};
@@ -24,6 +25,8 @@ pub struct ServerConnection {
     pub server: Arc<Server>,
     /// The backend's place in the model and the server's in the backend.
     pub key: (u32, u32),
+    /// Its own address and the server's.
+    pub addresses: (Option<SocketAddr>, Option<SocketAddr>),
     /// Requests it has served.
     pub requests: u32,
     /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
@@ -39,7 +42,16 @@ pub struct ServerConnection {
 impl ServerConnection {
     /// A fresh one.
     pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
-        ServerConnection { stream, server, key, requests: 0, private: false, header: None, since: 0 }
+        ServerConnection {
+            stream,
+            server,
+            key,
+            addresses: (None, None),
+            requests: 0,
+            private: false,
+            header: None,
+            since: 0,
+        }
     }
 }
 

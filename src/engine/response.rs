@@ -23,8 +23,8 @@ use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
 use crate::rules::run::run;
 use crate::rules::{RuleSet, Run, Verdict};
-use crate::sample::facts::{Ended, EndedIn};
-use crate::session::{captures, cookie, tracking};
+use crate::sample::facts::{Direction, Ended, EndedIn};
+use crate::session::{captures, cookie, sticking, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked::Event as Counted;
@@ -202,6 +202,7 @@ impl Exchange<'_> {
                 Ok(Filled::Bytes { count, .. }) => {
                     last = clock::cached().millis();
                     connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
+                    self.txn.bytes_from_server += count as u64;
                     if self.txn.time.response_us == 0 {
                         self.txn.time.response_us = clock::cached().mono_us;
                     }
@@ -404,6 +405,7 @@ impl Exchange<'_> {
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse)?;
+        self.store_server(&backend);
         self.response_rules(RuleSet::HttpResponse)?;
         if backend.cookie.is_some() {
             let direct = self.persistence.assigned
@@ -415,6 +417,17 @@ impl Exchange<'_> {
         }
         self.response_rules(RuleSet::HttpAfterResponse)?;
         Ok(tunnel)
+    }
+
+    /// Has `stick` rules remember the server that answered.
+    fn store_server(&mut self, backend: &Proxy) {
+        if self.stores.is_empty() && backend.stick_response.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        if let Some(assigned) = &self.assigned {
+            sticking::on_response(backend, &assigned.server, &self.context(Direction::Response), &mut stores);
+        }
     }
 
     /// Writes the head and the body to the client.
@@ -608,6 +621,10 @@ impl Exchange<'_> {
     fn account(&mut self, connection: &ServerConnection, pump: &Pump, upload: &Upload) {
         self.txn.bytes_to_client += pump.bytes_out;
         self.txn.bytes_from_client += upload.pump.bytes_in;
+        self.txn.bytes_to_server += upload.pump.bytes_out;
+        self.txn.bytes_from_server += pump.bytes_in;
+        // From here on the connection may be closed, or serve others.
+        self.txn.server_socket = None;
         let counters = &connection.server.state.counters;
         counters.add(counter::BYTES_OUT, pump.bytes_out);
         counters.add(counter::BYTES_IN, upload.pump.bytes_out);

@@ -17,6 +17,7 @@ use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
+use crate::http::h1::head;
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
@@ -27,6 +28,7 @@ use crate::sample::TransactionFacts;
 use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
 use crate::sample::proxy_header::ProxyHeader;
+use crate::session::sticking::{self, Stores};
 use crate::session::{balance_key, switching, tracking, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
@@ -107,6 +109,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
         client: &mut client,
         txn: &mut txn,
         effects: Effects::default(),
+        stores: Stores::default(),
     };
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
     let established = Box::pin(session.establish()).await;
@@ -157,6 +160,8 @@ struct TcpSession<'a> {
     client: &'a mut Client,
     txn: &'a mut TransactionFacts,
     effects: Effects,
+    /// What `stick` rules keep once the server is reached.
+    stores: Stores,
 }
 
 impl TcpSession<'_> {
@@ -169,6 +174,16 @@ impl TcpSession<'_> {
             process: &self.core.setup.process,
             check_vars: None,
         }
+    }
+
+    /// Has `stick` rules remember the server, by what it said first if its words were inspected.
+    fn store_server(&mut self, backend: &Proxy, assigned: &Assigned) {
+        if self.stores.is_empty() && backend.stick_response.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        let context = SampleContext { direction: Direction::Response, ..self.context() };
+        sticking::on_response(backend, &assigned.server, &context, &mut stores);
     }
 
     fn ends(&mut self, ended: Ended, ended_in: EndedIn) {
@@ -205,6 +220,7 @@ impl TcpSession<'_> {
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
                     return Err(Some(backend));
                 };
+                self.store_server(&backend, &assigned);
                 let down = Pump::tunnel(first, tunnel::splices_down(&backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
@@ -238,6 +254,13 @@ impl TcpSession<'_> {
             && let Some(buffer) = &self.client.buffer
         {
             preferred = balance_key::rdp_server(backend, buffer.filled());
+        }
+        if !backend.stick_request.is_empty() {
+            let mut stores = std::mem::take(&mut self.stores);
+            let assigned = preferred.is_some();
+            let found = sticking::on_request(backend, persistence, assigned, &self.context(), &mut stores);
+            preferred = preferred.or(found);
+            self.stores = stores;
         }
         let mut avoid = None;
         loop {
@@ -292,6 +315,7 @@ impl TcpSession<'_> {
                             self.txn.backend_source = stream.local_address();
                             self.txn.backend_error = ConnectionError::NONE;
                             self.txn.backend_destination = connect::address_of(&server, destination);
+                            self.txn.server_socket = Some(stream.fd());
                             self.txn.time.connected_us = clock::cached().mono_us;
                             return Ok((stream, assigned));
                         }
@@ -348,6 +372,7 @@ impl TcpSession<'_> {
             if let Some(buffer) = &self.client.buffer {
                 self.txn.request_payload.extend_from_slice(buffer.filled());
             }
+            self.look_for_http();
             match self.judge(rules, from, RuleSet::TcpContent) {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
@@ -366,6 +391,29 @@ impl TcpSession<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the bytes as an HTTP request, for rules that ask whether they are one or what it wants (`HTTP`,
+    /// `hdr(host)`, ...). They go on untouched whatever comes out.
+    fn look_for_http(&mut self) {
+        let txn = &mut *self.txn;
+        if txn.has_request || txn.bad_request || txn.request_payload.is_empty() {
+            return;
+        }
+        let global = &self.core.model.global;
+        let limits = head::Limits {
+            fields_max: global.headers_max,
+            bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
+            accept_unsafe: self.frontend.options.accept_unsafe_request,
+        };
+        match head::parse_request(&txn.request_payload, &mut txn.request, &limits) {
+            Ok(head::Progress::Complete { .. }) => txn.has_request = true,
+            Ok(head::Progress::Partial) => {}
+            Err(_) => {
+                txn.request.clear();
+                txn.bad_request = true;
+            }
+        }
     }
 
     /// Runs a set of content rules from number `from` on.

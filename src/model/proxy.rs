@@ -12,7 +12,8 @@ use crate::rules::Rule;
 use crate::rules::redirect::Redirect;
 use crate::rules::reply::ReplySpec;
 use crate::sample::{Condition, Expr, LogFormat};
-use crate::state::ProxyState;
+use crate::state::proxy::Configured;
+use crate::state::{ProxyState, Table};
 
 /// `mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Proxy {
     pub binds: Vec<Bind>,
     /// `default_backend`.
     pub default_backend: Option<ProxyIndex>,
+    /// Its name.
+    pub default_backend_name: Option<Box<str>>,
     /// `use_backend` lines in order.
     pub use_backend: Vec<UseBackend>,
     /// `use-server` lines in order.
@@ -144,8 +147,12 @@ pub struct Proxy {
     pub source: Option<std::net::SocketAddr>,
     /// `hash-preserve-affinity`.
     pub hash_preserve_affinity: balance::Affinity,
+    /// `stick match`, `stick on` and `stick store-request` in order.
+    pub stick_request: Vec<StickRule>,
+    /// `stick store-response` in order.
+    pub stick_response: Vec<StickRule>,
     /// `stick-table`
-    pub table: Option<Arc<crate::state::Table>>,
+    pub table: Option<Arc<Table>>,
 }
 
 impl Proxy {
@@ -154,6 +161,18 @@ impl Proxy {
         use std::sync::atomic::Ordering::Relaxed;
         self.state.id.store(self.id, Relaxed);
         self.state.maxconn.store(self.maxconn, Relaxed);
+        let timeouts = &self.timeouts;
+        self.state.configured.store(Arc::new(Configured {
+            client_timeout_ms: timeouts.client_ms,
+            server_timeout_ms: timeouts.server_ms,
+            connect_timeout_ms: timeouts.connect_ms,
+            // Without time-outs of their own, both wait as long as a connection may take.
+            queue_timeout_ms: timeouts.queue_ms.or(timeouts.connect_ms),
+            tarpit_timeout_ms: timeouts.tarpit_ms.or(timeouts.connect_ms),
+            tunnel_timeout_ms: timeouts.tunnel_ms,
+            retries: self.retries,
+            default_backend: self.default_backend_name.clone(),
+        }));
         let mut servers: Vec<_> = self.servers.iter().map(|server| server.state.clone()).collect();
         servers.iter().for_each(|server| server.adopt());
         let ours = servers.len();
@@ -274,6 +293,21 @@ pub enum BackendTarget {
     Static(ProxyIndex),
     /// `%[...]`: looked up per request; an unknown name ends the list, and the default backend takes over.
     Dynamic(LogFormat),
+}
+
+/// A `stick` rule: what it takes of a request or a response leads to a server.
+#[derive(Debug)]
+pub struct StickRule {
+    /// What is taken.
+    pub key: Expr,
+    /// Where it is looked up or kept.
+    pub table: Arc<Table>,
+    /// The entry's server is used (`match`, `on`).
+    pub matches: bool,
+    /// The server is remembered (`store-request`, `store-response`, `on`).
+    pub stores: bool,
+    /// When.
+    pub condition: Option<Condition>,
 }
 
 /// One `use-server` line.

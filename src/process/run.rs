@@ -21,7 +21,7 @@ use crate::log::queue::LogQueue;
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
 use crate::net::driver;
-use crate::sample::facts::ProcessFacts;
+use crate::sample::facts::{ProcessFacts, SocketProbe};
 use crate::stats::info::InfoFacts;
 use crate::sys;
 
@@ -167,6 +167,7 @@ impl Start<'_> {
             node: model.global.node.clone().unwrap_or_else(|| hostname.clone()),
             hostname,
             pid: std::process::id(),
+            sockets: SocketProbe { tcp_figures: sys::socket::tcp_figures },
             counted_statuses: model.global.counted_statuses,
             ..ProcessFacts::default()
         });
@@ -253,6 +254,7 @@ impl Start<'_> {
             (listener, level)
         });
         tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
+        tokio::task::spawn_local(control::tables::run(control.clone()));
         let orders = control.clone();
         tokio::task::spawn_local(async move {
             while let Some(order) = page_orders.recv().await {
@@ -403,6 +405,7 @@ impl Signals {
                     if !stopping {
                         stopping = true;
                         control.admin.stopping.set(true);
+                        control.process.stopping.store(true, Relaxed);
                         deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
                         control.cores.soft_stop();
                     }

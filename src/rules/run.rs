@@ -18,6 +18,7 @@ use crate::state::tracked::Event;
 ///
 /// A verdict other than the list's end leaves the file and line of its rule in the transaction.
 pub fn run(rules: &[Rule], from: usize, run: &mut Run<'_>) -> Verdict {
+    run.txn.waiting_rule = None;
     if from == 0 {
         // Every list starts strict (manual, section 4.4 `strict-mode`).
         run.effects.rewrites_may_fail = false;
@@ -25,12 +26,17 @@ pub fn run(rules: &[Rule], from: usize, run: &mut Run<'_>) -> Verdict {
     for (number, rule) in rules.iter().enumerate().skip(from) {
         match holds(rule, run) {
             Truth::No => continue,
-            Truth::Unknown => return Verdict::WaitData { rule: number },
+            Truth::Unknown => {
+                run.txn.waiting_rule = Some((rule.file.clone(), rule.span.line));
+                return Verdict::WaitData { rule: number };
+            }
             Truth::Yes => {}
         }
         if let Some(verdict) = execute(rule, number, run) {
-            if !matches!(verdict, Verdict::WaitBody { .. } | Verdict::WaitData { .. }) {
-                run.txn.last_rule = Some((rule.file.clone(), rule.span.line));
+            let place = Some((rule.file.clone(), rule.span.line));
+            match verdict {
+                Verdict::WaitBody { .. } | Verdict::WaitData { .. } => run.txn.waiting_rule = place,
+                _ => run.txn.last_rule = place,
             }
             return verdict;
         }
@@ -298,6 +304,16 @@ fn set_timeout(kind: TimeoutKind, delay: &Delay, run: &mut Run<'_>) {
         TimeoutKind::Tunnel => &mut effects.tunnel_timeout_ms,
     };
     *slot = Some(millis);
+    let timeouts = &mut run.txn.timeouts;
+    let slot = match kind {
+        TimeoutKind::Client => &mut timeouts.client_ms,
+        TimeoutKind::Connect => &mut timeouts.connect_ms,
+        TimeoutKind::Queue => &mut timeouts.queue_ms,
+        TimeoutKind::Server => &mut timeouts.server_ms,
+        TimeoutKind::Tarpit => &mut timeouts.tarpit_ms,
+        TimeoutKind::Tunnel => &mut timeouts.tunnel_ms,
+    };
+    *slot = Some(millis);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -476,7 +492,9 @@ mod tests {
         ];
         let mut bench = Bench::get("/", &[]);
         bench.txn.has_request = false;
+        bench.session.is_http = false;
         assert!(matches!(bench.run_from(TcpContent, &rules, 0), Verdict::WaitData { rule: 0 }));
+        assert_eq!(bench.txn.waiting_rule.as_ref().map(|(_, line)| *line), Some(1));
         bench.txn.request_payload = b"abcd".to_vec();
         assert!(matches!(bench.run_from(TcpContent, &rules, 0), Verdict::Allow));
         bench.txn.request_payload.truncate(2);

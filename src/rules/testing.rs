@@ -135,6 +135,7 @@ impl Bench {
                 vars: Vars::default(),
                 bytes_in: 0,
                 bytes_out: 0,
+                transport: Default::default(),
                 tracked: None,
             },
             txn,

@@ -360,9 +360,14 @@ impl Test {
                 operator = word;
                 continue;
             }
-            let mut pattern = (*word).to_owned();
-            if is_number && operator != "eq" && !word.contains(':') {
-                let n: i64 = word.parse().map_err(|_| {
+            let mut pattern = match self.expr.fetch_name() {
+                "req.ssl_ver" | "req_ssl_ver" if self.kind == Kind::Int && !self.expr.has_converters() => {
+                    dotted_version(word)?
+                }
+                _ => (*word).to_owned(),
+            };
+            if is_number && operator != "eq" && !pattern.contains(':') {
+                let n: i64 = pattern.parse().map_err(|_| {
                     Fault::from(format!("'{word}' is neither a number nor a supported operator"))
                 })?;
                 pattern = match operator {
@@ -424,6 +429,22 @@ impl Test {
             !self.inline.is_empty() && self.inline.find(self.kind, self.ignore_case, subject).is_some();
         inline
             || self.files.iter().any(|file| file.load().find(self.kind, self.ignore_case, subject).is_some())
+    }
+}
+
+/// A version or a range of them, `3.1` or `3.1:3.3`, as the numbers that `req.ssl_ver` yields.
+fn dotted_version(word: &str) -> Result<String, Fault> {
+    let number = |version: &str| {
+        let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+        match (version, major.parse::<u16>(), minor.parse::<u16>()) {
+            ("", ..) => Ok(String::new()),
+            (_, Ok(major), Ok(minor)) => Ok((u32::from(major) << 16 | u32::from(minor)).to_string()),
+            _ => Err(Fault::from(format!("'{word}' is not a dotted number, such as 3.1"))),
+        }
+    };
+    match word.split_once([':', '-']) {
+        Some((low, high)) => Ok(format!("{}:{}", number(low)?, number(high)?)),
+        None => number(word),
     }
 }
 

@@ -297,8 +297,13 @@ impl Expr {
         let txn = context.txn;
         match self.fetch.source {
             _ if self.fetch.waits => true,
-            Source::RequestBuffer | Source::ResponseBuffer => !is_present || (self.fetch.grows)(&self.args),
-            Source::RequestHeaders | Source::Request => !txn.has_request,
+            Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer if is_present => {
+                (self.fetch.grows)(&self.args)
+            }
+            Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer => {
+                !(self.fetch.hopeless)(&self.args, context)
+            }
+            Source::RequestHeaders | Source::Request => !txn.has_request && !txn.bad_request,
             Source::ResponseHeaders | Source::Response => !txn.has_response,
             _ => false,
         }
@@ -367,7 +372,6 @@ mod tests {
             ("int(1", "fetch method 'int' : expected ')'", ""),
             ("int(1,2)", "fetch method 'int' : expected ')' before ',2)'", ""),
             ("src,json_query('a'),be2hex,map_ip(x),sub(1),lower,zzzzzzzzz", "", ""),
-            ("ssl_fc", "unknown fetch method 'ssl_fc'", "TLS"),
             ("lower", "unknown fetch method 'lower'", "is a converter"),
             ("req.payload(0,4),add(1)", "converter 'add' cannot be applied", "gets 'bin'"),
             ("var(foo)", "must be start by its scope", ""),

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use super::connection::{ConnectionError, ConnectionFacts};
 use super::vars::Vars;
@@ -45,8 +46,52 @@ pub struct SessionFacts {
     pub bytes_in: u64,
     /// See `bytes_in`.
     pub bytes_out: u64,
+    /// What lies below the session, for fetches that ask the system about it.
+    pub transport: Transport,
     /// Entries of stick tables tracked by its connection and session rules, to its end.
     pub tracked: Option<Box<Tracked>>,
+}
+
+/// The client connection's socket and the listener it came through.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// The descriptor, open as long as the session lives.
+    pub socket: Option<i32>,
+    /// Connections on the same listener (`dst_conn`).
+    pub listener_connections: Option<Arc<AtomicU32>>,
+}
+
+/// What the kernel knows of a TCP connection (`tcp_info`); times in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFigures {
+    /// Mean round trip time.
+    pub rtt_us: u32,
+    /// Its variance.
+    pub rtt_variance_us: u32,
+    /// Segments sent and not acknowledged.
+    pub unacked: u32,
+    /// Segments acknowledged selectively.
+    pub sacked: u32,
+    /// Segments taken for lost.
+    pub lost: u32,
+    /// Segments being retransmitted.
+    pub retrans: u32,
+    /// Segments acknowledged by forward acknowledgement.
+    pub fackets: u32,
+    /// How far segments were seen out of order.
+    pub reordering: u32,
+}
+
+/// Time-outs that rules of a transaction set, in milliseconds (`set-timeout`); the proxies' own hold for the others.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct SetTimeouts {
+    pub client_ms: Option<u64>,
+    pub server_ms: Option<u64>,
+    pub connect_ms: Option<u64>,
+    pub queue_ms: Option<u64>,
+    pub tarpit_ms: Option<u64>,
+    pub tunnel_ms: Option<u64>,
 }
 
 impl SessionFacts {
@@ -82,6 +127,7 @@ impl SessionFacts {
             vars: Vars::default(),
             bytes_in: 0,
             bytes_out: 0,
+            transport: Transport::default(),
             tracked: None,
         }
     }
@@ -279,6 +325,10 @@ pub struct TransactionFacts {
     pub body: Vec<u8>,
     /// Whether `body` is the whole body.
     pub body_complete: bool,
+    /// Response body bytes at hand (`http-response wait-for-body`), decoded.
+    pub response_body: Vec<u8>,
+    /// Whether `response_body` is the whole body.
+    pub response_body_complete: bool,
     /// The announced length of the request body, if any.
     pub body_length: Option<u64>,
     /// Bytes received from the client and not yet forwarded (TCP content inspection).
@@ -333,6 +383,18 @@ pub struct TransactionFacts {
     pub bytes_from_client: u64,
     /// Bytes sent to the client for this transaction (`%B`).
     pub bytes_to_client: u64,
+    /// Bytes sent to the server for this transaction.
+    pub bytes_to_server: u64,
+    /// Bytes received from the server for this transaction.
+    pub bytes_from_server: u64,
+    /// The socket of the server connection, while it is this transaction's.
+    pub server_socket: Option<i32>,
+    /// The server connection served others before (`bc_reused`).
+    pub server_reused: bool,
+    /// Calls of its task before it began (`cpu_calls`).
+    pub calls_before: u32,
+    /// Time-outs that rules set.
+    pub timeouts: SetTimeouts,
     /// Connection retries (`%rc`); a redispatch sets `redispatched`.
     pub retries: u32,
     /// The server was chosen anew after failures: `%rc` gets a `+`.
@@ -352,6 +414,8 @@ pub struct TransactionFacts {
     pub log_level: Option<Option<u8>>,
     /// File and line of the last rule that decided (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<(Arc<str>, u32)>,
+    /// File and line of the rule that waits for more data (`waiting_entity`).
+    pub waiting_rule: Option<(Arc<str>, u32)>,
     /// The request line as received, cut at `tune.http.logurilen`: what `%r` prints whatever rules
     /// make of the request. Empty: the request as it stands now is printed.
     pub request_line: Vec<u8>,
@@ -495,6 +559,24 @@ pub struct ProcessFacts {
     pub counted_statuses: CountedStatuses,
     /// `proc.` variables.
     pub vars: std::sync::Mutex<Vec<(u32, Value)>>,
+    /// Whether the process is stopping.
+    pub stopping: AtomicBool,
+    /// How to ask the system about a connection.
+    pub sockets: SocketProbe,
+}
+
+/// What the system tells of a socket. The functions are given by who may make system calls; without
+/// them nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketProbe {
+    /// Figures of a TCP connection.
+    pub tcp_figures: fn(i32) -> Option<TcpFigures>,
+}
+
+impl Default for SocketProbe {
+    fn default() -> Self {
+        SocketProbe { tcp_figures: |_| None }
+    }
 }
 
 /// A value that a process variable can keep.

@@ -60,6 +60,7 @@ impl Default for World {
                 vars: Vars::default(),
                 bytes_in: 0,
                 bytes_out: 0,
+                transport: Default::default(),
                 tracked: None,
             },
             registry,

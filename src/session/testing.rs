@@ -36,6 +36,7 @@ pub fn proxy(name: &str) -> Proxy {
         rate_limit_sessions: 0,
         binds: Vec::new(),
         default_backend: None,
+        default_backend_name: None,
         use_backend: Vec::new(),
         use_server: Vec::new(),
         tcp_connection: Vec::new(),
@@ -77,6 +78,8 @@ pub fn proxy(name: &str) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        stick_request: Vec::new(),
+        stick_response: Vec::new(),
         table: None,
     }
 }
@@ -109,6 +112,7 @@ pub fn server(backend: &str, name: &str) -> Server {
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        non_stick: false,
         proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
@@ -192,6 +196,7 @@ pub fn session() -> SessionFacts {
         vars: Vars::default(),
         bytes_in: 0,
         bytes_out: 0,
+        transport: Default::default(),
         tracked: None,
     }
 }

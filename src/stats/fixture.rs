@@ -44,6 +44,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        non_stick: false,
         proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
@@ -75,6 +76,7 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         rate_limit_sessions: 0,
         binds: Vec::new(),
         default_backend: None,
+        default_backend_name: None,
         use_backend: Vec::new(),
         use_server: Vec::new(),
         tcp_connection: Vec::new(),
@@ -116,6 +118,8 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        stick_request: Vec::new(),
+        stick_response: Vec::new(),
         table: None,
     }
 }

@@ -523,6 +523,29 @@ listen be
 }
 
 #[test]
+fn httpslog_has_nothing_to_tell_of_a_plain_connection() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let mut syslog = Syslog::start();
+        let proxy = Proxy::start(
+            driver,
+            &config(
+                &syslog,
+                &format!(
+                    "    option httpslog\nlisten be\n    bind @fe@\n    server s1 {}\n",
+                    origin.address()
+                ),
+            )
+            .replace("    option httplog\n", ""),
+        );
+        proxy.client("fe").get("/plain", "");
+        let line = syslog.wait_for(&["/plain"]);
+        let last: Vec<&str> = line.rsplit(' ').take(2).collect();
+        assert_eq!(last, ["-/-/-", "0/-/-/-/0"], "{line}");
+    });
+}
+
+#[test]
 fn users_are_let_in_by_list() {
     both_drivers(|driver| {
         let origin = Origin::named("one");

@@ -55,7 +55,7 @@ pub const TABLE: &[SectionKind] = &[
         "<name>",
         "11",
         "Nodes that share stick tables.",
-        Some("stick tables and peers are not available yet"),
+        Some("peers are not available yet; stick tables of proxies are kept on this node alone"),
     ),
     row("cache", "<name>", "6", "A cache of responses.", Some("caching is not available yet")),
     row("mailers", "<name>", "12.3", "Who sends email alerts.", Some("email alerts are not available yet")),

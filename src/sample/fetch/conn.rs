@@ -147,7 +147,11 @@ fn src_is_local<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Bool(source.is_loopback() || own == Some(source)))
 }
 fn dst_is_local<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    context.session?.destination.map(|_| Value::Bool(true))
+    // The connection itself ends on this machine; an address that a header or a rule told may not.
+    let session = context.session?;
+    let destination = session.destination?.ip().to_canonical();
+    let own = session.connection_addresses(context.txn).1.map(|address| address.ip().to_canonical());
+    Some(Value::Bool(destination.is_loopback() || own == Some(destination)))
 }
 
 fn check_unit(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {

@@ -86,6 +86,25 @@ impl ProgramOrigin {
         Some(Self::run(command, address, folder))
     }
 
+    /// A TLS server whose certificate is of `name`, none where OpenSSL is not installed.
+    pub fn tls(name: &str) -> Option<Self> {
+        let mut command = program("openssl")?;
+        let folder = Folder::new();
+        let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
+        let mut make = program("openssl")?;
+        make.args(["req", "-x509", "-nodes", "-days", "2", "-subj", &format!("/CN={name}")])
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate);
+        output(&mut make);
+        let address = free_address();
+        command.args(["s_server", "-quiet", "-www", "-accept", &address.to_string(), "-key"]);
+        command.arg(&key).arg("-cert").arg(&certificate);
+        Some(Self::run(command, address, folder))
+    }
+
     fn run(mut command: Command, address: SocketAddr, folder: Folder) -> Self {
         let log = std::fs::File::create(folder.path().join("output")).expect("a file of the test");
         let child = command

@@ -11,6 +11,7 @@ pub mod server;
 pub mod server_set;
 pub mod session;
 pub mod stat;
+pub mod table;
 
 use super::Command;
 use crate::base::doc::{DocEntry, Support};
@@ -24,6 +25,7 @@ static TABLES: &[&[Command]] = &[
     frontend::COMMANDS,
     map::COMMANDS,
     map_change::COMMANDS,
+    table::COMMANDS,
     session::COMMANDS,
     process::COMMANDS,
     events::COMMANDS,
