@@ -190,6 +190,7 @@ impl Exchange<'_> {
             self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
             self.whole_body()?;
         }
+        self.txn.by_service = true;
         let outcome = crate::stats::page::serve(
             &self.txn.request,
             &self.txn.body,

@@ -4,11 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::base::text::RAW_MARK;
+
 /// Compiles a regular expression over bytes, as ACLs, maps and rules use it.
 ///
 /// HAProxy uses PCRE2; what linear-time matching cannot do (back-references in the pattern,
 /// look-around) is an error with the reason.
 pub fn compile_regex(text: &str, ignore_case: bool) -> Result<Regex, String> {
+    if text.contains(RAW_MARK) {
+        return Err("regex is not UTF-8; write other bytes as \\xHH within it, in single quotes".into());
+    }
     RegexBuilder::new(text)
         .unicode(false)
         .case_insensitive(ignore_case)

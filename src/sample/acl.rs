@@ -11,6 +11,7 @@ use super::facts::Context;
 use super::fetch;
 use super::userlist::UserList;
 use super::value::{Type, Value};
+use crate::base::text::decode_raw;
 use crate::diag::{Report, Span, did_you_mean};
 use crate::pattern::{Input, Kind, PatternSet, Subject};
 use crate::state::Registry;
@@ -381,7 +382,7 @@ impl Test {
                 // A truth is its own test; HAProxy ignores patterns here.
                 continue;
             }
-            self.inline.add(pattern.as_bytes(), b"").map_err(|bad| Fault::from(bad.0))?;
+            self.inline.add(&decode_raw(pattern.as_bytes()), b"").map_err(|bad| Fault::from(bad.0))?;
         }
         if !matches!(self.kind, Kind::Bool | Kind::Found) {
             self.inline.prepare(self.kind, self.ignore_case).map_err(|bad| match self.kind {

@@ -1,7 +1,7 @@
 //! An expression: a fetch and its converters, parsed, checked and evaluated.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::arg::{self, Arg, Args, CheckContext};
@@ -39,6 +39,8 @@ pub struct Named {
     pub tables: HashMap<String, Arc<Table>>,
     /// `userlist` sections.
     pub userlists: HashMap<String, Arc<UserList>>,
+    /// `ring` sections.
+    pub rings: HashSet<String>,
     /// `tune.stick-counters`, where it is set.
     pub stick_counters: Option<u8>,
 }
@@ -188,7 +190,12 @@ impl Expr {
         let mut output = row.output;
         let mut steps = Vec::new();
         while bytes.get(at) == Some(&b',') {
-            let (name, after_name) = identifier(text, at + 1);
+            // Commas too many do no harm.
+            at += bytes[at..].iter().take_while(|byte| **byte == b',').count();
+            if at == bytes.len() {
+                break;
+            }
+            let (name, after_name) = identifier(text, at);
             let row = conv::find(name).ok_or_else(|| unknown_converter(name))?;
             if !output.casts_to(row.input) {
                 let help = format!("it takes '{}', but gets '{}'", row.input.name(), output.name());
@@ -298,7 +305,8 @@ impl Expr {
         match self.fetch.source {
             _ if self.fetch.waits => true,
             Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer if is_present => {
-                (self.fetch.grows)(&self.args)
+                let settled = self.steps.iter().any(|step| step.row.settles);
+                !settled && (self.fetch.grows)(&self.args)
             }
             Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer => {
                 !(self.fetch.hopeless)(&self.args, context)
@@ -371,7 +379,8 @@ mod tests {
             ("path,field(1)", "invalid arg 2 in converter 'field' : missing arguments (got 1/2)", ""),
             ("int(1", "fetch method 'int' : expected ')'", ""),
             ("int(1,2)", "fetch method 'int' : expected ')' before ',2)'", ""),
-            ("src,json_query('a'),be2hex,map_ip(x),sub(1),lower,zzzzzzzzz", "", ""),
+            ("src,json_query('$.a'),be2hex,sub(1),lower,zzzzzzzzz", "unknown converter 'zzzzzzzzz'", ""),
+            ("path,,lower,", "", ""),
             ("lower", "unknown fetch method 'lower'", "is a converter"),
             ("req.payload(0,4),add(1)", "converter 'add' cannot be applied", "gets 'bin'"),
             ("var(foo)", "must be start by its scope", ""),

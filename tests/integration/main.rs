@@ -3,6 +3,7 @@
 mod balance;
 mod command_line;
 mod configuration;
+mod converters;
 mod examples;
 mod faults;
 mod fetches;

@@ -192,6 +192,8 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
             other => unknown(line, other, "ring", KEYWORDS, loading),
         }
     }
+    loading.named.rings.insert(name.clone());
+    loading.named.rings.insert(name.clone());
     if loading.rings.insert(name.clone(), size).is_some() {
         loading.report.alert(section.head.span, format!("ring '{name}' has the same name as another ring"));
     }

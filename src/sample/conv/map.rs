@@ -68,6 +68,9 @@ const fn row(name: &'static str, input: Type, output: Type, doc: &'static str) -
 /// default.
 fn check(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let name = String::from_utf8_lossy(args.as_slice().text(0)).into_owned();
+    if name.is_empty() {
+        return Err("a map needs the name of its file".into());
+    }
     let (kind, output) = kind_and_output(check.keyword);
     let default = match (args.get(1), output) {
         (None, _) => None,
@@ -181,7 +184,7 @@ fn lookup(set: &PatternSet, usage: &MapUse, subject: Subject<'_>) -> Option<Valu
     typed(hit.value, usage.output).map(Value::into_owned)
 }
 
-/// Puts groups in for `\0` to `\9`, as PCRE users write them.
+/// Puts groups in for `\0` to `\9`, as PCRE users write them, and bytes for `\xHH`.
 pub(crate) fn expand(template: &[u8], captures: &regex::bytes::Captures<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(template.len());
     let mut bytes = template.iter().copied();
@@ -191,6 +194,12 @@ pub(crate) fn expand(template: &[u8], captures: &regex::bytes::Captures<'_>) -> 
                 Some(digit @ b'0'..=b'9') => {
                     let group = captures.get(usize::from(digit - b'0'));
                     out.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
+                }
+                Some(b'x') => {
+                    let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+                    if let (Some(high), Some(low)) = (digit(), digit()) {
+                        out.push((high << 4 | low) as u8);
+                    }
                 }
                 Some(other) => out.push(other),
                 None => out.push(b'\\'),
@@ -265,7 +274,7 @@ mod tests {
             ("str(x),map_reg(r.map)", "regex '(' is invalid"),
             ("str(x),map_str_int(h.map)", "'b', the value of 'a' in file 'h.map', is not an integer"),
             ("str(x),map_str_int(h.map,x)", "invalid default value 'x'"),
-            ("str(x),map", "missing arguments (got 0/1), type 'map' expected"),
+            ("str(x),map", "a map needs the name of its file"),
         ] {
             let (found, _) = alert_in(&world, text, Phase::HttpRequest);
             assert!(found.contains(message), "{text}: {found}");
