@@ -194,6 +194,7 @@ impl Exchange<'_> {
         };
         if self.txn.request.method == Method::Post {
             self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
+            self.refuse_broken_off()?;
         }
         self.txn.by_service = true;
         let outcome = crate::stats::page::serve(

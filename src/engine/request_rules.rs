@@ -199,6 +199,8 @@ impl Exchange<'_> {
             false => Poll::Pending,
         })
         .await;
+        // `%Tw` tells how long it was held (manual, section 8.5, "PT").
+        self.txn.time.queued_us = clock::cached().mono_us;
         match gone {
             Err(Stop::Timeout) => Ok(()),
             Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Tarpit)),

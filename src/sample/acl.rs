@@ -9,10 +9,11 @@ use super::conv::map;
 use super::expr::{Expr, Fault, Named, ParseContext, Phase, identifier, unknown_fetch};
 use super::facts::Context;
 use super::fetch;
+use super::userlist::UserList;
 use super::value::{Type, Value};
 use crate::base::text::decode_raw;
 use crate::diag::{Report, Span, did_you_mean};
-use crate::pattern::{Input, Kind, PatternSet};
+use crate::pattern::{Input, Kind, PatternSet, Subject};
 use crate::state::Registry;
 use crate::state::maps::LiveMap;
 
@@ -49,6 +50,8 @@ pub(super) struct Test {
     inline: PatternSet,
     /// Pattern files.
     files: Vec<Arc<LiveMap>>,
+    /// The value is a user of this list, whose groups are compared in its place (`http_auth_group`).
+    groups_of: Option<Arc<UserList>>,
 }
 
 /// Three-valued truth: TCP content rules must wait for more bytes before some tests can tell.
@@ -264,6 +267,7 @@ impl Test {
             ignore_case: false,
             inline: PatternSet::default(),
             files: Vec::new(),
+            groups_of: None,
         };
         let mut forced = false;
         while let Some((flag, after)) = rest.split_first().filter(|(word, _)| word.starts_with('-')) {
@@ -337,6 +341,9 @@ impl Test {
             }
         }
         test.kind = kind.ok_or_else(|| untyped(&keyword))?;
+        if test.expr.fetch_name() == "http_auth_group" && !test.expr.has_converters() && !forced {
+            test.groups_of = test.expr.userlist().cloned();
+        }
         test.patterns(rest)?;
         // A flag after `-f` has come to stay only now.
         for file in &test.files {
@@ -409,6 +416,16 @@ impl Test {
         }
         let Some(value) = value.cast(cast_for(self.kind)) else { return false };
         let Some(subject) = map::subject(self.kind, &value) else { return false };
+        if let Some(list) = &self.groups_of {
+            let name = value.bytes().and_then(|name| std::str::from_utf8(name).ok());
+            let Some(user) = name.and_then(|name| list.users.get(name)) else { return false };
+            return user.groups.iter().any(|group| self.has(Subject::Bytes(group.as_bytes())));
+        }
+        self.has(subject)
+    }
+
+    /// Whether one of the patterns fits.
+    fn has(&self, subject: Subject<'_>) -> bool {
         let inline =
             !self.inline.is_empty() && self.inline.find(self.kind, self.ignore_case, subject).is_some();
         inline
@@ -495,8 +512,11 @@ fn parse_criterion(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::sample::testing::{World, told};
+    use crate::sample::userlist::{Password, User};
 
     fn words(text: &str) -> Vec<&str> {
         text.split_whitespace().collect()
@@ -524,6 +544,38 @@ mod tests {
             let (condition, report) = condition(world, text, Phase::HttpRequest);
             let condition = condition.unwrap_or_else(|| panic!("{text}: {}", told(&report)));
             assert_eq!(condition.holds(&world.context()), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_of_users() {
+        let user = |groups: &[&str]| User {
+            password: Password::Plain("pw".into()),
+            groups: groups.iter().map(|group| (*group).into()).collect(),
+        };
+        let users = HashMap::from([("ann".into(), user(&["admins", "ops"])), ("bob".into(), user(&[]))]);
+        for (field, known, admin, name) in [
+            ("Authorization: Basic YW5uOnB3", true, true, true), // ann:pw
+            ("Authorization: basic   Ym9iOnB3", true, false, false), // bob:pw
+            ("Authorization: Basic YW5uOmJhZA==", false, false, false), // ann:bad
+            ("Authorization: Bearer YW5uOnB3", false, false, false),
+            ("X-None: 1", false, false, false),
+        ] {
+            let mut world = World::request("GET / HTTP/1.1", &[field]).file("groups", "x\nadmins\n");
+            let list = UserList { users: users.clone(), groups: Vec::new() };
+            world.named.userlists.insert("users".to_owned(), Arc::new(list));
+            check(
+                &world,
+                &[
+                    ("if { http_auth(users) }", known),
+                    ("if { http_auth_group(users) admins }", admin),
+                    ("if { http_auth_group(users) -i x ADMINS }", admin),
+                    ("if { http_auth_group(users) -f groups }", admin),
+                    ("if { http_auth_group(users) -m str ann }", name),
+                    ("if { http_auth_group(users) ann }", false),
+                    ("if { http_auth_group(users) -m found }", known),
+                ],
+            );
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::arg::{self, Arg, CheckContext};
+use super::arg::{self, Arg, Args, CheckContext};
 use super::conv::{self, Converter};
 use super::facts::Context;
 use super::fetch::{self, Fetch, Source};
@@ -251,6 +251,10 @@ impl Expr {
     /// The name of its fetch.
     pub fn fetch_name(&self) -> &'static str {
         self.fetch.name
+    }
+    /// The list of users that it takes, if it takes one.
+    pub(crate) fn userlist(&self) -> Option<&Arc<UserList>> {
+        self.args.userlist(0)
     }
     pub(crate) fn source(&self) -> Source {
         self.fetch.source

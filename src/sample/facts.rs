@@ -166,6 +166,10 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Whether somebody ordered the session to end: nothing is tried again then.
+    pub fn by_order(self) -> bool {
+        matches!(self, Ended::Killed | Ended::Down | Ended::Up)
+    }
     /// The first letter of `%ts`.
     pub fn letter(self) -> u8 {
         match self {

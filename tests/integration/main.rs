@@ -23,4 +23,5 @@ mod sni;
 mod support;
 mod tables;
 mod tcp;
+mod termination;
 mod timeouts;
