@@ -30,6 +30,7 @@ use crate::session::sticking::Stores;
 use crate::session::{captures, error_page, forwarded, switching, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::tracked::{self, Event};
+use crate::stats::prometheus::Asked;
 
 /// What the connection does after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub struct Exchange<'a> {
     pub(super) cookie: RequestCookie,
     /// See `cookie`.
     pub(super) persistence: Persistence,
+    /// The metrics that follow the head of the answer.
+    pub(super) metrics: Option<Box<Asked>>,
     /// What `stick` rules keep once the server answered.
     pub(super) stores: Stores,
 }
@@ -130,6 +133,7 @@ impl<'a> Exchange<'a> {
             in_backend: false,
             cookie: RequestCookie::default(),
             persistence: Persistence::default(),
+            metrics: None,
             stores: Stores::default(),
         }
     }
@@ -474,7 +478,8 @@ impl<'a> Exchange<'a> {
                     self.txn.ended_in = EndedIn::Request;
                     return Err(End { silent: true, ..End::close() });
                 }
-                Verdict::Service(Service::Stats | Service::PrometheusExporter) | Verdict::Invalid => {
+                Verdict::Service(Service::PrometheusExporter) => return Err(self.exporter()),
+                Verdict::Service(Service::Stats) | Verdict::Invalid => {
                     proxy.state.frontend.add(fe::INTERNAL_ERRORS, 1);
                     return Err(self.error_end(500, Ended::Proxy, EndedIn::Request));
                 }

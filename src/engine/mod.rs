@@ -14,6 +14,7 @@ mod handshake;
 pub mod http;
 pub mod idle;
 pub mod mailbox;
+pub mod metrics;
 pub mod orders;
 pub mod queue;
 pub mod redispatch;

@@ -8,7 +8,7 @@ use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 pub use super::track::{change_counter, track};
-use super::{MapChange, RuleSet};
+use super::{MapChange, RuleSet, Service};
 use crate::base::text::decode_raw;
 use crate::base::units::{self, TimeUnit};
 use crate::diag::did_you_mean;
@@ -400,12 +400,15 @@ pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'
 
 /// `use-service`.
 pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
-    const KNOWN: [&str; 1] = ["prometheus-exporter"];
+    const EXPORTER: &str = "prometheus-exporter";
     let name = arguments.take("'use-service' expects a service name")?;
-    if KNOWN.contains(&name) {
-        return Mistake::says(format!("service '{name}' is not available yet"));
+    match name {
+        EXPORTER if arguments.set == RuleSet::HttpRequest => {
+            Ok(Action::UseService(Service::PrometheusExporter))
+        }
+        EXPORTER => Mistake::says("the Prometheus exporter is only available in 'http-request' rules"),
+        _ => Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, [EXPORTER]))),
     }
-    Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, KNOWN)))
 }
 
 /// Actions that HAProxy has and that are still to come.

@@ -343,7 +343,7 @@ pub struct TransactionFacts {
     pub backend: Option<Arc<ProxyState>>,
     /// The server chosen, once it is.
     pub server: Option<Arc<ServerState>>,
-    /// What answered in a server's place, as logs call it (`<STATS>`).
+    /// The service inside the proxy that answered in place of a server, as logs name it (`<STATS>`).
     pub service: Option<&'static str>,
     /// The source address used towards the server (`%bi`, `bc_src`).
     pub backend_source: Option<SocketAddr>,

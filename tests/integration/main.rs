@@ -12,6 +12,7 @@ mod http;
 mod limits;
 mod logging;
 mod messages;
+mod metrics;
 mod rate_limit;
 mod proxy_protocol;
 mod runtime;
