@@ -343,7 +343,7 @@ pub struct TransactionFacts {
     pub backend: Option<Arc<ProxyState>>,
     /// The server chosen, once it is.
     pub server: Option<Arc<ServerState>>,
-    /// The service inside the proxy that answered in place of a server, as logs name it.
+    /// The service inside the proxy that answered in place of a server, as logs name it (`<STATS>`).
     pub service: Option<&'static str>,
     /// The source address used towards the server (`%bi`, `bc_src`).
     pub backend_source: Option<SocketAddr>,
