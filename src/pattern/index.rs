@@ -6,10 +6,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::table::{Edit, Hash, Packed, Table};
-use super::{Kind, Subject, compile_regex, parse_int_range, parse_ip_prefix, unhex};
+use super::{Kind, Regex, Subject, parse_int_range, parse_ip_prefix, unhex};
 
 /// Why a pattern cannot be used with a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +109,7 @@ impl Index {
             Index::Ip { .. } if parse_ip_prefix(key).is_none() => bad("a valid IPv4 or IPv6 address"),
             Index::Bytes(_) if unhex(key).is_none() => bad("a valid hexadecimal string"),
             Index::Regex { ignore_case, .. } => {
-                let text = std::str::from_utf8(key).map_err(|_| BadPattern("regex is not UTF-8".into()))?;
-                compile_regex(text, *ignore_case).map(drop).map_err(BadPattern)
+                Regex::new(key, *ignore_case).map(drop).map_err(BadPattern)
             }
             _ => Ok(()),
         }
@@ -145,9 +142,7 @@ impl Index {
                 }
             }
             Index::Regex { ignore_case, list } => {
-                let compiled =
-                    std::str::from_utf8(key).ok().and_then(|t| compile_regex(t, *ignore_case).ok());
-                push(list, id, compiled, value);
+                push(list, id, Regex::new(key, *ignore_case).ok(), value);
             }
         }
     }

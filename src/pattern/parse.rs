@@ -2,25 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use regex::bytes::{Regex, RegexBuilder};
-
-/// Compiles a regular expression over bytes, as ACLs, maps and rules use it.
-///
-/// HAProxy uses PCRE2; what linear-time matching cannot do (back-references in the pattern,
-/// look-around) is an error with the reason.
-pub fn compile_regex(text: &str, ignore_case: bool) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .unicode(false)
-        .case_insensitive(ignore_case)
-        .build()
-        .map_err(|error| format!("regex '{text}' is invalid ({})", last_line(&error.to_string())))
-}
-
-/// The regex crate explains itself over several lines; the last says what is wrong.
-fn last_line(text: &str) -> String {
-    text.lines().last().unwrap_or(text).trim().trim_start_matches("error: ").to_owned()
-}
-
 /// A number `n`, or a range `a:b`, `a:`, `:b` (manual, section 7.1.2).
 pub fn parse_int_range(text: &[u8]) -> Option<(i64, i64)> {
     let text = std::str::from_utf8(text).ok()?;
@@ -126,12 +107,5 @@ mod tests {
         }
         assert_eq!(unhex(b"00fF"), Some(vec![0, 255]));
         assert_eq!((unhex(b"0"), unhex(b"zz")), (None, None));
-    }
-
-    #[test]
-    fn says_why_a_regex_is_refused() {
-        assert!(compile_regex("^/a\\.b/[0-9]+$", false).unwrap().is_match(b"/a.b/77"));
-        let error = compile_regex("(?=x)", false).unwrap_err();
-        assert!(error.contains("look-around"), "{error}");
     }
 }

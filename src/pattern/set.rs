@@ -1,10 +1,8 @@
 //! The set itself: entries, the table that strings are sought in, and the second views.
 
-use regex::bytes::Regex;
-
 use super::index::{BadPattern, Index, Lengths, earlier, same};
 use super::table::{Edit, Hash, Packed, TEXT_MAX, Table};
-use super::{Kind, Subject};
+use super::{Kind, Regex, Subject};
 
 /// Up to this many patterns are compared one by one: cheaper than probing every substring.
 const LINEAR_MAX: usize = 8;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 use super::{MapChange, Service};
+use crate::pattern::Regex;
 use crate::sample::vars::VarName;
 use crate::sample::{Expr, LogFormat};
 

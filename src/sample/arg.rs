@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::acl::Acl;
 use super::conv::map::MapUse;
 use super::expr::ParseContext;
@@ -12,6 +10,7 @@ use super::value::Value;
 use super::vars::VarName;
 use super::{Context, conv};
 use crate::diag::{Span, closest};
+use crate::pattern::Regex;
 use crate::state::registry::Reference;
 use crate::state::{ProxyState, ServerState, Table};
 

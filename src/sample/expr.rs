@@ -10,7 +10,8 @@ use super::facts::Context;
 use super::fetch::{self, Fetch, Source};
 use super::userlist::UserList;
 use super::value::{Type, Value};
-use crate::diag::{Report, Span, did_you_mean};
+use crate::diag::{Level, Report, Span, did_you_mean};
+use crate::pattern::Regex;
 use crate::state::{Registry, Table};
 
 /// What parsing an expression may need beyond its text.
@@ -29,6 +30,26 @@ pub struct ParseContext<'a> {
     pub acls: &'a super::acl::AclSet,
     /// Objects of other sections that arguments name.
     pub named: &'a Named,
+}
+
+impl ParseContext<'_> {
+    /// Compiles a regular expression, and lets `-dD` name it if it back-tracks.
+    pub fn regex(
+        &mut self,
+        pattern: impl AsRef<[u8]>,
+        ignore_case: bool,
+        span: Span,
+    ) -> Result<Regex, String> {
+        let regex = Regex::new(pattern, ignore_case)?;
+        self.name_if_slow(&regex, span);
+        Ok(regex)
+    }
+    /// Lets `-dD` name a regular expression that back-tracks.
+    pub fn name_if_slow(&mut self, regex: &Regex, span: Span) {
+        if let Some((message, help)) = regex.warning() {
+            self.report.push(Level::Diag, span, message).help(help);
+        }
+    }
 }
 
 /// Objects that expressions and rules name wherever they were declared: all are known before the

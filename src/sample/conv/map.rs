@@ -175,30 +175,9 @@ fn lookup(set: &PatternSet, usage: &MapUse, subject: Subject<'_>) -> Option<Valu
         return set.by_id(hit.id).map(|entry| Value::string(entry.key.to_vec()));
     }
     if let (Kind::Regm, Some(regex), Subject::Bytes(text)) = (usage.kind, hit.regex, subject) {
-        let captures = regex.captures(text)?;
-        return Some(Value::string(expand(hit.value, &captures)));
+        return Some(Value::string(regex.captures(text)?.expand(hit.value).ok()?));
     }
     typed(hit.value, usage.output).map(Value::into_owned)
-}
-
-/// Puts groups in for `\0` to `\9`, as PCRE users write them.
-pub(crate) fn expand(template: &[u8], captures: &regex::bytes::Captures<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(template.len());
-    let mut bytes = template.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => match bytes.next() {
-                Some(digit @ b'0'..=b'9') => {
-                    let group = captures.get(usize::from(digit - b'0'));
-                    out.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
-                }
-                Some(other) => out.push(other),
-                None => out.push(b'\\'),
-            },
-            byte => out.push(byte),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 
 use super::Converter;
-use super::map::expand;
-use crate::pattern::compile_regex;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::Context;
 use crate::sample::fetch::request::{parameters, split_port};
@@ -223,13 +221,12 @@ fn param<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value
     })
 }
 
-fn check_regsub(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+fn check_regsub(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let flags = args.as_slice().text(2).to_vec();
     if let Some(flag) = flags.iter().find(|flag| !matches!(flag, b'i' | b'g')) {
         return Err(format!("invalid regex flag '{}', only 'i' and 'g' are supported", *flag as char));
     }
-    let text = String::from_utf8(args.as_slice().text(0).to_vec()).map_err(|_| "regex is not UTF-8")?;
-    let regex = compile_regex(&text, flags.contains(&b'i'))?;
+    let regex = check.context.regex(args.as_slice().text(0), flags.contains(&b'i'), check.span)?;
     args[0] = Arg::Regex(Box::new(regex));
     args.truncate(2);
     args.push(Arg::Int(i64::from(flags.contains(&b'g'))));
@@ -238,16 +235,26 @@ fn check_regsub(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(),
 
 fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     let Some(Arg::Regex(regex)) = args.first() else { return None };
-    let limit = if args.int(2) == 0 { 1 } else { 0 };
-    let replaced = {
-        let text = value.bytes()?;
-        let replace = |captures: &regex::bytes::Captures<'_>| expand(args.text(1), captures);
-        match regex.replacen(text, limit, replace) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(bytes) => Some(bytes),
+    let every = args.int(2) != 0;
+    let mut out = Vec::new();
+    let text = value.bytes()?;
+    let (mut copied, mut at) = (0, 0);
+    while let Some(captures) = regex.captures_at(text, at) {
+        let (start, end) = captures.range(0)?;
+        out.extend_from_slice(&text[copied..start.max(copied)]);
+        out.extend_from_slice(&captures.expand(args.text(1)).ok()?);
+        copied = end;
+        // Behind an empty match the search goes on one byte further.
+        at = if end > start { end } else { end + 1 };
+        if !every || at > text.len() {
+            break;
         }
-    };
-    Some(replaced.map_or(value, Value::string))
+    }
+    if copied == 0 && at == 0 {
+        return Some(value);
+    }
+    out.extend_from_slice(&text[copied..]);
+    Some(Value::string(out))
 }
 
 fn ltrim<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
