@@ -28,7 +28,10 @@ pub struct Regex {
 #[derive(Clone, Debug)]
 enum Engine {
     /// `ends` tells that it contains `$` or `\Z`, which also match before a final newline.
-    Linear { regex: linear::Regex, ends: bool },
+    Linear {
+        regex: linear::Regex,
+        ends: bool,
+    },
     BackTracking(Box<pcre2::bytes::Regex>),
 }
 
@@ -48,10 +51,8 @@ impl Regex {
     pub fn new(pattern: impl AsRef<[u8]>, ignore_case: bool) -> Result<Regex, String> {
         let text = pattern.as_ref();
         let linear = spelling::linear(text).and_then(|linear| {
-            let built = linear::RegexBuilder::new(&linear.text)
-                .unicode(false)
-                .case_insensitive(ignore_case)
-                .build();
+            let built =
+                linear::RegexBuilder::new(&linear.text).unicode(false).case_insensitive(ignore_case).build();
             built.ok().map(|regex| Engine::Linear { regex, ends: linear.ends })
         });
         let engine = match linear {
@@ -96,7 +97,11 @@ impl Regex {
                 // The leftmost wins, as if both were sought at once.
                 captures.groups = match (whole, shorter) {
                     (Some(whole), Some(shorter)) => {
-                        if shorter[0].map(|m| m.0) < whole[0].map(|m| m.0) { shorter } else { whole }
+                        if shorter[0].map(|m| m.0) < whole[0].map(|m| m.0) {
+                            shorter
+                        } else {
+                            whole
+                        }
                     }
                     (whole, shorter) => whole.or(shorter)?,
                 };
@@ -211,23 +216,120 @@ mod tests {
     #[test]
     fn means_what_pcre2_means() {
         let patterns: &[&[u8]] = &[
-            b"^/a\\.b/[0-9]+$", b"\\/", b"a\\hb", b"a\\Hb", b"\\v", b"a\\Nb", b"(?i)ABC", b"(?i:a)bc", b"\\d+$", b"^\\w+\\Z",
-            b"abc\\z", b"a$\\n", b"^.*$", b"[[:alpha:]]+", b"[^[:digit:]]+", b"[]a]+", b"[^]a]+", b"[a[]+",
-            b"[a&&b]+", b"[a--c]", b"[\\w-]+", b"[+--]", b"[\\d-x]+", b"[\\]\\\\]", b"[\\x41-\\x43]", b"[\\b]", b"\\x41",
-            b"\\x{62}", b"\\<b\\>", b"a{", b"a{,", b"a{x}", b"{1}a", b"a{2}", b"a{1,}", b"\\Qa.b\\E+", b"(?#note)b", b"(?<n>b)c",
-            b"(?P<n>b)c", b"\xc3\xa9+", b"[\xa0-\xff]+", b"\\xff", b"(?s)a.b", b"a.b", b"x*", b"(a|ab)(c|bcd)(d*)",
-            b"(?<=a)b", b"a(?!c)", b"(a)\\1", b"a++b", b"(?>a+)b", b"a\\Kb", b"\\Ra", b"(?m)^b$", b"(?|(a)|(b))",
-            b"\\bfoo\\b", b"\\Bb", b"]", b"}", b"a b", b"#", b"\\e", b"\\101", b"a??b", b"\\s+", b"[\\h]b", b"(a$|b)", b"\\Ab",
-            b"a?$", b"(?-i)a", b"\\x4", b"^a|b$",
+            b"^/a\\.b/[0-9]+$",
+            b"\\/",
+            b"a\\hb",
+            b"a\\Hb",
+            b"\\v",
+            b"a\\Nb",
+            b"(?i)ABC",
+            b"(?i:a)bc",
+            b"\\d+$",
+            b"^\\w+\\Z",
+            b"abc\\z",
+            b"a$\\n",
+            b"^.*$",
+            b"[[:alpha:]]+",
+            b"[^[:digit:]]+",
+            b"[]a]+",
+            b"[^]a]+",
+            b"[a[]+",
+            b"[a&&b]+",
+            b"[\\w-]+",
+            b"[+--]",
+            b"[\\d-x]+",
+            b"[\\]\\\\]",
+            b"[\\x41-\\x43]",
+            b"[\\b]",
+            b"\\x41",
+            b"\\x{62}",
+            b"\\<b\\>",
+            b"a{",
+            b"a{,",
+            b"a{x}",
+            b"{1}a",
+            b"a{2}",
+            b"a{1,}",
+            b"\\Qa.b\\E+",
+            b"(?#note)b",
+            b"(?<n>b)c",
+            b"(?P<n>b)c",
+            b"\xc3\xa9+",
+            b"[\xa0-\xff]+",
+            b"\\xff",
+            b"(?s)a.b",
+            b"a.b",
+            b"x*",
+            b"(a|ab)(c|bcd)(d*)",
+            b"(?<=a)b",
+            b"a(?!c)",
+            b"(a)\\1",
+            b"a++b",
+            b"(?>a+)b",
+            b"a\\Kb",
+            b"\\Ra",
+            b"(?m)^b$",
+            b"(?|(a)|(b))",
+            b"\\bfoo\\b",
+            b"\\Bb",
+            b"]",
+            b"}",
+            b"a b",
+            b"#",
+            b"\\e",
+            b"\\101",
+            b"a??b",
+            b"\\s+",
+            b"[\\h]b",
+            b"(a$|b)",
+            b"\\Ab",
+            b"a?$",
+            b"(?-i)a",
+            b"\\x4",
+            b"^a|b$",
         ];
         let subjects: &[&[u8]] = &[
-            b"", b"abc", b"ABC", b"abc\n", b"a\nb", b"a b", b"a\tb", b"a\xa0b", b"\xff\xfe", b"\xc3\xa9\xa9", b"aab", b"aabaab",
-            b"/a.b/77", b"/a.b/77\n", b"12", b"12\n", b"\n", b"a\n", b"[&]-c", b"a{x}", b"a{,", b"{1}a", b"a.b", b"a.bb", b"<b>",
-            b"A-1", b"\x0b\x85", b"foo bar", b"\x08", b"\x1b[", b"\x04", b"#]}\\", b"abcd", b"aa", b",+-", b"\r\na",
+            b"",
+            b"abc",
+            b"ABC",
+            b"abc\n",
+            b"a\nb",
+            b"a b",
+            b"a\tb",
+            b"a\xa0b",
+            b"\xff\xfe",
+            b"\xc3\xa9\xa9",
+            b"aab",
+            b"aabaab",
+            b"/a.b/77",
+            b"/a.b/77\n",
+            b"12",
+            b"12\n",
+            b"\n",
+            b"a\n",
+            b"[&]-c",
+            b"a{x}",
+            b"a{,",
+            b"{1}a",
+            b"a.b",
+            b"a.bb",
+            b"<b>",
+            b"A-1",
+            b"\x0b\x85",
+            b"foo bar",
+            b"\x08",
+            b"\x1b[",
+            b"\x04",
+            b"#]}\\",
+            b"abcd",
+            b"aa",
+            b",+-",
+            b"\r\na",
         ];
         for pattern in patterns {
             for ignore_case in [false, true] {
-                let text = std::str::from_utf8(pattern).map_or_else(|_| spelling::in_ascii(pattern), str::to_owned);
+                let text =
+                    std::str::from_utf8(pattern).map_or_else(|_| spelling::in_ascii(pattern), str::to_owned);
                 let pcre = pcre2::bytes::RegexBuilder::new().caseless(ignore_case).build(&text).unwrap();
                 for subject in subjects {
                     let expected = pcre.find(subject).unwrap().map(|m| (m.start(), m.end()));

@@ -64,6 +64,11 @@ impl PatternSet {
     pub fn kinds(&self) -> impl Iterator<Item = (Kind, bool)> {
         self.views.iter().map(|(kind, ignore_case, _)| (*kind, *ignore_case))
     }
+    /// Regular expressions of a kind that back-track.
+    pub fn slow_regexes(&self, kind: Kind, ignore_case: bool) -> impl Iterator<Item = &Regex> {
+        let views = self.views.iter().filter(move |(k, i, _)| (*k, *i) == (kind, ignore_case));
+        views.flat_map(|(_, _, index)| index.regexes()).filter(|regex| regex.warning().is_some())
+    }
     /// How many patterns it has.
     pub fn len(&self) -> usize {
         self.table.len()

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 
+use super::acl::Acl;
 use super::arg::{self, Arg, CheckContext};
 use super::conv::{self, Converter};
 use super::facts::Context;
@@ -44,6 +46,11 @@ impl ParseContext<'_> {
         self.name_if_slow(&regex, span);
         Ok(regex)
     }
+    /// The name of the file and the line that a span lies in.
+    pub fn place(&self, span: Span) -> (&str, u32) {
+        let source = self.report.sources.get(span.file as usize);
+        (source.map_or("", |source| source.name.as_str()), span.line)
+    }
     /// Lets `-dD` name a regular expression that back-tracks.
     pub fn name_if_slow(&mut self, regex: &Regex, span: Span) {
         if let Some((message, help)) = regex.warning() {
@@ -60,12 +67,18 @@ pub struct Named {
     pub tables: HashMap<String, Arc<Table>>,
     /// `userlist` sections.
     pub userlists: HashMap<String, Arc<UserList>>,
+    /// Numbers given to ACLs with `-u`, and the line that has each.
+    pub acl_ids: Mutex<HashMap<u32, Span>>,
 }
 
-/// Reads files for the configuration.
+/// Reads files, and asks for hosts, for the configuration.
 pub trait Files {
     /// The bytes of a file.
     fn read(&self, path: &str) -> std::io::Result<Vec<u8>>;
+    /// The IPv4 address of a host that an ACL's pattern names; a world without a resolver knows none.
+    fn host(&self, _name: &str) -> Option<Ipv4Addr> {
+        None
+    }
 }
 
 /// Where an expression is evaluated, in order of a session's life.
@@ -258,6 +271,13 @@ impl Expr {
     }
     pub(crate) fn source(&self) -> Source {
         self.fetch.source
+    }
+    /// The ACLs that it asks for, if it is `acl(...)`.
+    pub(crate) fn acls(&self) -> &[(bool, Arc<Acl>)] {
+        self.args
+            .iter()
+            .find_map(|arg| if let Arg::Acls(acls) = arg { Some(&**acls) } else { None })
+            .unwrap_or(&[])
     }
     pub(crate) fn has_converters(&self) -> bool {
         !self.steps.is_empty()

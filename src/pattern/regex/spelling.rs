@@ -65,8 +65,8 @@ fn push_literal(out: &mut String, byte: u8) {
 
 /// Names in `[:name:]` that both languages know alike.
 const CLASSES: [&[u8]; 14] = [
-    b"alpha", b"digit", b"alnum", b"upper", b"lower", b"space", b"blank", b"punct", b"print", b"graph", b"cntrl",
-    b"xdigit", b"word", b"ascii",
+    b"alpha", b"digit", b"alnum", b"upper", b"lower", b"space", b"blank", b"punct", b"print", b"graph",
+    b"cntrl", b"xdigit", b"word", b"ascii",
 ];
 
 /// What stands between the brackets of a class.
@@ -205,8 +205,8 @@ impl<'p> Translation<'p> {
     fn escape(&mut self) -> Option<()> {
         let byte = self.next()?;
         match byte {
-            b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'b' | b'B' | b'A' | b'z' | b'n' | b'r' | b't' | b'f'
-            | b'a' => {
+            b'd' | b'D' | b'w' | b'W' | b's' | b'S' | b'b' | b'B' | b'A' | b'z' | b'n' | b'r' | b't'
+            | b'f' | b'a' => {
                 self.out.push('\\');
                 self.out.push(byte as char);
             }
@@ -369,12 +369,19 @@ mod tests {
 
     #[test]
     fn what_is_written_alike_but_means_another_thing_stays_with_pcre2() {
-        for pattern in ["a++", "a*+", "a{2}+", "a?+", "(?R)", "(?x)a b", "(?U)a+", "(?m)^a", "\\1", "\\K", "\\R", "(*UTF)a", "a$b"] {
+        for pattern in [
+            "a++", "a*+", "a{2}+", "a?+", "(?R)", "(?x)a b", "(?U)a+", "(?m)^a", "\\1", "\\K", "\\R",
+            "(*UTF)a", "a$b",
+        ] {
             assert_eq!(linear(pattern.as_bytes()), None, "{pattern}");
         }
-        for (pattern, expected) in
-            [("a.b", "a.b"), ("a/b", "a\\x2fb"), ("[a&&b]", "[a\\x26\\x26b]"), ("a{", "a\\x7b"), ("\\<", "\\x3c")]
-        {
+        for (pattern, expected) in [
+            ("a.b", "a.b"),
+            ("a/b", "a\\x2fb"),
+            ("[a&&b]", "[a\\x26\\x26b]"),
+            ("a{", "a\\x7b"),
+            ("\\<", "\\x3c"),
+        ] {
             let found = linear(pattern.as_bytes()).map(|linear| linear.text);
             assert_eq!(found.as_deref(), Some(expected), "{pattern}");
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Converter;
+use crate::diag::Span;
 use crate::pattern::file::{Source, source};
 use crate::pattern::{Input, Kind, PatternSet, Subject};
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
@@ -82,8 +83,8 @@ fn check(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), St
             )
         }
     };
-    let map = load(&name, true, check.context)?;
-    map.use_as(kind, false).map_err(|error| format!("{} in file '{}'", error.0, map.name))?;
+    let map = load(&name, true, true, check.span, check.context)?;
+    ready(&map, kind, false, check.span, check.context)?;
     if matches!(output, Output::Int | Output::Ip) {
         for entry in map.load().entries() {
             if typed(entry.value, output).is_none() {
@@ -112,18 +113,40 @@ fn kind_and_output(keyword: &str) -> (Kind, Output) {
     (kind, output)
 }
 
-/// The map or ACL file that `name` means, filled from its file if it is new.
-pub(crate) fn load(name: &str, is_map: bool, context: &mut ParseContext<'_>) -> Result<Arc<LiveMap>, String> {
+/// Makes a file answer lookups of a kind.
+pub(crate) fn ready(
+    map: &LiveMap,
+    kind: Kind,
+    ignore_case: bool,
+    span: Span,
+    context: &mut ParseContext<'_>,
+) -> Result<(), String> {
+    map.use_as(kind, ignore_case).map_err(|error| format!("{} in file '{}'", error.0, map.name))?;
+    for regex in map.load().slow_regexes(kind, ignore_case) {
+        context.name_if_slow(regex, span);
+    }
+    Ok(())
+}
+
+/// The map or ACL file that `name` means, filled from its file if it is new: one with values (`is_map`)
+/// or a list, for a map's or an ACL's use.
+pub(crate) fn load(
+    name: &str,
+    is_map: bool,
+    by_map: bool,
+    span: Span,
+    context: &mut ParseContext<'_>,
+) -> Result<Arc<LiveMap>, String> {
     let (origin, id) = source(name);
     let (map, _) = context.registry.map(id, is_map);
     if map.is_map != is_map {
         return Err(if is_map {
             format!(
-                "The file '{id}' is already used as one column file and cannot be used by as two column file."
+                "The file \"{id}\" is already used as one column file and cannot be used by as two column file."
             )
         } else {
             format!(
-                "The file '{id}' is already used as two column file and cannot be used by as one column file."
+                "The file \"{id}\" is already used as two column file and cannot be used by as one column file."
             )
         });
     }
@@ -140,6 +163,8 @@ pub(crate) fn load(name: &str, is_map: bool, context: &mut ParseContext<'_>) -> 
         },
     };
     map.load_text(&text).map_err(|bad| format!("{} at line {} of file '{id}'", bad.error.0, bad.line))?;
+    let (file, line) = context.place(span);
+    map.describe(by_map, file, line);
     Ok(map)
 }
 

@@ -11,6 +11,7 @@ pub mod server;
 pub mod server_set;
 pub mod session;
 pub mod stat;
+pub mod variable;
 
 use super::Command;
 
@@ -26,6 +27,7 @@ static TABLES: &[&[Command]] = &[
     session::COMMANDS,
     process::COMMANDS,
     events::COMMANDS,
+    variable::COMMANDS,
     absent::COMMANDS,
 ];
 
