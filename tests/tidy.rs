@@ -256,7 +256,7 @@ fn defined_twice(entries: &[haring::config::doc::DocEntry]) -> Vec<String> {
     let mut seen: HashMap<_, Vec<&[&str]>> = HashMap::new();
     let mut complaints = Vec::new();
     for entry in entries {
-        let places = seen.entry((entry.kind, entry.name)).or_default();
+        let places = seen.entry((entry.kind, &*entry.name)).or_default();
         let meets = |other: &&[&str]| {
             other.is_empty()
                 || entry.sections.is_empty()
@@ -425,11 +425,12 @@ fn every_rule_can_fail() {
 
 #[test]
 fn a_second_row_is_found() {
-    let entry = |name, kind, sections: &[&'static str]| haring::config::doc::DocEntry {
-        name,
+    let entry = |name: &'static str, kind, sections: &[&'static str]| haring::config::doc::DocEntry {
+        name: name.into(),
         kind,
         signature: name.to_owned(),
         sections: sections.to_vec(),
+        support: haring::config::doc::Support::Full,
         text: "Text.".to_owned(),
     };
     let cases = [

@@ -55,6 +55,7 @@ pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
     for section in sections {
         section::sections::read(section, loading);
     }
+    section::stick::declare(sections, loading);
     let mut builder = Builder {
         loading,
         global: GlobalDraft::default(),
@@ -234,7 +235,10 @@ impl<'a> Builder<'a, '_> {
                 } else {
                     format!("'{}' cannot handle unexpected argument '{}'", kind.section(), other.text)
                 };
-                self.loading.report.alert(other.span, message);
+                let found = self.loading.report.alert(other.span, message);
+                if kind.is_frontend() {
+                    found.help(format!("write in the section: bind {}", other.text));
+                }
                 None
             }
         };
@@ -486,9 +490,12 @@ fn refuse(line: &Line, name: &str, why: &str, loading: &mut Loading<'_>) {
 }
 
 fn removed(line: &Line, name: &str, instead: &str, loading: &mut Loading<'_>) {
-    loading
-        .report
-        .alert(line.words[0].span, format!("the '{name}' directive is not supported anymore; {instead}"));
+    let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
+    let message = format!("the '{name}' directive is not supported anymore; {instead}");
+    let found = loading.report.alert(line.words[0].span, message);
+    if let Some(modern) = super::modern::line(name, &words) {
+        found.help(format!("write: {modern}"));
+    }
 }
 
 /// Ids of `count` objects: the forced ones as they are, the others counted from `first`, skipping

@@ -11,7 +11,7 @@
 use super::environment::Environment;
 use super::features::{self, Switches};
 use super::lexer;
-use crate::base::doc::DocEntry;
+use crate::base::doc::{DocEntry, Support};
 use crate::diag::did_you_mean;
 
 /// How deep conditions may nest.
@@ -135,11 +135,12 @@ const PREDICATES: &[Predicate] = &[
 /// The predicates for `haring doc`.
 pub fn documentation() -> impl Iterator<Item = DocEntry> {
     PREDICATES.iter().map(|predicate| DocEntry {
-        name: predicate.name,
+        name: predicate.name.into(),
         kind: "predicate",
         signature: format!("{}({})", predicate.name, predicate.arguments.join(",")),
         sections: vec![".if", ".elif", "-cc"],
         text: predicate.text.to_string(),
+        support: Support::Full,
     })
 }
 

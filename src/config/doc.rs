@@ -3,12 +3,14 @@
 //! It holds no text of its own: each table gives its rows as [`DocEntry`]s, and a new table is one
 //! more line in [`TABLES`].
 
-pub use crate::base::doc::DocEntry;
+pub use crate::base::doc::{DocEntry, Support};
 
 use super::{condition, preprocess, section};
 use crate::rules;
 use crate::sample::arg::ArgType;
-use crate::sample::{conv, fetch};
+use crate::sample::{acl, conv, fetch, format};
+use crate::state::table::Data;
+use crate::state::table::data::Shape;
 
 /// Every table of keywords.
 const TABLES: &[fn() -> Vec<DocEntry>] = &[
@@ -18,16 +20,64 @@ const TABLES: &[fn() -> Vec<DocEntry>] = &[
     || rules::keyword::TABLE.iter().map(|row| row.document()).collect(),
     fetches,
     converters,
+    aliases,
+    stored,
+    acls,
 ];
+
+/// ACLs that need no declaration, and flags of those that are declared.
+fn acls() -> Vec<DocEntry> {
+    let predefined = acl::PREDEFINED.iter().map(|(name, words)| DocEntry {
+        name: (*name).into(),
+        kind: "acl",
+        signature: (*name).to_owned(),
+        sections: vec!["predefined"],
+        text: format!("The same as 'acl {name} {}'.", words.join(" ")),
+        support: Support::Full,
+    });
+    predefined.collect()
+}
+
+/// `%` aliases of log formats.
+fn aliases() -> Vec<DocEntry> {
+    let entry = |alias: &format::Alias| DocEntry {
+        name: alias.name.into(),
+        kind: "log alias",
+        signature: format!("%{}", alias.name),
+        sections: Vec::new(),
+        text: format!("In a log format: {}.", alias.doc),
+        support: Support::Full,
+    };
+    format::ALIASES.iter().map(entry).collect()
+}
+
+/// What a stick table can store.
+fn stored() -> Vec<DocEntry> {
+    let entry = |data: &Data| DocEntry {
+        name: data.name().into(),
+        kind: "stick-table data",
+        signature: match (data.is_array(), data.shape()) {
+            (true, Shape::Rate) => format!("{}(<elements>,<period>)", data.name()),
+            (true, _) => format!("{}(<elements>)", data.name()),
+            (false, Shape::Rate) => format!("{}(<period>)", data.name()),
+            (false, _) => data.name().to_owned(),
+        },
+        sections: vec!["stick-table ... store"],
+        text: data.doc().to_owned(),
+        support: Support::Full,
+    };
+    Data::ALL.iter().map(entry).collect()
+}
 
 fn fetches() -> Vec<DocEntry> {
     let rows = fetch::TABLE.iter().flat_map(|rows| rows.iter());
     let entry = |row: &fetch::Fetch| DocEntry {
-        name: row.name,
+        name: row.name.into(),
         kind: "fetch",
         signature: format!("{} : {}", with_arguments(row.name, row.required, row.args), row.output.name()),
         sections: Vec::new(),
         text: format!("{} Needs: {}.", row.doc, row.source.name()),
+        support: Support::Full,
     };
     rows.map(entry).collect()
 }
@@ -38,11 +88,12 @@ fn converters() -> Vec<DocEntry> {
         let output = if row.same_output { "same" } else { row.output.name() };
         let call = with_arguments(row.name, row.required, row.args);
         DocEntry {
-            name: row.name,
+            name: row.name.into(),
             kind: "converter",
             signature: format!("{call} : {} -> {output}", row.input.name()),
             sections: Vec::new(),
             text: row.doc.to_owned(),
+            support: Support::Full,
         }
     };
     rows.map(entry).collect()
@@ -75,15 +126,6 @@ pub fn all() -> Vec<DocEntry> {
     TABLES.iter().flat_map(|table| table()).collect()
 }
 
-/// The entries that `keyword` names: the exact ones if there are any, else those that start with it.
-pub fn lookup(keyword: &str) -> Vec<DocEntry> {
-    let mut found: Vec<DocEntry> = all().into_iter().filter(|entry| entry.answers_to(keyword)).collect();
-    if found.iter().any(|entry| entry.name == keyword) {
-        found.retain(|entry| entry.name == keyword);
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,14 +144,14 @@ mod tests {
             assert_eq!(with_arguments("f", required, arguments), expected);
         }
         for (keyword, kind) in [("req.hdr", "fetch"), ("lower", "converter"), ("deny", "action")] {
-            assert!(lookup(keyword).iter().any(|entry| entry.kind == kind), "{keyword}");
+            assert!(all().iter().any(|entry| entry.name == keyword && entry.kind == kind), "{keyword}");
         }
     }
 
     #[test]
-    fn finds_rows_of_every_table() {
+    fn rows_of_every_table_are_there() {
         for (keyword, expected) in [(".if", 1), ("streq", 1), ("str", 1), ("no such keyword", 0)] {
-            assert_eq!(lookup(keyword).len(), expected, "{keyword}");
+            assert_eq!(all().iter().filter(|entry| entry.name == keyword).count(), expected, "{keyword}");
         }
         assert!(all().iter().all(|entry| !entry.text.is_empty() && !entry.signature.is_empty()));
     }

@@ -264,6 +264,7 @@ pub struct Draft {
     pub source: Option<SocketAddr>,
     pub checks: CheckDirectives,
     pub hash_preserve_affinity: crate::balance::Affinity,
+    pub table: Option<Arc<crate::state::Table>>,
 }
 
 /// The order in which kinds of rules run, whatever the order of their lines; the last three have
@@ -395,6 +396,7 @@ impl Draft {
             source: None,
             checks: CheckDirectives::default(),
             hash_preserve_affinity: Default::default(),
+            table: None,
         }
     }
 

@@ -285,6 +285,7 @@ fn proxy(
         source: draft.source,
 
         hash_preserve_affinity: draft.hash_preserve_affinity,
+        table: draft.table,
     };
     // A live proxy changes when the model comes into force, a new one has nobody to disturb.
     if proxy.state.id.load(std::sync::atomic::Ordering::Relaxed) == 0 {

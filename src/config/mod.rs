@@ -20,6 +20,7 @@ pub mod finish;
 pub mod build;
 pub mod doc;
 pub mod layout;
+pub mod modern;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

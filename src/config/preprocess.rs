@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::features::Switches;
 use super::lexer::Lexed;
 use super::syntax::Word;
-use crate::base::doc::DocEntry;
+use crate::base::doc::{DocEntry, Support};
 use crate::diag::{Level, Report, Span, did_you_mean};
 
 /// How deep `.if` blocks may nest.
@@ -59,11 +59,12 @@ const DIRECTIVES: &[(&str, &str, &str)] = &[
 /// The directives for `haring doc`.
 pub fn documentation() -> impl Iterator<Item = DocEntry> {
     DIRECTIVES.iter().map(|(name, arguments, text)| DocEntry {
-        name,
+        name: (*name).into(),
         kind: "preprocessor directive",
         signature: format!("{name} {arguments}").trim_end().to_string(),
         sections: vec!["anywhere"],
         text: (*text).to_string(),
+        support: Support::Full,
     })
 }
 

@@ -37,7 +37,7 @@ fn load_in(text: &str, registry: &Arc<Registry>, settings: &Settings) -> (Option
     (model, report)
 }
 
-fn load_text(text: &str) -> (Option<Model>, Report) {
+pub(in crate::config) fn load_text(text: &str) -> (Option<Model>, Report) {
     load_in(text, &Registry::new(2), &Settings::default())
 }
 
@@ -50,7 +50,7 @@ fn clean(text: &str) -> Model {
 }
 
 /// Loads a text and expects exactly these findings, in any order: level, line, part of the message.
-fn finds(text: &str, expected: &[(Level, u32, &str)]) {
+pub(in crate::config) fn finds(text: &str, expected: &[(Level, u32, &str)]) {
     let (model, report) = load_text(text);
     let shown: Vec<_> = report
         .diagnostics
@@ -322,7 +322,6 @@ fn findings_of_proxies() {
             "listen b\nbind :1 accept-prxy\ntimeout client 1s",
             &[(Alert, 2, "did you mean 'accept-proxy' maybe ?")],
         ),
-        ("backend b\nstick-table type ip size 1m", &[(Alert, 2, "stick tables are not available yet")]),
         ("resolvers dns\nnameserver a 1.1.1.1:53", &[(Alert, 1, "section 'resolvers'")]),
         ("backend b\ncookie X insert prefix\nmode http", &[(Alert, 2, "modes are incompatible")]),
         ("backend b\nerrorloc 302 /x", &[(Alert, 2, "status code '302' not handled")]),

@@ -29,6 +29,17 @@ pub enum CliLevel {
     Admin,
 }
 
+impl CliLevel {
+    /// Its name after `level`.
+    pub fn name(self) -> &'static str {
+        match self {
+            CliLevel::User => "user",
+            CliLevel::Operator => "operator",
+            CliLevel::Admin => "admin",
+        }
+    }
+}
+
 /// One listening address with the settings of its line. A line with several addresses or a range
 /// of ports gives several of these.
 #[derive(Clone, Debug)]

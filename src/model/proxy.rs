@@ -144,6 +144,8 @@ pub struct Proxy {
     pub source: Option<std::net::SocketAddr>,
     /// `hash-preserve-affinity`.
     pub hash_preserve_affinity: balance::Affinity,
+    /// `stick-table`
+    pub table: Option<Arc<crate::state::Table>>,
 }
 
 impl Proxy {

@@ -4,6 +4,7 @@
 //! does to the [`Options`]. A verb is a first argument without a dash, which HAProxy always refuses,
 //! so that no script can mean anything else by it.
 
+use super::manual::Page;
 use crate::config::Settings;
 use crate::config::features::Switches;
 use crate::diag::did_you_mean;
@@ -30,6 +31,8 @@ pub enum Command {
     Format(FormatOptions),
     /// `doc`; without a keyword it lists them.
     Doc(Option<String>),
+    /// `doc --reference`, `doc --compatibility`: a page of the manual.
+    Manual(Page),
 }
 
 /// What `-v` and kin show.
@@ -329,7 +332,11 @@ const FLAGS: &[Flag] = &[
 const VERBS: &[(&str, &str, &str)] = &[
     ("check", "[<cfgfile>*] [flags]", "checks a configuration and says so"),
     ("fmt", "[-w] [--check] [<cfgfile>]", "re-indents a configuration (standard input without a file)"),
-    ("doc", "[<keyword>]", "explains a keyword"),
+    (
+        "doc",
+        "[<keyword> | --reference | --compatibility]",
+        "explains a keyword, or prints a page of the manual",
+    ),
 ];
 
 /// The usage text.
@@ -372,6 +379,8 @@ pub fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
         "fmt" => format_options(&arguments[1..]),
         "doc" => match &arguments[1..] {
             [] => Ok(Command::Doc(None)),
+            [page] if page == "--reference" => Ok(Command::Manual(Page::Reference)),
+            [page] if page == "--compatibility" => Ok(Command::Manual(Page::Compatibility)),
             words => Ok(Command::Doc(Some(words.join(" ")))),
         },
         "help" | "--help" | "-h" => Ok(Command::Help),

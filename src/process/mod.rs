@@ -7,6 +7,7 @@ pub mod check;
 pub mod console;
 pub mod files;
 pub mod listeners;
+pub mod manual;
 pub mod run;
 pub mod start;
 pub mod verbs;
@@ -67,6 +68,10 @@ fn run(command: Command, program: &str) -> u8 {
         Command::Dump(options, dump) => verbs::dump(&options, dump),
         Command::Format(options) => verbs::format(&options),
         Command::Doc(keyword) => verbs::doc(keyword.as_deref()),
+        Command::Manual(page) => {
+            put(&page.text());
+            0
+        }
         Command::Run(options) => {
             let console = Console::new(&options);
             let loaded = match check::read(&options, &console, &load) {

@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use super::args::{Dump, FormatOptions, Options};
 use super::console::{Console, put};
 use super::world::System;
-use super::{check, files};
+use super::{check, files, manual};
 use crate::base::doc::DocEntry;
-use crate::config::{doc as registry, layout, read, syntax};
+use crate::config::{layout, read, syntax};
 use crate::diag::{Report, did_you_mean};
 
 /// Columns of explanations.
@@ -21,10 +21,10 @@ pub fn doc(keyword: Option<&str>) -> u8 {
         put(&keywords("all"));
         return 0;
     };
-    let entries = registry::lookup(keyword);
+    let entries = manual::lookup(keyword);
     if entries.is_empty() {
-        let all = registry::all();
-        let hint = did_you_mean(keyword, all.iter().map(|entry| entry.name)).unwrap_or_default();
+        let all = manual::all();
+        let hint = did_you_mean(keyword, all.iter().map(|entry| &*entry.name)).unwrap_or_default();
         complain(format!("unknown keyword '{keyword}' ; {hint}").trim_end_matches(" ; "));
         return 1;
     }
@@ -39,7 +39,8 @@ fn entry_text(entry: &DocEntry) -> String {
         out.push_str(&format!(", in: {}", entry.sections.join(", ")));
     }
     out.push('\n');
-    for paragraph in entry.text.lines() {
+    let text = format!("{}\n{}", entry.text, entry.support.sentence());
+    for paragraph in text.lines() {
         let mut line = String::from("   ");
         for word in paragraph.split_ascii_whitespace() {
             if line.len() + 1 + word.len() > WIDTH && !line.trim().is_empty() {
@@ -70,8 +71,8 @@ const CLASSES: &[(&str, &[&str])] = &[
 /// The keywords of the classes in a list separated by commas; `all` is every class, `help` lists them.
 pub fn keywords(classes: &str) -> String {
     let mut out = String::new();
-    let mut entries = registry::all();
-    entries.sort_by_key(|entry| entry.name);
+    let mut entries = manual::all();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
     let class_of = |entry: &DocEntry| {
         CLASSES.iter().find(|(_, kinds)| kinds.contains(&entry.kind)).map_or("cfg", |(class, _)| class)
     };
@@ -219,11 +220,12 @@ mod tests {
     #[test]
     fn entries_are_wrapped() {
         let entry = DocEntry {
-            name: "x",
+            name: "x".into(),
             kind: "directive",
             signature: "x <y>".into(),
             sections: vec!["global", "defaults"],
             text: "word ".repeat(60),
+            support: Default::default(),
         };
         let text = entry_text(&entry);
         assert!(text.starts_with("x <y>\n    directive, in: global, defaults\n    word word"));

@@ -6,7 +6,7 @@
 use super::arguments::{Arguments, Mistake};
 use super::parse::{self, Parsed};
 use super::{Rule, RuleSet};
-use crate::base::doc::DocEntry;
+use crate::base::doc::{DocEntry, Support};
 use crate::diag::{Span, did_you_mean};
 use crate::sample::expr::Phase;
 use crate::sample::{Condition, ParseContext};
@@ -36,7 +36,18 @@ pub struct Row {
     pub arguments: &'static str,
     /// What it does.
     pub doc: &'static str,
+    /// Whether it does it here.
+    pub support: Support,
     parser: fn(&mut Arguments<'_>, &mut ParseContext<'_>) -> Parsed,
+}
+
+/// What the name of a row's parser says about the row: those that refuse all they see are few.
+const fn support_of(parser: &str) -> Support {
+    match parser.as_bytes() {
+        b"not_yet" => Support::Refused("it is not available yet"),
+        b"set_nice" => Support::NoAction("a core has no run queue whose order it could change"),
+        _ => Support::Full,
+    }
 }
 
 use Form::{Parentheses, Prefix, Word};
@@ -65,6 +76,7 @@ macro_rules! rows {
             arguments: $arguments,
             doc: $doc,
             parser: parse::$parser,
+            support: support_of(stringify!($parser)),
         }),*]
     };
 }
@@ -262,11 +274,12 @@ impl Row {
             Prefix => format!("{name}... {arguments}"),
         };
         DocEntry {
-            name,
+            name: name.into(),
             kind: "action",
             signature: signature.trim_end().to_owned(),
             sections: self.sets.iter().map(|set| set.name()).collect(),
             text: self.doc.to_owned(),
+            support: self.support,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::facts::Context;
 use super::fetch;
 use super::value::{Type, Value};
 use crate::diag::{Level, Report, Span, did_you_mean};
+use crate::http::method::Method;
 use crate::pattern::{
     Input, Kind, PatternSet, parse_int_range, parse_ip_prefix, parse_masked_v4, parse_version_range,
 };
@@ -46,6 +47,8 @@ pub(super) struct Test {
     pub(super) expr: Expr,
     kind: Kind,
     ignore_case: bool,
+    /// Whether it compares methods as such: those that are known have one spelling, whatever `-i` says.
+    is_method: bool,
     /// Patterns written in the configuration, as they were written.
     inline: PatternSet,
     /// The same as the runtime API shows and changes them: consulted once they were changed.
@@ -75,7 +78,7 @@ impl Truth {
 }
 
 /// ACLs that every proxy knows (manual, section 7.4).
-const PREDEFINED: &[(&str, &[&str])] = &[
+pub(crate) const PREDEFINED: &[(&str, &[&str])] = &[
     ("TRUE", &["always_true"]),
     ("FALSE", &["always_false"]),
     ("LOCALHOST", &["src", "127.0.0.1/8", "::1"]),
@@ -386,7 +389,8 @@ impl Test {
         let patterns = written(rest, kind, is_version, flags.no_names, span, context)?;
         let inline = inline(&patterns, kind, flags.ignore_case, span, context)?;
         let live = live(&keyword, &patterns, &inline, kind, &flags, span, context);
-        Ok(Test { expr, kind, ignore_case: flags.ignore_case, inline, live, files })
+        let is_method = keyword == "method" && !flags.forced;
+        Ok(Test { expr, kind, ignore_case: flags.ignore_case, is_method, inline, live, files })
     }
 
     /// Whether it asks, by `acl(...)`, for `acl` itself: it would never end.
@@ -418,9 +422,12 @@ impl Test {
             Kind::Bool => return value.as_bool() == Some(true),
             _ => (),
         }
+        let is_exact = self.is_method && !matches!(value, Value::Method(Method::Other, _));
         let Some(value) = value.cast(cast_for(self.kind)) else { return false };
         let Some(subject) = map::subject(self.kind, &value) else { return false };
-        let is_in = |set: &PatternSet, ignore_case: bool| set.find(self.kind, ignore_case, subject).is_some();
+        let is_in = |set: &PatternSet, ignore_case: bool| {
+            set.find(self.kind, ignore_case && !is_exact, subject).is_some()
+        };
         let inline = if self.live.is_changed() {
             is_in(&self.live.load(), self.ignore_case)
         } else {
@@ -746,6 +753,106 @@ mod tests {
                 ("if { path_beg }", false),
             ],
         );
+    }
+
+    #[test]
+    fn patterns_in_all_their_forms() {
+        let world = World::request(
+            "GET /static/img/Logo.png?x=5 HTTP/1.1",
+            &["Host: www.Example.com:80", "X-Tag: one, two", "X-N: -4"],
+        )
+        .file("one.lst", "/static/img/logo.png\n")
+        .file("two.map", "/other 1\n/static/img/Logo.png 2\n");
+        check(
+            &world,
+            &[
+                ("if { hdr_cnt(x-tag) 1-3 }", true),
+                ("if { hdr_cnt(x-tag) -- -1 }", false),
+                ("if { hdr_cnt(x-tag) gt 3-1 2 }", false),
+                ("if { hdr_cnt(x-tag) gt 5 lt 3 }", true),
+                ("if { req.hdr_val(x-n) lt 0 }", true),
+                ("if { req.hdr_val(x-n) -- -3 }", true),
+                ("if { src 192.0.0.1/255.0.0.255 }", true),
+                ("if { src 193.0.0.1/255.0.0.255 }", false),
+                ("if { src 192.513 }", false),
+                ("if { str(127.0.0.9) -m ip 127.9 }", true),
+                ("if { str(::ffff:10.0.0.7) -m ip 10.0.0.0/255.0.0.255 }", false),
+                ("if { str(::ffff:10.0.0.7) -m ip 10.0.0.7/255.0.0.255 }", true),
+                ("if { path -f one.lst }", false),
+                ("if { path -i -f one.lst }", true),
+                ("if { path -f one.lst -i /STATIC/img/Logo.png }", true),
+                ("if { path -f one.lst -i }", false),
+                ("if { path -f one.lst -M -f two.map }", true),
+                ("if { path -M -f two.map -- /x }", true),
+                ("if { method -i get }", false),
+                ("if { method -i -m str get }", true),
+                ("if { str(1) -m bool }", true),
+                ("if { path -m reg (?i)LOGO\\.png$ }", true),
+                ("if { path -m reg ^(?!/api)/ }", true),
+                ("if { path -m reg -i (?<=IMG/)l }", true),
+                ("if { int(3) -m found }", true),
+            ],
+        );
+    }
+
+    #[test]
+    fn runtime_changes_of_a_line_are_seen() {
+        let mut world = World::request("GET /b HTTP/1.1", &[]);
+        assert_eq!(told(&add(&mut world, &["mine path -u 7 /a", "other path /a"])), "");
+        check(&world, &[("if mine", false), ("if other", false)]);
+        let maps = world.registry.maps();
+        let (_, list) = maps.iter().find(|(id, _)| *id == 7).expect("the number that -u gave");
+        assert_eq!(list.description(), "acl 'path' file '' line 0");
+        list.add(b"/b", b"").unwrap();
+        check(&world, &[("if mine", true), ("if other", false)]);
+        list.clear();
+        check(&world, &[("if mine", false)]);
+        let version = list.prepare();
+        list.add_to(version, b"/b", b"").unwrap().unwrap();
+        check(&world, &[("if mine", false)]);
+        assert!(list.commit(version));
+        check(&world, &[("if mine", true)]);
+        assert!(list.add(b"/b", b"").is_ok() && list.remove(b"/b") == 2);
+        check(&world, &[("if mine", false)]);
+        assert!(told(&add(&mut world, &["more path -u 7 /c"])).contains("the id is already used"));
+    }
+
+    #[test]
+    fn an_acl_never_asks_for_itself() {
+        let mut world = World::default();
+        assert_eq!(told(&add(&mut world, &["a always_false", "b acl(a)"])), "");
+        for line in ["a acl(a)", "a acl(b)", "a acl(!b)"] {
+            assert!(told(&add(&mut world, &[line])).contains("have a recursive loop"), "{line}");
+        }
+    }
+
+    #[test]
+    fn tells_what_was_probably_not_meant() {
+        let mut world = World::default();
+        for (line, level, message) in [
+            ("x path", Some(Level::Warning), "no pattern to match against"),
+            ("x path --", None, ""),
+            ("x always_true", None, ""),
+            ("x path (a", Some(Level::Warning), "likely a mistake"),
+            ("x path -- (a", None, ""),
+            (
+                "x path_beg -m end a",
+                Some(Level::Warning),
+                "original matching method 'path_beg' was overwritten",
+            ),
+            ("x path -m end a", None, ""),
+            ("x path a || b", Some(Level::Diag), "failed attempt at using an operator"),
+            ("x path a # b", Some(Level::Diag), "commenting an end of line"),
+            ("x path a path_beg", Some(Level::Diag), "known acl keyword"),
+            ("x path a src", Some(Level::Diag), "known sample fetch keyword"),
+            ("x path_reg (?=a)", Some(Level::Diag), "needs back-tracking"),
+            ("x path_reg ^a", None, ""),
+        ] {
+            let report = add(&mut world, &[line]);
+            let found = report.diagnostics.first();
+            assert_eq!(found.map(|found| found.level), level, "{line}: {}", told(&report));
+            assert!(told(&report).contains(message), "{line}: {}", told(&report));
+        }
     }
 
     #[test]

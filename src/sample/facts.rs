@@ -41,6 +41,27 @@ pub struct SessionFacts {
     pub bytes_out: u64,
 }
 
+impl SessionFacts {
+    /// A session of `frontend` of which only the beginning is known.
+    pub fn new(frontend: Arc<ProxyState>, accepted: Now) -> Self {
+        SessionFacts {
+            number: 0,
+            frontend,
+            is_http: false,
+            listener_id: 0,
+            listener_name: None,
+            source: None,
+            destination: None,
+            connection_source: None,
+            accepted,
+            requests: 0,
+            vars: Vars::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+}
+
 /// Who ended a session (the first letter of `%ts`; manual, section 8.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ended {

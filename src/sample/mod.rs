@@ -19,6 +19,7 @@ pub mod format;
 mod format_alias;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod table_key;
 pub mod timers;
 pub mod userlist;
 pub mod value;

@@ -77,6 +77,7 @@ pub fn proxy(name: &str) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        table: None,
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::maps::LiveMap;
-use super::{ProxyState, ServerState};
+use super::table::Settings;
+use super::{ProxyState, ServerState, Table};
 use crate::base::core_id;
 use crate::diag::Span;
 
@@ -26,6 +27,8 @@ struct Inner {
     patterns: Vec<Listed>,
     /// The patterns of lines by what tells them apart.
     lines: HashMap<String, Weak<LiveMap>>,
+    /// By name; held weakly, so that a table lives as long as a model that declares it.
+    tables: HashMap<String, Vec<Weak<Table>>>,
     references: Vec<Reference>,
 }
 
@@ -122,6 +125,19 @@ impl Registry {
         inner.lines.insert(identity, Arc::downgrade(&made));
         made
     }
+    /// The stick table called `name` with these settings: the one that a model in force has, with its
+    /// contents, else an empty one. A load that fails leaves the running model's table alone.
+    pub fn table(&self, name: &str, settings: Settings) -> Arc<Table> {
+        let mut inner = self.inner();
+        let tables = inner.tables.entry(name.to_owned()).or_default();
+        tables.retain(|table| table.strong_count() > 0);
+        let same = tables.iter().filter_map(Weak::upgrade).find(|table| table.settings == settings);
+        same.unwrap_or_else(|| {
+            let made = Table::new(name, settings);
+            tables.push(Arc::downgrade(&made));
+            made
+        })
+    }
     /// Notes that an expression names a proxy or a server.
     pub fn add_reference(&self, reference: Reference) {
         self.inner().references.push(reference);
@@ -164,6 +180,8 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::pattern::{Kind, PatternSet};
+    use crate::state::table::KeyType;
+    use crate::state::table::testing::settings;
 
     #[test]
     fn maps_and_acls_share_their_numbers() {
@@ -185,5 +203,18 @@ mod tests {
         drop(first);
         assert_eq!(shown(), ["0 a.map", "1 third"], "an ACL that no configuration has any more is gone");
         drop(third);
+    }
+
+    #[test]
+    fn tables_live_on_while_their_settings_stay() {
+        let registry = Registry::new(1);
+        let first = registry.table("t", settings(KeyType::Ip, 10, &[]));
+        first.find_or_create(&[1, 2, 3, 4], 1).unwrap();
+        // Another size makes another table; going back finds the first one, which is still in force.
+        let other = registry.table("t", settings(KeyType::Ip, 20, &[]));
+        assert!(other.is_empty() && other.settings.size == 20);
+        assert_eq!(registry.table("t", settings(KeyType::Ip, 10, &[])).len(), 1);
+        drop(first);
+        assert!(registry.table("t", settings(KeyType::Ip, 10, &[])).is_empty());
     }
 }

@@ -115,6 +115,7 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        table: None,
     }
 }
 

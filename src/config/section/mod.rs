@@ -19,6 +19,7 @@ pub mod server_other;
 pub mod settings;
 pub mod sections;
 pub mod stats;
+pub mod stick;
 pub mod timeouts;
 pub mod tune;
 pub mod userlist;
@@ -29,7 +30,7 @@ use super::draft::Draft;
 use super::keyword::{Does, Index, Keyword};
 use super::loading::Loading;
 use super::words::Words;
-use crate::base::doc::DocEntry;
+use crate::base::doc::{DocEntry, Support};
 
 /// Reads a line of a proxy.
 pub type ProxyParser = fn(&mut Draft, &mut Words<'_>, &mut Loading<'_>);
@@ -39,6 +40,7 @@ pub const PROXY_TABLES: &[&[Keyword<ProxyParser>]] = &[
     proxy::TABLE,
     settings::TABLE,
     rules::TABLE,
+    stick::TABLE,
     options::SWITCHES,
     options::TABLE,
     timeouts::TABLE,
@@ -105,29 +107,28 @@ pub fn documentation() -> Vec<DocEntry> {
         .iter()
         .for_each(|table| describe(table, "server option", &mut entries));
     entries.extend(sections::TABLE.iter().map(|kind| DocEntry {
-        name: kind.name,
+        name: kind.name.into(),
         kind: "section",
         signature: signature(kind.name, kind.args),
         sections: Vec::new(),
-        text: match kind.refused {
-            None => kind.doc.to_owned(),
-            Some(why) => format!("{} Not available: {why}.", kind.doc),
-        },
+        text: kind.doc.to_owned(),
+        support: kind.refused.map_or(Support::Full, Support::Refused),
     }));
     entries
 }
 
 fn describe<F>(table: &[Keyword<F>], kind: &'static str, entries: &mut Vec<DocEntry>) {
     entries.extend(table.iter().map(|row| DocEntry {
-        name: row.name,
+        name: row.name.into(),
         kind,
         signature: signature(row.name, row.args),
         sections: row.places.names(),
-        text: match row.does {
-            Does::Parse(_) => row.doc.to_owned(),
-            Does::NoAction(why) => format!("{} Accepted without effect: {why}.", row.doc),
-            Does::Refused(why) => format!("{} Not available: {why}.", row.doc),
-            Does::Removed(instead) => format!("{} Removed: {instead}.", row.doc),
+        text: row.doc.to_owned(),
+        support: match row.does {
+            Does::Parse(_) => Support::Full,
+            Does::NoAction(why) => Support::NoAction(why),
+            Does::Refused(why) => Support::Refused(why),
+            Does::Removed(instead) => Support::Removed(instead),
         },
     }));
 }

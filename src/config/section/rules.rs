@@ -33,11 +33,6 @@ keywords! {
     "monitor fail" "{ if | unless } <condition>" FRONTEND => Parse(monitor_fail), "When 'monitor-uri' answers with an error.";
     "force-be-switch" "{ if | unless } <condition>" FRONTEND => Refused("unpublished backends are not available yet"), "Lets a backend be chosen that is unpublished.";
     "be-unpublished" "" BACKEND => Refused("unpublished backends are not available yet"), "The backend is not chosen until it is published.";
-    "stick-table" "type <type> size <size> [options...]" PROXIES => Refused("stick tables are not available yet"), "A table of what is known of clients.";
-    "stick match" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick tables are not available yet"), "Looks a client's server up.";
-    "stick on" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick tables are not available yet"), "Looks a client's server up and remembers it.";
-    "stick store-request" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick tables are not available yet"), "Remembers a client's server.";
-    "stick store-response" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick tables are not available yet"), "Remembers a client's server by something of the response.";
     "block" "{ if | unless } <condition>" PROXIES => Removed("use 'http-request deny' which uses the exact same syntax"), "Refuses requests.";
     "reqadd" "<string>" ALL => Removed("use 'http-request add-header' instead"), "Adds a header field.";
     "reqallow" "<regex>" ALL => Removed("use 'http-request allow' instead"), "Accepts a request.";

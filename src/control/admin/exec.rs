@@ -52,7 +52,7 @@ fn find(words: &[Vec<u8>]) -> Option<&'static Command> {
 pub fn usage(words: &[Vec<u8>], level: CliLevel, is_help: bool) -> String {
     let words: Vec<String> = words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let words = if is_help { &words[1.min(words.len())..] } else { &words[..] };
-    let visible = || cmd::all().filter(|command| !command.text.is_empty() && command.level <= level);
+    let visible = || cmd::all().filter(|command| command.is_listed() && command.level <= level);
     let common = |command: &Command| {
         command.words.iter().zip(words).take_while(|(known, given)| **known == given.as_str()).count()
     };

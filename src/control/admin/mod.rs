@@ -15,6 +15,7 @@ pub mod socket;
 use std::rc::Rc;
 
 use super::Control;
+use crate::base::doc::{DocEntry, Support};
 use crate::model::bind::CliLevel;
 
 pub use shared::Shared;
@@ -26,12 +27,31 @@ pub struct Command {
     pub words: &'static [&'static str],
     /// Its arguments, as `help` shows them.
     pub arguments: &'static str,
-    /// What it does, as `help` shows it; empty hides it there.
+    /// What it does, as `help` shows it; in parentheses if it does not list the command.
     pub text: &'static str,
     /// Who may give it.
     pub level: CliLevel,
     /// Does it.
     pub run: fn(&mut Call<'_>) -> Flow,
+}
+
+impl Command {
+    /// Whether `help` lists it.
+    pub fn is_listed(&self) -> bool {
+        !self.text.starts_with('(')
+    }
+    /// What it says about itself.
+    fn document(&self, support: Support) -> DocEntry {
+        let words = self.words.join(" ");
+        DocEntry {
+            signature: format!("{words} {}", self.arguments).trim_end().to_owned(),
+            kind: "command",
+            sections: vec![self.level.name()],
+            text: self.text.trim_matches(['(', ')']).to_owned(),
+            support,
+            name: words.into(),
+        }
+    }
 }
 
 /// What follows a command.

@@ -31,7 +31,8 @@ pub(super) fn judge(request: &mut Request, accept_unsafe: bool) -> Result<(), Re
         (None, None) => Ok(()),
         (None, Some(_)) if !is_connect => bad_target(request, "invalid request target"),
         (Some(_), _) if is_connect => bad_target(request, "CONNECT needs an authority as its target"),
-        (_, Some(authority)) if !accept_unsafe && uri::authority_has_forbidden_byte(authority) => {
+        // Whatever is accepted beside: the authority may become the Host field, which has no lenient form.
+        (_, Some(authority)) if uri::authority_has_forbidden_byte(authority) => {
             bad_target(request, "invalid character in the authority")
         }
         (None, Some(_)) => judge_connect(request, accept_unsafe),

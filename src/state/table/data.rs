@@ -6,6 +6,9 @@
 
 use crate::base::clock::Millis;
 
+/// The most elements of an array (manual, section 11.1).
+pub const ARRAY_MAX: u16 = 100;
+
 /// The shape of a datum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -31,6 +34,10 @@ macro_rules! data {
             /// Its name after `store`.
             pub fn name(self) -> &'static str {
                 match self { $(Data::$kind => $name,)* }
+            }
+            /// The one called so.
+            pub fn named(name: &str) -> Option<Data> {
+                match name { $($name => Some(Data::$kind),)* _ => None }
             }
             /// Its shape.
             pub fn shape(self) -> Shape {

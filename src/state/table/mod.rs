@@ -37,6 +37,37 @@ pub enum KeyType {
     Binary(usize),
 }
 
+impl KeyType {
+    /// Its name after `type`, as the runtime API shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyType::Ip => "ip",
+            KeyType::Ipv6 => "ipv6",
+            KeyType::Integer => "integer",
+            KeyType::String(_) => "string",
+            KeyType::Binary(_) => "binary",
+        }
+    }
+    /// The most bytes of a key.
+    pub fn size(self) -> usize {
+        match self {
+            KeyType::Ip | KeyType::Integer => 4,
+            KeyType::Ipv6 => 16,
+            KeyType::String(len) | KeyType::Binary(len) => len,
+        }
+    }
+}
+
+/// How `stick` rules remember a server (`srvkey`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerKeyType {
+    /// By its name.
+    #[default]
+    Name,
+    /// By its address and port.
+    Address,
+}
+
 /// What a `stick-table` line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -50,6 +81,8 @@ pub struct Settings {
     pub nopurge: bool,
     /// `store`, in the order of [`Data`].
     pub stored: Vec<Stored>,
+    /// `srvkey`
+    pub server_key: ServerKeyType,
     /// `write-to`: the table that copies go to.
     pub write_to: Option<Box<str>>,
     /// `brates-factor`: bytes that the rates of bytes count as one.
@@ -184,5 +217,28 @@ impl Drop for Entry {
 impl PartialEq for Entry {
     fn eq(&self, other: &Entry) -> bool {
         Arc::ptr_eq(&self.table, &other.table) && (self.shard, self.row) == (other.shard, other.row)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A table of `size` keys without expiry.
+    pub fn table(key: KeyType, size: usize, stored: &[Stored]) -> Arc<Table> {
+        Table::new("t", settings(key, size, stored))
+    }
+    /// Settings of such a table.
+    pub fn settings(key: KeyType, size: usize, stored: &[Stored]) -> Settings {
+        Settings {
+            key,
+            size,
+            expire_ms: None,
+            nopurge: false,
+            stored: stored.to_vec(),
+            server_key: ServerKeyType::Name,
+            write_to: None,
+            brates_factor: 1,
+        }
     }
 }

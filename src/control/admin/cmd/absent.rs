@@ -6,21 +6,21 @@ use crate::model::bind::CliLevel::{Admin, Operator, User};
 /// The rows; `help` leaves them out.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
-    Command { words: &["add", "server"], arguments: "<bk>/<srv>", text: "", level: Admin, run: absent },
-    Command { words: &["del", "server"], arguments: "<bk>/<srv>", text: "", level: Admin, run: absent },
-    Command { words: &["add", "backend"], arguments: "<bk>", text: "", level: Admin, run: absent },
-    Command { words: &["del", "backend"], arguments: "<bk>", text: "", level: Admin, run: absent },
-    Command { words: &["show", "table"], arguments: "[<table>]", text: "", level: User, run: absent },
-    Command { words: &["set", "table"], arguments: "<table>", text: "", level: Admin, run: absent },
-    Command { words: &["clear", "table"], arguments: "<table>", text: "", level: Admin, run: absent },
-    Command { words: &["show", "resolvers"], arguments: "", text: "", level: User, run: absent },
-    Command { words: &["show", "peers"], arguments: "", text: "", level: User, run: absent },
-    Command { words: &["show", "cache"], arguments: "", text: "", level: User, run: absent },
-    Command { words: &["show", "ssl"], arguments: "", text: "", level: User, run: absent },
-    Command { words: &["show", "profiling"], arguments: "", text: "", level: Operator, run: absent },
-    Command { words: &["show", "tasks"], arguments: "", text: "", level: Operator, run: absent },
-    Command { words: &["dump", "stats-file"], arguments: "", text: "", level: User, run: absent },
-    Command { words: &["trace"], arguments: "", text: "", level: Admin, run: absent },
+    Command { words: &["add", "server"], arguments: "<bk>/<srv>", text: "(of HAProxy)", level: Admin, run: absent },
+    Command { words: &["del", "server"], arguments: "<bk>/<srv>", text: "(of HAProxy)", level: Admin, run: absent },
+    Command { words: &["add", "backend"], arguments: "<bk>", text: "(of HAProxy)", level: Admin, run: absent },
+    Command { words: &["del", "backend"], arguments: "<bk>", text: "(of HAProxy)", level: Admin, run: absent },
+    Command { words: &["show", "table"], arguments: "[<table>]", text: "(of HAProxy)", level: User, run: absent },
+    Command { words: &["set", "table"], arguments: "<table>", text: "(of HAProxy)", level: Admin, run: absent },
+    Command { words: &["clear", "table"], arguments: "<table>", text: "(of HAProxy)", level: Admin, run: absent },
+    Command { words: &["show", "resolvers"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
+    Command { words: &["show", "peers"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
+    Command { words: &["show", "cache"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
+    Command { words: &["show", "ssl"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
+    Command { words: &["show", "profiling"], arguments: "", text: "(of HAProxy)", level: Operator, run: absent },
+    Command { words: &["show", "tasks"], arguments: "", text: "(of HAProxy)", level: Operator, run: absent },
+    Command { words: &["dump", "stats-file"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
+    Command { words: &["trace"], arguments: "", text: "(of HAProxy)", level: Admin, run: absent },
 ];
 
 fn absent(call: &mut Call<'_>) -> Flow {

@@ -7,14 +7,14 @@ use crate::model::bind::CliLevel::{self, Admin, Operator, User};
 /// The rows.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
-    Command { words: &["help"], arguments: "[<command>]", text: "", level: User, run: help },
-    Command { words: &["prompt"], arguments: "", text: "", level: User, run: prompt },
-    Command { words: &["quit"], arguments: "", text: "", level: User, run: |_| Flow::Quit },
+    Command { words: &["help"], arguments: "[<command>]", text: "(list matching or all commands)", level: User, run: help },
+    Command { words: &["prompt"], arguments: "[help | n | i | p | timed]*", text: "(change the prompt and whether many lines are read)", level: User, run: prompt },
+    Command { words: &["quit"], arguments: "", text: "(disconnect)", level: User, run: |_| Flow::Quit },
     Command { words: &["echo"], arguments: "<text>", text: "print the text", level: User, run: echo },
     Command { words: &["operator"], arguments: "", text: "lower the level of this connection to operator", level: Operator, run: |call| lower(call, Operator) },
     Command { words: &["user"], arguments: "", text: "lower the level of this connection to user", level: User, run: |call| lower(call, User) },
-    Command { words: &["expert-mode"], arguments: "[on|off]", text: "", level: Admin, run: |call| mode(call, "expert-mode") },
-    Command { words: &["experimental-mode"], arguments: "[on|off]", text: "", level: Admin, run: |call| mode(call, "experimental-mode") },
+    Command { words: &["expert-mode"], arguments: "[on|off]", text: "(accepted for scripts: no command is for experts only)", level: Admin, run: |call| mode(call, "expert-mode") },
+    Command { words: &["experimental-mode"], arguments: "[on|off]", text: "(accepted for scripts: no command is experimental)", level: Admin, run: |call| mode(call, "experimental-mode") },
     Command { words: &["set", "timeout"], arguments: "[cli] <delay>", text: "change a time-out; its unit is seconds", level: User, run: set_timeout },
     Command { words: &["set", "severity-output"], arguments: "[none|number|string]", text: "show severities in feedback", level: User, run: set_severity },
     Command { words: &["show", "cli", "level"], arguments: "", text: "show the level of this connection", level: User, run: show_level },

@@ -14,6 +14,7 @@ pub mod stat;
 pub mod variable;
 
 use super::Command;
+use crate::base::doc::{DocEntry, Support};
 
 /// The tables of every subject.
 static TABLES: &[&[Command]] = &[
@@ -34,4 +35,14 @@ static TABLES: &[&[Command]] = &[
 /// Every command.
 pub fn all() -> impl Iterator<Item = &'static Command> {
     TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// The commands for the manual.
+pub fn documentation() -> Vec<DocEntry> {
+    let is_absent = |command: &Command| absent::COMMANDS.iter().any(|other| other.words == command.words);
+    let support = |command: &Command| match is_absent(command) {
+        true => Support::Refused("the command answers that it is not available"),
+        false => Support::Full,
+    };
+    all().map(|command| command.document(support(command))).collect()
 }

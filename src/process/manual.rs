@@ -1,0 +1,219 @@
+//! The manual, made from the tables of keywords: `haring doc --reference` and `--compatibility`.
+//!
+//! Both pages are Markdown and stand in `docs/`; a test holds them to what the tables say.
+
+use crate::base::doc::{DocEntry, Support};
+use crate::config::doc as registry;
+use crate::control::admin::cmd;
+
+/// A page of the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Every keyword.
+    Reference,
+    /// What becomes of HAProxy's keywords.
+    Compatibility,
+}
+
+impl Page {
+    /// The page as Markdown.
+    pub fn text(self) -> String {
+        match self {
+            Page::Reference => reference(),
+            Page::Compatibility => compatibility(),
+        }
+    }
+}
+
+/// Everything that is documented: the configuration's keywords and the runtime API's commands.
+pub fn all() -> Vec<DocEntry> {
+    let mut entries = registry::all();
+    entries.extend(cmd::documentation());
+    entries
+}
+
+/// The entries that `keyword` names: the exact ones if there are any, else those that start with it.
+pub fn lookup(keyword: &str) -> Vec<DocEntry> {
+    let mut found: Vec<DocEntry> = all().into_iter().filter(|entry| entry.answers_to(keyword)).collect();
+    if found.iter().any(|entry| entry.name == keyword) {
+        found.retain(|entry| entry.name == keyword);
+    }
+    found
+}
+
+/// Chapters by kind of keyword, in the order of reading.
+const CHAPTERS: &[(&str, &str)] = &[
+    ("section", "Sections"),
+    ("preprocessor directive", "Preprocessor directives"),
+    ("predicate", "Predicates of conditions"),
+    ("directive", "Directives"),
+    ("bind option", "Options of `bind`"),
+    ("server option", "Options of `server`"),
+    ("stick-table data", "What stick tables store"),
+    ("action", "Actions of rules"),
+    ("fetch", "Sample fetches"),
+    ("converter", "Converters"),
+    ("acl", "ACLs"),
+    ("log alias", "Aliases of log formats"),
+    ("command", "Commands of the runtime API"),
+];
+
+/// The entries of a chapter by name.
+fn chapter(kind: &str, entries: &[DocEntry]) -> Vec<DocEntry> {
+    let mut found: Vec<_> = entries.iter().filter(|entry| entry.kind == kind).cloned().collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// One page with every keyword.
+fn reference() -> String {
+    let entries = all();
+    let mut out = String::from(
+        "# Reference\n\n\
+         Every keyword that Haring knows, as its own tables say it; `haring doc KEYWORD` shows an entry. \
+         This page is made by `haring doc --reference`.\n\n",
+    );
+    for (kind, title) in CHAPTERS {
+        out.push_str(&format!("- [{title}](#{})\n", anchor(title)));
+        debug_assert!(entries.iter().any(|entry| entry.kind == *kind), "chapter '{title}' is empty");
+    }
+    for (kind, title) in CHAPTERS {
+        out.push_str(&format!("\n## {title}\n\n"));
+        for entry in chapter(kind, &entries) {
+            out.push_str(&format!("**`{}`**", entry.signature));
+            if !entry.sections.is_empty() {
+                out.push_str(&format!(" *({})*", entry.sections.join(", ")));
+            }
+            out.push_str(&format!("  \n{}", plain(&entry.text)));
+            let support = entry.support.sentence();
+            if !support.is_empty() {
+                out.push_str(&format!(" **{}**", plain(&support)));
+            }
+            out.push_str("\n\n");
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out + "\n"
+}
+
+/// What works, what is accepted without effect and why, what is refused, what was removed.
+fn compatibility() -> String {
+    let entries = all();
+    let count = |kind: &str, of: fn(Support) -> bool| {
+        entries.iter().filter(|entry| entry.kind == kind && of(entry.support)).count()
+    };
+    let mut out = String::from(
+        "# Compatibility\n\n\
+         What becomes of HAProxy's keywords, as Haring's own tables say it. \
+         This page is made by `haring doc --compatibility`.\n\n\
+         | | work | accepted without effect | refused | removed by HAProxy |\n|---|--:|--:|--:|--:|\n",
+    );
+    for (kind, title) in CHAPTERS {
+        out.push_str(&format!(
+            "| {title} | {} | {} | {} | {} |\n",
+            count(kind, |support| support == Support::Full),
+            count(kind, |support| matches!(support, Support::NoAction(_))),
+            count(kind, |support| matches!(support, Support::Refused(_))),
+            count(kind, |support| matches!(support, Support::Removed(_))),
+        ));
+    }
+    out.push_str(
+        "\nA refused keyword stops the load with a diagnostic that names it: nothing is half obeyed. \
+         Every keyword that works is in the [reference](reference.md).\n",
+    );
+    type Why = fn(Support) -> Option<&'static str>;
+    let lists: [(&str, &str, Why); 3] = [
+        ("Refused", "why", |support| match support {
+            Support::Refused(why) => Some(why),
+            _ => None,
+        }),
+        ("Accepted without effect", "why nothing needs to be done", |support| match support {
+            Support::NoAction(why) => Some(why),
+            _ => None,
+        }),
+        ("Removed by HAProxy", "what to write instead", |support| match support {
+            Support::Removed(instead) => Some(instead),
+            _ => None,
+        }),
+    ];
+    for (title, column, why) in lists {
+        out.push_str(&format!("\n## {title}\n\n| keyword | kind | {column} |\n|---|---|---|\n"));
+        for (kind, _) in CHAPTERS {
+            for entry in chapter(kind, &entries) {
+                if let Some(why) = why(entry.support) {
+                    out.push_str(&format!(
+                        "| `{}` | {kind} | {} |\n",
+                        entry.name,
+                        plain(why).replace('|', "\\|")
+                    ));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The anchor that Markdown readers give a heading.
+fn anchor(title: &str) -> String {
+    let kept = title.to_ascii_lowercase().replace('`', "");
+    kept.replace(' ', "-")
+}
+
+/// A text without what Markdown would take for markup: quoted words become code.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('\'') {
+        // An apostrophe stands behind a letter, a quotation does not.
+        let is_apostrophe = rest[..start].ends_with(|letter: char| letter.is_alphanumeric());
+        let end = rest[start + 1..].find('\'');
+        match end {
+            Some(end) if !is_apostrophe => {
+                out.push_str(&escaped(&rest[..start]));
+                out.push_str(&format!("`{}`", &rest[start + 1..start + 1 + end]));
+                rest = &rest[start + end + 2..];
+            }
+            _ => {
+                out.push_str(&escaped(&rest[..=start]));
+                rest = &rest[start + 1..];
+            }
+        }
+    }
+    out + &escaped(rest)
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, '*' | '_' | '<' | '\\' | '`' | '[') {
+            out.push('\\');
+        }
+        out.push(if letter == '\n' { ' ' } else { letter });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_plain_markdown() {
+        for (text, expected) in [
+            ("a server's <name>", "a server's \\<name>"),
+            ("use 'timeout client' *", "use `timeout client` \\*"),
+            ("the client's 'a' and 'b_c'", "the client's `a` and `b_c`"),
+            ("it's 'x", "it's 'x"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_chapter() {
+        for entry in all() {
+            assert!(CHAPTERS.iter().any(|(kind, _)| *kind == entry.kind), "{}: {}", entry.name, entry.kind);
+            assert!(entry.text.len() > 3, "{} has no text", entry.name);
+        }
+    }
+}
