@@ -48,7 +48,14 @@ fn add(call: &mut Call<'_>, what: What) -> Flow {
     } else if words < 2 && !(call.payload.is_some() && words >= 1) {
         return call.error("'add acl' expects two parameters: ACL identifier and pattern.");
     }
-    let Some(map) = find(call, at, what) else { return Flow::Done };
+    let Some(map) = find_any(call, at, what) else { return Flow::Done };
+    if map.is_map != what.is_map {
+        return call.error(if map.is_map {
+            "This ACL is shared with a map containing samples. You must use the command 'add map' to add values."
+        } else {
+            "This is a list of patterns, without values. You must use the command 'add acl' to add to it."
+        });
+    }
     let mut added = 0;
     let outcome = match call.payload {
         Some(payload) => add_payload(&map, wanted, payload, what, &mut added),
@@ -245,6 +252,14 @@ mod tests {
                 "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a payload\n",
             ),
             ("add acl #1", "'add acl' expects two parameters: ACL identifier and pattern.\n"),
+            (
+                "add map #1 k v",
+                "This is a list of patterns, without values. You must use the command 'add acl' to add to it.\n",
+            ),
+            (
+                "add acl #0 k",
+                "This ACL is shared with a map containing samples. You must use the command 'add map' to add values.\n",
+            ),
             ("set map #0 k1 new", ""),
             ("set map #0 k4 v\\ 4", ""),
             ("set map #0 #0x7 x", "entry not found.\n"),
