@@ -1,6 +1,7 @@
 //! Vocabulary that at least two rooms need and that knows no rule of the domain.
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod clock;
 pub mod core_id;
 pub mod doc;

@@ -12,6 +12,7 @@ use super::loading::Loading;
 use super::section::bind::BindDraft;
 use super::section::global;
 use super::section::server::{HashKey, ServerDraft};
+use super::section::server_proxy_protocol;
 use crate::balance;
 use crate::base::clock;
 use crate::base::id::ProxyIndex;
@@ -25,6 +26,7 @@ use crate::model::{Global, Mode, Model, Proxy, Server};
 use crate::sample::LogFormat;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
+use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
 use crate::state::server::{Configured, Endpoint};
 
@@ -172,7 +174,7 @@ fn proxy(
     let log_format_sd = if frontend { format(&draft.log_format_sd, Phase::Log) } else { None };
     let error_log_format = if frontend { format(&draft.error_log_format, Phase::Log) } else { None };
     let unique_id_format = format(&draft.unique_id_format, Phase::HttpRequest);
-    let servers = servers(&mut draft, index, names, loading);
+    let servers = servers(&mut draft, index, global.pp2_never_send_local, names, loading);
     let balance = draft.balance.take();
     // Without `balance` HAProxy draws two servers and takes the less loaded one (manual, 4.2 "balance").
     let (algorithm, balance_key, balance_name) = balance
@@ -194,8 +196,8 @@ fn proxy(
     options.tcplog = draft.log_format.as_ref().and_then(|f| f.option).is_some_and(|o| o.contains("tcp"));
     let use_backend = std::mem::take(&mut draft.use_backend);
     let use_server = std::mem::take(&mut draft.use_server);
-    let default_backend =
-        draft.default_backend.take().and_then(|(name, _)| names.backends.get(&*name).copied());
+    let default_backend_name = draft.default_backend.take().map(|(name, _)| name);
+    let default_backend = default_backend_name.as_ref().and_then(|name| names.backends.get(&**name).copied());
     let own = index as usize;
     let stats = stats(&mut draft, global);
     let error_pages = error_pages(&draft.error_lines, loading);
@@ -219,6 +221,7 @@ fn proxy(
         rate_limit_sessions: draft.rate_limit_sessions,
         binds,
         default_backend,
+        default_backend_name,
         use_backend: use_backend
             .into_iter()
             .filter_map(|line| {
@@ -328,7 +331,7 @@ pub fn listeners(draft: BindDraft, next_id: &mut u32) -> Vec<Bind> {
                 id,
                 maxconn: settings.maxconn,
                 backlog: settings.backlog,
-                accept_proxy: false,
+                accept_proxy: settings.accept_proxy,
                 v6only: settings.v6only,
                 transparent: settings.transparent,
                 interface: settings.interface.clone(),
@@ -349,6 +352,7 @@ pub fn listeners(draft: BindDraft, next_id: &mut u32) -> Vec<Bind> {
 fn servers(
     draft: &mut Draft,
     index: ProxyIndex,
+    never_local: bool,
     names: &Names,
     loading: &mut Loading<'_>,
 ) -> Vec<Arc<Server>> {
@@ -365,11 +369,14 @@ fn servers(
     let ids = number(&lines.iter().map(|line| line.settings.id).collect::<Vec<_>>(), 1);
     audit::server_ids(draft, &lines, loading);
     let mut servers = Vec::with_capacity(lines.len());
-    for (at, line) in lines.into_iter().enumerate() {
+    for (at, mut line) in lines.into_iter().enumerate() {
         let state = names.facts[index as usize].servers[at].state.clone();
         audit::checks(draft, &line, &script, loading);
         let track = audit::track(&line, index, at as u32, names, loading);
-        servers.push(Arc::new(server(line, ids[at], state, track, draft, &script)));
+        let settings = &mut line.settings;
+        let proxy_header =
+            server_proxy_protocol::finish(&settings.proxy, &mut settings.check, never_local, draft, loading);
+        servers.push(Arc::new(server(line, ids[at], state, track, draft, &script, proxy_header)));
     }
     servers
 }
@@ -381,6 +388,7 @@ fn server(
     track: Option<Arc<ServerState>>,
     draft: &Draft,
     script: &CheckScript,
+    proxy_header: Option<Arc<ProxyHeader>>,
 ) -> Server {
     let settings = line.settings;
     let times = |check: ServerCheck| ServerCheck {
@@ -442,6 +450,7 @@ fn server(
         pool_max_conn: settings.pool_max_conn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,
+        proxy_header,
         tcp_fast_open: settings.tcp_fast_open,
         tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
         hash_key,

@@ -348,7 +348,20 @@ fn findings_of_servers() {
         ("server a nowhere:80 init-addr last,libc,none", &[]),
         ("server a 1.1.1.1:1 chek", &[(Alert, 4, "did you mean 'check' maybe ?")]),
         ("server a 1.1.1.1:1 ssl verify none", &[(Alert, 4, "TLS is not available yet")]),
-        ("server a 1.1.1.1:1 send-proxy-v2 check", &[(Alert, 4, "PROXY protocol")]),
+        ("server a 1.1.1.1:1 send-proxy-v2 check", &[]),
+        ("server a 1.1.1.1:1 send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,cert-cn", &[]),
+        (
+            "server a 1.1.1.1:1 proxy-v2-options crc32",
+            &[(Alert, 4, "'crc32' : proxy v2 option not implemented")],
+        ),
+        ("server a 1.1.1.1:1 send-proxy-v2 set-proxy-v2-tlv-fmt(0xEA) %[src] check", &[]),
+        (
+            "server a 1.1.1.1:1 set-proxy-v2-tlv-fmt(256) x",
+            &[(Alert, 4, "expects a field type from 0 to 255")],
+        ),
+        ("server a 1.1.1.1:1 set-proxy-v2-tlv-fmt x", &[(Alert, 4, "expects a field type from 0 to 255")]),
+        ("server a 1.1.1.1:1 set-proxy-v2-tlv-fmt(1)", &[(Alert, 4, "missing argument")]),
+        ("server a 1.1.1.1:1 send-proxy-v2 set-proxy-v2-tlv-fmt(1) %[nonsense]", &[(Alert, 4, "nonsense")]),
         ("server a 1.1.1.1:1 weight 300", &[(Alert, 4, "'weight' expects a number from 0 to 256")]),
         ("server a 1.1.1.1 check", &[(Alert, 4, "neither service port nor check port")]),
         ("server a 1.1.1.1 check port 80", &[]),
@@ -643,5 +656,9 @@ fn every_row_has_its_texts() {
     check(super::section::PROXY_TABLES);
     check(super::section::global::TABLES);
     check(&[super::section::bind::TABLE, super::section::bind::TLS]);
-    check(&[super::section::server::TABLE, super::section::server_other::TABLE]);
+    check(&[
+        super::section::server::TABLE,
+        super::section::server_proxy_protocol::TABLE,
+        super::section::server_other::TABLE,
+    ]);
 }

@@ -312,12 +312,20 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
                     .await
                 {
                     Ok(made) => {
-                        socket = Some(made);
+                        let made = socket.insert(made);
+                        let (local, peer) = made.addresses();
+                        let sent = match machine.proxy_header(&env, local, peer) {
+                            Some(header) => limit(deadline, made.write_all(&header)).await,
+                            None => Ok(()),
+                        };
                         machine.connected();
                         if let Some(timeout) = spec.server.timeout_check_ms {
                             deadline = Instant::now() + Duration::from_millis(timeout);
                         }
-                        continue;
+                        match sent {
+                            Ok(()) => continue,
+                            Err(failure) => failure,
+                        }
                     }
                     Err(failure) => failure,
                 }

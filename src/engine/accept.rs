@@ -16,7 +16,7 @@ use crate::base::clock;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
 use crate::net::{Stream, executor};
-use crate::sample::facts::SessionFacts;
+use crate::sample::facts::{SessionFacts, Transport};
 use crate::state::ProxyState;
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
@@ -138,6 +138,10 @@ impl Place {
         }
         core.mailbox().connections.fetch_add(1, Relaxed);
         Some(Place { core: core.clone(), listener: listener.clone(), handed_over: false })
+    }
+    /// The line of its listener.
+    pub(super) fn bind(&self) -> &Bind {
+        &self.listener.bind
     }
     /// Leaves the shared counts to the core that [`Place::adopt`]s the connection.
     fn hand_over(mut self) {
@@ -342,12 +346,15 @@ fn begin(
         listener_name: listener.bind.name.clone(),
         source,
         destination: stream.local_address(),
-        connection_source: source,
+        connection: None,
+        handshake_ms: 0,
         accepted: now,
         requests: 0,
         vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
+        transport: Transport { socket: Some(raw), listener_connections: Some(listener.connections.clone()) },
+        tracked: None,
     };
     let client = Box::new(super::http::Client {
         stream,

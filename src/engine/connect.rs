@@ -8,6 +8,7 @@ use super::wait::{self, after};
 use crate::model::{Proxy, Server};
 use crate::net::Stream;
 use crate::net::timer::{Stop, Ticket};
+use crate::sample::connection::ConnectionError;
 use crate::state::server::Endpoint;
 use crate::sys::socket::{self, ConnectOptions, KeepAlive};
 use std::rc::Rc;
@@ -25,6 +26,32 @@ pub enum DialError {
     Killed(crate::net::timer::Kill),
     /// The system has no descriptor or local port left.
     Resource(std::io::Error),
+}
+
+impl DialError {
+    /// What `bc_err` says of it; nothing of what is not the connection's fault.
+    pub fn connection_error(&self) -> ConnectionError {
+        let (DialError::Failed(error) | DialError::Resource(error)) = self else {
+            return ConnectionError::NONE;
+        };
+        match error.raw_os_error() {
+            Some(libc::EMFILE) => ConnectionError::PROC_FDLIM,
+            Some(libc::ENFILE) => ConnectionError::SYS_FDLIM,
+            Some(libc::ENOBUFS | libc::ENOMEM) => ConnectionError::SYS_MEMLIM,
+            Some(libc::EADDRNOTAVAIL) => ConnectionError::FREE_PORTS,
+            Some(libc::EADDRINUSE) => ConnectionError::ADDR_INUSE,
+            Some(libc::ECONNREFUSED) => ConnectionError::EREFUSED,
+            Some(libc::ECONNRESET) => ConnectionError::ERESET,
+            Some(libc::EHOSTUNREACH | libc::ENETUNREACH) => ConnectionError::EUNREACH,
+            Some(libc::EBADF) => ConnectionError::EBADF,
+            Some(libc::EFAULT) => ConnectionError::EFAULT,
+            Some(libc::EINVAL) => ConnectionError::EINVAL,
+            Some(libc::ENOTCONN) => ConnectionError::ENCONN,
+            Some(libc::ENOTSOCK) => ConnectionError::ENSOCK,
+            Some(libc::EPIPE) => ConnectionError::EPIPE,
+            _ => ConnectionError::SOCK_ERR,
+        }
+    }
 }
 
 /// The address a server has now. Port 0 is replaced by the client's destination port, moved by the offset.

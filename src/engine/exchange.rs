@@ -24,10 +24,11 @@ use crate::net::timer::{Kill, NEVER, Stop};
 use crate::rules::run::run;
 use crate::rules::{Effects, Rule, RuleSet, Run, Service, Verdict};
 use crate::sample::TransactionFacts;
-use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
+use crate::sample::facts::{self, Context as SampleContext, Direction, Ended, EndedIn};
 use crate::session::cookie::{Persistence, RequestCookie};
 use crate::session::{captures, error_page, forwarded, switching, unique_id};
 use crate::state::proxy::{be, fe};
+use crate::state::tracked::{self, Event};
 
 /// What the connection does after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +160,13 @@ impl<'a> Exchange<'a> {
         self.txn.time.first_byte_wall_us = now.wall_us;
         self.txn.bad_request = true;
         let probe = self.frontend.options.http_ignore_probes;
+        if !probe {
+            // It opened a connection to ask for something, and did not: that counts as HAProxy counts it.
+            self.count_tracked(Event::Request);
+            if ended == Ended::Client {
+                self.count_tracked(Event::ClientError);
+            }
+        }
         if self.txn.ended == Ended::ClientTimeout && !probe {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
@@ -198,9 +206,18 @@ impl<'a> Exchange<'a> {
         error_page::find(self.frontend, self.backend(), status, &self.context(Direction::Request))
     }
 
+    /// Counts an event in the entries of stick tables that are tracked.
+    pub(super) fn count_tracked(&self, event: Event) {
+        facts::count_tracked(&self.client.session, self.txn, event, clock::cached().millis());
+    }
+
     /// A request head that cannot be used.
     fn bad_request(&mut self, status: u16) -> End {
         self.txn.bad_request = true;
+        self.count_tracked(Event::Request);
+        if (400..500).contains(&status) {
+            self.count_tracked(Event::ClientError);
+        }
         self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
         let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
         End { may_keep_alive: false, ..end }
@@ -237,6 +254,8 @@ impl<'a> Exchange<'a> {
                 Ok(Filled::Full) => return Err(self.bad_request(431)),
                 Ok(Filled::End) | Err(_) => {
                     self.txn.bad_request = true;
+                    self.count_tracked(Event::Request);
+                    self.count_tracked(Event::ClientError);
                     self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                     let end = self.error_end(400, Ended::Client, EndedIn::Request);
                     return Err(End { may_keep_alive: false, ..end });
@@ -248,6 +267,7 @@ impl<'a> Exchange<'a> {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
                             self.txn.bad_request = true;
+                            self.count_tracked(Event::Request);
                             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
                             return Err(End { may_keep_alive: false, ..end });
@@ -281,6 +301,7 @@ impl<'a> Exchange<'a> {
         self.frontend.state.frontend.add(fe::REQUESTS, 1);
         self.frontend.state.frontend_request_rate.add(millis, 1);
         self.core.setup.process.requests.fetch_add(1, Relaxed);
+        self.count_tracked(Event::Request);
         Ok(())
     }
 
@@ -333,6 +354,7 @@ impl<'a> Exchange<'a> {
             }
             RestrictNames::Reject if fields.iter().any(|(name, _)| is_odd(name)) => {
                 self.count_denied(proxy);
+                self.count_tracked(Event::ClientError);
                 Err(self.error_end(403, Ended::Proxy, EndedIn::Request))
             }
             RestrictNames::Reject => Ok(()),
@@ -354,6 +376,7 @@ impl<'a> Exchange<'a> {
         }
         if let Some(page) = switching::stats_page(proxy, &self.txn.request) {
             if let Some(refusal) = switching::stats_refusal(page, &self.txn.request) {
+                self.count_tracked(Event::ClientError);
                 return Err(self.local(refusal));
             }
             // `stats http-request` rules may refuse what the password allows.
@@ -412,11 +435,13 @@ impl<'a> Exchange<'a> {
                 }
                 Verdict::Deny { status, reply } => {
                     self.count_denied(proxy);
+                    self.count_tracked(Event::ClientError);
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
                     return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
                 }
                 Verdict::Tarpit { status, reply } => {
                     self.count_denied(proxy);
+                    self.count_tracked(Event::ClientError);
                     self.tarpit(proxy).await?;
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Tarpit);
                     return Err(End { reply: reply.map(|r| *r).or(end.reply), may_keep_alive: false, ..end });
@@ -638,9 +663,10 @@ impl<'a> Exchange<'a> {
                             break;
                         }
                         Err(_) => {
-                            let end = self.bad_request(400);
-                            self.txn.bad_request = false;
-                            return Err(end);
+                            self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+                            self.count_tracked(tracked::Event::ClientError);
+                            let end = self.error_end(400, Ended::Proxy, EndedIn::Request);
+                            return Err(End { may_keep_alive: false, ..end });
                         }
                     }
                 }

@@ -9,8 +9,10 @@ use super::tunnel::Established;
 use crate::base::clock;
 use crate::log::queue::Line;
 use crate::model::Proxy;
+use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{ConnectionCounts, Context, Direction, Ended, ProcessFacts};
-use crate::sample::{SessionFacts, TransactionFacts};
+use crate::sample::{SessionFacts, TransactionFacts, write_accept_date};
+use crate::session::tracking;
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 
@@ -44,6 +46,7 @@ impl Exchange<'_> {
         if self.in_backend {
             finish_backend(self.backend(), self.txn);
         }
+        tracking::finish(&self.client.session, self.txn, clock::cached().millis());
         // The line tells how many others are left, as HAProxy's does.
         self.client.backend_place = None;
         self.client.session.bytes_in += self.txn.bytes_from_client;
@@ -152,6 +155,59 @@ pub(super) fn log(
         message,
         structured_data,
     });
+}
+
+/// Logs a connection that failed before its session began (manual, section 8.2.5): by
+/// `error-log-format`, or in a short form of its own.
+pub(super) fn log_embryonic(core: &Core, frontend: &Proxy, session: &SessionFacts, error: ConnectionError) {
+    let logs = frontend.log_format.is_some() || frontend.error_log_format.is_some();
+    if frontend.log.is_empty() || !logs || (error.is_silence() && frontend.options.dontlognull) {
+        return;
+    }
+    let now = clock::cached();
+    let mut message = Vec::with_capacity(128);
+    match &frontend.error_log_format {
+        Some(format) => {
+            let mut txn = core.take_transaction();
+            txn.time.first_byte_wall_us = session.accepted.wall_us;
+            txn.time.end_us = now.mono_us;
+            let context = Context {
+                session: Some(session),
+                txn: &txn,
+                direction: Direction::Request,
+                now,
+                process: &core.setup.process,
+                check_vars: None,
+            };
+            format.write(&context, true, &mut message);
+            core.return_transaction(txn);
+        }
+        None => embryonic_message(frontend, session, error, &mut message),
+    }
+    core.setup.log.send(Line {
+        targets: frontend.log.clone(),
+        level: if frontend.options.log_separate_errors { LEVEL_ERROR } else { LEVEL_TRAFFIC },
+        wall_us: now.wall_us,
+        tag: frontend.log_tag.clone().unwrap_or_else(|| core.setup.log_tag.clone()),
+        message,
+        structured_data: None,
+    });
+}
+
+/// `127.0.0.1:56059 [03/Dec/2012:17:35:10.380] frontend/listener: what went wrong`.
+fn embryonic_message(frontend: &Proxy, session: &SessionFacts, error: ConnectionError, out: &mut Vec<u8>) {
+    let source = match session.source {
+        Some(address) => format!("{}:{}", address.ip(), address.port()),
+        None => format!("unix:{}", session.listener_id),
+    };
+    out.extend_from_slice(source.as_bytes());
+    out.extend_from_slice(b" [");
+    write_accept_date(session.accepted.wall_us, out);
+    let listener = match &session.listener_name {
+        Some(name) => name.to_string(),
+        None => session.listener_id.to_string(),
+    };
+    out.extend_from_slice(format!("] {}/{listener}: {}", frontend.name, error.message()).as_bytes());
 }
 
 /// What is logged without any log format (manual, section 8.2.1).

@@ -13,6 +13,7 @@ use super::exchange::{Exchange, Next};
 use super::idle::ServerConnection;
 use super::tunnel::Established;
 use super::wait;
+use crate::base::calls;
 use crate::base::clock::{self, Millis};
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
@@ -41,6 +42,13 @@ pub struct Client {
     pub established: Option<Box<Established>>,
 }
 
+impl Client {
+    /// Whether its listener has every connection begin with a PROXY protocol header.
+    pub(super) fn expects_proxy_header(&self) -> bool {
+        self.place.bind().accept_proxy
+    }
+}
+
 /// What waiting for a request gave.
 enum Awaited {
     /// Its first bytes are in the buffer.
@@ -55,7 +63,7 @@ enum Awaited {
 ///
 /// The client comes in a box, since a future keeps its arguments twice.
 pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
-    if !super::tcp::admit(&core, &frontend, &mut client) {
+    if !super::tcp::admit(&core, &frontend, &mut client).await {
         return;
     }
     let mut attached: Option<ServerConnection> = None;
@@ -91,6 +99,9 @@ async fn exchange(
 ) -> (Next, Box<TransactionFacts>) {
     let mut txn = core.take_transaction();
     txn.time.start_us = start_us;
+    if start_us != 0 {
+        txn.calls_before = calls::current();
+    }
     let mut exchange = Exchange::new(core, frontend, client, &mut txn, attached);
     let next = match ended {
         Some(ended) => {

@@ -4,6 +4,7 @@
 //! or said something unasked, and the connection is not used again.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use std::task::{Context, Waker};
@@ -11,6 +12,7 @@ use std::task::{Context, Waker};
 use rustc_hash::FxHashMap;
 
 use crate::base::clock::{self, Millis};
+use crate::base::hash;
 use crate::model::Server;
 use crate::net::Stream;
 
@@ -23,11 +25,16 @@ pub struct ServerConnection {
     pub server: Arc<Server>,
     /// The backend's place in the model and the server's in the backend.
     pub key: (u32, u32),
+    /// Its own address and the server's.
+    pub addresses: (Option<SocketAddr>, Option<SocketAddr>),
     /// Requests it has served.
     pub requests: u32,
     /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
     /// nobody else may have it.
     pub private: bool,
+    /// The PROXY protocol header it began with: it speaks for the client of that header, and only a
+    /// request that would send the very same one may have it again.
+    pub header: Option<Box<[u8]>>,
     /// Since when it idles.
     since: Millis,
 }
@@ -35,7 +42,16 @@ pub struct ServerConnection {
 impl ServerConnection {
     /// A fresh one.
     pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
-        ServerConnection { stream, server, key, requests: 0, private: false, since: 0 }
+        ServerConnection {
+            stream,
+            server,
+            key,
+            addresses: (None, None),
+            requests: 0,
+            private: false,
+            header: None,
+            since: 0,
+        }
     }
 }
 
@@ -51,32 +67,46 @@ pub enum Demand {
 /// How often dead and old connections are looked for.
 const PURGE_EVERY_MS: u64 = 1000;
 
+/// Backend, server, and a hash of the header; 0 without one.
+type PoolKey = (u32, u32, u64);
+
+fn pool_key(key: (u32, u32), header: Option<&[u8]>) -> PoolKey {
+    (key.0, key.1, header.map_or(0, |header| hash::xxh3(header, 0) | 1))
+}
+
 /// The idle server connections of one core, newest first.
 #[derive(Default)]
 pub struct IdlePool {
-    by_server: RefCell<FxHashMap<(u32, u32), Vec<ServerConnection>>>,
+    by_server: RefCell<FxHashMap<PoolKey, Vec<ServerConnection>>>,
     purged: Cell<Millis>,
 }
 
 impl IdlePool {
-    /// Takes a living connection to a server.
+    /// Takes a living connection to a server that began with this PROXY protocol header.
     pub fn take(
         &self,
         key: (u32, u32),
+        header: Option<&[u8]>,
         demand: Demand,
         context: &mut Context<'_>,
     ) -> Option<ServerConnection> {
         let mut pool = self.by_server.borrow_mut();
+        let key = pool_key(key, header);
         let list = pool.get_mut(&key)?;
         let mut at = list.len();
         while at > 0 {
             at -= 1;
-            if demand == Demand::Proven && list[at].requests < 2 {
+            // The hash brings here; the header decides.
+            if (demand == Demand::Proven && list[at].requests < 2) || list[at].header.as_deref() != header {
                 continue;
             }
             let mut connection = list.remove(at);
             connection.server.state.idle.fetch_sub(1, Relaxed);
             if connection.stream.poll_readable(context).is_pending() {
+                // There are few servers, but as many headers as clients.
+                if list.is_empty() && header.is_some() {
+                    pool.remove(&key);
+                }
                 return Some(connection);
             }
         }
@@ -102,7 +132,8 @@ impl IdlePool {
                 return;
             }
         }
-        self.by_server.borrow_mut().entry(connection.key).or_default().push(connection);
+        let key = pool_key(connection.key, connection.header.as_deref());
+        self.by_server.borrow_mut().entry(key).or_default().push(connection);
     }
     /// Closes connections that died or have idled for longer than `pool-purge-delay`.
     pub fn purge(&self, now: Millis) {
@@ -111,7 +142,7 @@ impl IdlePool {
         }
         self.purged.set(now);
         let mut context = Context::from_waker(Waker::noop());
-        for list in self.by_server.borrow_mut().values_mut() {
+        self.by_server.borrow_mut().retain(|key, list| {
             list.retain_mut(|connection| {
                 let old = connection.since + connection.server.pool_purge_delay_ms <= now;
                 let keep = !old
@@ -122,7 +153,8 @@ impl IdlePool {
                 }
                 keep
             });
-        }
+            key.2 == 0 || !list.is_empty()
+        });
     }
     /// Closes all.
     pub fn clear(&self) {

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod core;
 pub mod exchange;
 pub mod finish;
+mod handshake;
 pub mod http;
 pub mod idle;
 pub mod mailbox;

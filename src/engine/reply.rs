@@ -107,7 +107,8 @@ impl Exchange<'_> {
             txn.response.fields.append(name, value);
         }
         txn.has_response = true;
-        let mut proxies = vec![self.frontend.clone()];
+        // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
+        let mut proxies = if txn.bad_request { Vec::new() } else { vec![self.frontend.clone()] };
         if let Some(backend) = self.backend.as_ref().filter(|backend| !Arc::ptr_eq(backend, self.frontend)) {
             proxies.insert(0, backend.clone());
         }

@@ -24,9 +24,10 @@ use crate::net::timer::{NEVER, Stop};
 use crate::rules::run::run;
 use crate::rules::{RuleSet, Run, Verdict};
 use crate::sample::facts::{Ended, EndedIn};
-use crate::session::{captures, cookie};
+use crate::session::{captures, cookie, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
+use crate::state::tracked::Event as Counted;
 
 /// Interim responses that one request may cause before the server is taken for broken.
 const INTERIM_MAX: u32 = 64;
@@ -199,6 +200,7 @@ impl Exchange<'_> {
                 Ok(Filled::Bytes { count, .. }) => {
                     last = clock::cached().millis();
                     connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
+                    self.txn.bytes_from_server += count as u64;
                     if self.txn.time.response_us == 0 {
                         self.txn.time.response_us = clock::cached().mono_us;
                     }
@@ -393,6 +395,8 @@ impl Exchange<'_> {
         connection.server.state.counters.add(counter::HRSP_1XX + class, 1);
         connection.server.state.counters.add(counter::REQUESTS, 1);
         observe_l7(connection, Ok(status));
+        let counted = &self.core.setup.process.counted_statuses;
+        tracking::response(&self.client.session, self.txn, counted, clock::cached().millis());
         captures::response(self.frontend, self.txn);
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
@@ -556,6 +560,7 @@ impl Exchange<'_> {
                 // Nothing of the response has left yet: the client can still be told.
                 connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
                 backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::DestinationBroken)) => {
@@ -570,6 +575,7 @@ impl Exchange<'_> {
                 observe_l7(connection, Err(Event::ResponseHead));
                 self.txn.response.clear();
                 self.txn.time.response_us = 0;
+                self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
             Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
@@ -581,6 +587,9 @@ impl Exchange<'_> {
             Err(Stop::Timeout) => (Ended::ClientTimeout, EndedIn::Data),
             Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Data)),
         };
+        if matches!(ended, Ended::Server | Ended::ServerTimeout) {
+            self.count_tracked(Counted::ServerFailure);
+        }
         // The head is out: the response can only be cut short, and the client sees that it was.
         self.txn.ended = ended;
         self.txn.ended_in = ended_in;
@@ -591,6 +600,10 @@ impl Exchange<'_> {
     fn account(&mut self, connection: &ServerConnection, pump: &Pump, upload: &Upload) {
         self.txn.bytes_to_client += pump.bytes_out;
         self.txn.bytes_from_client += upload.pump.bytes_in;
+        self.txn.bytes_to_server += upload.pump.bytes_out;
+        self.txn.bytes_from_server += pump.bytes_in;
+        // From here on the connection may be closed, or serve others.
+        self.txn.server_socket = None;
         let counters = &connection.server.state.counters;
         counters.add(counter::BYTES_OUT, pump.bytes_out);
         counters.add(counter::BYTES_IN, upload.pump.bytes_out);

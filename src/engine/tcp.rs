@@ -17,6 +17,7 @@ use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
+use crate::http::h1::head;
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
@@ -24,59 +25,76 @@ use crate::net::{Buffer, Stream};
 use crate::rules::run::run;
 use crate::rules::{Effects, Rule, RuleSet, Run, Verdict};
 use crate::sample::TransactionFacts;
+use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
-use crate::session::{balance_key, switching};
+use crate::sample::proxy_header::ProxyHeader;
+use crate::session::{balance_key, switching, tracking, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
+use crate::state::tracked::Event;
 
-/// Runs the connection and session rules of a client that was accepted; false closes it.
-pub(super) fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client) -> bool {
-    let state = &frontend.state.frontend;
-    let sets = [
-        (&frontend.tcp_connection, RuleSet::TcpConnection, fe::DENIED_CONNECTIONS),
-        (&frontend.tcp_session, RuleSet::TcpSession, fe::DENIED_SESSIONS),
-    ];
-    for (rules, set, denied) in sets {
-        if rules.is_empty() {
-            continue;
-        }
-        let mut txn = core.take_transaction();
-        let verdict = run(
-            rules,
-            0,
-            &mut Run {
-                set,
-                session: &mut client.session,
-                txn: &mut txn,
-                process: &core.setup.process,
-                now: clock::cached(),
-                head_max: core.model.global.bufsize,
-                effects: &mut Effects::default(),
-            },
-        );
-        core.return_transaction(txn);
-        match verdict {
-            Verdict::Continue | Verdict::Allow => {}
-            verdict => {
-                state.add(denied, 1);
-                if matches!(verdict, Verdict::SilentDrop) {
-                    crate::sys::socket::set_hop_limit_one(client.stream.fd());
-                }
-                client.stream.reset_on_close();
-                return false;
-            }
-        }
+/// Brings a connection that was accepted to its session: connection rules, the PROXY protocol header,
+/// session rules. False closes it.
+pub(super) async fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client) -> bool {
+    let Some(effects) = passes(core, frontend, client, RuleSet::TcpConnection) else { return false };
+    let expects_header = client.expects_proxy_header() || effects.expects_proxy_header;
+    drop(effects); // not carried over the wait
+    // Boxed: few listeners wait here, and all connections would carry the room.
+    if expects_header && !Box::pin(super::handshake::receive_proxy_header(core, frontend, client)).await {
+        return false;
+    }
+    if passes(core, frontend, client, RuleSet::TcpSession).is_none() {
+        return false;
     }
     let millis = clock::cached().millis();
-    state.add(fe::SESSIONS, 1);
+    if let Some(tracked) = &client.session.tracked {
+        tracked.count(Event::Session, millis);
+    }
+    frontend.state.frontend.add(fe::SESSIONS, 1);
     frontend.state.frontend_session_rate.add(millis, 1);
     core.setup.rates.sessions.add(millis, 1);
     true
 }
 
+/// Runs the connection or the session rules, and says what else they wish; nothing when they close.
+fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> Option<Effects> {
+    let (rules, denied) = match set {
+        RuleSet::TcpConnection => (&frontend.tcp_connection, fe::DENIED_CONNECTIONS),
+        _ => (&frontend.tcp_session, fe::DENIED_SESSIONS),
+    };
+    let mut effects = Effects::default();
+    if rules.is_empty() {
+        return Some(effects);
+    }
+    let mut txn = core.take_transaction();
+    let verdict = run(
+        rules,
+        0,
+        &mut Run {
+            set,
+            session: &mut client.session,
+            txn: &mut txn,
+            process: &core.setup.process,
+            now: clock::cached(),
+            head_max: core.model.global.bufsize,
+            effects: &mut effects,
+        },
+    );
+    core.return_transaction(txn);
+    if matches!(verdict, Verdict::Continue | Verdict::Allow) {
+        return Some(effects);
+    }
+    frontend.state.frontend.add(denied, 1);
+    if matches!(verdict, Verdict::SilentDrop) {
+        crate::sys::socket::set_hop_limit_one(client.stream.fd());
+    }
+    client.stream.reset_on_close();
+    None
+}
+
 /// Serves a client connection in TCP mode to its end.
 pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
-    if !admit(&core, &frontend, &mut client) {
+    if !admit(&core, &frontend, &mut client).await {
         return;
     }
     let mut txn = core.take_transaction();
@@ -121,6 +139,7 @@ fn finish_session(
     if let Some(backend) = backend {
         finish::finish_backend(backend, txn);
     }
+    tracking::finish(&client.session, txn, clock::cached().millis());
     // The line tells how many others are left, as HAProxy's does.
     client.backend_place = None;
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
@@ -177,6 +196,9 @@ impl TcpSession<'_> {
             Ok((mut stream, assigned)) => {
                 let buffer = self.client.buffer.take();
                 let mut up = Pump::tunnel(buffer, tunnel::splices_up(&backend));
+                if let Some(header) = &assigned.server.proxy_header {
+                    up.stage(&self.proxy_header(header));
+                }
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
                     return Err(Some(backend));
                 };
@@ -186,6 +208,17 @@ impl TcpSession<'_> {
             }
             Err(()) => Err(Some(backend)),
         }
+    }
+
+    /// The PROXY protocol header that goes before the client's bytes.
+    fn proxy_header(&mut self, header: &ProxyHeader) -> Vec<u8> {
+        if header.options.unique_id {
+            let id = unique_id::make(self.frontend, &self.context());
+            unique_id::keep(self.frontend, id, self.txn);
+        }
+        let mut bytes = Vec::new();
+        header.for_client(&self.context(), &mut bytes);
+        bytes
     }
 
     async fn reach(&mut self, backend: &Arc<Proxy>) -> Result<(Stream, Assigned), ()> {
@@ -254,12 +287,15 @@ impl TcpSession<'_> {
                         Ok(stream) => {
                             super::upstream::observe_l4(&server, true);
                             self.txn.backend_source = stream.local_address();
+                            self.txn.backend_error = ConnectionError::NONE;
                             self.txn.backend_destination = connect::address_of(&server, destination);
+                            self.txn.server_socket = Some(stream.fd());
                             self.txn.time.connected_us = clock::cached().mono_us;
                             return Ok((stream, assigned));
                         }
                         Err(error) => error,
                     };
+                self.txn.backend_error = error.connection_error();
                 let (ended, refused) = match error {
                     DialError::Failed(_) => (Ended::Server, true),
                     DialError::Timeout => (Ended::ServerTimeout, false),
@@ -310,6 +346,7 @@ impl TcpSession<'_> {
             if let Some(buffer) = &self.client.buffer {
                 self.txn.request_payload.extend_from_slice(buffer.filled());
             }
+            self.look_for_http();
             match self.judge(rules, from, RuleSet::TcpContent) {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
@@ -328,6 +365,29 @@ impl TcpSession<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the bytes as an HTTP request, for rules that ask whether they are one or what it wants (`HTTP`,
+    /// `hdr(host)`, ...). They go on untouched whatever comes out.
+    fn look_for_http(&mut self) {
+        let txn = &mut *self.txn;
+        if txn.has_request || txn.bad_request || txn.request_payload.is_empty() {
+            return;
+        }
+        let global = &self.core.model.global;
+        let limits = head::Limits {
+            fields_max: global.headers_max,
+            bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
+            accept_unsafe: self.frontend.options.accept_unsafe_request,
+        };
+        match head::parse_request(&txn.request_payload, &mut txn.request, &limits) {
+            Ok(head::Progress::Complete { .. }) => txn.has_request = true,
+            Ok(head::Progress::Partial) => {}
+            Err(_) => {
+                txn.request.clear();
+                txn.bad_request = true;
+            }
+        }
     }
 
     /// Runs a set of content rules from number `from` on.

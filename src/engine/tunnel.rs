@@ -164,6 +164,9 @@ impl Established {
         (txn.ended, txn.ended_in) = outcome;
         txn.bytes_from_client += self.tunnel.up.bytes_in;
         txn.bytes_to_client += self.tunnel.down.bytes_out;
+        txn.bytes_to_server += self.tunnel.up.bytes_out;
+        txn.bytes_from_server += self.tunnel.down.bytes_in;
+        txn.server_socket = None;
         let server = &self.assigned.server.state.counters;
         let backend = &self.backend.state.backend;
         server.add(counter::BYTES_IN, self.tunnel.up.bytes_out);

@@ -23,10 +23,12 @@ use crate::model::Proxy;
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
+use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
 use crate::session::{balance_key, cookie, switching};
 use crate::state::proxy::be;
 use crate::state::server::counter;
+use crate::state::tracked::Event;
 
 /// Why an attempt on a server failed before a response was there.
 pub(super) enum Failure {
@@ -77,7 +79,10 @@ impl Exchange<'_> {
                 Ok((connection, received, upload)) => {
                     return self.respond(connection, received, upload).await;
                 }
-                Err(Failure::Final(end)) => return Err(end),
+                Err(Failure::Final(end)) => {
+                    self.count_failure(&end);
+                    return Err(end);
+                }
                 Err(Failure::Retry { cause, end }) => {
                     // A kept connection that the server closed in the very moment of its reuse is nobody's
                     // fault: a request that may be repeated goes out again at once (RFC 9110 section 9.2.2).
@@ -85,6 +90,7 @@ impl Exchange<'_> {
                     let may_repeat = self.txn.request.method.is_idempotent();
                     let asked = self.retries_on(&backend, cause);
                     if !(replay.is_some() && ((stale && may_repeat) || asked)) {
+                        self.count_failure(&end);
                         return Err(end);
                     }
                     (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
@@ -96,6 +102,13 @@ impl Exchange<'_> {
                     self.restore_body(&replay);
                 }
             }
+        }
+    }
+
+    /// Counts a server that gave no usable response in time, in the entries that are tracked.
+    fn count_failure(&self, end: &End) {
+        if end.reply.as_ref().is_some_and(|reply| matches!(reply.status, 502 | 504)) {
+            self.count_tracked(Event::ServerFailure);
         }
     }
 
@@ -246,9 +259,17 @@ impl Exchange<'_> {
         let server = assigned.server.clone();
         let key = (backend.index, assigned.index);
         let core = self.core.clone();
-        if !fresh && let Some(connection) = self.reuse(backend, key).await {
+        let header = server.proxy_header.as_deref().map(|header| {
+            let mut bytes = Vec::new();
+            header.for_client(&self.context(Direction::Request), &mut bytes);
+            bytes.into_boxed_slice()
+        });
+        if !fresh && let Some(connection) = self.reuse(backend, key, header.as_deref()).await {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
+            (self.txn.backend_source, self.txn.backend_destination) = connection.addresses;
+            self.txn.server_socket = Some(connection.stream.fd());
+            self.txn.server_reused = true;
             self.txn.time.connected_us = clock::cached().mono_us;
             return Ok(connection);
         }
@@ -262,13 +283,22 @@ impl Exchange<'_> {
             abort_matters && self.client_gone(context)
         })
         .await;
+        if let Err(error) = &dialled {
+            self.txn.backend_error = error.connection_error();
+        }
         match dialled {
             Ok(stream) => {
                 observe_l4(&server, true);
                 self.txn.backend_source = stream.local_address();
                 self.txn.backend_destination = connect::address_of(&server, destination);
                 self.txn.time.connected_us = clock::cached().mono_us;
-                Ok(ServerConnection::new(stream, server, key))
+                self.txn.backend_error = ConnectionError::NONE;
+                self.txn.server_socket = Some(stream.fd());
+                self.txn.server_reused = false;
+                let mut connection = ServerConnection::new(stream, server, key);
+                connection.header = header;
+                connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
+                Ok(connection)
             }
             Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
             Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
@@ -284,9 +314,15 @@ impl Exchange<'_> {
         }
     }
 
-    async fn reuse(&mut self, backend: &Proxy, key: (u32, u32)) -> Option<ServerConnection> {
+    async fn reuse(
+        &mut self,
+        backend: &Proxy,
+        key: (u32, u32),
+        header: Option<&[u8]>,
+    ) -> Option<ServerConnection> {
         if let Some(connection) = self.attached.take()
             && connection.key == key
+            && connection.header.as_deref() == header
         {
             let mut connection = connection;
             let alive = std::future::poll_fn(|context| {
@@ -304,7 +340,7 @@ impl Exchange<'_> {
             _ => Demand::Any,
         };
         let core = self.core.clone();
-        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, demand, context))).await
+        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, header, demand, context))).await
     }
 
     /// Decides whether and where a failed attempt is repeated; the given end when it is not.
@@ -444,6 +480,9 @@ impl Exchange<'_> {
         encode::request(&self.txn.request, self.request_body, mode, &mut head);
         let splice = backend.options.splice_request || backend.options.splice_auto;
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        if let (1, Some(header)) = (connection.requests, &connection.header) {
+            pump.stage(header);
+        }
         pump.stage(&head);
         let mut upload = Upload::new(pump);
         match self.receive(connection, &mut upload, replay.is_some()).await {

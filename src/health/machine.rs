@@ -4,7 +4,7 @@
 //! [`Machine::received`] or [`Machine::closed`], and asks again. What goes wrong outside (a refused
 //! connection, a time-out) it hands to [`Machine::fail`], which words it as HAProxy does.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::agent;
@@ -17,6 +17,7 @@ use super::{CheckSpec, hello, variables};
 use crate::base::clock::Now;
 use crate::http::Method;
 use crate::sample::facts::{Context, Direction, ProcessFacts, TransactionFacts};
+use crate::sample::proxy_header::ProxyHeader;
 use crate::sample::vars::Vars;
 use crate::sample::{Expr, Value};
 
@@ -122,6 +123,28 @@ impl Machine {
             body: Vec::new(),
             variables: Vars::default(),
         }
+    }
+
+    /// The PROXY protocol header with which the connection asked for begins, if it does.
+    pub fn proxy_header(
+        &self,
+        env: &Env<'_>,
+        local: Option<SocketAddr>,
+        peer: Option<SocketAddr>,
+    ) -> Option<Vec<u8>> {
+        let Step::Connect(connect) = &self.spec.script.rules.get(self.position)?.step else { return None };
+        let server = &self.spec.server;
+        let is_agent = self.spec.script.kind == Kind::Agent;
+        if !(connect.send_proxy || (connect.default && server.send_proxy && !is_agent)) {
+            return None;
+        }
+        let context = context(&self.facts, &self.variables, env);
+        let mut header = Vec::new();
+        match &server.proxy_header {
+            Some(ours) => ours.for_check(local, peer, &context, &mut header),
+            None => ProxyHeader::default().for_check(local, peer, &context, &mut header),
+        }
+        Some(header)
     }
 
     /// The connection asked for stands.

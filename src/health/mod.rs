@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 pub use config::CheckScript;
 
+use crate::sample::proxy_header::ProxyHeader;
+
 /// What a server's check looks like (`check`, `option httpchk`, `tcp-check`, ...).
 #[derive(Debug)]
 pub struct CheckSpec {
@@ -56,7 +58,11 @@ pub struct ServerCheck {
     pub timeout_check_ms: Option<u64>,
     /// `timeout connect` of the backend, in milliseconds.
     pub timeout_connect_ms: Option<u64>,
-    /// `check-send-proxy`, `check-ssl`, `check-via-socks4`... are refused until they are built.
+    /// `check-send-proxy`, or `send-proxy` for checks of the service's own address and port.
+    pub send_proxy: bool,
+    /// The header that the server gets; `None` is the plain one of version 1.
+    pub proxy_header: Option<Arc<ProxyHeader>>,
+    /// `check-ssl`, `check-via-socks4`... are refused until they are built.
     pub observe_only: bool,
 }
 
@@ -73,6 +79,8 @@ impl Default for ServerCheck {
             agent_send: None,
             timeout_check_ms: None,
             timeout_connect_ms: None,
+            send_proxy: false,
+            proxy_header: None,
             observe_only: false,
         }
     }

@@ -199,7 +199,8 @@ pub fn connect(args: &mut Args<'_, '_, '_>) -> Option<(Connect, Comment)> {
                     return args.refuse(format_args!("'proto' : unknown MUX protocol '{proto}'"));
                 }
             }
-            "send-proxy" | "via-socks4" | "ssl" | "sni" | "alpn" => {
+            "send-proxy" => connect.send_proxy = true,
+            "via-socks4" | "ssl" | "sni" | "alpn" => {
                 return args.refuse(format_args!("'{word}' is not available in checks yet"));
             }
             _ => {

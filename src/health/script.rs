@@ -81,10 +81,12 @@ impl Step {
 pub struct Connect {
     /// Nobody wrote it: it stands before the first step.
     pub implicit: bool,
-    /// `default`: the settings of the server line apply (they always do while there is no other transport).
+    /// `default`: the settings of the server line apply.
     pub default: bool,
     /// `linger`: close politely rather than by a reset.
     pub linger: bool,
+    /// `send-proxy`: begin with a PROXY protocol header whatever the server line says.
+    pub send_proxy: bool,
     /// `port`.
     pub port: Port,
     /// `addr`.

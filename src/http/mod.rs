@@ -14,6 +14,7 @@ pub mod message;
 pub mod method;
 pub mod reply;
 pub mod status;
+pub mod status_set;
 pub mod uri;
 
 pub use known::Known;

@@ -56,7 +56,7 @@ pub struct Bind {
     pub maxconn: u32,
     /// `backlog`; `None` takes the proxy's or the default.
     pub backlog: Option<u32>,
-    /// `accept-proxy` (a later release reads it; refused until then).
+    /// `accept-proxy`: every connection begins with a PROXY protocol header.
     pub accept_proxy: bool,
     /// `v4v6`/`v6only`: `Some(true)` is IPv6 only.
     pub v6only: Option<bool>,

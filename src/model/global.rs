@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::clock;
+use crate::http::status_set::CountedStatuses;
 use crate::log::target::Targets;
 use crate::sample::facts::{Direction, ProcessFacts, TransactionFacts};
 use crate::sample::value::Value;
@@ -41,6 +42,8 @@ pub struct Global {
     pub maxsessrate: u32,
     /// `daemon`.
     pub daemon: bool,
+    /// `pp2-never-send-local`.
+    pub pp2_never_send_local: bool,
     /// `quiet`.
     pub quiet: bool,
     /// `zero-warning`.
@@ -103,6 +106,8 @@ pub struct Global {
     pub localpeer: Option<String>,
     /// `set-var`, `set-var-fmt`: variables of the process, in order.
     pub set_vars: Vec<(VarName, VarSource)>,
+    /// `http-err-codes`, `http-fail-codes`.
+    pub counted_statuses: CountedStatuses,
 }
 
 /// What a variable of the process starts with.

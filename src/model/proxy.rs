@@ -13,6 +13,7 @@ use crate::rules::redirect::Redirect;
 use crate::rules::reply::ReplySpec;
 use crate::sample::{Condition, Expr, LogFormat};
 use crate::state::ProxyState;
+use crate::state::proxy::Configured;
 
 /// `mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Proxy {
     pub binds: Vec<Bind>,
     /// `default_backend`.
     pub default_backend: Option<ProxyIndex>,
+    /// Its name.
+    pub default_backend_name: Option<Box<str>>,
     /// `use_backend` lines in order.
     pub use_backend: Vec<UseBackend>,
     /// `use-server` lines in order.
@@ -154,6 +157,18 @@ impl Proxy {
         use std::sync::atomic::Ordering::Relaxed;
         self.state.id.store(self.id, Relaxed);
         self.state.maxconn.store(self.maxconn, Relaxed);
+        let timeouts = &self.timeouts;
+        self.state.configured.store(Arc::new(Configured {
+            client_timeout_ms: timeouts.client_ms,
+            server_timeout_ms: timeouts.server_ms,
+            connect_timeout_ms: timeouts.connect_ms,
+            // Without time-outs of their own, both wait as long as a connection may take.
+            queue_timeout_ms: timeouts.queue_ms.or(timeouts.connect_ms),
+            tarpit_timeout_ms: timeouts.tarpit_ms.or(timeouts.connect_ms),
+            tunnel_timeout_ms: timeouts.tunnel_ms,
+            retries: self.retries,
+            default_backend: self.default_backend_name.clone(),
+        }));
         let mut servers: Vec<_> = self.servers.iter().map(|server| server.state.clone()).collect();
         servers.iter().for_each(|server| server.adopt());
         let ours = servers.len();
@@ -172,6 +187,7 @@ impl Proxy {
 #[allow(missing_docs)]
 pub struct Timeouts {
     pub client_ms: Option<u64>,
+    pub client_hs_ms: Option<u64>,
     pub server_ms: Option<u64>,
     pub connect_ms: Option<u64>,
     pub queue_ms: Option<u64>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::diag::Span;
 use crate::health::CheckSpec;
 pub use crate::health::observe::Observe;
+use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
 
 /// One server of a backend.
@@ -59,6 +60,8 @@ pub struct Server {
     pub pool_purge_delay_ms: u64,
     /// See `pool_max_conn`.
     pub max_reuse: i64,
+    /// `send-proxy` and its kin: what goes in front of everything that the server is sent.
+    pub proxy_header: Option<Arc<ProxyHeader>>,
     /// `tfo`.
     pub tcp_fast_open: bool,
     /// `tcp-ut`, in milliseconds.

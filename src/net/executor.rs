@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::reactor;
+use crate::base::calls;
 use crate::base::clock::{self, Millis};
 use crate::sys::waker;
 
@@ -28,6 +29,7 @@ type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 struct Task {
     future: Option<Boxed>,
     generation: u32,
+    calls: u32,
     runnable: bool,
 }
 
@@ -75,6 +77,7 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
         });
         let task = &mut executor.tasks[index as usize];
         task.future = Some(future);
+        task.calls = 0;
         task.runnable = true;
         executor.runnable.push_back(index);
     });
@@ -87,6 +90,8 @@ fn run_next() {
         let index = executor.runnable.pop_front()?;
         let task = &mut executor.tasks[index as usize];
         task.runnable = false;
+        task.calls = task.calls.wrapping_add(1);
+        calls::set_current(task.calls);
         Some((index, task.generation, task.future.take()?))
     });
     let Some((index, generation, mut future)) = taken else { return };

@@ -21,7 +21,7 @@ use crate::log::queue::LogQueue;
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
 use crate::net::driver;
-use crate::sample::facts::ProcessFacts;
+use crate::sample::facts::{ProcessFacts, SocketProbe};
 use crate::stats::info::InfoFacts;
 use crate::sys;
 
@@ -167,6 +167,8 @@ impl Start<'_> {
             node: model.global.node.clone().unwrap_or_else(|| hostname.clone()),
             hostname,
             pid: std::process::id(),
+            sockets: SocketProbe { tcp_figures: sys::socket::tcp_figures },
+            counted_statuses: model.global.counted_statuses,
             ..ProcessFacts::default()
         });
         model.global.set_variables(&process);
@@ -402,6 +404,7 @@ impl Signals {
                     if !stopping {
                         stopping = true;
                         control.admin.stopping.set(true);
+                        control.process.stopping.store(true, Relaxed);
                         deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
                         control.cores.soft_stop();
                     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
+use super::track::{CounterChange, Track};
 use super::{MapChange, Service};
 use crate::pattern::Regex;
 use crate::sample::vars::VarName;
@@ -81,8 +82,14 @@ pub enum Action {
     },
     /// `set-map`, `del-map`, `add-acl`, `del-acl`.
     ChangeMap(Arc<str>, MapChange, LogFormat, Option<LogFormat>),
+    /// `expect-proxy`.
+    ExpectProxy,
     /// `set-nice`: nothing to do, since a core has no run queue whose order it could change.
     SetNice,
+    /// `track-sc0`, `track-sc1`, ...
+    Track(Box<Track>),
+    /// `sc-inc-gpc0` and its kin, on the entry tracked under this number.
+    ChangeCounter(u8, CounterChange),
 }
 
 impl Action {

@@ -140,8 +140,9 @@ pub const TABLE: &[Row] = rows! {
         "Sends a 103 response with a field."
     "expect-netscaler-cip" Word CONNECTION "layer4" not_yet
         "Expects a NetScaler client address header."
-    "expect-proxy" Word CONNECTION "layer4" not_yet
-        "Expects a PROXY protocol header."
+    "expect-proxy" Word CONNECTION "layer4" expect_proxy
+        "Waits for a PROXY protocol header at the connection's start, as 'accept-proxy' of the 'bind' \
+         line does. The rules behind it still run, and see the connection's own addresses."
     "lua." Prefix EVERYWHERE "..." not_yet
         "Runs a Lua function."
     "normalize-uri" Word REQUEST "<normalizer>" not_yet
@@ -166,8 +167,18 @@ pub const TABLE: &[Row] = rows! {
         | errorfiles <name> | file <file> | lf-file <file> | string <text> | lf-string <format> }] \
         [hdr <name> <format>]*" reply
         "Answers with this, 200 unless a status is given."
-    "sc-" Prefix EVERYWHERE "..." needs_stick_tables
-        "Changes a counter of a tracked entry."
+    "sc-add-gpc" Parentheses EVERYWHERE "{ <number> | <expression> }" change_counter
+        "Adds to an element of the array gpc of a tracked entry: sc-add-gpc(<element>,<tracked>)."
+    "sc-inc-gpc" Parentheses EVERYWHERE "" change_counter
+        "Increments an element of the array gpc of a tracked entry: sc-inc-gpc(<element>,<tracked>)."
+    "sc-inc-gpc0" Parentheses EVERYWHERE "" change_counter
+        "Increments gpc0 of a tracked entry: sc-inc-gpc0(<tracked>)."
+    "sc-inc-gpc1" Parentheses EVERYWHERE "" change_counter
+        "Increments gpc1 of a tracked entry: sc-inc-gpc1(<tracked>)."
+    "sc-set-gpt" Parentheses EVERYWHERE "{ <number> | <expression> }" change_counter
+        "Sets an element of the array gpt of a tracked entry: sc-set-gpt(<element>,<tracked>)."
+    "sc-set-gpt0" Parentheses EVERYWHERE "{ <number> | <expression> }" change_counter
+        "Sets the tag gpt0 of a tracked entry: sc-set-gpt0(<tracked>)."
     "send-spoe-group" Word CONTENT "<engine> <group>" not_yet
         "Sends a message to a stream processing agent."
     "set-bandwidth-limit" Word CONTENT "<name> [limit <expression>] [period <expression>]" not_yet
@@ -238,8 +249,11 @@ pub const TABLE: &[Row] = rows! {
     "tarpit" Word REQUEST "[deny_status <status>] [reply...]" deny
         "Refuses the request as 'deny' does (500 unless a status is given), but only after 'timeout \
          tarpit', so that the client wastes its time."
-    "track-sc" Prefix TRACK "<key> [table <name>]" needs_stick_tables
-        "Counts events of a key in a stick table."
+    "track-sc" Prefix TRACK "<key> [table <name>]" track
+        "Counts the events of a key in a stick table, the proxy's own unless another is named. Connection \
+         and session rules track to the end of the connection, others to the end of the transaction. \
+         The first rule that runs decides what is tracked under a number: 0, 1, 2 unless \
+         'tune.stick-counters' allows more."
     "unset-var" Parentheses EVERYWHERE "" unset_var
         "Forgets a variable."
     "use-service" Word CONTENT_REQUEST "<service>" use_service
@@ -440,8 +454,9 @@ mod tests {
         check(Req, "return string a file b", &["unexpected 'file' argument, 'string' already defined"]);
         check(Req, "return errorfile /text", &["unable to parse '/text'"]);
         check(Req, "deny deny_status 418", &["status code '418' not handled by default"]);
-        check(Req, "track-sc0 src", &["action 'track-sc0' is not available yet: it needs stick tables"]);
-        check(Req, "sc-inc-gpc0(0) if { path / }", &["it needs stick tables"]);
+        check(Con, "expect-proxy", &["'tcp-request connection expect-proxy' rule : only takes 'layer4'"]);
+        check(Con, "expect-proxy layer5", &["only takes 'layer4' as an argument"]);
+        check(Ses, "expect-proxy layer4", &["('expect-proxy' can be used in 'tcp-request connection')"]);
         check(Req, "use-service prometheus-exporter if { path /metrics }", &["is not available yet"]);
         check(Req, "lua.hello", &["action 'lua.hello' is not available yet"]);
         check(

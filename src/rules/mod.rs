@@ -14,6 +14,7 @@ mod rewrite;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod run;
+pub mod track;
 
 use std::sync::Arc;
 
@@ -188,6 +189,8 @@ pub struct Effects {
     pub tarpit_timeout_ms: Option<u64>,
     /// `tcp-response content close`: close the server's connection at once.
     pub close_server: bool,
+    /// `expect-proxy`: the connection begins with a PROXY protocol header.
+    pub expects_proxy_header: bool,
     /// The reply of [`Verdict::Respond`] stands for the proxy's own error page for its status
     /// (`return default-errorfiles`).
     pub error_page: bool,

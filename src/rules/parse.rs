@@ -5,6 +5,7 @@ use super::action::{Action, Delay, NameMatch, Slot, TargetPart, TimeoutKind, Var
 use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
+pub use super::track::{change_counter, track};
 use super::{MapChange, RuleSet};
 use crate::base::units::{self, TimeUnit};
 use crate::diag::{Span, did_you_mean};
@@ -386,6 +387,15 @@ pub fn set_nice(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) 
     }
 }
 
+/// `expect-proxy`.
+pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    const EXPECTED: &str = "only takes 'layer4' as an argument";
+    match arguments.take(EXPECTED)? {
+        "layer4" => Ok(Action::ExpectProxy),
+        other => Mistake::says(format!("{EXPECTED}, got '{other}'")),
+    }
+}
+
 /// `use-service`.
 pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const KNOWN: [&str; 1] = ["prometheus-exporter"];
@@ -394,13 +404,6 @@ pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_
         return Mistake::says(format!("service '{name}' is not available yet"));
     }
     Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, KNOWN)))
-}
-
-/// Actions on stick tables and their counters.
-pub fn needs_stick_tables(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
-    let name = arguments.action.split('(').next().unwrap_or_default();
-    arguments.take_rest();
-    Mistake::says(format!("action '{name}' is not available yet: it needs stick tables"))
 }
 
 /// Actions that HAProxy has and that are still to come.

@@ -9,14 +9,16 @@ use super::{MapChange, MapOrder, Rule, RuleSet, Run, Verdict};
 use crate::http::reply::Reply;
 use crate::http::{Fields, status};
 use crate::sample::acl::Truth;
-use crate::sample::facts::Direction;
+use crate::sample::facts::{self, Direction};
 use crate::sample::vars::VarName;
 use crate::sample::{Context, Expr, LogFormat, Value};
+use crate::state::tracked::Event;
 
 /// Runs `rules` from number `from` on.
 ///
 /// A verdict other than the list's end leaves the file and line of its rule in the transaction.
 pub fn run(rules: &[Rule], from: usize, run: &mut Run<'_>) -> Verdict {
+    run.txn.waiting_rule = None;
     if from == 0 {
         // Every list starts strict (manual, section 4.4 `strict-mode`).
         run.effects.rewrites_may_fail = false;
@@ -24,12 +26,17 @@ pub fn run(rules: &[Rule], from: usize, run: &mut Run<'_>) -> Verdict {
     for (number, rule) in rules.iter().enumerate().skip(from) {
         match holds(rule, run) {
             Truth::No => continue,
-            Truth::Unknown => return Verdict::WaitData { rule: number },
+            Truth::Unknown => {
+                run.txn.waiting_rule = Some((rule.file.clone(), rule.span.line));
+                return Verdict::WaitData { rule: number };
+            }
             Truth::Yes => {}
         }
         if let Some(verdict) = execute(rule, number, run) {
-            if !matches!(verdict, Verdict::WaitBody { .. }) {
-                run.txn.last_rule = Some((rule.file.clone(), rule.span.line));
+            let place = Some((rule.file.clone(), rule.span.line));
+            match verdict {
+                Verdict::WaitBody { .. } | Verdict::WaitData { .. } => run.txn.waiting_rule = place,
+                _ => run.txn.last_rule = place,
             }
             return verdict;
         }
@@ -77,8 +84,12 @@ impl Run<'_> {
         self.effects.scratch = text;
         result
     }
+    /// Counts an event in every tracked entry.
+    pub(super) fn count(&self, event: Event) {
+        facts::count_tracked(self.session, self.txn, event, self.now.millis());
+    }
     /// What an expression yields, kept beyond the transaction's borrow.
-    fn value(&self, expr: &Expr) -> Option<Value<'static>> {
+    pub(super) fn value(&self, expr: &Expr) -> Option<Value<'static>> {
         expr.eval(&self.context()).map(Value::into_owned)
     }
     /// Counts a rewrite that failed; in strict mode it ends the transaction.
@@ -124,7 +135,10 @@ fn execute(rule: &Rule, number: usize, run: &mut Run<'_>) -> Option<Verdict> {
             let reply = redirect.reply(&run.context(), &run.txn.request)?;
             return Some(Verdict::Respond(Box::new(reply)));
         }
-        Action::Auth(realm) => return Some(Verdict::Respond(Box::new(unauthorized(realm)))),
+        Action::Auth(realm) => {
+            run.count(Event::ClientError);
+            return Some(Verdict::Respond(Box::new(unauthorized(realm))));
+        }
         Action::WaitForBody { time_ms, at_least } => {
             if run.set == RuleSet::HttpRequest && run.txn.body_complete {
                 return None;
@@ -169,6 +183,9 @@ fn execute(rule: &Rule, number: usize, run: &mut Run<'_>) -> Option<Verdict> {
         Action::DisableRetry => run.effects.no_l7_retry = true,
         Action::SetLogLevel(level) => run.txn.log_level = Some(*level),
         Action::SetNice => {}
+        Action::Track(track) => return track.run(number, run),
+        Action::ChangeCounter(number, change) => change.run(*number, run),
+        Action::ExpectProxy => run.effects.expects_proxy_header = true,
         Action::SetVar(name, tests, expr) => {
             if let Some(value) = run.value(expr) {
                 set_variable(*name, tests, value, &run.context());
@@ -287,6 +304,16 @@ fn set_timeout(kind: TimeoutKind, delay: &Delay, run: &mut Run<'_>) {
         TimeoutKind::Tunnel => &mut effects.tunnel_timeout_ms,
     };
     *slot = Some(millis);
+    let timeouts = &mut run.txn.timeouts;
+    let slot = match kind {
+        TimeoutKind::Client => &mut timeouts.client_ms,
+        TimeoutKind::Connect => &mut timeouts.connect_ms,
+        TimeoutKind::Queue => &mut timeouts.queue_ms,
+        TimeoutKind::Server => &mut timeouts.server_ms,
+        TimeoutKind::Tarpit => &mut timeouts.tarpit_ms,
+        TimeoutKind::Tunnel => &mut timeouts.tunnel_ms,
+    };
+    *slot = Some(millis);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -306,14 +333,14 @@ fn change_address(run: &mut Run<'_>, end: End, change: impl Fn(SocketAddr) -> So
         run.txn.session_addresses.get_or_insert(before);
     }
     let session = &mut *run.session;
+    if run.set == RuleSet::TcpSession {
+        session.own_connection();
+    }
     let slot = match end {
         End::Source => &mut session.source,
         End::Destination => &mut session.destination,
     };
     *slot = Some(change(slot.unwrap_or(NOWHERE)));
-    if run.set == RuleSet::TcpConnection && end == End::Source {
-        session.connection_source = session.source;
-    }
 }
 
 #[cfg(test)]
@@ -465,7 +492,9 @@ mod tests {
         ];
         let mut bench = Bench::get("/", &[]);
         bench.txn.has_request = false;
+        bench.session.is_http = false;
         assert!(matches!(bench.run_from(TcpContent, &rules, 0), Verdict::WaitData { rule: 0 }));
+        assert_eq!(bench.txn.waiting_rule.as_ref().map(|(_, line)| *line), Some(1));
         bench.txn.request_payload = b"abcd".to_vec();
         assert!(matches!(bench.run_from(TcpContent, &rules, 0), Verdict::Allow));
         bench.txn.request_payload.truncate(2);
@@ -536,9 +565,20 @@ mod tests {
         assert_eq!(bench.session.source, Some("10.0.0.1:7".parse().unwrap()));
         assert_eq!(bench.session.destination, Some("10.0.0.2:80".parse().unwrap()), "no such port");
         assert_eq!(bench.txn.session_addresses, Some(before));
-        assert_eq!(bench.session.connection_source, before.0);
-        bench.run(TcpConnection, &["set-src ipv4(10.0.0.3)"]);
-        assert_eq!(bench.session.connection_source, Some("10.0.0.3:7".parse().unwrap()));
+        assert_eq!(bench.session.connection_addresses(&bench.txn), before);
+    }
+
+    #[test]
+    fn connection_rules_change_the_connection_and_session_rules_do_not() {
+        let mut bench = Bench::get("/", &[]);
+        bench.run(TcpConnection, &["set-src ipv4(10.0.0.3)", "set-dst ipv4(10.0.0.4)"]);
+        let own = (Some("10.0.0.3:4000".parse().unwrap()), Some("10.0.0.4:80".parse().unwrap()));
+        assert_eq!(bench.session.connection_addresses(&bench.txn), own);
+        bench.run(TcpSession, &["set-src ipv4(10.0.0.5)", "set-dst ipv4(10.0.0.6)"]);
+        bench.run(HttpRequest, &["set-src ipv4(10.0.0.7)"]);
+        assert_eq!(bench.session.connection_addresses(&bench.txn), own);
+        assert_eq!(bench.session.source, Some("10.0.0.7:4000".parse().unwrap()));
+        assert_eq!(bench.session.destination, Some("10.0.0.6:80".parse().unwrap()));
     }
 
     #[test]

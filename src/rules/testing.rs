@@ -1,5 +1,6 @@
 //! Rules parsed and run in memory, for the tests of this room.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::keyword;
@@ -7,11 +8,13 @@ use super::{Effects, Rule, RuleSet, Run, Verdict, run};
 use crate::base::clock::Now;
 use crate::diag::{Report, Source, Span};
 use crate::sample::acl::AclSet;
-use crate::sample::expr::{Files, Phase};
+use crate::sample::expr::{Files, Named, Phase};
 use crate::sample::facts::ProcessFacts;
 use crate::sample::vars::Vars;
 use crate::sample::{ParseContext, SessionFacts, TransactionFacts};
-use crate::state::{ProxyState, Registry};
+use crate::state::table::KeyType;
+use crate::state::tracked::testing::table;
+use crate::state::{ProxyState, Registry, Table};
 
 /// Files that exist: each holds its own name and a format.
 struct Memory;
@@ -42,6 +45,20 @@ pub fn words(line: &str) -> Vec<String> {
     words
 }
 
+thread_local! {
+    static TABLES: HashMap<String, Arc<Table>> = ["web", "other"]
+        .map(|name| {
+            let stored = "conn_cur conn_cnt http_req_cnt http_err_cnt http_fail_cnt gpc0 gpc1 gpc gpc_rate gpt";
+            (name.to_owned(), table(name, KeyType::Ip, stored))
+        })
+        .into();
+}
+
+/// The stick tables of a test, which its rules share: the proxy's own, `web`, and `other`.
+pub fn tables() -> Named {
+    Named { tables: TABLES.with(Clone::clone), ..Named::default() }
+}
+
 /// Calls a parser with a context; returns what it made and what was reported.
 pub fn parsing<T>(parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Vec<String>) {
     let registry = Registry::new(1);
@@ -55,7 +72,7 @@ pub fn parsing<T>(parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Vec<Str
         phase: Phase::Config,
         proxy: Some("web"),
         acls: &acls,
-        named: &Default::default(),
+        named: &tables(),
     });
     let told = report.diagnostics.into_iter().map(|found| match found.help {
         Some(help) => format!("{} ({help})", found.message),
@@ -111,12 +128,15 @@ impl Bench {
                 listener_name: None,
                 source,
                 destination: Some(([192, 0, 2, 2], 80).into()),
-                connection_source: source,
+                connection: None,
+                handshake_ms: 0,
                 accepted: Now::default(),
                 requests: 1,
                 vars: Vars::default(),
                 bytes_in: 0,
                 bytes_out: 0,
+                transport: Default::default(),
+                tracked: None,
             },
             txn,
             process: ProcessFacts::default(),

@@ -187,7 +187,7 @@ pub fn parse(
     let mut args = Vec::new();
     let present = text.get(at) == Some(&b'(');
     if !present {
-        fill_proxy(&mut args, types, check);
+        fill_default(&mut args, types, required, check)?;
         if args.len() < required {
             let wanted = types.get(args.len()).map_or("string", |wanted| wanted.name());
             let got = args.len();
@@ -205,9 +205,16 @@ pub fn parse(
         // Only texts may be empty; `()` is no argument at all.
         let may_be_empty =
             matches!(wanted, ArgType::Str | ArgType::Regex) && (place > 0 || more || required > 0);
+        if word.is_empty() && more && *wanted == ArgType::Table && place < required {
+            args.push(own_table(check).map_err(|error| (place, error))?);
+            at = end + 1;
+            continue;
+        }
         if word.is_empty() && !may_be_empty {
             at = end;
-            if args.len() < required && !matches!(wanted, ArgType::Backend | ArgType::Frontend) {
+            if args.len() < required
+                && !matches!(wanted, ArgType::Backend | ArgType::Frontend | ArgType::Table)
+            {
                 let wanted = wanted.name();
                 return Err((
                     place,
@@ -229,7 +236,7 @@ pub fn parse(
         }
         at += 1;
     }
-    fill_proxy(&mut args, types, check);
+    fill_default(&mut args, types, required, check)?;
     if args.len() < required {
         let wanted = types.get(args.len()).map_or("string", |wanted| wanted.name());
         let got = args.len();
@@ -245,14 +252,35 @@ pub fn parse(
     }
 }
 
-/// `nbsrv` and its like mean the proxy at hand when they name none.
-fn fill_proxy(args: &mut Vec<Arg>, types: &[ArgType], check: &mut CheckContext<'_, '_>) {
-    if args.is_empty()
-        && let [ArgType::Backend | ArgType::Frontend, ..] = types
-        && let Some(name) = check.context.proxy
-    {
-        args.push(Arg::Proxy(check.context.registry.proxy(name)));
+/// `nbsrv` and its like mean the proxy at hand when they name none, `src_conn_cnt` and its like the
+/// proxy's table.
+fn fill_default(
+    args: &mut Vec<Arg>,
+    types: &[ArgType],
+    required: usize,
+    check: &mut CheckContext<'_, '_>,
+) -> Result<(), (usize, String)> {
+    let Some(name) = check.context.proxy else { return Ok(()) };
+    match types.get(args.len()) {
+        Some(ArgType::Backend | ArgType::Frontend) if args.is_empty() => {
+            args.push(Arg::Proxy(check.context.registry.proxy(name)));
+        }
+        Some(ArgType::Table) if args.len() < required => {
+            let place = args.len();
+            args.push(own_table(check).map_err(|error| (place, error))?);
+        }
+        _ => {}
     }
+    Ok(())
+}
+
+/// The stick table of the proxy at hand.
+fn own_table(check: &CheckContext<'_, '_>) -> Result<Arg, String> {
+    let name = check.context.proxy.unwrap_or_default();
+    let found = check.context.named.tables.get(name).cloned().map(Arg::Table);
+    found.ok_or_else(|| {
+        format!("unable to find a table: proxy '{name}' has no stick-table, and none is named")
+    })
 }
 
 /// One argument's text and where it ends: at a `,` or `)` outside quotes, or at the end.

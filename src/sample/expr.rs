@@ -69,6 +69,16 @@ pub struct Named {
     pub userlists: HashMap<String, Arc<UserList>>,
     /// Numbers given to ACLs with `-u`, and the line that has each.
     pub acl_ids: Mutex<HashMap<u32, Span>>,
+    /// `tune.stick-counters`, where it is set.
+    pub stick_counters: Option<u8>,
+}
+
+impl Named {
+    /// How many entries a session can track: the numbers of `track-sc` rules are below this
+    /// (manual, section 3.2 `tune.stick-counters`).
+    pub fn stick_counters(&self) -> u8 {
+        self.stick_counters.unwrap_or(3)
+    }
 }
 
 /// Reads files, and asks for hosts, for the configuration.
@@ -324,8 +334,13 @@ impl Expr {
         let txn = context.txn;
         match self.fetch.source {
             _ if self.fetch.waits => true,
-            Source::RequestBuffer | Source::ResponseBuffer => !is_present || (self.fetch.grows)(&self.args),
-            Source::RequestHeaders | Source::Request => !txn.has_request,
+            Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer if is_present => {
+                (self.fetch.grows)(&self.args)
+            }
+            Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer => {
+                !(self.fetch.hopeless)(&self.args, context)
+            }
+            Source::RequestHeaders | Source::Request => !txn.has_request && !txn.bad_request,
             Source::ResponseHeaders | Source::Response => !txn.has_response,
             _ => false,
         }
@@ -394,7 +409,6 @@ mod tests {
             ("int(1", "fetch method 'int' : expected ')'", ""),
             ("int(1,2)", "fetch method 'int' : expected ')' before ',2)'", ""),
             ("src,json_query('a'),be2hex,map_ip(x),sub(1),lower,zzzzzzzzz", "", ""),
-            ("ssl_fc", "unknown fetch method 'ssl_fc'", "TLS"),
             ("lower", "unknown fetch method 'lower'", "is a converter"),
             ("req.payload(0,4),add(1)", "converter 'add' cannot be applied", "gets 'bin'"),
             ("var(foo)", "must be start by its scope", ""),

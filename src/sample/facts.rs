@@ -4,11 +4,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
+use super::connection::{ConnectionError, ConnectionFacts};
 use super::vars::Vars;
-use crate::base::clock::Now;
+use crate::base::clock::{Millis, Now};
+use crate::http::status_set::CountedStatuses;
 use crate::http::{Request, Response};
-use crate::state::{ProxyState, ServerState};
+use crate::state::table::Entry;
+use crate::state::tracked::Event;
+use crate::state::{ProxyState, ServerState, Tracked};
 
 /// Facts of one client connection.
 #[derive(Debug)]
@@ -27,10 +32,12 @@ pub struct SessionFacts {
     pub source: Option<SocketAddr>,
     /// The address the client connected to, filled in when the frontend needs it.
     pub destination: Option<SocketAddr>,
-    /// The connection's own peer address (`fc_src`).
-    pub connection_source: Option<SocketAddr>,
+    /// What the connection itself shows, once that is more than the addresses above.
+    pub connection: Option<Box<ConnectionFacts>>,
     /// When it was accepted.
     pub accepted: Now,
+    /// How long handshakes took before the session began, in milliseconds (`%Th`).
+    pub handshake_ms: u32,
     /// Requests seen on it so far, the current one included.
     pub requests: u64,
     /// `sess.` variables.
@@ -39,9 +46,70 @@ pub struct SessionFacts {
     pub bytes_in: u64,
     /// See `bytes_in`.
     pub bytes_out: u64,
+    /// What lies below the session, for fetches that ask the system about it.
+    pub transport: Transport,
+    /// Entries of stick tables tracked by its connection and session rules, to its end.
+    pub tracked: Option<Box<Tracked>>,
+}
+
+/// The client connection's socket and the listener it came through.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// The descriptor, open as long as the session lives.
+    pub socket: Option<i32>,
+    /// Connections on the same listener (`dst_conn`).
+    pub listener_connections: Option<Arc<AtomicU32>>,
+}
+
+/// What the kernel knows of a TCP connection (`tcp_info`); times in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFigures {
+    /// Mean round trip time.
+    pub rtt_us: u32,
+    /// Its variance.
+    pub rtt_variance_us: u32,
+    /// Segments sent and not acknowledged.
+    pub unacked: u32,
+    /// Segments acknowledged selectively.
+    pub sacked: u32,
+    /// Segments taken for lost.
+    pub lost: u32,
+    /// Segments being retransmitted.
+    pub retrans: u32,
+    /// Segments acknowledged by forward acknowledgement.
+    pub fackets: u32,
+    /// How far segments were seen out of order.
+    pub reordering: u32,
+}
+
+/// Time-outs that rules of a transaction set, in milliseconds (`set-timeout`); the proxies' own hold for the others.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct SetTimeouts {
+    pub client_ms: Option<u64>,
+    pub server_ms: Option<u64>,
+    pub connect_ms: Option<u64>,
+    pub queue_ms: Option<u64>,
+    pub tarpit_ms: Option<u64>,
+    pub tunnel_ms: Option<u64>,
 }
 
 impl SessionFacts {
+    /// The connection's own facts, told apart from the session's from now on.
+    pub fn own_connection(&mut self) -> &mut ConnectionFacts {
+        let (source, destination) = (self.source, self.destination);
+        self.connection
+            .get_or_insert_with(|| Box::new(ConnectionFacts { source, destination, ..Default::default() }))
+    }
+    /// The connection's own source and destination (`fc_src`, `fc_dst`), whatever the session or a
+    /// transaction of it made of them.
+    pub fn connection_addresses(&self, txn: &TransactionFacts) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match (&self.connection, txn.session_addresses) {
+            (Some(own), _) => (own.source, own.destination),
+            (None, Some(before)) => before,
+            (None, None) => (self.source, self.destination),
+        }
+    }
     /// A session of `frontend` of which only the beginning is known.
     pub fn new(frontend: Arc<ProxyState>, accepted: Now) -> Self {
         SessionFacts {
@@ -52,12 +120,15 @@ impl SessionFacts {
             listener_name: None,
             source: None,
             destination: None,
-            connection_source: None,
+            connection: None,
             accepted,
+            handshake_ms: 0,
             requests: 0,
             vars: Vars::default(),
             bytes_in: 0,
             bytes_out: 0,
+            transport: Transport::default(),
+            tracked: None,
         }
     }
 }
@@ -250,6 +321,10 @@ pub struct TransactionFacts {
     pub body: Vec<u8>,
     /// Whether `body` is the whole body.
     pub body_complete: bool,
+    /// Response body bytes at hand (`http-response wait-for-body`), decoded.
+    pub response_body: Vec<u8>,
+    /// Whether `response_body` is the whole body.
+    pub response_body_complete: bool,
     /// The announced length of the request body, if any.
     pub body_length: Option<u64>,
     /// Bytes received from the client and not yet forwarded (TCP content inspection).
@@ -266,6 +341,8 @@ pub struct TransactionFacts {
     pub backend_source: Option<SocketAddr>,
     /// The server's address (`%si`, `bc_dst`).
     pub backend_destination: Option<SocketAddr>,
+    /// Why the last attempt to connect to a server failed (`bc_err`).
+    pub backend_error: ConnectionError,
     /// `txn.` variables.
     pub vars: Vars,
     /// `req.` variables.
@@ -300,6 +377,18 @@ pub struct TransactionFacts {
     pub bytes_from_client: u64,
     /// Bytes sent to the client for this transaction (`%B`).
     pub bytes_to_client: u64,
+    /// Bytes sent to the server for this transaction.
+    pub bytes_to_server: u64,
+    /// Bytes received from the server for this transaction.
+    pub bytes_from_server: u64,
+    /// The socket of the server connection, while it is this transaction's.
+    pub server_socket: Option<i32>,
+    /// The server connection served others before (`bc_reused`).
+    pub server_reused: bool,
+    /// Calls of its task before it began (`cpu_calls`).
+    pub calls_before: u32,
+    /// Time-outs that rules set.
+    pub timeouts: SetTimeouts,
     /// Connection retries (`%rc`); a redispatch sets `redispatched`.
     pub retries: u32,
     /// The server was chosen anew after failures: `%rc` gets a `+`.
@@ -319,6 +408,8 @@ pub struct TransactionFacts {
     pub log_level: Option<Option<u8>>,
     /// File and line of the last rule that decided (`last_rule_file`, `last_rule_line`).
     pub last_rule: Option<(Arc<str>, u32)>,
+    /// File and line of the rule that waits for more data (`waiting_entity`).
+    pub waiting_rule: Option<(Arc<str>, u32)>,
     /// The request line as received, cut at `tune.http.logurilen`: what `%r` prints whatever rules
     /// make of the request. Empty: the request as it stands now is printed.
     pub request_line: Vec<u8>,
@@ -326,6 +417,8 @@ pub struct TransactionFacts {
     pub bad_request: bool,
     /// The frontend's connections now, for `%fc` etc., taken when the log line is made.
     pub conn_counts: ConnectionCounts,
+    /// Entries of stick tables that its own rules track, to its end.
+    pub tracked: Tracked,
 }
 
 /// `%ac/%fc/%bc/%sc`.
@@ -396,6 +489,21 @@ impl TransactionFacts {
     }
 }
 
+/// The entry that a session or its transaction tracks under a number.
+pub fn tracked<'a>(session: &'a SessionFacts, txn: &'a TransactionFacts, number: u8) -> Option<&'a Entry> {
+    txn.tracked.get(number).or_else(|| session.tracked.as_ref()?.get(number))
+}
+
+/// Counts an event in every entry that a session and its transaction track. A number is tracked by
+/// one of the two only, so that nothing is counted twice.
+#[inline]
+pub fn count_tracked(session: &SessionFacts, txn: &TransactionFacts, event: Event, now: Millis) {
+    txn.tracked.count(event, now);
+    if let Some(tracked) = &session.tracked {
+        tracked.count(event, now);
+    }
+}
+
 /// Which message an expression looks at when its fetch does not say (`hdr` in a response rule).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -421,6 +529,13 @@ pub struct Context<'a> {
     pub check_vars: Option<&'a Vars>,
 }
 
+impl<'a> Context<'a> {
+    /// The entry tracked under a number.
+    pub fn tracked(&self, number: i64) -> Option<&'a Entry> {
+        tracked(self.session?, self.txn, u8::try_from(number).ok()?)
+    }
+}
+
 /// Facts of the process, for `hostname`, `pid`, `nbproc`, `%H`, `proc.` variables...
 #[derive(Debug, Default)]
 pub struct ProcessFacts {
@@ -434,8 +549,28 @@ pub struct ProcessFacts {
     pub requests: std::sync::atomic::AtomicU64,
     /// `node` of the global section, or the host's name.
     pub node: String,
+    /// `http-err-codes`, `http-fail-codes`.
+    pub counted_statuses: CountedStatuses,
     /// `proc.` variables.
     pub vars: std::sync::Mutex<Vec<(u32, Value)>>,
+    /// Whether the process is stopping.
+    pub stopping: AtomicBool,
+    /// How to ask the system about a connection.
+    pub sockets: SocketProbe,
+}
+
+/// What the system tells of a socket. The functions are given by who may make system calls; without
+/// them nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketProbe {
+    /// Figures of a TCP connection.
+    pub tcp_figures: fn(i32) -> Option<TcpFigures>,
+}
+
+impl Default for SocketProbe {
+    fn default() -> Self {
+        SocketProbe { tcp_figures: |_| None }
+    }
 }
 
 /// A value that a process variable can keep.

@@ -30,6 +30,8 @@ struct Options {
     quote: bool,
     hex: bool,
     escape: bool,
+    /// Not one of the flags: whoever writes wants the bytes as they are.
+    raw: bool,
     binary: bool,
 }
 
@@ -118,6 +120,16 @@ impl LogFormat {
     /// Without it, which is for headers, bodies and the like, bytes that a header field may not
     /// carry are written as `%XX`.
     pub fn write(&self, context: &Context<'_>, dash_for_empty: bool, out: &mut Vec<u8>) {
+        self.write_with(context, dash_for_empty, false, out);
+    }
+
+    /// Appends the formatted text with every byte of its values as it is, for fields that count
+    /// their bytes.
+    pub fn write_bytes(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        self.write_with(context, false, true, out);
+    }
+
+    fn write_with(&self, context: &Context<'_>, dash: bool, raw: bool, out: &mut Vec<u8>) {
         let start = out.len();
         // Where the last separator ended: what wrote nothing since needs no other one.
         let mut separated = start;
@@ -131,10 +143,11 @@ impl LogFormat {
                     }
                 }
                 Item::Alias(alias, options) => {
-                    (alias.write)(&mut Writer { context, out, options: *options, dash: dash_for_empty });
+                    (alias.write)(&mut Writer { context, out, options: *options, dash });
                 }
                 Item::Expr(expr, options) => {
-                    let mut writer = Writer { context, out, options: *options, dash: dash_for_empty };
+                    let options = Options { raw, ..*options };
+                    let mut writer = Writer { context, out, options, dash };
                     writer.value(expr.eval(context).as_ref());
                 }
             }
@@ -440,7 +453,7 @@ impl Writer<'_, '_> {
         let Some(value) = value else { return self.text(b"") };
         match value {
             Value::Bin(bytes) if self.options.binary => self.out.extend_from_slice(bytes),
-            Value::Str(text) | Value::Method(_, text) if self.dash => self.text(text),
+            Value::Str(text) | Value::Method(_, text) if self.dash || self.options.raw => self.text(text),
             _ => {
                 let start = self.out.len();
                 if self.options.quote {

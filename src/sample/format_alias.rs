@@ -277,6 +277,11 @@ thread_local! {
     static UTC: RefCell<Second> = const { RefCell::new(Second { second: u64::MAX, text: [0; 20], zone: [0; 5] }) };
 }
 
+/// Writes a moment as logs show when a connection was accepted: `06/Feb/2009:12:14:14.655`.
+pub(crate) fn write_accept_date(us: u64, out: &mut Vec<u8>) {
+    write_date(us, Style::LocalMillis, out);
+}
+
 fn write_date(us: u64, style: Style, out: &mut Vec<u8>) {
     let cache = if style == Style::Utc { &UTC } else { &LOCAL };
     cache.with_borrow_mut(|cached| {

@@ -11,12 +11,15 @@
 pub mod acl;
 pub mod arg;
 pub mod condition;
+pub mod connection;
 pub mod conv;
+pub mod counters;
 pub mod expr;
 pub mod facts;
 pub mod fetch;
 pub mod format;
 mod format_alias;
+pub mod proxy_header;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod table_key;
@@ -29,6 +32,7 @@ pub use acl::{AclSet, Condition};
 pub use expr::{Expr, ParseContext};
 pub use facts::{Context, SessionFacts, TransactionFacts};
 pub use format::LogFormat;
+pub(crate) use format_alias::write_accept_date;
 pub use value::Value;
 
 /// The model keeps these and every core reads them.

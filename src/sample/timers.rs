@@ -5,6 +5,9 @@ use super::facts::Context;
 /// The milestones of one transaction and how they relate.
 #[derive(Clone, Copy, Debug)]
 pub struct Timers {
+    /// Where the transaction's time begins.
+    start: u64,
+    /// The same, behind the handshakes.
     accepted: u64,
     first_byte: u64,
     request: u64,
@@ -32,10 +35,16 @@ impl Timers {
             0 => accepted,
             start => start,
         };
+        let handshake_ms = match (time.start_us, context.session) {
+            (0, Some(session)) => session.handshake_ms,
+            _ => 0,
+        };
+        let accepted = start + u64::from(handshake_ms) * 1000;
         Timers {
-            accepted: start,
-            first_byte: if time.first_byte_us == 0 { start } else { time.first_byte_us },
-            request: if is_http { time.request_us } else { start },
+            start,
+            accepted,
+            first_byte: time.first_byte_us.max(accepted),
+            request: if is_http { time.request_us } else { accepted },
             queued: time.queued_us,
             connected: time.connected_us,
             response: time.response_us,
@@ -43,9 +52,9 @@ impl Timers {
             is_http,
         }
     }
-    /// `%Th`: handshakes before the first byte; there are none yet.
+    /// `%Th`: handshakes before the session began.
     pub fn handshake(&self) -> i64 {
-        0
+        between(self.start, self.accepted)
     }
     /// `%Ti`: idle before the request's first byte.
     pub fn idle(&self) -> i64 {
@@ -57,7 +66,7 @@ impl Timers {
     }
     /// `%Tq` = `%Th` + `%Ti` + `%TR`.
     pub fn until_request(&self) -> i64 {
-        if self.is_http { between(self.accepted, self.request) } else { 0 }
+        if self.is_http { between(self.start, self.request) } else { 0 }
     }
     /// `%Tw`: in queues.
     pub fn queue(&self) -> i64 {
@@ -81,7 +90,7 @@ impl Timers {
     }
     /// `%Tt`: everything.
     pub fn total(&self) -> i64 {
-        between(self.accepted, self.end)
+        between(self.start, self.end)
     }
     /// `%Tu` = `%Tt` - `%Ti`: as the user saw it.
     pub fn user(&self) -> i64 {
@@ -110,6 +119,10 @@ mod tests {
             [t.idle(), t.request(), t.queue(), t.connect(), t.response(), t.data(), t.active(), t.total()];
         assert_eq!(all, [5, 3, 2, 1, 20, 10, 36, 41]);
         assert_eq!((t.until_request(), t.user()), (8, 36));
+        world.session.handshake_ms = 3;
+        let t = Timers::of(&world.context());
+        let all = [t.handshake(), t.idle(), t.request(), t.until_request(), t.total(), t.user()];
+        assert_eq!(all, [3, 2, 3, 8, 41, 39]);
         world.txn.time.connected_us = 0;
         world.txn.time.response_us = 0;
         let t = Timers::of(&world.context());

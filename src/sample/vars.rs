@@ -33,6 +33,23 @@ impl Scope {
     ];
 }
 
+impl Scope {
+    /// Gives every variable of the scope, by its name without the scope, in the order they were set.
+    pub fn each(self, context: &Context<'_>, mut each: impl FnMut(&str, &Value<'static>)) {
+        let names = NAMES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut give = |list: &[(u32, Value<'static>)]| {
+            for (id, value) in list {
+                each(names.get(*id as usize).map_or("", |name| name), value);
+            }
+        };
+        if self == Scope::Proc {
+            give(&context.process.vars.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        } else if let Some(vars) = (VarName { scope: self, id: 0 }).list(context) {
+            give(&vars.0.borrow());
+        }
+    }
+}
+
 /// A variable's name, numbered at load time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VarName {

@@ -16,4 +16,5 @@ pub mod phase;
 pub mod switching;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tracking;
 pub mod unique_id;

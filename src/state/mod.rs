@@ -10,8 +10,10 @@ pub mod queue;
 pub mod registry;
 pub mod server;
 pub mod table;
+pub mod tracked;
 
 pub use proxy::ProxyState;
 pub use registry::Registry;
 pub use server::ServerState;
 pub use table::Table;
+pub use tracked::Tracked;

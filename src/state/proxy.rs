@@ -91,6 +91,22 @@ pub enum FrontendStatus {
     Stopped = 3,
 }
 
+/// What the newest model says of a proxy, for expressions that ask; times in milliseconds.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Configured {
+    pub client_timeout_ms: Option<u64>,
+    pub server_timeout_ms: Option<u64>,
+    pub connect_timeout_ms: Option<u64>,
+    pub queue_timeout_ms: Option<u64>,
+    pub tarpit_timeout_ms: Option<u64>,
+    pub tunnel_timeout_ms: Option<u64>,
+    /// `retries`.
+    pub retries: u32,
+    /// `default_backend`.
+    pub default_backend: Option<Box<str>>,
+}
+
 /// One proxy, shared by all cores, the control thread and successive models.
 #[derive(Debug)]
 pub struct ProxyState {
@@ -120,6 +136,8 @@ pub struct ProxyState {
     pub cursor: CachePadded<AtomicU64>,
     /// Raised by every change that balancing must see.
     pub generation: AtomicU32,
+    /// What the newest model says of it.
+    pub configured: ArcSwap<Configured>,
     /// Its servers, in the order of the newest model, dynamic ones at the end.
     pub servers: ArcSwap<Vec<Arc<ServerState>>>,
     /// [`FrontendStatus`] as a number.
@@ -157,6 +175,7 @@ impl ProxyState {
             queue: Queue::default(),
             cursor: CachePadded::new(AtomicU64::new(0)),
             generation: AtomicU32::new(1),
+            configured: ArcSwap::default(),
             servers: ArcSwap::default(),
             frontend_status: AtomicU8::new(0),
             maxconn: AtomicU32::new(0),

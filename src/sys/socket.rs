@@ -10,6 +10,7 @@ use std::path::Path;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::check;
+use crate::sample::facts::TcpFigures;
 
 /// Takes a connection from a listening socket; the peer's address is `None` for Unix sockets.
 pub fn accept(listener: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
@@ -168,6 +169,33 @@ fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Resul
         )
     };
     check(result.into()).map(drop)
+}
+
+/// What the kernel knows of a TCP connection; nothing of another socket.
+pub fn tcp_figures(fd: RawFd) -> Option<TcpFigures> {
+    // SAFETY: the structure is made of integers only, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into the structure, which lives for the call.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            std::ptr::from_mut(&mut info).cast(),
+            std::ptr::from_mut(&mut len),
+        )
+    };
+    (result == 0).then_some(TcpFigures {
+        rtt_us: info.tcpi_rtt,
+        rtt_variance_us: info.tcpi_rttvar,
+        unacked: info.tcpi_unacked,
+        sacked: info.tcpi_sacked,
+        lost: info.tcpi_lost,
+        retrans: info.tcpi_retrans,
+        fackets: info.tcpi_fackets,
+        reordering: info.tcpi_reordering,
+    })
 }
 
 /// Lets nothing that is sent from now on pass the first router (`silent-drop`).

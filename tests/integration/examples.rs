@@ -119,7 +119,7 @@ fn every_configuration_is_valid() {
 }
 
 /// An example with its listeners on an address of the test's and one origin in place of all servers.
-fn at_home(name: &str, own: IpAddr, origin: SocketAddr) -> String {
+pub fn at_home(name: &str, own: IpAddr, origin: SocketAddr) -> String {
     let text = std::fs::read_to_string(root().join("config/examples").join(name)).expect("an example");
     let map = root().join("config/examples/fqdn-to-shard.map");
     let line = |line: &str| {
@@ -148,6 +148,7 @@ fn every_example_serves() {
         ("microservices.cfg", &[8080], false),
         ("hosting-map.cfg", &[8080], true),
         ("tcp-websocket.cfg", &[8443], false),
+        ("rate-limit.cfg", &[8080], false),
     ];
     assert_eq!(cases.len(), examples().len(), "each example is started");
     for (name, ports, has_statistics) in cases {

@@ -348,3 +348,19 @@ fn a_connection_may_prefer_its_last_server() {
         }
     });
 }
+
+#[test]
+fn what_is_no_request_is_refused_before_any_rule() {
+    both_drivers(|driver| {
+        let config = format!(
+            "{HTTP_DEFAULTS}\nfrontend fe\n    bind @fe@\n    http-after-response set-header after yes\n    \
+             http-request deny\n"
+        );
+        let proxy = Proxy::start(driver, &config);
+        assert_eq!(proxy.client("fe").get("/", "").header("after"), Some("yes"));
+        let mut client = proxy.client("fe");
+        client.send("GET / HTTP/1.1\r\nbad field\r\n\r\n");
+        let answer = client.response();
+        assert_eq!((answer.status, answer.header("after")), (400, None));
+    });
+}

@@ -15,7 +15,7 @@ keywords! {
     /// Options of listeners.
     pub TABLE: BindParser, "5.1";
     "accept-netscaler-cip" "<magic number>" BIND => Refused("the NetScaler client address protocol is not available"), "Takes the client's address from a NetScaler.";
-    "accept-proxy" "" BIND => Refused("accepting the PROXY protocol is not available yet"), "Takes the client's address from a PROXY protocol header.";
+    "accept-proxy" "" BIND => Parse(|b, _, _| b.accept_proxy = true), "Takes the client's address from a PROXY protocol header.";
     "backlog" "<backlog>" BIND => Parse(|b, w, l| b.backlog = number(w, l, 1..=i64::from(i32::MAX)).map(|n| n as u32)), "How many connections may wait for being accepted.";
     "cc" "<algo>" BIND => Refused("choosing the congestion control of connections is not available yet"), "The congestion control of connections.";
     "defer-accept" "" BIND => Parse(|b, _, _| b.defer_accept = true), "Accepts connections only once there are data.";
@@ -111,6 +111,7 @@ pub struct BindSettings {
     pub name: Option<String>,
     pub id: Option<u32>,
     pub maxconn: u32,
+    pub accept_proxy: bool,
     pub backlog: Option<u32>,
     pub v6only: Option<bool>,
     pub transparent: bool,

@@ -10,6 +10,7 @@ use crate::config::loading::Loading;
 use crate::config::syntax::Word;
 use crate::config::words::{Words, within};
 use crate::diag::{Span, did_you_mean};
+use crate::http::status_set::StatusSet;
 use crate::log::target::Target;
 use crate::model::Global;
 use crate::model::global::{Driver, MapWriteback, VarSource};
@@ -53,8 +54,8 @@ keywords! {
     "hard-stop-after" "<time>" GLOBAL => Parse(|g, w, l| time(w, l, |ms| g.global.hard_stop_after_ms = Some(ms))), "How long sessions may go on in a process that stops.";
     "harden.reject-privileged-ports.tcp" "{ on | off }" GLOBAL => NoAction("such clients are harmless to TCP proxies"), "Refuses clients with ports below 1024.";
     "harden.reject-privileged-ports.quic" "{ on | off }" GLOBAL => NoAction("QUIC is not spoken"), "Refuses clients with ports below 1024.";
-    "http-err-codes" "[+-]<range>[,...]" GLOBAL => NoAction("it changes the counters of stick tables only, which are refused"), "Statuses that count as the client's errors.";
-    "http-fail-codes" "[+-]<range>[,...]" GLOBAL => NoAction("it changes the counters of stick tables only, which are refused"), "Statuses that count as the server's failures.";
+    "http-err-codes" "[+-]<range>[,...] [...]" GLOBAL => Parse(|g, w, l| statuses(w, l, &mut g.global.counted_statuses.errors)), "Statuses that count as the client's errors.";
+    "http-fail-codes" "[+-]<range>[,...] [...]" GLOBAL => Parse(|g, w, l| statuses(w, l, &mut g.global.counted_statuses.failures)), "Statuses that count as the server's failures.";
     "insecure-fork-wanted" "" GLOBAL => NoAction("no directive that starts programs is available"), "Lets the process start programs.";
     "insecure-setuid-wanted" "" GLOBAL => NoAction("no directive that starts programs is available"), "Lets programs gain rights.";
     "localpeer" "<name>" GLOBAL => Parse(localpeer), "The name of this peer.";
@@ -69,7 +70,7 @@ keywords! {
     "node" "<name>" GLOBAL => Parse(node), "This node's name, for the statistics page.";
     "numa-cpu-mapping" "" GLOBAL => NoAction("threads run on all usable CPUs unless 'cpu-map' says otherwise"), "Binds threads to one NUMA node.";
     "pidfile" "<pidfile>" GLOBAL => Parse(|g, w, l| path(w, l, |p| g.global.pidfile = Some(p))), "Where the process writes its number.";
-    "pp2-never-send-local" "" GLOBAL => NoAction("the PROXY protocol is never sent"), "Announces health checks as proxied connections.";
+    "pp2-never-send-local" "" GLOBAL => Parse(|g, _, _| g.global.pp2_never_send_local = true), "Announces health checks as proxied connections.";
     "prealloc-fd" "" GLOBAL => NoAction("the kernel's table grows as needed"), "Opens and closes the highest descriptor at start.";
     "presetenv" "<name> <value>" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Sets a variable that is not set.";
     "resetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets all variables but these.";
@@ -170,6 +171,21 @@ pub(super) fn time(words: &mut Words<'_>, loading: &mut Loading<'_>, to: impl Fn
         to(ms);
     }
     words.end(loading.report);
+}
+
+/// Changes a set of statuses, word by word.
+fn statuses(words: &mut Words<'_>, loading: &mut Loading<'_>, set: &mut StatusSet) {
+    if words.is_done() {
+        let message = format!("'{}' expects ranges of statuses", words.keyword());
+        loading.report.alert(words.span(), message).help("for instance 400-499 -450");
+    }
+    while !words.is_done() {
+        let Some(word) = words.expect(loading.report, "a range of statuses") else { return };
+        if let Err(problem) = set.change(&word.text) {
+            let message = format!("'{}': {problem}", words.keyword());
+            loading.report.alert(word.span, message);
+        }
+    }
 }
 
 fn switch(words: &mut Words<'_>, loading: &mut Loading<'_>, to: &mut bool) {
@@ -324,7 +340,12 @@ fn stats_socket(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut L
         loading.report.alert(words.span(), message);
         return;
     }
-    global.stats_sockets.extend(bind::parse(words, "stats socket", loading));
+    let parsed = bind::parse(words, "stats socket", loading);
+    if parsed.as_ref().is_some_and(|line| line.settings.accept_proxy) {
+        let message = "'stats socket accept-proxy' : the PROXY protocol is taken by 'bind' lines only";
+        loading.report.alert(words.span(), message);
+    }
+    global.stats_sockets.extend(parsed);
 }
 
 fn unix_bind(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod rules;
 pub mod server;
 pub mod server_other;
+pub mod server_proxy_protocol;
 pub mod settings;
 pub mod sections;
 pub mod stats;
@@ -94,7 +95,7 @@ pub fn bind_index() -> &'static Index<bind::BindParser> {
 /// Keywords of `server` lines by name.
 pub fn server_index() -> &'static Index<server::ServerParser> {
     static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();
-    INDEX.get_or_init(|| Index::new(&[server::TABLE, server_other::TABLE]))
+    INDEX.get_or_init(|| Index::new(&[server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE]))
 }
 
 /// Every directive, for documentation.
@@ -103,7 +104,7 @@ pub fn documentation() -> Vec<DocEntry> {
     PROXY_TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     global::TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     [bind::TABLE, bind::TLS].iter().for_each(|table| describe(table, "bind option", &mut entries));
-    [server::TABLE, server_other::TABLE]
+    [server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE]
         .iter()
         .for_each(|table| describe(table, "server option", &mut entries));
     entries.extend(sections::TABLE.iter().map(|kind| DocEntry {

@@ -229,3 +229,87 @@ fn monitor_fail(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<
     let condition = draft.required_condition(words, Phase::HttpRequest, loading);
     draft.monitor_fail.extend(condition);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{finds, load_text};
+    use crate::diag::Level::Alert;
+
+    const TABLES: &str =
+        "backend t\nstick-table type ip size 9 store gpc0\nbackend n\nstick-table type integer size 9\n";
+
+    #[test]
+    fn rules_find_their_tables() {
+        for (lines, expected) in [
+            ("backend b\nhttp-request track-sc0 src table t\nmode http", &[][..]),
+            // The proxy's own table, wherever its line stands.
+            (
+                "backend b\nmode http\nhttp-request track-sc0 src\nhttp-request deny if { src_conn_cnt gt 3 }\n\
+                 stick-table type ip size 9",
+                &[],
+            ),
+            ("backend b\nmode http\nhttp-request track-sc0 path,length table n", &[]),
+            (
+                "backend b\nmode http\nhttp-request deny if { sc0_conn_cnt(t) gt 3 } { src,table_gpc0(t) 1 }",
+                &[],
+            ),
+            (
+                "backend b\nmode http\nhttp-request track-sc0 src",
+                &[(Alert, 7, "unable to find table 'b' referenced by track-sc0")],
+            ),
+            (
+                "backend b\nmode http\nhttp-request track-sc0 src table T",
+                &[(Alert, 7, "unable to find table 'T'")],
+            ),
+            (
+                "backend b\nmode http\nhttp-request deny if { src_conn_cnt gt 3 }",
+                &[(Alert, 7, "proxy 'b' has no stick-table")],
+            ),
+            (
+                "backend b\nmode http\nhttp-request track-sc0 bool(true) table t",
+                &[(Alert, 7, "stick-table 't' uses a type incompatible with the 'track-sc0' rule")],
+            ),
+            (
+                "backend b\nmode http\nhttp-after-response track-sc0 src table t",
+                &[(Alert, 7, "'http-after-response' expects")],
+            ),
+        ] {
+            finds(&format!("{TABLES}{lines}"), expected);
+        }
+    }
+
+    #[test]
+    fn the_number_of_tracked_entries_is_set() {
+        let rules = |counters: &str, number: &str| {
+            format!(
+                "global\n{counters}\n{TABLES}backend b\nmode http\nhttp-request track-sc{number} src table t\n\
+                 http-request sc-inc-gpc0({number})"
+            )
+        };
+        for (counters, number) in
+            [("", "2"), ("tune.stick-counters 100", "99"), ("tune.stick-counters 1", "0")]
+        {
+            finds(&rules(counters, number), &[]);
+        }
+        for (counters, number, message) in [
+            ("", "3", "3 track-sc number exceeding 2 (tune.stick-counters-1) value"),
+            ("tune.stick-counters 1", "1", "1 track-sc number exceeding 0"),
+            ("tune.stick-counters 0", "0", "'tune.stick-counters 0' disables tracking"),
+        ] {
+            finds(&rules(counters, number), &[(Alert, 9, message), (Alert, 10, message)]);
+        }
+        finds("global\ntune.stick-counters 101", &[(Alert, 2, "tune.stick-counters")]);
+    }
+
+    #[test]
+    fn counted_statuses_are_set() {
+        let text = "global\nhttp-err-codes 400-499 -404 +500\nhttp-fail-codes -503,504";
+        let counted = load_text(text).0.expect("a model").global.counted_statuses;
+        let errors = [400, 404, 499, 500, 501].map(|status| counted.errors.contains(status));
+        let failures = [500, 501, 502, 503, 504, 505].map(|status| counted.failures.contains(status));
+        assert_eq!(errors, [true, false, true, true, false]);
+        assert_eq!(failures, [true, false, true, false, false, false]);
+        finds("global\nhttp-err-codes", &[(Alert, 2, "expects ranges of statuses")]);
+        finds("global\nhttp-err-codes 40", &[(Alert, 2, "'40' in '40' is not a status from 100 to 599")]);
+    }
+}

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::ProxyParser;
 use super::bind::{number, text, time, value};
+use super::server_proxy_protocol::ProxySettings;
 use crate::config::address::{self, ServerAddress};
 use crate::config::draft::Draft;
 use crate::config::keyword::{Does, Places, keywords};
@@ -108,6 +109,7 @@ pub struct ServerSettings {
     pub check: ServerCheck,
     pub agent_check: bool,
     pub agent: ServerCheck,
+    pub proxy: ProxySettings,
     pub track: Option<(Box<str>, Span)>,
     pub observe: Observe,
     pub error_limit: u32,
@@ -153,6 +155,7 @@ impl Default for ServerSettings {
             check: ServerCheck::default(),
             agent_check: false,
             agent: ServerCheck { rise: 1, fall: 1, ..ServerCheck::default() },
+            proxy: ProxySettings::default(),
             track: None,
             observe: Observe::default(),
             error_limit: 10,
@@ -354,7 +357,9 @@ fn options(
         from(settings, draft, words, loading);
     }
     while let Some(word) = words.take_word() {
-        let Some(row) = index.get(&word.text) else {
+        // `set-proxy-v2-tlv-fmt(<id>)` takes its first argument in parentheses.
+        let called = || index.get(word.text.split('(').next()?).filter(|row| row.args.starts_with('('));
+        let Some(row) = index.get(&word.text).or_else(called) else {
             let message = format!("'{keyword}' : unknown keyword '{}'", word.text);
             let near = index.closest(&word.text, Places::SERVER);
             let found = loading.report.alert(word.span, message);

@@ -32,6 +32,7 @@ keywords! {
     "tune.http.cookielen" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.cookie_len = n as usize)), "Bytes of a captured cookie.";
     "tune.maxaccept" "<number>" GLOBAL => Parse(maxaccept), "Connections accepted at one wake-up of a listener.";
     "tune.pipesize" "<size>" GLOBAL => Parse(pipesize), "The size of pipes for forwarding in the kernel.";
+    "tune.stick-counters" "<number>" GLOBAL => Parse(stick_counters), "Entries of stick tables that a session tracks at most.";
     "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether threads use each other's idle connections; pools are per core here.";
 }
 
@@ -109,7 +110,6 @@ keywords! {
     "tune.runqueue-depth" "<number>" GLOBAL => NoAction("it is internal to HAProxy's scheduler"), "Tasks run at a stretch.";
     "tune.sched.low-latency" "{ on | off }" GLOBAL => NoAction("it is internal to HAProxy's scheduler"), "A scheduler for low latency.";
     "tune.streams-elasticity" "<number>" GLOBAL => NoAction("only HTTP/2 and QUIC have streams, and they are not spoken yet"), "How streams are rationed.";
-    "tune.stick-counters" "<number>" GLOBAL => NoAction("stick tables are refused"), "Counters tracked per session.";
     "tune.takeover-other-tg-connections" "<value>" GLOBAL => NoAction("threads are not grouped"), "Takes idle connections of other groups.";
     "tune.vars.global-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
     "tune.vars.proc-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
@@ -294,6 +294,12 @@ fn pipesize(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadi
         global.global.pipesize = size as usize;
     }
     words.end(loading.report);
+}
+
+fn stick_counters(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let mut counters = None;
+    number(words, loading, 0..=100, |n| counters = Some(n as u8));
+    loading.named.stick_counters = counters.or(loading.named.stick_counters);
 }
 
 fn idle_pool(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

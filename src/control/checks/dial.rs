@@ -141,6 +141,14 @@ async fn connect_unix(path: &[u8]) -> Result<UnixStream, Failure> {
 }
 
 impl Socket {
+    /// Its own address and the server's, if it is an IP connection.
+    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match &self.stream {
+            Stream::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
+            Stream::Unix(_) => (None, None),
+        }
+    }
+
     /// Sends all of it.
     pub async fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {

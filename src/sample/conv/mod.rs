@@ -10,6 +10,7 @@ pub mod hash;
 pub mod json;
 pub mod map;
 pub mod number;
+pub mod table;
 pub mod text;
 pub mod vars;
 
@@ -83,6 +84,8 @@ pub const TABLE: &[&[Converter]] = &[
     map::TABLE,
     json::TABLE,
     vars::TABLE,
+    table::TABLE,
+    super::counters::CONVERTERS,
 ];
 
 /// The converter called `name`.
@@ -97,9 +100,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Why a converter that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
-    if name.starts_with("table_") || name == "in_table" {
-        Some("it needs stick tables, which this version does not have")
-    } else if name.starts_with("aes_") || name.starts_with("jwt_") || name == "x509_v_err_str" {
+    if name.starts_with("aes_") || name.starts_with("jwt_") || name == "x509_v_err_str" {
         Some("it needs a cryptographic library, which this version does not have")
     } else {
         None

@@ -24,8 +24,8 @@ pub const TABLE: &[Fetch] = &[
     number("dst_port", "The port that the client connected to.", dst_port),
     address("fc_src", "The address that the connection itself comes from.", fc_src),
     number("fc_src_port", "The port that the connection itself comes from.", fc_src_port),
-    address("fc_dst", "The address that the connection itself goes to.", dst),
-    number("fc_dst_port", "The port that the connection itself goes to.", dst_port),
+    address("fc_dst", "The address that the connection itself goes to.", fc_dst),
+    number("fc_dst_port", "The port that the connection itself goes to.", fc_dst_port),
     Fetch::new(
         "fc_http_major",
         Type::Int,
@@ -123,12 +123,16 @@ fn dst_port<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     port(context.session?.destination)
 }
 fn fc_src<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let session = context.session?;
-    ip(session.connection_source.or(session.source))
+    ip(context.session?.connection_addresses(context.txn).0)
 }
 fn fc_src_port<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let session = context.session?;
-    port(session.connection_source.or(session.source))
+    port(context.session?.connection_addresses(context.txn).0)
+}
+fn fc_dst<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    ip(context.session?.connection_addresses(context.txn).1)
+}
+fn fc_dst_port<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    port(context.session?.connection_addresses(context.txn).1)
 }
 fn http_major<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     context.session.map(|_| Value::Int(1))
@@ -143,7 +147,11 @@ fn src_is_local<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Bool(source.is_loopback() || own == Some(source)))
 }
 fn dst_is_local<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    context.session?.destination.map(|_| Value::Bool(true))
+    // The connection itself ends on this machine; an address that a header or a rule told may not.
+    let session = context.session?;
+    let destination = session.destination?.ip().to_canonical();
+    let own = session.connection_addresses(context.txn).1.map(|address| address.ip().to_canonical());
+    Some(Value::Bool(destination.is_loopback() || own == Some(destination)))
 }
 
 fn check_unit(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
@@ -214,7 +222,9 @@ mod tests {
     #[test]
     fn connections() {
         let mut world = World::default();
-        world.session.connection_source = Some("198.51.100.9:5".parse().unwrap());
+        let own = world.session.own_connection();
+        own.source = Some("198.51.100.9:5".parse().unwrap());
+        own.destination = Some("198.51.100.8:6".parse().unwrap());
         world.session.listener_id = 4;
         world.session.listener_name = Some("door".into());
         check(
@@ -226,6 +236,8 @@ mod tests {
                 ("dst_port", "80"),
                 ("fc_src", "198.51.100.9"),
                 ("fc_src_port", "5"),
+                ("fc_dst", "198.51.100.8"),
+                ("fc_dst_port", "6"),
                 ("fc_http_major", "1"),
                 ("src_is_local", "0"),
                 ("accept_date", "1700000000"),

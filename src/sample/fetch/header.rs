@@ -1,9 +1,8 @@
-//! Fetches of header fields and cookies: `hdr` and `cook` with their families (manual, section
-//! 7.3.6).
+//! Fetches of header fields: `hdr` with its family (manual, section 7.3.6).
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use super::request::split_port;
 use super::{Fetch, Source};
 use crate::http::Fields;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
@@ -27,7 +26,6 @@ const FHDR_DOC: &str =
 const HDR_CNT_DOC: &str = "How many comma-separated values the header field has.";
 const HDR_IP_DOC: &str = "The value of a header field as an address, a port after it being left out.";
 const HDR_VAL_DOC: &str = "The value of a header field as a number.";
-const COOK_DOC: &str = "The value of a request cookie; without a name, of the first cookie.";
 
 /// Rows.
 pub const TABLE: &[Fetch] = &[
@@ -85,27 +83,13 @@ pub const TABLE: &[Fetch] = &[
         "All header fields as they go over the wire.",
         req_hdrs,
     ),
-    // Cookies.
-    text("cook", RequestHeaders, COOK_DOC, req_cook).args(0, NAME).each(each_req_cook),
-    text("req.cook", RequestHeaders, COOK_DOC, req_cook).args(0, NAME).each(each_req_cook),
-    text("cookie", EitherHeaders, "The value of a cookie of the message at hand.", cookie)
-        .args(0, NAME)
-        .each(each_cookie),
-    Fetch::new("cook_cnt", Type::Int, RequestHeaders, "How often the cookie occurs.", req_cook_cnt)
-        .args(0, NAME),
-    Fetch::new("req.cook_cnt", Type::Int, RequestHeaders, "How often the cookie occurs.", req_cook_cnt)
-        .args(0, NAME),
-    Fetch::new("cook_val", Type::Int, RequestHeaders, "A request cookie as a number.", req_cook_val)
-        .args(0, NAME),
-    Fetch::new("req.cook_val", Type::Int, RequestHeaders, "A request cookie as a number.", req_cook_val)
-        .args(0, NAME),
-    text(
-        "req.cook_names",
+    Fetch::new(
+        "req.hdrs_bin",
+        Type::Bin,
         RequestHeaders,
-        "The names of all cookies, joined by ',' or <delim>.",
-        req_cook_names,
-    )
-    .args(0, NAME),
+        "All header fields as lengths and bytes.",
+        req_hdrs_bin,
+    ),
 ];
 
 /// The fields of the message that `direction` names, if it is there.
@@ -114,6 +98,30 @@ pub(crate) fn fields<'a>(direction: Direction, context: &Context<'a>) -> Option<
         Direction::Request => context.txn.has_request.then_some(&context.txn.request.fields),
         Direction::Response => context.txn.has_response.then_some(&context.txn.response.fields),
     }
+}
+
+/// The fields as rules see them: without what `Connection` says at either end of `close` and
+/// `keep-alive`. Whether a connection persists is each hop's own matter; HAProxy takes that away before any
+/// rule, and a line that says nothing else wholly.
+pub(crate) fn visible(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fields.iter().filter_map(|(name, value)| match name.eq_ignore_ascii_case(b"connection") {
+        false => Some((name, value)),
+        true => Some((name, without_persistence(value))).filter(|(_, value)| !value.is_empty()),
+    })
+}
+
+fn without_persistence(mut value: &[u8]) -> &[u8] {
+    let is_persistence = |token: &[u8]| {
+        let token = crate::base::text::trim(token);
+        token.is_empty() || [&b"close"[..], b"keep-alive"].iter().any(|t| token.eq_ignore_ascii_case(t))
+    };
+    while let Some(at) = memchr::memchr(b',', value).filter(|at| is_persistence(&value[..*at])) {
+        value = &value[at + 1..];
+    }
+    while let Some(at) = memchr::memrchr(b',', value).filter(|at| is_persistence(&value[at + 1..])) {
+        value = &value[..at];
+    }
+    if is_persistence(value) { b"" } else { crate::base::text::trim(value) }
 }
 
 /// The furthest place from the end that a header may be asked for.
@@ -131,7 +139,7 @@ pub(crate) fn check_hdr(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Re
 
 /// Every value of the field, cut at commas outside quotes unless `whole`. Without a name, of all.
 fn values<'f>(fields: &'f Fields, name: &[u8], whole: bool, mut each: impl FnMut(&'f [u8]) -> bool) {
-    for (_, value) in fields.iter().filter(|(key, _)| name.is_empty() || key.eq_ignore_ascii_case(name)) {
+    for (_, value) in visible(fields).filter(|(key, _)| name.is_empty() || key.eq_ignore_ascii_case(name)) {
         if whole {
             if each(value) {
                 return;
@@ -153,7 +161,7 @@ fn values<'f>(fields: &'f Fields, name: &[u8], whole: bool, mut each: impl FnMut
 }
 
 /// Where the list element that `text` begins with ends.
-fn comma(text: &[u8]) -> usize {
+pub(crate) fn comma(text: &[u8]) -> usize {
     let mut quoted = false;
     let mut at = 0;
     while at < text.len() {
@@ -217,9 +225,23 @@ fn each_value<'a>(
     values(fields, args.text(0), whole, each);
 }
 
+/// An address as RFC 7239 section 6 writes it, or an IPv4 one with a port; nothing else passes (manual,
+/// `req.hdr_ip`).
 fn as_address(value: &[u8]) -> Option<Value<'static>> {
-    let (host, _) = split_port(value);
+    let is_port = |port: &[u8]| std::str::from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok());
+    let host = match value {
+        [b'[', host @ .., b']'] => return parse_ip(host).filter(IpAddr::is_ipv6).map(Value::Ip),
+        _ => match value.iter().position(|byte| *byte == b':') {
+            Some(at) if is_port(&value[at + 1..]) && parse_ip(&value[..at]).is_some() => &value[..at],
+            _ => value,
+        },
+    };
     parse_ip(host).map(Value::Ip)
+}
+
+/// The number a value begins with; 0 if it begins with none, or is empty.
+pub(crate) fn as_number(value: &[u8]) -> i64 {
+    leading_int(value).unwrap_or(0)
 }
 
 /// One direction's functions of the family.
@@ -256,7 +278,8 @@ macro_rules! header_family {
             });
         }
         pub(crate) fn $val<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-            leading_int(value_at(fields($direction(context), context)?, args, false)?).map(Value::Int)
+            value_at(fields($direction(context), context)?, args, false)
+                .map(|value| Value::Int(as_number(value)))
         }
         pub(crate) fn $each_val<'a>(
             args: &'a [Arg],
@@ -264,7 +287,7 @@ macro_rules! header_family {
             each: &mut dyn FnMut(Value<'a>) -> bool,
         ) {
             each_value($direction(context), args, context, false, &mut |value| {
-                leading_int(value).is_some_and(|n| each(Value::Int(n)))
+                each(Value::Int(as_number(value)))
             });
         }
     };
@@ -303,7 +326,7 @@ pub(crate) fn fhdr_cnt<'a>(
 ) -> Option<Value<'a>> {
     let name = args.text(0);
     let fields = fields(direction, context)?;
-    let count = fields.iter().filter(|(key, _)| name.is_empty() || key.eq_ignore_ascii_case(name)).count();
+    let count = visible(fields).filter(|(key, _)| name.is_empty() || key.eq_ignore_ascii_case(name)).count();
     Some(Value::Int(count as i64))
 }
 
@@ -314,7 +337,7 @@ pub(crate) fn hdr_names<'a>(
 ) -> Option<Value<'a>> {
     let delimiter = args.text(0).first().copied().unwrap_or(b',');
     let mut out = Vec::new();
-    for (at, (name, _)) in fields(direction, context)?.iter().enumerate() {
+    for (at, (name, _)) in visible(fields(direction, context)?).enumerate() {
         if at > 0 {
             out.push(delimiter);
         }
@@ -325,13 +348,42 @@ pub(crate) fn hdr_names<'a>(
 
 pub(crate) fn hdrs<'a>(direction: Direction, context: &Context<'a>) -> Option<Value<'a>> {
     let mut out = Vec::new();
-    for (name, value) in fields(direction, context)?.iter() {
+    for (name, value) in visible(fields(direction, context)?) {
         out.extend(name.iter().map(u8::to_ascii_lowercase));
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    Some(Value::Bin(Cow::Owned(out)))
+}
+
+/// A length as HAProxy's peers and agents encode it: below 240 one byte; otherwise four bits of the first
+/// byte's, then seven of each following byte's (HAProxy's doc/peers-v2.0.txt).
+fn put_length(mut n: u64, out: &mut Vec<u8>) {
+    if n < 240 {
+        out.push(n as u8);
+        return;
+    }
+    out.push(n as u8 | 0xf0);
+    n = (n - 240) >> 4;
+    while n >= 128 {
+        out.push(n as u8 | 0x80);
+        n = (n - 128) >> 7;
+    }
+    out.push(n as u8);
+}
+
+pub(crate) fn hdrs_bin<'a>(direction: Direction, context: &Context<'a>) -> Option<Value<'a>> {
+    let mut out = Vec::new();
+    for (name, value) in visible(fields(direction, context)?) {
+        put_length(name.len() as u64, &mut out);
+        out.extend(name.iter().map(u8::to_ascii_lowercase));
+        put_length(value.len() as u64, &mut out);
+        out.extend_from_slice(value);
+    }
+    // An empty name with an empty value ends the list.
+    out.extend([0, 0]);
     Some(Value::Bin(Cow::Owned(out)))
 }
 
@@ -347,114 +399,11 @@ fn req_fhdr_cnt<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>>
 fn req_hdr_names<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     hdr_names(Direction::Request, args, context)
 }
+fn req_hdrs_bin<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    hdrs_bin(Direction::Request, context)
+}
 fn req_hdrs<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     hdrs(Direction::Request, context)
-}
-
-// --- cookies -------------------------------------------------------------------------------
-
-/// Every cookie of a message, as name and value.
-fn cookies<'a>(
-    direction: Direction,
-    context: &Context<'a>,
-    mut each: impl FnMut(&'a [u8], &'a [u8]) -> bool,
-) {
-    let Some(fields) = fields(direction, context) else { return };
-    let is_request = direction == Direction::Request;
-    let name: &[u8] = if is_request { b"cookie" } else { b"set-cookie" };
-    for (_, line) in fields.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)) {
-        // After the first `;` of a Set-Cookie come attributes.
-        let parts = if is_request { usize::MAX } else { 1 };
-        for pair in line.split(|byte| *byte == b';').take(parts) {
-            let pair = crate::base::text::trim(pair);
-            let Some(at) = memchr::memchr(b'=', pair) else { continue };
-            let value = crate::base::text::trim(&pair[at + 1..]);
-            let value = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
-            if each(crate::base::text::trim(&pair[..at]), value) {
-                return;
-            }
-        }
-    }
-}
-
-/// The last cookie of the name, or the first of all without a name.
-pub(crate) fn cook<'a>(direction: Direction, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let wanted = args.text(0);
-    let mut found = None;
-    cookies(direction, context, |name, value| {
-        if wanted.is_empty() || name == wanted {
-            found = Some(value);
-        }
-        wanted.is_empty()
-    });
-    found.map(Value::text)
-}
-
-pub(crate) fn each_cook<'a>(
-    direction: Direction,
-    args: &'a [Arg],
-    context: &Context<'a>,
-    each: &mut dyn FnMut(Value<'a>) -> bool,
-) {
-    let wanted = args.text(0);
-    cookies(direction, context, |name, value| {
-        (wanted.is_empty() || name == wanted) && each(Value::text(value))
-    });
-}
-
-pub(crate) fn cook_cnt<'a>(
-    direction: Direction,
-    args: &'a [Arg],
-    context: &Context<'a>,
-) -> Option<Value<'a>> {
-    fields(direction, context)?;
-    let wanted = args.text(0);
-    let mut count = 0;
-    cookies(direction, context, |name, _| {
-        count += i64::from(wanted.is_empty() || name == wanted);
-        false
-    });
-    Some(Value::Int(count))
-}
-
-pub(crate) fn cook_names<'a>(
-    direction: Direction,
-    args: &'a [Arg],
-    context: &Context<'a>,
-) -> Option<Value<'a>> {
-    fields(direction, context)?;
-    let delimiter = args.text(0).first().copied().unwrap_or(b',');
-    let mut out = Vec::new();
-    cookies(direction, context, |name, _| {
-        if !out.is_empty() {
-            out.push(delimiter);
-        }
-        out.extend_from_slice(name);
-        false
-    });
-    Some(Value::string(out))
-}
-
-fn req_cook<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook(Direction::Request, args, context)
-}
-fn each_req_cook<'a>(args: &'a [Arg], context: &Context<'a>, each: &mut dyn FnMut(Value<'a>) -> bool) {
-    each_cook(Direction::Request, args, context, each);
-}
-fn cookie<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook(context.direction, args, context)
-}
-fn each_cookie<'a>(args: &'a [Arg], context: &Context<'a>, each: &mut dyn FnMut(Value<'a>) -> bool) {
-    each_cook(context.direction, args, context, each);
-}
-fn req_cook_cnt<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook_cnt(Direction::Request, args, context)
-}
-fn req_cook_val<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    req_cook(args, context)?.as_int().map(Value::Int)
-}
-fn req_cook_names<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook_names(Direction::Request, args, context)
 }
 
 #[cfg(test)]
@@ -462,7 +411,22 @@ mod tests {
     use crate::sample::testing::{World, check};
 
     #[test]
-    fn headers_and_cookies() {
+    fn persistence_is_no_matter_of_rules() {
+        for (line, seen, count) in [
+            ("Connection: close", "-", "1"),
+            ("Connection: Keep-Alive", "-", "1"),
+            ("Connection: keep-alive, Upgrade", "Upgrade", "2"),
+            ("Connection: Upgrade , close,", "Upgrade", "2"),
+            ("Connection: x-a, X-B", "x-a, X-B", "2"),
+            ("Connection-Id: close", "-", "2"),
+        ] {
+            let world = World::request("GET / HTTP/1.1", &["Host: h", line]);
+            check(&world, &[("req.fhdr(connection)", seen), ("req.fhdr_cnt", count)]);
+        }
+    }
+
+    #[test]
+    fn headers() {
         let world = World::request(
             "GET / HTTP/1.1",
             &[
@@ -473,6 +437,8 @@ mod tests {
                 "Cookie: id=1; lang=fr",
                 "Cookie: id=2",
                 "X-Empty:",
+                "X-Client: 192.0.2.7:99999, 2001:db8::2, [2001:db8::1]",
+                "Connection: keep-alive",
             ],
         );
         check(
@@ -490,15 +456,15 @@ mod tests {
                 ("req.fhdr_cnt(x-list)", "2"),
                 ("req.hdr_cnt(absent)", "0"),
                 ("hdr_ip(x-forwarded-for,1)", "192.0.2.7"),
-                ("req.hdr_ip(x-forwarded-for)", "2001:db8::1"),
+                ("req.hdr_ip(x-forwarded-for,2)", "-"),
+                ("req.hdr_ip(x-client)", "2001:db8::1"),
+                ("req.hdr_ip(x-client,2)", "2001:db8::2"),
+                ("req.hdr_ip(x-client,1)", "-"),
+                ("req.hdr_val(x-empty)", "0"),
+                ("req.hdr(connection)", "-"),
+                ("req.hdrs_bin,hex,bytes(0,18)", "04686F737410657861"),
                 ("req.hdr_val(host)", "0"),
-                ("req.hdr_names", "host,x-list,x-list,x-forwarded-for,cookie,cookie,x-empty"),
-                ("cook(id)", "2"),
-                ("req.cook(lang)", "fr"),
-                ("cook", "1"),
-                ("cook_cnt(id)", "2"),
-                ("req.cook_val(id)", "2"),
-                ("req.cook_names", "id,lang,id"),
+                ("req.hdr_names", "host,x-list,x-list,x-forwarded-for,cookie,cookie,x-empty,x-client"),
             ],
         );
     }

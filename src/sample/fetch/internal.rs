@@ -24,6 +24,11 @@ const fn timer(name: &'static str, doc: &'static str, get: super::Get) -> Fetch 
     Fetch::new(name, Type::Int, Statistics, doc, get)
 }
 
+/// A figure of the profiler, which HAProxy reports as 0 while it does not run.
+const fn measured(name: &'static str, get: super::Get) -> Fetch {
+    Fetch::new(name, Type::Int, Internal, "A profiler's figure: 0, since there is none inside.", get)
+}
+
 /// Rows.
 pub const TABLE: &[Fetch] = &[
     Fetch::new("always_true", Type::Bool, Constant, "True.", always_true),
@@ -74,7 +79,7 @@ pub const TABLE: &[Fetch] = &[
         "Whether all the named ACLs hold; '!' in front of a name negates it.",
         acl,
     )
-    .args(1, &[Str, Str, Str, Str, Str, Str, Str, Str])
+    .args(1, &[Str; 12])
     .check(check_acl),
     Fetch::new("unique-id", Type::Str, Client, "The unique id made by 'unique-id-format'.", unique_id),
     Fetch::new(
@@ -90,6 +95,51 @@ pub const TABLE: &[Fetch] = &[
         Internal,
         "The line of the last rule that decided.",
         last_rule_line,
+    ),
+    Fetch::new(
+        "last_entity",
+        Type::Str,
+        Internal,
+        "Where the last rule that decided stands: its file and line.",
+        last_entity,
+    ),
+    Fetch::new(
+        "waiting_entity",
+        Type::Str,
+        Internal,
+        "Where the rule stands that waits for more data: its file and line.",
+        waiting_entity,
+    ),
+    Fetch::new(
+        "term_events",
+        Type::Str,
+        Internal,
+        "HAProxy's events at the end of each layer, for its developers; '-' says there are none.",
+        term_events,
+    ),
+    Fetch::new("prio_class", Type::Int, Internal, "The class in the queue: 0, the normal one.", zero),
+    Fetch::new("prio_offset", Type::Int, Internal, "The offset in the queue: 0, none.", zero),
+    measured("cpu_ns_avg", zero),
+    measured("cpu_ns_tot", zero),
+    measured("lat_ns_avg", zero),
+    measured("lat_ns_tot", zero),
+    measured("cpu_usage_thr", zero),
+    measured("cpu_usage_grp", zero),
+    measured("cpu_usage_proc", zero),
+    Fetch::new(
+        "cpu_calls",
+        Type::Int,
+        Internal,
+        "How often the request was worked at, from its first byte or its predecessor's end.",
+        calls,
+    ),
+    Fetch::new("stopping", Type::Bool, Internal, "Whether the process is stopping.", stopping),
+    Fetch::new(
+        "internal.strm.is_htx",
+        Type::Bool,
+        Internal,
+        "Whether messages are parsed: HTTP mode.",
+        is_parsed,
     ),
     Fetch::new("txn.id32", Type::Int, Internal, "A number of the session, 32 bits.", id32),
     Fetch::new(
@@ -115,6 +165,8 @@ pub const TABLE: &[Fetch] = &[
         bytes_in,
     ),
     Fetch::new("req.bytes_in", Type::Int, Statistics, "Bytes received from the client.", bytes_in),
+    Fetch::new("req.bytes_out", Type::Int, Statistics, "Bytes sent to the server.", bytes_to_server),
+    Fetch::new("res.bytes_in", Type::Int, Statistics, "Bytes received from the server.", bytes_from_server),
     Fetch::new("bytes_out", Type::Int, Statistics, "Bytes sent to the client, as '%B' has it.", bytes_out),
     Fetch::new("res.bytes_out", Type::Int, Statistics, "Bytes sent to the client.", bytes_out),
     timer("fc.timer.handshake", "Milliseconds of handshakes, as '%Th' has it.", timer_handshake),
@@ -138,6 +190,13 @@ fn always_false<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
 }
 fn one<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Int(1))
+}
+fn zero<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Int(0))
+}
+fn calls<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let since = crate::base::calls::current().saturating_sub(context.txn.calls_before);
+    Some(Value::Int(since.into()))
 }
 fn constant_str<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::text(args.text(0)))
@@ -293,6 +352,30 @@ fn last_rule_file<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> 
 fn last_rule_line<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     context.txn.last_rule.as_ref().map(|(_, line)| Value::Int(i64::from(*line)))
 }
+fn place<'a>(rule: Option<&(std::sync::Arc<str>, u32)>) -> Option<Value<'a>> {
+    rule.map(|(file, line)| Value::string(format!("{file}:{line}").into_bytes()))
+}
+fn last_entity<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    place(context.txn.last_rule.as_ref())
+}
+fn waiting_entity<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    place(context.txn.waiting_rule.as_ref())
+}
+fn term_events<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::text(b"-"))
+}
+fn stopping<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Bool(context.process.stopping.load(Relaxed)))
+}
+fn is_parsed<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Bool(context.session?.is_http))
+}
+fn bytes_to_server<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Int(context.txn.bytes_to_server as i64))
+}
+fn bytes_from_server<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Int(context.txn.bytes_from_server as i64))
+}
 fn id32<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Int((context.session?.number & 0xffff_ffff) as i64))
 }
@@ -406,6 +489,12 @@ mod tests {
     fn figures_of_the_transaction() {
         let mut world = World::request("GET / HTTP/1.1", &[]);
         world.txn.last_rule = Some(("a.cfg".into(), 12));
+        world.txn.waiting_rule = Some(("b.cfg".into(), 7));
+        world.txn.bytes_to_server = 50;
+        world.txn.calls_before = 3;
+        crate::base::calls::set_current(7);
+        world.txn.bytes_from_server = 60;
+        world.process.stopping.store(true, std::sync::atomic::Ordering::Relaxed);
         world.txn.ended = Ended::Server;
         world.txn.ended_in = EndedIn::Headers;
         world.txn.bytes_to_client = 99;
@@ -417,6 +506,17 @@ mod tests {
             &[
                 ("last_rule_file", "a.cfg"),
                 ("last_rule_line", "12"),
+                ("last_entity", "a.cfg:12"),
+                ("waiting_entity", "b.cfg:7"),
+                ("term_events", "-"),
+                ("cpu_calls", "4"),
+                ("cpu_ns_tot", "0"),
+                ("prio_class", "0"),
+                ("stopping", "1"),
+                ("internal.strm.is_htx", "1"),
+                ("req.bytes_out", "50"),
+                ("res.bytes_in", "60"),
+                ("res.bytes_out", "99"),
                 ("txn.sess_term_state", "SH"),
                 ("bytes_out", "99"),
                 ("txn.conn_retries", "2"),

@@ -3,14 +3,23 @@
 //! A row says what the fetch is called, what it takes, what it yields, which data it needs and
 //! what it is for; its function stands in the same file. [`TABLE`] joins the rows.
 
+pub mod configured;
 pub mod conn;
+pub mod cookie;
+pub mod distcc;
 pub mod header;
+pub mod hello;
 pub mod internal;
 pub mod payload;
+pub mod proxy_protocol;
 pub mod request;
 pub mod response;
 pub mod state;
+pub mod table;
 pub(crate) mod target;
+pub mod tls;
+pub mod transport;
+pub mod variables;
 
 use super::arg::{Arg, ArgType, Check};
 use super::expr::Phase;
@@ -140,6 +149,8 @@ pub struct Fetch {
     pub check: Option<Check>,
     /// Whether more bytes may change a value that is there already.
     pub grows: fn(&[Arg]) -> bool,
+    /// Whether no more bytes can give it a value that it lacks now.
+    pub hopeless: fn(&[Arg], &Context<'_>) -> bool,
     /// Whether it is about waiting for more.
     pub waits: bool,
 }
@@ -158,6 +169,7 @@ impl Fetch {
             each: None,
             check: None,
             grows: |_| false,
+            hopeless: |_, _| false,
             waits: false,
         }
     }
@@ -182,6 +194,11 @@ impl Fetch {
         self.grows = grows;
         self
     }
+    /// Whose absence may be final.
+    pub const fn hopeless(mut self, hopeless: fn(&[Arg], &Context<'_>) -> bool) -> Fetch {
+        self.hopeless = hopeless;
+        self
+    }
     /// That is about waiting for more.
     pub const fn waits(mut self) -> Fetch {
         self.waits = true;
@@ -192,12 +209,25 @@ impl Fetch {
 /// Every fetch, by source file.
 pub const TABLE: &[&[Fetch]] = &[
     conn::TABLE,
+    proxy_protocol::TABLE,
+    transport::TABLE,
     request::TABLE,
     header::TABLE,
+    cookie::TABLE,
     response::TABLE,
     payload::TABLE,
+    hello::TABLE,
+    distcc::TABLE,
+    tls::TABLE,
+    tls::CLIENT_CERTIFICATE,
+    tls::FRONTEND_CERTIFICATE,
+    tls::SERVER_CERTIFICATE,
     state::TABLE,
+    configured::TABLE,
     internal::TABLE,
+    variables::TABLE,
+    table::TABLE,
+    super::counters::FETCHES,
 ];
 
 /// The fetch called `name`.
@@ -212,29 +242,21 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Why a fetch that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
-    const TLS: &str = "it needs TLS, which this version does not terminate";
-    const TABLES: &str = "it needs stick-table counters, which this version does not have";
+    const HTX: &str = "it looks into HAProxy's internal form of messages, which does not exist here";
+    const STREAMS: &str = "it tells of a multiplexed stream's inside, which does not exist here";
+    const DEVICES: &str = "it needs a device detection library, which is not built in";
     const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    if starts(&["ssl_", "req.ssl_", "req_ssl_", "rep_ssl_", "res.ssl_"]) {
-        Some(TLS)
-    } else if starts(&["sc_", "sc0_", "sc1_", "sc2_", "table_"])
-        || name.starts_with("src_")
-            && starts(&[
-                "src_bytes",
-                "src_clr",
-                "src_conn",
-                "src_get",
-                "src_gp",
-                "src_http",
-                "src_inc",
-                "src_kb",
-                "src_sess",
-                "src_updt",
-                "src_glitch",
-            ])
-    {
-        Some(TABLES)
+    if name.starts_with("internal.htx") {
+        Some(HTX)
+    } else if starts(&["fs.", "bs."]) {
+        Some(STREAMS)
+    } else if starts(&["fcgi.", "spoe."]) {
+        Some(
+            "it belongs to a protocol of HAProxy's filters and applications, which this version does not speak",
+        )
+    } else if starts(&["51d.", "da-csv-fetch", "wurfl-"]) {
+        Some(DEVICES)
     } else if matches!(name, "http_auth" | "http_auth_group") {
         Some(USERLISTS)
     } else {

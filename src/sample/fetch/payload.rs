@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Fetch, Source};
+use crate::http::Fields;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::{Context, Direction};
 use crate::sample::value::{Type, Value, leading_int};
@@ -68,14 +69,13 @@ pub const TABLE: &[Fetch] = &[
     .waits(),
 ];
 
-/// The bytes at hand: unparsed ones, or in HTTP mode the body, as HAProxy has it.
-fn buffer<'a>(direction: Direction, context: &Context<'a>) -> &'a [u8] {
-    let txn = context.txn;
-    match direction {
-        Direction::Request if txn.has_request => &txn.body,
-        Direction::Request => &txn.request_payload,
-        Direction::Response => &txn.response_payload,
-    }
+/// The bytes at hand that are not parsed. In HTTP mode there are none: the parser has taken them all.
+pub(crate) fn unparsed<'a>(direction: Direction, context: &Context<'a>) -> Option<&'a [u8]> {
+    let is_http = context.session.is_some_and(|session| session.is_http);
+    (!is_http).then_some(match direction {
+        Direction::Request => &context.txn.request_payload,
+        Direction::Response => &context.txn.response_payload,
+    })
 }
 
 fn check_payload(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
@@ -90,7 +90,7 @@ fn is_open_ended(args: &[Arg]) -> bool {
 }
 
 fn cut<'a>(direction: Direction, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let bytes = buffer(direction, context);
+    let bytes = unparsed(direction, context)?;
     let (offset, length) = (args.int(0) as usize, args.int(1) as usize);
     let end = if length == 0 { bytes.len() } else { offset.checked_add(length)? };
     let block = bytes.get(offset..end)?;
@@ -122,7 +122,7 @@ fn check_lv(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), Str
 }
 
 fn cut_lv<'a>(direction: Direction, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let bytes = buffer(direction, context);
+    let bytes = unparsed(direction, context)?;
     let (at, width) = (args.int(0) as usize, args.int(1) as usize);
     let after = at.checked_add(width)?;
     let length = bytes.get(at..after)?.iter().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
@@ -145,18 +145,38 @@ fn res_payload_lv<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a
     cut_lv(Direction::Response, args, context)
 }
 
+/// About what a message takes in HTTP mode: its fields and what came of its body. HAProxy's figure is of
+/// that kind, and not exact either; it tells something from nothing.
+fn message(fields: &Fields, body: &[u8]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + body.len()
+}
 fn req_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Int(buffer(Direction::Request, context).len() as i64))
+    let txn = context.txn;
+    let len = match unparsed(Direction::Request, context) {
+        Some(bytes) => bytes.len(),
+        None if txn.has_request => {
+            let request = &txn.request;
+            request.method_bytes().len() + request.target().len() + message(&request.fields, &txn.body)
+        }
+        None => 0,
+    };
+    Some(Value::Int(len as i64))
 }
 fn res_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Int(buffer(Direction::Response, context).len() as i64))
+    let txn = context.txn;
+    let len = match unparsed(Direction::Response, context) {
+        Some(bytes) => bytes.len(),
+        None if txn.has_response => message(&txn.response.fields, &txn.response_body),
+        None => 0,
+    };
+    Some(Value::Int(len as i64))
 }
 
 /// The start of an X.224 connection request: a TPKT header, then the request, then
 /// `Cookie: <name>=<value>` and CRLF ([MS-RDPBCGR] section 2.2.1.1).
 fn rdp<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<&'a [u8]> {
     const HEADERS: usize = 11;
-    let bytes = buffer(Direction::Request, context);
+    let bytes = unparsed(Direction::Request, context)?;
     if bytes.first() != Some(&3) || bytes.get(5)? & 0xf0 != 0xe0 {
         return None;
     }
@@ -180,7 +200,7 @@ fn wait_end<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
 #[cfg(test)]
 mod tests {
     use crate::sample::expr::Phase;
-    use crate::sample::testing::{World, check_in};
+    use crate::sample::testing::{World, check, check_in};
 
     #[test]
     fn payloads() {
@@ -201,6 +221,8 @@ mod tests {
                 ("req.rdp_cookie", "-"),
             ],
         );
+        let http = World::request("GET / HTTP/1.1", &["Host: h"]);
+        check(&http, &[("req.len", "9"), ("req.payload(0,0)", "-"), ("req.payload_lv(0,1)", "-")]);
         world.txn.request_payload = b"\x03\0\0\x2a\x25\xe0\0\0\0\0\0Cookie: mstshash=user\r\n\x01".to_vec();
         check_in(
             &world,

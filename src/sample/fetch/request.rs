@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::header::fields;
+use super::header::{as_number, fields};
 use super::target;
 use super::{Fetch, Source};
 use crate::base::hash;
@@ -51,13 +51,7 @@ pub const TABLE: &[Fetch] = &[
         "The port that an absolute request target names.",
         url_port,
     ),
-    Fetch::new(
-        "url32",
-        Type::Int,
-        RequestHeaders,
-        "A 32-bit hash of Host and the whole request target.",
-        url32,
-    ),
+    Fetch::new("url32", Type::Int, RequestHeaders, "A 32-bit hash of Host, the path and the query.", url32),
     Fetch::new(
         "url32+src",
         Type::Bin,
@@ -130,16 +124,21 @@ pub const TABLE: &[Fetch] = &[
     // What was captured.
     text("capture.req.hdr", Request, "The request capture in slot <idx>.", capture_req_hdr).args(1, &[Int]),
     text("capture.req.method", Request, "The method as received.", capture_req_method),
-    text("capture.req.uri", Request, "The request target as received.", capture_req_uri),
+    text("capture.req.uri", Request, "Path and query of the request as received.", capture_req_uri),
     text("capture.req.ver", Request, "The version as received: HTTP/1.0 or HTTP/1.1.", capture_req_ver),
 ];
 
 fn path<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(target::path(request_target(context)?)).filter(|path| !path.is_empty()).map(Value::text)
+    present(target::path(request_target(context)?))
 }
 
 fn pathq<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(target::path_and_query(request_target(context)?)).filter(|path| !path.is_empty()).map(Value::text)
+    present(target::path_and_query(request_target(context)?))
+}
+
+/// A path that there is: neither an authority alone nor `*` has one.
+fn present(path: &[u8]) -> Option<Value<'_>> {
+    (!path.is_empty() && path != b"*").then_some(Value::text(path))
 }
 
 fn request_target<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
@@ -155,11 +154,10 @@ fn check_query(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), 
 
 fn query<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let target = request_target(context)?;
-    let query = target::query(target);
-    Some(match args.text(0) {
-        b"with_qm" => Value::text(query.map_or(b"", |query| &target[target.len() - query.len() - 1..])),
-        _ => Value::text(query.unwrap_or(b"")),
-    })
+    let query = target::query(target)?;
+    // A question mark alone is not given back.
+    let with_mark = args.text(0) == b"with_qm" && !query.is_empty();
+    Some(Value::text(if with_mark { &target[target.len() - query.len() - 1..] } else { query }))
 }
 
 fn url<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
@@ -190,7 +188,10 @@ fn url_ip<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 }
 
 fn url_port<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    leading_int(url_host_port(context)?.1?).map(Value::Int)
+    let (_, port) = url_host_port(context)?;
+    let is_https = request_target(context)?.get(..6).is_some_and(|s| s.eq_ignore_ascii_case(b"https:"));
+    let default = if is_https { 443 } else { 80 };
+    Some(Value::Int(port.and_then(leading_int).unwrap_or(default)))
 }
 
 /// Host and then `rest`; only `rest` without a Host.
@@ -225,7 +226,9 @@ fn base32<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 }
 
 fn url32<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Int(i64::from(hash32(context, request_target(context)?))))
+    let path = target::path_and_query(request_target(context)?);
+    let path = if path.starts_with(b"/") { path } else { b"" };
+    Some(Value::Int(i64::from(hash32(context, path))))
 }
 
 fn and_source<'a>(hash: u32, context: &Context<'_>) -> Option<Value<'a>> {
@@ -243,7 +246,8 @@ fn url32_src<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     and_source(url32(args, context)?.as_int()? as u32, context)
 }
 
-/// Gives the value of every parameter called `name` (or of all, without a name).
+/// Gives the value of every parameter called `name` (or of all, without a name); it is empty for what
+/// has no `=`.
 pub(crate) fn parameters<'t>(
     text: &'t [u8],
     name: &[u8],
@@ -258,6 +262,24 @@ pub(crate) fn parameters<'t>(
         };
         let found = name.is_empty() || key == name || ignore_case && key.eq_ignore_ascii_case(name);
         if found && !key.is_empty() && each(value) {
+            return;
+        }
+    }
+}
+
+/// The same for queries and bodies, where what has no `=` is no parameter (manual, `url_param`).
+fn assigned<'t>(
+    text: &'t [u8],
+    name: &[u8],
+    ignore_case: bool,
+    separators: &[u8],
+    mut each: impl FnMut(&'t [u8]) -> bool,
+) {
+    for pair in text.split(|byte| separators.contains(byte)) {
+        let Some(at) = memchr::memchr(b'=', pair) else { continue };
+        let (key, value) = (&pair[..at], &pair[at + 1..]);
+        let found = name.is_empty() || key == name || ignore_case && key.eq_ignore_ascii_case(name);
+        if found && each(value) {
             return;
         }
     }
@@ -280,13 +302,13 @@ fn urlp<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 
 fn each_urlp<'a>(args: &'a [Arg], context: &Context<'a>, each: &mut dyn FnMut(Value<'a>) -> bool) {
     let Some(query) = query_by_delimiter(args, context) else { return };
-    let separators: &[u8] = if args.text(1).first().is_some_and(|byte| *byte == b';') { b"&;" } else { b"&" };
-    let separators = if args.text(1).is_empty() { b"&;" } else { separators };
-    parameters(query, args.text(0), args.text(2) == b"i", separators, |value| each(Value::text(value)));
+    let separators = [b'&', b';', args.text(1).first().copied().unwrap_or(b'?')];
+    let ignore_case = args.text(2).first() == Some(&b'i');
+    assigned(query, args.text(0), ignore_case, &separators, |value| each(Value::text(value)));
 }
 
 fn urlp_val<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    urlp(args, context)?.as_int().map(Value::Int)
+    urlp(args, context)?.bytes().map(|value| Value::Int(as_number(value)))
 }
 
 fn method<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
@@ -335,8 +357,8 @@ fn body_param<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 
 fn each_body_param<'a>(args: &'a [Arg], context: &Context<'a>, each: &mut dyn FnMut(Value<'a>) -> bool) {
     if context.txn.has_request {
-        let ignore_case = args.text(1) == b"i";
-        parameters(&context.txn.body, args.text(0), ignore_case, b"&", |value| {
+        let ignore_case = args.text(1).first() == Some(&b'i');
+        assigned(&context.txn.body, args.text(0), ignore_case, b"&;", |value| {
             each(Value::Bin(Cow::Borrowed(value)))
         });
     }
@@ -394,7 +416,7 @@ fn capture_req_method<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'
 }
 
 fn capture_req_uri<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    context.txn.logged_request().map(|line| Value::text(line.target))
+    present(target::path_and_query(context.txn.logged_request()?.target))
 }
 
 fn capture_req_ver<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
@@ -463,8 +485,53 @@ mod tests {
     }
 
     #[test]
+    fn parameters() {
+        let world = World::request("GET /p;a=1;d=2?a=3&bare&n=4x&e=&A=5 HTTP/1.1", &["Host: h"]);
+        check(
+            &world,
+            &[
+                ("urlp(a)", "3"),
+                ("urlp(a,;)", "1"),
+                ("urlp(d,;)", "2?a=3"),
+                ("urlp(a,/)", "1"),
+                ("urlp(bare)", "-"),
+                ("urlp(e)", ""),
+                ("urlp_val(n)", "4"),
+                ("urlp_val(e)", "0"),
+                ("urlp_val(bare)", "-"),
+                ("urlp(A)", "5"),
+                ("urlp", "3"),
+            ],
+        );
+    }
+
+    #[test]
+    fn targets_without_a_path() {
+        for (line, path, base) in [
+            ("OPTIONS * HTTP/1.1", "-", "h"),
+            ("CONNECT h:443 HTTP/1.1", "-", "h"),
+            ("GET /? HTTP/1.1", "/", "h/"),
+        ] {
+            let world = World::request(line, &["Host: h"]);
+            check(
+                &world,
+                &[("path", path), ("base", base), ("query(with_qm)", if path == "/" { "" } else { "-" })],
+            );
+        }
+    }
+
+    #[test]
     fn absolute_targets() {
         let world = World::request("GET http://10.0.0.1:81/x HTTP/1.1", &["Host: 10.0.0.1:81"]);
-        check(&world, &[("url_ip", "10.0.0.1"), ("url_port", "81"), ("path", "/x"), ("query", "")]);
+        check(
+            &world,
+            &[
+                ("url_ip", "10.0.0.1"),
+                ("url_port", "81"),
+                ("path", "/x"),
+                ("query", "-"),
+                ("capture.req.uri", "/x"),
+            ],
+        );
     }
 }

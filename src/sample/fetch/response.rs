@@ -1,13 +1,15 @@
 //! Fetches of HTTP responses (manual, section 7.3.6).
 
+use std::borrow::Cow;
+
 use super::header::{
-    check_hdr, cook, cook_cnt, cook_names, each_cook, each_fhdr, each_res_hdr, each_res_hdr_ip,
-    each_res_hdr_val, fhdr, fhdr_cnt, hdr_names, hdrs, res_hdr, res_hdr_cnt, res_hdr_ip, res_hdr_val,
+    check_hdr, each_fhdr, each_res_hdr, each_res_hdr_ip, each_res_hdr_val, fhdr, fhdr_cnt, fields, hdr_names,
+    hdrs, hdrs_bin, res_hdr, res_hdr_cnt, res_hdr_ip, res_hdr_val,
 };
 use super::{Fetch, Source};
 use crate::sample::arg::{Arg, ArgType, Args};
 use crate::sample::facts::{Context, Direction};
-use crate::sample::value::{Type, Value};
+use crate::sample::value::{Type, Value, leading_int};
 
 use ArgType::{Int, Str};
 use Source::{Response, ResponseHeaders};
@@ -17,7 +19,6 @@ const NAME_AND_PLACE: &[ArgType] = &[Str, Int];
 
 const HDR_DOC: &str = "The value of a response header field, cut at commas: the last one, or number <occ>.";
 const STATUS_DOC: &str = "The status code of the response.";
-const COOK_DOC: &str = "The value of a Set-Cookie field; without a name, of the first.";
 const VER_DOC: &str = "The response's HTTP version, such as 1.1.";
 
 const fn headers(name: &'static str) -> Fetch {
@@ -42,17 +43,6 @@ const fn number(name: &'static str) -> Fetch {
         .each(each_res_hdr_val)
         .check(check_hdr)
 }
-const fn cookie(name: &'static str) -> Fetch {
-    Fetch::new(name, Type::Str, ResponseHeaders, COOK_DOC, res_cook).args(0, NAME).each(each_res_cook)
-}
-const fn cookie_count(name: &'static str) -> Fetch {
-    Fetch::new(name, Type::Int, ResponseHeaders, "How often the response sets the cookie.", res_cook_cnt)
-        .args(0, NAME)
-}
-const fn cookie_number(name: &'static str) -> Fetch {
-    Fetch::new(name, Type::Int, ResponseHeaders, "A response cookie as a number.", res_cook_val).args(0, NAME)
-}
-
 /// Rows.
 pub const TABLE: &[Fetch] = &[
     Fetch::new("status", Type::Int, Response, STATUS_DOC, status),
@@ -96,20 +86,50 @@ pub const TABLE: &[Fetch] = &[
         "All response fields as they go over the wire.",
         res_hdrs,
     ),
-    cookie("res.cook"),
-    cookie("scook"),
-    cookie_count("res.cook_cnt"),
-    cookie_count("scook_cnt"),
-    cookie_number("res.cook_val"),
-    cookie_number("scook_val"),
     Fetch::new(
-        "res.cook_names",
-        Type::Str,
+        "res.hdrs_bin",
+        Type::Bin,
         ResponseHeaders,
-        "The names of all cookies set, joined.",
-        res_cook_names,
-    )
-    .args(0, NAME),
+        "All response fields as lengths and bytes.",
+        res_hdrs_bin,
+    ),
+    Fetch::new(
+        "res.body",
+        Type::Bin,
+        ResponseHeaders,
+        "The body bytes received so far ('http-response wait-for-body').",
+        body,
+    ),
+    Fetch::new(
+        "res.body_len",
+        Type::Int,
+        ResponseHeaders,
+        "How many body bytes were received so far.",
+        body_len,
+    ),
+    Fetch::new(
+        "res.body_size",
+        Type::Int,
+        ResponseHeaders,
+        "The body's announced length, or what was received.",
+        body_size,
+    ),
+    Fetch::new("res.comp", Type::Bool, Response, "Whether the response was compressed here: no.", no),
+    Fetch::new(
+        "res.comp_algo",
+        Type::Str,
+        Response,
+        "How the response was compressed here; absent if it was not.",
+        |_, _| None,
+    ),
+    Fetch::new("res.cache_hit", Type::Bool, Response, "Whether the response is a cache's: no.", no),
+    Fetch::new(
+        "res.cache_name",
+        Type::Str,
+        Response,
+        "The cache that the response is from; absent if there is none.",
+        |_, _| None,
+    ),
     Fetch::new("capture.res.hdr", Type::Str, Response, "The response capture in slot <idx>.", capture_hdr)
         .args(1, &[Int]),
     Fetch::new(
@@ -137,6 +157,24 @@ fn version<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     context.txn.has_response.then(|| Value::text(context.txn.response.version.number().as_bytes()))
 }
 
+fn no<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    Some(Value::Bool(false))
+}
+
+fn body<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    context.txn.has_response.then_some(Value::Bin(Cow::Borrowed(&context.txn.response_body)))
+}
+
+fn body_len<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    context.txn.has_response.then_some(Value::Int(context.txn.response_body.len() as i64))
+}
+
+fn body_size<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let received = context.txn.response_body.len() as i64;
+    let announced = fields(Direction::Response, context)?.first(b"content-length");
+    Some(Value::Int(announced.and_then(leading_int).map_or(received, |announced| announced.max(received))))
+}
+
 fn capture_ver<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     context.txn.has_response.then(|| Value::text(context.txn.response.version.token().as_bytes()))
 }
@@ -161,20 +199,8 @@ fn res_hdr_names<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>
 fn res_hdrs<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     hdrs(Direction::Response, context)
 }
-fn res_cook<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook(Direction::Response, args, context)
-}
-fn each_res_cook<'a>(args: &'a [Arg], context: &Context<'a>, each: &mut dyn FnMut(Value<'a>) -> bool) {
-    each_cook(Direction::Response, args, context, each);
-}
-fn res_cook_cnt<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook_cnt(Direction::Response, args, context)
-}
-fn res_cook_val<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    res_cook(args, context)?.as_int().map(Value::Int)
-}
-fn res_cook_names<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    cook_names(Direction::Response, args, context)
+fn res_hdrs_bin<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    hdrs_bin(Direction::Response, context)
 }
 
 #[cfg(test)]
@@ -188,12 +214,19 @@ mod tests {
         let mut world = World::request("GET / HTTP/1.1", &["Host: h", "X: request"]);
         world.respond(404, &["X: a,b", "Set-Cookie: s=1; Path=/; Max-Age=3", "Set-Cookie: t=2", "Age: 7"]);
         world.direction = Direction::Response;
+        world.txn.response_body = b"abc".to_vec();
         world.txn.response_captures = vec![Some(b"r0".as_slice().into())];
         check_in(
             &world,
             Phase::HttpResponse,
             &[
                 ("status", "404"),
+                ("res.body", "abc"),
+                ("res.body_len", "3"),
+                ("res.body_size", "3"),
+                ("res.comp", "0"),
+                ("res.cache_hit", "0"),
+                ("res.cache_name", "-"),
                 ("txn.status", "404"),
                 ("res.ver", "1.1"),
                 ("capture.res.ver", "HTTP/1.1"),
@@ -204,12 +237,6 @@ mod tests {
                 ("shdr_cnt(x)", "2"),
                 ("res.fhdr_cnt(x)", "1"),
                 ("res.hdr_val(age)", "7"),
-                ("res.cook(s)", "1"),
-                ("scook(Path)", "-"),
-                ("res.cook_val(t)", "2"),
-                ("res.cook_cnt", "2"),
-                ("res.cook_names", "s,t"),
-                ("cookie(t)", "2"),
                 ("capture.res.hdr(0)", "r0"),
                 ("res.hdr_names", "x,set-cookie,set-cookie,age"),
             ],

@@ -146,7 +146,7 @@ fn srv_is_up<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
 }
 
 /// The backend, which is the frontend itself until one is chosen.
-fn backend<'a>(context: &Context<'a>) -> Option<&'a Arc<ProxyState>> {
+pub(crate) fn backend<'a>(context: &Context<'a>) -> Option<&'a Arc<ProxyState>> {
     context.txn.backend.as_ref().or_else(|| context.session.map(|session| &session.frontend))
 }
 fn be_id<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {

@@ -184,6 +184,16 @@ impl Entry {
             self.table.lock(self.shard as usize).rows[self.row as usize].expires_at = now + expire;
         }
     }
+    /// How many hold it, this one included (`use=` of `show table`).
+    pub fn references(&self) -> u32 {
+        self.table.lock(self.shard as usize).rows[self.row as usize].references
+    }
+    /// Milliseconds until it expires; `None` if it never does.
+    pub fn expires_in(&self, now: Millis) -> Option<u64> {
+        self.table.settings.expire_ms?;
+        let shard = self.table.lock(self.shard as usize);
+        Some(shard.rows[self.row as usize].expires_at.saturating_sub(now))
+    }
     /// Reads and changes several of its data under one lock.
     pub fn with<T>(&self, now: Millis, change: impl FnOnce(&mut data::Cells<'_>) -> T) -> T {
         let mut shard = self.table.lock(self.shard as usize);

@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is told and understands whole responses.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::LIMIT;
@@ -65,6 +65,25 @@ impl Client {
     /// Connects.
     pub fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, LIMIT)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(LIMIT))?;
+        Ok(Client { stream, buffer: Vec::new() })
+    }
+
+    /// Connects from an address of this machine, or fails the test.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let made = Self::try_connect_from(source, address);
+        made.unwrap_or_else(|error| panic!("cannot connect from {source} to {address}: {error}"))
+    }
+
+    /// Connects from an address of this machine.
+    pub fn try_connect_from(source: IpAddr, address: SocketAddr) -> std::io::Result<Self> {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&address.into(), LIMIT)?;
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;

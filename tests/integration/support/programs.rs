@@ -38,6 +38,11 @@ pub struct ProgramOrigin {
 impl ProgramOrigin {
     /// nginx answering `body` everywhere, none where it is not installed.
     pub fn nginx(body: &str) -> Option<Self> {
+        Self::nginx_listening("", body)
+    }
+
+    /// The same with words behind the address of `listen`; `body` may name nginx's variables.
+    pub fn nginx_listening(options: &str, body: &str) -> Option<Self> {
         let mut command = program("nginx")?;
         let folder = Folder::new();
         let address = free_address();
@@ -50,8 +55,8 @@ impl ProgramOrigin {
                  http {{ access_log off; client_body_temp_path {place}/b; proxy_temp_path {place}/p;\n\
                  fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;\n\
                  keepalive_requests 1000000;\n\
-                 server {{ listen {address}; default_type text/plain;\n\
-                 location / {{ add_header X-Served-By {body}; return 200 \"{body}\"; }} }} }}\n"
+                 server {{ listen {address} {options}; default_type text/plain;\n\
+                 location / {{ add_header X-Served-By \"{body}\"; return 200 \"{body}\"; }} }} }}\n"
             ),
         );
         command.args(["-e", "stderr", "-c", &config]).arg("-p").arg(folder.path());
@@ -78,6 +83,25 @@ impl ProgramOrigin {
         let address = free_address();
         let file = folder.write("haproxy.cfg", &config(address));
         command.args(["-db", "-f", &file]);
+        Some(Self::run(command, address, folder))
+    }
+
+    /// A TLS server whose certificate is of `name`, none where OpenSSL is not installed.
+    pub fn tls(name: &str) -> Option<Self> {
+        let mut command = program("openssl")?;
+        let folder = Folder::new();
+        let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
+        let mut make = program("openssl")?;
+        make.args(["req", "-x509", "-nodes", "-days", "2", "-subj", &format!("/CN={name}")])
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate);
+        output(&mut make);
+        let address = free_address();
+        command.args(["s_server", "-quiet", "-www", "-accept", &address.to_string(), "-key"]);
+        command.arg(&key).arg("-cert").arg(&certificate);
         Some(Self::run(command, address, folder))
     }
 
