@@ -338,7 +338,7 @@ impl<'p> Translation<'p> {
             return Some(Member::Byte(b'['));
         }
         let (negated, name) = name.strip_prefix(b"^").map_or((false, name), |name| (true, name));
-        let known = CLASSES.iter().any(|class| *class == name);
+        let known = CLASSES.contains(&name);
         if !known || self.rest[0] != b':' {
             return None;
         }
