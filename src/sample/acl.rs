@@ -10,6 +10,7 @@ use super::expr::{Expr, Fault, Named, ParseContext, Phase, identifier, unknown_f
 use super::facts::Context;
 use super::fetch;
 use super::value::{Type, Value};
+use crate::base::text::decode_raw;
 use crate::diag::{Level, Report, Source, Span, did_you_mean};
 use crate::http::method::Method;
 use crate::pattern::{
@@ -568,7 +569,7 @@ fn inline(
 ) -> Result<PatternSet, Fault> {
     let mut set = PatternSet::default();
     for pattern in patterns {
-        set.add(pattern.as_bytes(), b"").map_err(|bad| Fault::from(bad.0))?;
+        set.add(&decode_raw(pattern.as_bytes()), b"").map_err(|bad| Fault::from(bad.0))?;
     }
     // A truth is its own test, and existence is enough: both ignore patterns.
     if !matches!(kind, Kind::Bool | Kind::Found) {
