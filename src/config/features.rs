@@ -46,7 +46,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("OPENSSL_WOLFSSL", false),
     ("OT", false),
     ("PCRE", false),
-    ("PCRE2", false),
+    ("PCRE2", true),
     ("PCRE2_JIT", false),
     ("PCRE_JIT", false),
     ("POLL", false),

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::acl::Acl;
 use super::conv::map::MapUse;
 use super::expr::ParseContext;
@@ -15,6 +13,7 @@ use super::vars::VarName;
 use super::{Context, conv};
 use crate::base::text::decode_raw;
 use crate::diag::{Span, closest};
+use crate::pattern::Regex;
 use crate::state::registry::Reference;
 use crate::state::{ProxyState, Registry, ServerState, Table};
 
