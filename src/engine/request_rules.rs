@@ -230,8 +230,9 @@ impl Exchange<'_> {
     /// Sends the early hints that rules have put together (RFC 8297).
     async fn send_hints(&mut self) -> Result<(), End> {
         let mut hints = crate::http::Response { version: Version::Http11, ..Default::default() };
-        hints.set_status(103, b"Early Hints");
+        // The fields first: the reason is kept where they are.
         std::mem::swap(&mut hints.fields, &mut self.effects.early_hints);
+        hints.set_status(103, b"Early Hints");
         let mut bytes = Vec::with_capacity(256);
         encode::response(&hints, Body::None, Connection::Default, &mut bytes);
         self.adjust_case(&mut bytes);

@@ -337,11 +337,8 @@ impl Exchange<'_> {
         let method = self.txn.request.method;
         let (output, close_to_delimit) =
             framing::for_client(input, version, method, self.txn.response.status);
-        let stays = self.keep_alive
-            && !close_to_delimit
-            && upload.pump.is_complete()
-            && !self.core.stopping.get()
-            && backend.options.connection_mode != crate::model::proxy::ConnectionMode::Close;
+        let stays =
+            self.keep_alive && !close_to_delimit && upload.pump.is_complete() && !self.core.stopping.get();
         let mode = match (stays, version) {
             (false, _) => encode::Connection::Close,
             (true, Version::Http10) => encode::Connection::KeepAlive,

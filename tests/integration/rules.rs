@@ -113,6 +113,7 @@ fn early_hints_come_before_the_response() {
             (hints.status, hints.header("link"), hints.header("x-b")),
             (103, Some("</a>;rel=preload"), Some("/two"))
         );
+        assert!(hints.head.starts_with("HTTP/1.1 103 Early Hints\r\n"), "{}", hints.head);
         let more = client.response();
         assert_eq!((more.status, more.header("x-c")), (103, Some("c")));
         assert_eq!(client.response().status, 200);
@@ -361,5 +362,28 @@ fn variables_of_the_request_end_with_it() {
                      http-response set-header X-Vars \"[%[var(req.a)]%[var(txn.a)]]\"";
         let proxy = start(driver, &origin, rules, "");
         assert_eq!(proxy.client("fe").get("/", "").header("x-vars"), Some("[2]"));
+    });
+}
+
+#[test]
+fn httpclose_closes_the_side_that_asks_for_it() {
+    both_drivers(|driver| {
+        let origin = echo();
+        for (frontend, backend, client_stays) in
+            [("option httpclose", "", false), ("", "option httpclose", true)]
+        {
+            let proxy = start(driver, &origin, frontend, backend);
+            let mut client = proxy.client("fe");
+            let response = client.get("/", "");
+            assert_eq!(
+                response.header("connection"),
+                (!client_stays).then_some("close"),
+                "{frontend} {backend}"
+            );
+            if client_stays {
+                assert_eq!(origin.last().header("connection"), Some("close"));
+                assert_eq!(client.get("/again", "").status, 200);
+            }
+        }
     });
 }
