@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::World;
 use crate::sample::expr::Files;
@@ -37,6 +37,10 @@ impl Memory {
 impl Files for Memory {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+    fn host(&self, name: &str) -> Option<Ipv4Addr> {
+        let known = self.hosts.get(name)?.iter();
+        known.copied().find_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None })
     }
 }
 

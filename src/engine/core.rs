@@ -188,10 +188,10 @@ impl Core {
     fn obey(self: &Rc<Self>, order: Order) -> bool {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
-            Order::ShutdownServer(server) => self.each_session(|session| {
+            Order::ShutdownServer(server, kill) => self.each_session(|session| {
                 let on_it = session.server.borrow().as_ref().is_some_and(|s| Arc::ptr_eq(s, &server));
                 if on_it {
-                    session.ticket.kill(Kill::ServerDown);
+                    session.ticket.kill(kill);
                 }
             }),
             Order::ShutdownSession(number) => self.each_session(|session| {

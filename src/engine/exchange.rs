@@ -10,6 +10,7 @@ use super::accept::BackendPlace;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
+use super::wait;
 use crate::base::clock;
 use crate::http::Method;
 use crate::http::h1::framing::Body;
@@ -25,6 +26,7 @@ use crate::session::sticking::Stores;
 use crate::session::{captures, error_page, forwarded, rfc7239, switching, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::tracked::Event;
+use crate::stats::prometheus::Asked;
 
 /// What the connection does after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +89,8 @@ pub struct Exchange<'a> {
     /// A pipelined request was seen behind this one: the watch for an abort is over.
     pub(super) client_has_more: bool,
     pub(super) in_backend: bool,
-    /// The client ended in the middle of the body that was waited for.
+    /// The client left while its body was awaited here: rules have their say, but no server sees the
+    /// request, as in HAProxy.
     pub(super) body_broken_off: bool,
     /// The hop limit of the reset that `silent-drop rst-ttl` sends.
     pub(super) rst_ttl: Option<u8>,
@@ -95,6 +98,8 @@ pub struct Exchange<'a> {
     pub(super) cookie: RequestCookie,
     /// See `cookie`.
     pub(super) persistence: Persistence,
+    /// The metrics that follow the head of the answer.
+    pub(super) metrics: Option<Box<Asked>>,
     /// What `stick` rules keep once the server answered.
     pub(super) stores: Stores,
 }
@@ -127,6 +132,7 @@ impl<'a> Exchange<'a> {
             rst_ttl: None,
             cookie: RequestCookie::default(),
             persistence: Persistence::default(),
+            metrics: None,
             stores: Stores::default(),
         }
     }
@@ -178,6 +184,9 @@ impl<'a> Exchange<'a> {
             self.answer(End { may_keep_alive: false, ..end }).await;
         } else if self.frontend.options.dontlognull || probe {
             return;
+        } else if ended == Ended::Client {
+            // What would have been answered, had there been anybody to hear it.
+            self.txn.status = 400;
         }
         self.finish();
     }
@@ -218,12 +227,17 @@ impl<'a> Exchange<'a> {
     }
 
     pub(super) fn killed(&mut self, kill: Kill, ended_in: EndedIn) -> End {
-        self.txn.ended = match kill {
-            Kill::Operator | Kill::Shutdown => Ended::Killed,
-            Kill::ServerDown => Ended::Down,
-        };
+        self.txn.ended = wait::killed(kill);
         self.txn.ended_in = ended_in;
-        End::close()
+        // Who waits for an answer is told that none will come.
+        let status = match (kill, ended_in) {
+            (Kill::Shutdown, _) => None,
+            (_, EndedIn::Queue | EndedIn::Connect) => Some(503),
+            (_, EndedIn::Headers) => Some(502),
+            _ => None,
+        };
+        let reply = status.map(|status| self.error_page(status));
+        End { reply, may_keep_alive: false, silent: false }
     }
 
     /// Content inspection and request rules of the frontend, its own answers.
@@ -319,7 +333,7 @@ impl<'a> Exchange<'a> {
             self.buffer_body(0, self.frontend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms))
                 .await?;
         }
-        Ok(())
+        self.refuse_broken_off()
     }
 
     /// Whether the balancing key may stand in the body (`balance url_param ... check_post`).

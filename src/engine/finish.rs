@@ -51,7 +51,8 @@ impl Exchange<'_> {
         self.client.backend_place = None;
         self.client.session.bytes_in += self.txn.bytes_from_client;
         self.client.session.bytes_out += self.txn.bytes_to_client;
-        if !self.frontend.options.logasap || self.txn.ended != Ended::Normally {
+        // `option logasap` has written it already, if it came as far as the response.
+        if !self.txn.logged_early {
             self.write_log(false);
         }
         crate::session::addresses::restore(&mut self.client.session, self.txn);
@@ -163,6 +164,7 @@ pub(super) fn log(
         format.write(&context, true, &mut data);
         data
     });
+    frontend.state.log_count.fetch_add(1, Relaxed);
     let tag = frontend.log_tag.clone().unwrap_or_else(|| core.setup.log_tag.clone());
     core.setup.log.send(Line {
         targets: frontend.log.clone(),

@@ -7,6 +7,7 @@ use crossbeam_queue::SegQueue;
 
 use super::borrow::Handed;
 use super::idle::Wanted;
+use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 use crate::sys::event::Doorbell;
 
@@ -18,7 +19,7 @@ pub enum Order {
         token: u64,
     },
     /// Close every session on a server.
-    ShutdownServer(Arc<ServerState>),
+    ShutdownServer(Arc<ServerState>, Kill),
     /// Close the session of that number.
     ShutdownSession(u64),
     /// Serve a connection that another core has accepted and counted.

@@ -15,6 +15,7 @@ mod handshake;
 pub mod http;
 pub mod idle;
 pub mod mailbox;
+pub mod metrics;
 pub mod orders;
 mod packets;
 pub mod queue;

@@ -3,11 +3,11 @@
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::{packets, wait};
 use crate::base::clock;
-use crate::http::Method;
 use crate::http::h1::encode;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::http::status;
+use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
 use crate::net::Buffer;
@@ -40,16 +40,30 @@ impl Exchange<'_> {
             return Next::Close;
         };
         let body_left = self.unread_body();
+        let metrics = self.metrics.take();
+        // The length of metrics is known when they are over; an older client sees that by the end
+        // of the connection.
+        let streamed = metrics.as_ref().map(|_| match self.txn.request.version {
+            Version::Http10 => Body::UntilClose,
+            Version::Http11 => Body::Chunked,
+        });
         let stays = end.may_keep_alive
+            && streamed != Some(Body::UntilClose)
             && self.keep_alive
             && !reply.close
             && body_left == Some(0)
             && !self.core.stopping.get();
-        let bytes = self.encode_reply(&reply, stays);
+        let bytes = self.encode_reply(&reply, stays, streamed);
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
-        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        let mut written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        if let (Ok(()), Some(asked), Some(framing)) = (&written, metrics, streamed)
+            && self.txn.request.method != Method::Head
+            && status::allows_body(self.txn.status)
+        {
+            written = self.send_metrics(&asked, framing).await;
+        }
         self.txn.time.end_us = clock::cached().mono_us;
         if written.is_err() {
             return Next::Close;
@@ -87,7 +101,8 @@ impl Exchange<'_> {
     }
 
     /// Makes the response head of a reply, runs the after-response rules over it, and gives its bytes.
-    fn encode_reply(&mut self, reply: &Reply, stays: bool) -> Vec<u8> {
+    /// A body that will be streamed brings its framing; the reply's own has a known length.
+    fn encode_reply(&mut self, reply: &Reply, stays: bool, streamed: Option<Body>) -> Vec<u8> {
         let parsed;
         let reply = match reply.raw.as_deref().map(Reply::from_errorfile) {
             Some(Ok(from_file)) => {
@@ -127,10 +142,11 @@ impl Exchange<'_> {
             (true, crate::http::Version::Http11) => encode::Connection::Default,
         };
         let mut bytes = Vec::with_capacity(256 + reply.body.len());
-        let framed = match reply.status {
-            100..=199 | 204 => Body::None,
-            304 if reply.body.is_empty() => Body::None,
-            _ => Body::Length(reply.body.len() as u64),
+        let framed = match (streamed, reply.status) {
+            (Some(framing), _) => framing,
+            (None, 100..=199 | 204) => Body::None,
+            (None, 304) if reply.body.is_empty() => Body::None,
+            (None, _) => Body::Length(reply.body.len() as u64),
         };
         encode::response(&txn.response, framed, mode, &mut bytes);
         self.adjust_case(&mut bytes);
@@ -178,6 +194,7 @@ impl Exchange<'_> {
         };
         if self.txn.request.method == Method::Post {
             self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
+            self.refuse_broken_off()?;
         }
         self.txn.by_service = true;
         let outcome = crate::stats::page::serve(
@@ -194,6 +211,7 @@ impl Exchange<'_> {
         for order in outcome.orders {
             (self.core.setup.page_orders)(order);
         }
+        self.served_by("<STATS>");
         let end = self.local(outcome.reply);
         self.txn.ended_in = EndedIn::Request;
         self.txn.ended = Ended::Local;

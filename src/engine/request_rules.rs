@@ -163,9 +163,8 @@ impl Exchange<'_> {
                 }
                 // It is in HTTP mode already: the rule has nothing to do but to end its list.
                 Verdict::SwitchToHttp => return Ok(()),
-                Verdict::Log { .. }
-                | Verdict::Service(Service::Stats | Service::PrometheusExporter)
-                | Verdict::Invalid => {
+                Verdict::Service(Service::PrometheusExporter) => return Err(self.exporter()),
+                Verdict::Log { .. } | Verdict::Service(Service::Stats) | Verdict::Invalid => {
                     proxy.state.frontend.add(fe::INTERNAL_ERRORS, 1);
                     return Err(self.error_end(500, Ended::Proxy, EndedIn::Request));
                 }
@@ -200,6 +199,8 @@ impl Exchange<'_> {
             false => Poll::Pending,
         })
         .await;
+        // `%Tw` tells how long it was held (manual, section 8.5, "PT").
+        self.txn.time.queued_us = clock::cached().mono_us;
         match gone {
             Err(Stop::Timeout) => Ok(()),
             Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Tarpit)),

@@ -184,7 +184,9 @@ impl Exchange<'_> {
                 Ok(()) => {}
                 Err(Stop::Killed(kill)) => return Err(self.killed_by(kill, EndedIn::Headers)),
                 Err(Stop::Timeout) if !upload.is_over() && upload.pump.blocked == Blocked::Source => {
-                    let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Data);
+                    // The server's head is what is waited for, though the client is who stopped (manual,
+                    // section 8.5, "cH").
+                    let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Headers);
                     return Err(Failure::Final(End { may_keep_alive: false, ..end }));
                 }
                 Err(Stop::Timeout) => {
@@ -240,7 +242,9 @@ impl Exchange<'_> {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             self.error_end(400, Ended::Proxy, EndedIn::Headers)
         } else {
-            self.client_left(EndedIn::Data)
+            let end = self.client_left(EndedIn::Headers);
+            // It may have closed its sending side only.
+            End { reply: Some(self.error_page(400)), ..end }
         };
         Failure::Final(End { may_keep_alive: false, ..end })
     }
@@ -351,7 +355,7 @@ impl Exchange<'_> {
         self.adjust_case(&mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
-            self.log_now();
+            self.log_now(head.len());
         }
         let splice = backend.options.splice_response || backend.options.splice_auto;
         let mut pump = Pump::new(input, output, received.rest, splice);
@@ -490,7 +494,12 @@ impl Exchange<'_> {
                 self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
-            Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
+            Ok(Err(PumpError::BadChunk)) => {
+                connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+                backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                (Ended::Proxy, EndedIn::Data)
+            }
+            Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken)) => {
                 connection.server.state.counters.add(counter::SERVER_ABORTS, 1);
                 backend.state.backend.add(be::SERVER_ABORTS, 1);
                 (Ended::Server, EndedIn::Data)
@@ -543,7 +552,7 @@ impl Exchange<'_> {
         self.adjust_case(&mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
-            self.log_now();
+            self.log_now(head.len());
         }
         let mut down = Pump::tunnel(received.rest, tunnel::splices_down(&backend));
         down.stage(&head);
@@ -560,9 +569,10 @@ impl Exchange<'_> {
     }
 
     /// Writes the log line before the end (`option logasap`).
-    fn log_now(&mut self) {
-        self.txn.bytes_to_client = 0;
+    fn log_now(&mut self, head_len: usize) {
+        self.txn.bytes_to_client += head_len as u64;
         self.write_log(true);
+        self.txn.bytes_to_client -= head_len as u64; // counted when it is sent
     }
 
     /// Counts a response that the client gets.

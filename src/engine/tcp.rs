@@ -130,6 +130,9 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
     let established = Box::pin(session.establish()).await;
     let backend = match established {
         Ok(mut established) => {
+            if frontend.options.logasap {
+                finish::log(&core, &frontend, &client.session, &mut txn, true);
+            }
             let Client { entry, stream, .. } = &mut *client;
             let outcome = established.tunnel.run(&core, &entry.ticket, stream, &mut established.stream).await;
             established.account(outcome, &mut txn);
@@ -175,7 +178,8 @@ fn finish_session(
     // The line tells how many others are left, as HAProxy's does.
     client.backend_place = None;
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
-    if !(null && frontend.options.dontlognull) {
+    let unwanted = null && frontend.options.dontlognull;
+    if !unwanted && !txn.logged_early {
         finish::log(core, frontend, &client.session, txn, false);
     }
 }
@@ -322,7 +326,7 @@ impl TcpSession<'_> {
                         NoServer::QueueFull => self.ends(Ended::Server, EndedIn::Queue),
                         NoServer::QueueTimeout => self.ends(Ended::ServerTimeout, EndedIn::Queue),
                         NoServer::ClientGone => self.ends(Ended::Client, EndedIn::Queue),
-                        NoServer::Killed(_) => self.ends(Ended::Killed, EndedIn::Queue),
+                        NoServer::Killed(kill) => self.ends(wait::killed(kill), EndedIn::Queue),
                     }
                     return Err(());
                 }
@@ -367,10 +371,11 @@ impl TcpSession<'_> {
                     DialError::Timeout => (Ended::ServerTimeout, false),
                     DialError::Resource(_) => (Ended::Resource, true),
                     DialError::ClientGone => (Ended::Client, false),
-                    DialError::Killed(_) => (Ended::Killed, false),
+                    DialError::Killed(kill) => (wait::killed(kill), false),
                 };
                 super::upstream::observe_l4(&server, false);
-                if matches!(ended, Ended::Client | Ended::Killed)
+                if ended == Ended::Client
+                    || ended.by_order()
                     || self.txn.retries >= self.effects.retries.unwrap_or(backend.retries)
                 {
                     server.state.counters.add(counter::FAILED_CONNECTS, 1);
@@ -560,8 +565,8 @@ impl TcpSession<'_> {
                     self.txn.inspection_over = true;
                     return Ok(());
                 }
-                (Err(Stop::Killed(_)), _) => {
-                    self.ends(Ended::Killed, EndedIn::Data);
+                (Err(Stop::Killed(kill)), _) => {
+                    self.ends(wait::killed(kill), EndedIn::Data);
                     return Err(());
                 }
             }

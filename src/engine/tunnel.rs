@@ -12,7 +12,7 @@ use super::select::Assigned;
 use crate::base::clock::Millis;
 use crate::model::Proxy;
 use crate::net::Stream;
-use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::net::timer::{NEVER, Stop, Ticket};
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::be;
@@ -123,8 +123,7 @@ impl Tunnel {
         let deadline = self.deadline();
         match core.wheel.check(ticket, deadline, context.waker()) {
             None => Poll::Pending,
-            Some(Stop::Killed(Kill::ServerDown)) => Poll::Ready((Ended::Down, EndedIn::Data)),
-            Some(Stop::Killed(_)) => Poll::Ready((Ended::Killed, EndedIn::Data)),
+            Some(Stop::Killed(kill)) => Poll::Ready((super::wait::killed(kill), EndedIn::Data)),
             Some(Stop::Timeout) => Poll::Ready((self.silent_side(), EndedIn::Data)),
         }
     }

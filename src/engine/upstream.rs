@@ -67,7 +67,9 @@ impl Exchange<'_> {
                 self.assign(&backend, &mut preferred, avoid).await?;
             }
             if let Some(reply) = self.redirected_to_server() {
-                return Err(self.local(reply));
+                let end = self.local(reply);
+                self.txn.ended_in = EndedIn::Connect;
+                return Err(end);
             }
             let connection = match self.obtain(&backend, stale_retried).await {
                 Ok(connection) => connection,
@@ -394,10 +396,10 @@ impl Exchange<'_> {
     ) -> Result<(), End> {
         let Some(assigned) = &self.assigned else { return Err(end) };
         let server = assigned.server.clone();
-        let hopeless = matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down)
-            || !backend.retry_on.conn_failure;
+        let hopeless =
+            (self.txn.ended == Ended::Client || self.txn.ended.by_order()) || !backend.retry_on.conn_failure;
         if hopeless || self.txn.retries >= self.retries_max(backend) {
-            if !matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down) {
+            if self.txn.ended != Ended::Client && !self.txn.ended.by_order() {
                 server.state.counters.add(counter::FAILED_CONNECTS, 1);
                 backend.state.backend.add(be::FAILED_CONNECTS, 1);
             }

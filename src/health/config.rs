@@ -513,7 +513,10 @@ mod tests {
                 "'http-check expect' : invalid range of status codes '300-200'.",
             ),
             (&["tcp-check expect string a string b"], "'tcp-check expect' : only one pattern expected."),
-            (&["tcp-check expect rstring ("], "'tcp-check expect' : regex '(' is invalid (unclosed group)."),
+            (
+                &["tcp-check expect rstring ("],
+                "'tcp-check expect' : regex '(' is invalid (error=missing closing parenthesis, erroffset=1).",
+            ),
             (
                 &["tcp-check expect ok-status L9OK string x"],
                 "'tcp-check expect' : 'ok-status' only supports 'L4OK', 'L6OK', 'L7OK' or 'L7OKC' status (got 'L9OK').",

@@ -56,7 +56,7 @@ enum Rendered<'a> {
     Begins(Vec<u8>),
     Ends(Vec<u8>),
     Contains(Vec<u8>),
-    Regex(&'a regex::bytes::Regex),
+    Regex(&'a crate::pattern::Regex),
 }
 
 impl Matcher {

@@ -1,7 +1,5 @@
 //! The arguments of `http-check` and `tcp-check` directives.
 
-use regex::bytes::{Regex, RegexBuilder};
-
 use super::http_check::Request;
 use super::machine::unhex;
 use super::script::{
@@ -10,6 +8,7 @@ use super::script::{
 };
 use super::status::Status;
 use crate::diag::{Span, did_you_mean};
+use crate::pattern::Regex;
 use crate::sample::vars::{Scope, VarName};
 use crate::sample::{Expr, LogFormat, ParseContext};
 
@@ -121,13 +120,9 @@ impl<'a, 'w, 'c> Args<'a, 'w, 'c> {
         Expr::parse(text, self.span, self.context)
     }
     fn regex(&mut self, pattern: &str, ignore_case: bool) -> Option<Regex> {
-        match regex(pattern, ignore_case) {
+        match self.context.regex(pattern, ignore_case, self.span) {
             Ok(regex) => Some(regex),
-            Err(error) => {
-                let reason = error.to_string();
-                let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ");
-                self.refuse(format_args!("regex '{pattern}' is invalid ({reason})"))
-            }
+            Err(error) => self.refuse(format_args!("{error}")),
         }
     }
     fn bytes(&mut self, text: &str) -> Option<Vec<u8>> {
@@ -143,11 +138,6 @@ impl<'a, 'w, 'c> Args<'a, 'w, 'c> {
             Some(Text::Literal(text.as_bytes().to_vec()))
         }
     }
-}
-
-/// Compiles a pattern over bytes, as checks use them.
-pub fn regex(pattern: &str, ignore_case: bool) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).unicode(false).case_insensitive(ignore_case).build()
 }
 
 /// A log-format text; without a `%` it stands for itself.

@@ -1,10 +1,9 @@
 //! The scripts of the protocol checks: `option smtpchk`, `mysql-check` and so on (manual, section 4.2).
 
-use regex::bytes::Regex;
-
 use super::machine::unhex;
 use super::script::{Code, Connect, Emit, Expect, Kind, Note, Pattern, Rule, Script, Step};
 use super::status::Status;
+use crate::pattern::Regex;
 
 /// Numbers the steps and makes a script of them.
 fn script(steps: Vec<Step>) -> Script {
@@ -22,13 +21,13 @@ fn send(bytes: impl Into<Vec<u8>>) -> Step {
 }
 
 fn regex(text: &str, binary: bool) -> Pattern {
-    let regex = super::parse::regex(text, false).unwrap_or_else(|_| never_matches());
+    let regex = Regex::new(text, false).unwrap_or_else(|_| never_matches());
     Pattern::Regex { regex, binary }
 }
 
 /// Every pattern here is a constant that the tests compile; this only spares a panic.
 fn never_matches() -> Regex {
-    Regex::new(r"\b\B").expect("a constant that compiles")
+    Regex::new(r"\b\B", false).expect("a constant that compiles")
 }
 
 fn expect(pattern: Pattern) -> Expect {
@@ -213,7 +212,7 @@ mod tests {
                 if let Step::Expect(expect) = &rule.step
                     && let Pattern::Regex { regex, .. } = &expect.pattern
                 {
-                    assert_ne!(regex.as_str(), never_matches().as_str());
+                    assert_ne!(regex.text(), never_matches().text());
                 }
             }
         }

@@ -6,10 +6,9 @@
 
 use std::net::IpAddr;
 
-use regex::bytes::Regex;
-
 use super::http_check::Request;
 use super::status::Status;
+use crate::pattern::Regex;
 use crate::sample::vars::VarName;
 use crate::sample::{Expr, LogFormat};
 

@@ -35,22 +35,23 @@ pub struct Line<'a> {
     pub value: &'a [u8],
 }
 
-/// The lines of a file. Lines end with LF or CRLF; a `#` in front makes a comment.
+/// The lines of a file. Lines end with LF or CRLF; a `#` as their first byte makes a comment. Blanks in
+/// front never count; those at the end belong to a list's pattern, but to no map's value.
 pub fn lines(text: &[u8], is_map: bool) -> impl Iterator<Item = Line<'_>> {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     text.split(|byte| *byte == b'\n').enumerate().filter_map(move |(index, line)| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let start = line.iter().position(|byte| !is_blank(byte))?;
-        let line = &line[start..];
         if line.starts_with(b"#") {
             return None;
         }
-        let end = line.iter().rposition(|byte| !is_blank(byte)).map_or(0, |at| at + 1);
-        let line = &line[..end];
+        let line = line.split(|byte| *byte == b'\r').next().unwrap_or(line);
+        let start = line.iter().position(|byte| !is_blank(byte))?;
+        let line = &line[start..];
         let number = index as u32 + 1;
         if !is_map {
             return Some(Line { number, key: line, value: b"" });
         }
+        let end = line.iter().rposition(|byte| !is_blank(byte)).map_or(0, |at| at + 1);
+        let line = &line[..end];
         let key_end = line.iter().position(is_blank).unwrap_or(line.len());
         let value_start =
             line[key_end..].iter().position(|b| !is_blank(b)).map_or(line.len(), |at| key_end + at);
@@ -70,8 +71,8 @@ mod tests {
                 .map(|l| format!("{}:{}={}", l.number, l.key.escape_ascii(), l.value.escape_ascii()))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(read(true), ["3:key1=value one", "4:key2=", "5:key3=v", "7:last=l"]);
-        assert_eq!(read(false), ["3:key1   value one=", "4:key2=", "5:key3\\tv=", "7:last l="]);
+        assert_eq!(read(true), ["3:key1=value one", "4:key2=", "5:key3=v", "6:#x=y", "7:last=l"]);
+        assert_eq!(read(false), ["3:key1   value one  =", "4:key2=", "5:key3\\tv=", "6:#x y=", "7:last l="]);
     }
 
     #[test]

@@ -6,10 +6,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::table::{Edit, Hash, Packed, Table};
-use super::{Kind, Subject, compile_regex, parse_int_range, parse_ip_prefix, unhex};
+use super::{Kind, Regex, Subject, parse_int_range, parse_ip_prefix, parse_masked_v4, unhex};
 
 /// Why a pattern cannot be used with a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,12 +65,27 @@ pub struct Found<'a> {
 /// A second view.
 #[derive(Clone, Debug)]
 pub enum Index {
-    Bool(List<bool>),
-    Number { singles: Table, ranges: List<(i64, i64)> },
-    Ip { lengths: [Lengths; 2], table: Table },
+    Number {
+        singles: Table,
+        ranges: List<(i64, i64)>,
+    },
+    /// Networks; and, in order, what has a mask that is no prefix.
+    Ip {
+        lengths: [Lengths; 2],
+        table: Table,
+        masked: List<(u32, u32)>,
+    },
     Bytes(Table),
-    Words { delimiters: &'static [u8], ignore_case: bool, lengths: Lengths, table: Table },
-    Regex { ignore_case: bool, list: List<Regex> },
+    Words {
+        delimiters: &'static [u8],
+        ignore_case: bool,
+        lengths: Lengths,
+        table: Table,
+    },
+    Regex {
+        ignore_case: bool,
+        list: List<Regex>,
+    },
 }
 
 /// What separates the parts of paths and domain names.
@@ -90,10 +103,10 @@ impl Index {
             table: Table::new(expected),
         };
         Some(match kind {
-            Kind::Found | Kind::Str | Kind::Beg | Kind::End | Kind::Sub => return None,
-            Kind::Bool => Index::Bool(Vec::new()),
+            // Existence and truth are compared with no pattern.
+            Kind::Found | Kind::Bool | Kind::Str | Kind::Beg | Kind::End | Kind::Sub => return None,
             Kind::Int | Kind::Len => Index::Number { singles: table(), ranges: Vec::new() },
-            Kind::Ip => Index::Ip { lengths: Default::default(), table: table() },
+            Kind::Ip => Index::Ip { lengths: Default::default(), table: table(), masked: Vec::new() },
             Kind::Bin => Index::Bytes(table()),
             Kind::Dir => words(PATH_DELIMITERS),
             Kind::Dom => words(DOMAIN_DELIMITERS),
@@ -106,14 +119,18 @@ impl Index {
         let text = || String::from_utf8_lossy(key).into_owned();
         let bad = |what: &str| Err(BadPattern(format!("'{}' is not {what}", text())));
         match self {
-            Index::Bool(_) if parse_bool(key).is_none() => bad("a valid boolean value"),
-            Index::Number { .. } if parse_int_range(key).is_none() => bad("a number"),
-            Index::Ip { .. } if parse_ip_prefix(key).is_none() => bad("a valid IPv4 or IPv6 address"),
-            Index::Bytes(_) if unhex(key).is_none() => bad("a valid hexadecimal string"),
-            Index::Regex { ignore_case, .. } => {
-                let text = std::str::from_utf8(key).map_err(|_| BadPattern("regex is not UTF-8".into()))?;
-                compile_regex(text, *ignore_case).map(drop).map_err(BadPattern)
+            Index::Number { .. } if parse_int_range(key).is_none() => {
+                bad(if key.iter().any(|b| b":-".contains(b)) || key.is_empty() {
+                    "a valid number range"
+                } else {
+                    "a number"
+                })
             }
+            Index::Ip { .. } if parse_ip_prefix(key).is_none() && parse_masked_v4(key).is_none() => {
+                bad("a valid IPv4 or IPv6 address")
+            }
+            Index::Bytes(_) if unhex(key).is_none() => bad("a valid hexadecimal string"),
+            Index::Regex { ignore_case, .. } => Regex::new(key, *ignore_case).map(drop).map_err(BadPattern),
             _ => Ok(()),
         }
     }
@@ -121,19 +138,19 @@ impl Index {
     /// Adds a pattern that [`Index::check`] accepted.
     pub fn insert(&mut self, id: u64, key: &[u8], value: &[u8]) {
         match self {
-            Index::Bool(list) => push(list, id, parse_bool(key), value),
             Index::Number { singles, ranges } => match parse_int_range(key) {
                 Some((low, high)) if low == high => {
                     singles.insert(Packed { id, key: &low.to_be_bytes(), value });
                 }
                 range => push(ranges, id, range, value),
             },
-            Index::Ip { lengths, table } => {
-                if let Some(prefix) = Prefix::of_pattern(key) {
+            Index::Ip { lengths, table, masked } => match Prefix::of_pattern(key) {
+                Some(prefix) => {
                     lengths[usize::from(prefix.family)].add(usize::from(prefix.len));
                     table.insert(Packed { id, key: prefix.bytes(), value });
                 }
-            }
+                None => push(masked, id, parse_masked_v4(key), value),
+            },
             Index::Bytes(table) => {
                 table.insert(Packed { id, key: &unhex(key).unwrap_or_default(), value });
             }
@@ -145,9 +162,7 @@ impl Index {
                 }
             }
             Index::Regex { ignore_case, list } => {
-                let compiled =
-                    std::str::from_utf8(key).ok().and_then(|t| compile_regex(t, *ignore_case).ok());
-                push(list, id, compiled, value);
+                push(list, id, Regex::new(key, *ignore_case).ok(), value);
             }
         }
     }
@@ -168,21 +183,20 @@ impl Index {
             })
         };
         match self {
-            Index::Bool(list) => in_list(list, id, value),
             Index::Number { singles, ranges } => match parse_int_range(key) {
                 Some((low, high)) if low == high => {
                     in_table(singles, &low.to_be_bytes());
                 }
                 _ => in_list(ranges, id, value),
             },
-            Index::Ip { lengths, table } => {
-                if let Some(prefix) = Prefix::of_pattern(key)
-                    && in_table(table, prefix.bytes()) > 0
-                    && value.is_none()
-                {
-                    lengths[usize::from(prefix.family)].remove(usize::from(prefix.len));
+            Index::Ip { lengths, table, masked } => match Prefix::of_pattern(key) {
+                Some(prefix) => {
+                    if in_table(table, prefix.bytes()) > 0 && value.is_none() {
+                        lengths[usize::from(prefix.family)].remove(usize::from(prefix.len));
+                    }
                 }
-            }
+                None => in_list(masked, id, value),
+            },
             Index::Bytes(table) => {
                 in_table(table, &unhex(key).unwrap_or_default());
             }
@@ -199,7 +213,6 @@ impl Index {
     /// The pattern that matches `subject`.
     pub fn find(&self, subject: Subject<'_>) -> Option<Found<'_>> {
         match (self, subject) {
-            (Index::Bool(list), Subject::Int(n)) => first(list, |wanted| *wanted == (n != 0)),
             (Index::Number { singles, ranges }, subject) => {
                 let n = match subject {
                     Subject::Int(n) => n,
@@ -213,7 +226,9 @@ impl Index {
                     (a, b) => a.or(b),
                 }
             }
-            (Index::Ip { lengths, table }, Subject::Ip(address)) => find_address(lengths, table, address),
+            (Index::Ip { lengths, table, masked }, Subject::Ip(address)) => {
+                find_address(lengths, table, address).or_else(|| find_masked(masked, address))
+            }
             (Index::Bytes(table), Subject::Bytes(bytes)) => exact(table, bytes),
             (Index::Words { delimiters, ignore_case, lengths, table }, Subject::Bytes(bytes)) => {
                 find_word(delimiters, *ignore_case, lengths, table, bytes)
@@ -226,6 +241,12 @@ impl Index {
         }
     }
 
+    /// Its regular expressions, if it has such.
+    pub fn regexes(&self) -> impl Iterator<Item = &Regex> {
+        let list: &[Listed<Regex>] = if let Index::Regex { list, .. } = self { list } else { &[] };
+        list.iter().map(|entry| &entry.what)
+    }
+
     /// Gives back what growing has reserved.
     pub fn shrink(&mut self) {
         match self {
@@ -233,7 +254,7 @@ impl Index {
             | Index::Ip { table, .. }
             | Index::Bytes(table)
             | Index::Words { table, .. } => table.shrink(),
-            Index::Bool(_) | Index::Regex { .. } => (),
+            Index::Regex { .. } => (),
         }
     }
 }
@@ -250,14 +271,6 @@ fn first<T>(list: &List<T>, matches: impl Fn(&T) -> bool) -> Option<Found<'_>> {
 fn exact<'t>(table: &'t Table, key: &[u8]) -> Option<Found<'t>> {
     let packed = table.find(Hash::new().extend(key), |other| other == key)?;
     Some(Found { id: packed.id, value: packed.value, regex: None })
-}
-
-fn parse_bool(text: &[u8]) -> Option<bool> {
-    match text {
-        b"true" | b"yes" | b"on" | b"1" => Some(true),
-        b"false" | b"no" | b"off" | b"0" => Some(false),
-        _ => None,
-    }
 }
 
 fn strip<'k>(mut key: &'k [u8], delimiters: &[u8]) -> &'k [u8] {
@@ -326,6 +339,21 @@ fn find_address<'t>(lengths: &[Lengths; 2], table: &'t Table, address: IpAddr) -
         IpAddr::V4(v4) => seek(v4.to_ipv6_mapped().into()),
         IpAddr::V6(v6) => embedded_v4(v6).and_then(seek),
     })
+}
+
+/// The first odd mask that fits an IPv4 address, be it embedded in one of IPv6.
+fn find_masked(masked: &List<(u32, u32)>, address: IpAddr) -> Option<Found<'_>> {
+    if masked.is_empty() {
+        return None;
+    }
+    let v4 = match address {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => match embedded_v4(v6)? {
+            IpAddr::V4(v4) => v4,
+            IpAddr::V6(_) => return None,
+        },
+    };
+    first(masked, |(wanted, mask)| (u32::from(v4) ^ wanted) & mask == 0)
 }
 
 /// The IPv4 address in a mapped, compatible or 6to4 address.

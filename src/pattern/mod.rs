@@ -10,11 +10,13 @@
 pub mod file;
 mod index;
 mod parse;
+mod regex;
 mod set;
 mod table;
 
+pub use self::regex::{BadReplacement, Captures, Regex};
 pub use index::BadPattern;
-pub use parse::{compile_regex, parse_int_range, parse_ip_prefix, unhex};
+pub use parse::{parse_int_range, parse_ip_prefix, parse_masked_v4, parse_version_range, unhex};
 pub use set::{Entry, Hit, PatternSet};
 
 use std::net::IpAddr;

@@ -2,44 +2,33 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use regex::bytes::{Regex, RegexBuilder};
-
-use crate::base::text::RAW_MARK;
-
-/// Compiles a regular expression over bytes, as ACLs, maps and rules use it.
-///
-/// HAProxy uses PCRE2; what linear-time matching cannot do (back-references in the pattern,
-/// look-around) is an error with the reason.
-pub fn compile_regex(text: &str, ignore_case: bool) -> Result<Regex, String> {
-    if text.contains(RAW_MARK) {
-        return Err("regex is not UTF-8; write other bytes as \\xHH within it, in single quotes".into());
-    }
-    RegexBuilder::new(text)
-        .unicode(false)
-        .case_insensitive(ignore_case)
-        .build()
-        .map_err(|error| format!("regex '{text}' is invalid ({})", last_line(&error.to_string())))
-}
-
-/// The regex crate explains itself over several lines; the last says what is wrong.
-fn last_line(text: &str) -> String {
-    text.lines().last().unwrap_or(text).trim().trim_start_matches("error: ").to_owned()
-}
-
-/// A number `n`, or a range `a:b`, `a:`, `:b` (manual, section 7.1.2).
+/// A number `n`, or a range `a:b`, `a:`, `:b`; a dash separates as well, so that `-5` is a range up to 5
+/// (manual, section 7.1.2).
 pub fn parse_int_range(text: &[u8]) -> Option<(i64, i64)> {
+    range(text, |number| number.parse().ok())
+}
+
+/// A version `n.m` or a range of them, as numbers of which the upper half is the first part.
+pub fn parse_version_range(text: &[u8]) -> Option<(i64, i64)> {
+    range(text, |version| {
+        let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+        Some(i64::from(major.parse::<u16>().ok()?) << 16 | i64::from(minor.parse::<u16>().ok()?))
+    })
+}
+
+fn range(text: &[u8], number: impl Fn(&str) -> Option<i64>) -> Option<(i64, i64)> {
     let text = std::str::from_utf8(text).ok()?;
-    match text.split_once(':') {
-        None => text.parse().ok().map(|n| (n, n)),
+    match text.split_once([':', '-']) {
+        None => number(text).map(|n| (n, n)),
         Some(("", "")) => None,
-        Some(("", high)) => Some((i64::MIN, high.parse().ok()?)),
-        Some((low, "")) => Some((low.parse().ok()?, i64::MAX)),
-        Some((low, high)) => Some((low.parse().ok()?, high.parse().ok()?)),
+        Some(("", high)) => Some((i64::MIN, number(high)?)),
+        Some((low, "")) => Some((number(low)?, i64::MAX)),
+        Some((low, high)) => Some((number(low)?, number(high)?)).filter(|(low, high)| low <= high),
     }
 }
 
 /// An address, or a network as `address/length` or `address/mask` (manual, section 7.1.6);
-/// `10.1` is the address 10.1.0.0 with its mask, as the classful notation had it.
+/// `10.12` is the address 10.0.0.12: the last part fills what is left.
 pub fn parse_ip_prefix(text: &[u8]) -> Option<(IpAddr, u8)> {
     let text = std::str::from_utf8(text).ok()?;
     let (address, mask) = match text.split_once('/') {
@@ -71,17 +60,31 @@ pub fn parse_ip_prefix(text: &[u8]) -> Option<(IpAddr, u8)> {
     Some((Ipv4Addr::from(kept).into(), len))
 }
 
-/// `127`, `10.1`, `1.2.3` stand for their first bytes followed by zeros.
+/// An IPv4 address and a mask that is no prefix: `10.0.0.1/255.0.0.255`.
+pub fn parse_masked_v4(text: &[u8]) -> Option<(u32, u32)> {
+    let (address, mask) = std::str::from_utf8(text).ok()?.split_once('/')?;
+    Some((u32::from(parse_short_v4(address)?), u32::from(mask.parse::<Ipv4Addr>().ok()?)))
+}
+
+/// `127.1`, `10.2.3` leave out zeros: the last number fills what is left.
 fn parse_short_v4(text: &str) -> Option<Ipv4Addr> {
+    let mut parts = text.split('.');
+    let last = parts.next_back()?;
     let mut octets = [0u8; 4];
-    for (count, part) in text.split('.').enumerate() {
-        let octet = octets.get_mut(count)?;
-        if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *octet = part.parse().ok()?;
+    let mut count = 0;
+    for part in parts {
+        *octets.get_mut(count)? = number(part)?.try_into().ok()?;
+        count += 1;
     }
-    Some(octets.into())
+    let last = number(last)?;
+    if count > 3 || u64::from(last) >> (8 * (4 - count)) != 0 {
+        return None;
+    }
+    return Some(Ipv4Addr::from(u32::from_be_bytes(octets) | last));
+
+    fn number(part: &str) -> Option<u32> {
+        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten()
+    }
 }
 
 /// The bytes that hexadecimal digits name; `None` if there is anything else or an odd digit.
@@ -102,7 +105,12 @@ mod tests {
         for (text, expected) in [
             ("127.0.0.1/8", Some(("127.0.0.0", 8))),
             ("10.1.2.3", Some(("10.1.2.3", 32))),
-            ("10.1/16", Some(("10.1.0.0", 16))),
+            ("10.12/8", Some(("10.0.0.0", 8))),
+            ("192.168.1", Some(("192.168.0.1", 32))),
+            ("127.1", Some(("127.0.0.1", 32))),
+            ("10.256", Some(("10.0.1.0", 32))),
+            ("256.1", None),
+            ("", None),
             ("192.168.5.0/255.255.255.0", Some(("192.168.5.0", 24))),
             ("192.168.5.0/255.0.255.0", None),
             ("2001:db8::1/32", Some(("2001:db8::", 32))),
@@ -121,7 +129,11 @@ mod tests {
     fn ranges_and_hexadecimal() {
         for (text, expected) in [
             ("5", Some((5, 5))),
-            ("-3:7", Some((-3, 7))),
+            ("3-7", Some((3, 7))),
+            ("-3", Some((i64::MIN, 3))),
+            (":-1", Some((i64::MIN, -1))),
+            ("-3:7", None),
+            ("7:3", None),
             (":10", Some((i64::MIN, 10))),
             ("1024:", Some((1024, i64::MAX))),
             (":", None),
@@ -129,14 +141,10 @@ mod tests {
         ] {
             assert_eq!(parse_int_range(text.as_bytes()), expected, "{text}");
         }
+        assert_eq!(parse_version_range(b"3:3.1"), Some((3 << 16, 3 << 16 | 1)));
+        assert_eq!(parse_version_range(b"3.x"), None);
+        assert_eq!(parse_masked_v4(b"10.0.0.1/255.0.0.255"), Some((0x0a00_0001, 0xff00_00ff)));
         assert_eq!(unhex(b"00fF"), Some(vec![0, 255]));
         assert_eq!((unhex(b"0"), unhex(b"zz")), (None, None));
-    }
-
-    #[test]
-    fn says_why_a_regex_is_refused() {
-        assert!(compile_regex("^/a\\.b/[0-9]+$", false).unwrap().is_match(b"/a.b/77"));
-        let error = compile_regex("(?=x)", false).unwrap_err();
-        assert!(error.contains("look-around"), "{error}");
     }
 }

@@ -1,10 +1,8 @@
 //! The set itself: entries, the table that strings are sought in, and the second views.
 
-use regex::bytes::Regex;
-
 use super::index::{BadPattern, Index, Lengths, earlier, same};
 use super::table::{Edit, Hash, Packed, TEXT_MAX, Table};
-use super::{Kind, Subject};
+use super::{Kind, Regex, Subject};
 
 /// Up to this many patterns are compared one by one: cheaper than probing every substring.
 const LINEAR_MAX: usize = 8;
@@ -65,6 +63,11 @@ impl PatternSet {
     /// The kinds it was prepared for, each with whether case is ignored.
     pub fn kinds(&self) -> impl Iterator<Item = (Kind, bool)> {
         self.views.iter().map(|(kind, ignore_case, _)| (*kind, *ignore_case))
+    }
+    /// Regular expressions of a kind that back-track.
+    pub fn slow_regexes(&self, kind: Kind, ignore_case: bool) -> impl Iterator<Item = &Regex> {
+        let views = self.views.iter().filter(move |(k, i, _)| (*k, *i) == (kind, ignore_case));
+        views.flat_map(|(_, _, index)| index.regexes()).filter(|regex| regex.warning().is_some())
     }
     /// How many patterns it has.
     pub fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The real world for the configuration: files, the resolver, the environment.
 
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 
 use crate::config::World;
 use crate::sample::expr::Files;
@@ -13,6 +13,10 @@ pub struct System;
 impl Files for System {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+    fn host(&self, name: &str) -> Option<Ipv4Addr> {
+        let known = World::resolve(self, name).ok()?;
+        known.iter().find_map(|address| if let IpAddr::V4(v4) = address { Some(*v4) } else { None })
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
-
 use super::header_list::Change;
 use super::normalize::Normalizer;
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 use super::track::{CounterChange, Track};
 use super::{MapChange, Service};
+use crate::pattern::Regex;
 use crate::sample::vars::VarName;
 use crate::sample::{Expr, LogFormat};
 

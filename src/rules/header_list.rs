@@ -144,7 +144,7 @@ fn take_number(rest: &mut &[u8]) -> Result<u64, Failed> {
     let mut take = || {
         let (first, behind) = rest.split_first().ok_or(Failed)?;
         *rest = behind;
-        Ok(u64::from(*first))
+        Ok::<u64, Failed>(u64::from(*first))
     };
     let mut number = take()?;
     if number < 240 {

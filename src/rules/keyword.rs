@@ -263,7 +263,8 @@ pub const TABLE: &[Row] = rows! {
     "unset-var" Parentheses EVERYWHERE "" unset_var
         "Forgets a variable."
     "use-service" Word CONTENT_REQUEST "<service>" use_service
-        "Lets a service inside the proxy answer."
+        "Lets a service inside the proxy answer: 'prometheus-exporter' (in 'http-request') gives the \
+         statistics in the text format of Prometheus."
     "wait-for-body" Word MESSAGES "time <time> [at-least <bytes>]" wait_for_body
         "Waits until the body is there, or that much of it, so that rules can look at it."
     "wait-for-handshake" Word REQUEST "" wait_for_handshake
@@ -460,10 +461,12 @@ mod tests {
         check(Req, "return string a file b", &["unexpected 'file' argument, 'string' already defined"]);
         check(Req, "return errorfile /text", &["unable to parse '/text'"]);
         check(Req, "deny deny_status 418", &["status code '418' not handled by default"]);
+        check(Req, "use-service prometheus-exporter if { path /metrics }", &[]);
+        check(Req, "use-service prometheus", &["unknown service name 'prometheus'"]);
+        check(Cnt, "use-service prometheus-exporter", &["is only available in 'http-request' rules"]);
         check(Con, "expect-proxy", &["'tcp-request connection expect-proxy' rule : only takes 'layer4'"]);
         check(Con, "expect-proxy layer5", &["only takes 'layer4' as an argument"]);
         check(Ses, "expect-proxy layer4", &["('expect-proxy' can be used in 'tcp-request connection')"]);
-        check(Req, "use-service prometheus-exporter if { path /metrics }", &["is not available yet"]);
         check(Req, "lua.hello", &["action 'lua.hello' is not available yet"]);
         check(
             Req,

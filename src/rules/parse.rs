@@ -1,8 +1,6 @@
 //! The parsers behind the rows of [`super::keyword::TABLE`]: from the words after an action to an
 //! [`Action`].
 
-use regex::bytes::{Regex, RegexBuilder};
-
 pub use super::header_list::parse as header_list;
 pub use super::normalize::parse as normalize_uri;
 
@@ -13,10 +11,11 @@ use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 pub use super::track::{change_counter, track};
-use super::{MapChange, RuleSet};
+use super::{MapChange, RuleSet, Service};
 use crate::base::text::decode_raw;
 use crate::base::units::{self, TimeUnit};
-use crate::diag::did_you_mean;
+use crate::diag::{Span, did_you_mean};
+use crate::pattern::Regex;
 use crate::sample::value::Type;
 use crate::sample::vars::{Scope, VarName};
 use crate::sample::{LogFormat, ParseContext};
@@ -119,7 +118,7 @@ pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 }
 
 /// `del-header`.
-pub fn del_header(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub fn del_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let name = arguments.take("expects at least 1 argument")?;
     if !arguments.take_if("-m") {
         return Ok(Action::DelHeader(NameMatch::Exact(decode_raw(name.as_bytes()).into())));
@@ -131,7 +130,7 @@ pub fn del_header(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>
         "beg" => NameMatch::Prefix(text()),
         "end" => NameMatch::Suffix(text()),
         "sub" => NameMatch::Contains(text()),
-        "reg" => NameMatch::Regex(regex(name)?),
+        "reg" => NameMatch::Regex(regex(name, arguments.span, context)?),
         other => {
             let message = format!("-m with unsupported matching method '{other}'");
             let help = did_you_mean(other, ["str", "beg", "end", "sub", "reg"]);
@@ -144,7 +143,7 @@ pub fn del_header(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>
 pub fn replace_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 3 arguments";
     let name = decode_raw(arguments.take(PROBLEM)?.as_bytes()).into();
-    let regex = regex(arguments.take(PROBLEM)?)?;
+    let regex = regex(arguments.take(PROBLEM)?, arguments.span, context)?;
     let format = arguments.take_format(PROBLEM, context)?;
     Ok(match arguments.action {
         "replace-header" => Action::ReplaceHeader(name, regex, format),
@@ -171,7 +170,7 @@ pub fn set_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 /// `replace-path`, `replace-pathq`, `replace-uri`.
 pub fn replace_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 2 arguments <match-regex> and <replace-format>";
-    let regex = regex(arguments.take(PROBLEM)?)?;
+    let regex = regex(arguments.take(PROBLEM)?, arguments.span, context)?;
     let format = arguments.take_format(PROBLEM, context)?;
     Ok(Action::ReplaceTarget(target_part(arguments.action), regex, format))
 }
@@ -504,12 +503,15 @@ pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'
 
 /// `use-service`.
 pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
-    const KNOWN: [&str; 1] = ["prometheus-exporter"];
+    const EXPORTER: &str = "prometheus-exporter";
     let name = arguments.take("'use-service' expects a service name")?;
-    if KNOWN.contains(&name) {
-        return Mistake::says(format!("service '{name}' is not available yet"));
+    match name {
+        EXPORTER if arguments.set == RuleSet::HttpRequest => {
+            Ok(Action::UseService(Service::PrometheusExporter))
+        }
+        EXPORTER => Mistake::says("the Prometheus exporter is only available in 'http-request' rules"),
+        _ => Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, [EXPORTER]))),
     }
-    Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, KNOWN)))
 }
 
 /// Actions that HAProxy has and that are still to come.
@@ -520,11 +522,8 @@ pub fn not_yet(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -
 }
 
 /// A regular expression over bytes.
-fn regex(pattern: &str) -> Result<Regex, Mistake> {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .build()
-        .map_err(|error| Mistake::from(format!("regex '{pattern}' is invalid (error={error})")))
+fn regex(pattern: &str, span: Span, context: &mut ParseContext<'_>) -> Result<Regex, Mistake> {
+    context.regex(pattern, false, span).map_err(Mistake::from)
 }
 
 /// A duration in milliseconds, the unit when none is given.

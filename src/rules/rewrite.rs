@@ -3,14 +3,19 @@
 //! Every edit keeps the head within its limit or does nothing and says so: that is a failed
 //! rewrite, which `strict-mode` turns into an error.
 
-use regex::bytes::{Captures, Regex};
-
 use super::action::{NameMatch, TargetPart};
 use crate::http::{Fields, Request, list, uri};
+use crate::pattern::{BadReplacement, Regex};
 
 /// An edit that was not made: the head would outgrow its limit, or the replacement is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
+
+impl From<BadReplacement> for Failed {
+    fn from(_: BadReplacement) -> Failed {
+        Failed
+    }
+}
 
 /// Bytes a field takes beyond its name and value: `: ` and the line's end.
 const FIELD_OVERHEAD: usize = 4;
@@ -67,7 +72,7 @@ pub fn replace_values(
         let changed = match by_element {
             true => replace_elements(value, regex, template)?,
             false => match regex.captures(value) {
-                Some(captures) => Some(expand(template, &captures)?),
+                Some(captures) => Some(captures.expand(template)?),
                 None => None,
             },
         };
@@ -89,7 +94,7 @@ fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Opti
         let element = &value[start..end];
         let text = crate::base::text::trim(element);
         let replaced = match regex.captures(text) {
-            Some(captures) => Some(expand(template, &captures)?),
+            Some(captures) => Some(captures.expand(template)?),
             None => None,
         };
         if replaced.is_some() && changed.is_none() {
@@ -104,32 +109,6 @@ fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Opti
         }
         start = end + 1;
     }
-}
-
-/// A replacement with its references resolved: `\0` to `\9` are groups, `\xHH` is a byte, and any
-/// other escaped byte stands for itself.
-pub fn expand(template: &[u8], captures: &Captures<'_>) -> Result<Vec<u8>, Failed> {
-    let mut out = Vec::with_capacity(template.len());
-    let mut bytes = template.iter().copied();
-    while let Some(byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        match bytes.next().ok_or(Failed)? {
-            digit @ b'0'..=b'9' => {
-                let group = captures.get(usize::from(digit - b'0'));
-                out.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
-            }
-            b'x' => {
-                let mut digit = || (bytes.next()? as char).to_digit(16);
-                let (high, low) = (digit().ok_or(Failed)?, digit().ok_or(Failed)?);
-                out.push((high << 4 | low) as u8);
-            }
-            other => out.push(other),
-        }
-    }
-    Ok(out)
 }
 
 /// Gives a part of the request line another text.
@@ -216,7 +195,7 @@ pub fn replace_target(
     };
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(()) };
     let Some(captures) = regex.captures(text) else { return Ok(()) };
-    let changed = expand(template, &captures)?;
+    let changed = captures.expand(template)?;
     set_target(request, part, &changed, max)
 }
 
@@ -239,7 +218,7 @@ mod tests {
 
     #[test]
     fn names_match_in_five_ways() {
-        let regex = NameMatch::Regex(Regex::new("^x.reg.$").unwrap());
+        let regex = NameMatch::Regex(Regex::new("^x.reg.$", false).unwrap());
         for (names, name, expected) in [
             (&NameMatch::Exact(b"x-a"[..].into()), "X-A", true),
             (&NameMatch::Exact(b"x-a"[..].into()), "x-ab", false),
@@ -259,7 +238,7 @@ mod tests {
     fn values_are_replaced() {
         let check = |by_element, pattern: &str, template: &str, before: &[(&str, &str)], after: &[&str]| {
             let mut fields = fields(before);
-            let regex = Regex::new(pattern).unwrap();
+            let regex = Regex::new(pattern, false).unwrap();
             replace_values(&mut fields, b"x-a", &regex, template.as_bytes(), by_element, MAX).unwrap();
             assert_eq!(text(&fields), after, "{pattern} {template}");
         };
@@ -342,7 +321,7 @@ mod tests {
         ] {
             let mut request = Request::default();
             request.set_target(before.as_bytes());
-            let regex = Regex::new(pattern).unwrap();
+            let regex = Regex::new(pattern, false).unwrap();
             replace_target(&mut request, part, &regex, template.as_bytes(), MAX).unwrap();
             assert_eq!(String::from_utf8_lossy(request.target()), after, "{before} {pattern}");
         }

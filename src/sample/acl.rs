@@ -9,10 +9,14 @@ use super::conv::map;
 use super::expr::{Expr, Fault, Named, ParseContext, Phase, identifier, unknown_fetch};
 use super::facts::Context;
 use super::fetch;
+use super::userlist::UserList;
 use super::value::{Type, Value};
 use crate::base::text::decode_raw;
-use crate::diag::{Report, Span, did_you_mean};
-use crate::pattern::{Input, Kind, PatternSet};
+use crate::diag::{Level, Report, Source, Span, did_you_mean};
+use crate::http::method::Method;
+use crate::pattern::{
+    Input, Kind, PatternSet, Subject, parse_int_range, parse_ip_prefix, parse_masked_v4, parse_version_range,
+};
 use crate::state::Registry;
 use crate::state::maps::LiveMap;
 
@@ -45,10 +49,16 @@ pub(super) struct Test {
     pub(super) expr: Expr,
     kind: Kind,
     ignore_case: bool,
-    /// Patterns written in the configuration.
+    /// Whether it compares methods as such: those that are known have one spelling, whatever `-i` says.
+    is_method: bool,
+    /// Patterns written in the configuration, as they were written.
     inline: PatternSet,
-    /// Pattern files.
-    files: Vec<Arc<LiveMap>>,
+    /// The same as the runtime API shows and changes them: consulted once they were changed.
+    live: Arc<LiveMap>,
+    /// Pattern files, and whether each is compared without case.
+    files: Vec<(Arc<LiveMap>, bool)>,
+    /// The value is a user of this list, whose groups are compared in its place (`http_auth_group`).
+    groups_of: Option<Arc<UserList>>,
 }
 
 /// Three-valued truth: TCP content rules must wait for more bytes before some tests can tell.
@@ -112,6 +122,36 @@ const CRITERIA: &[(&str, &str)] = &[
 ];
 const SUFFIXES: &[&str] = &["beg", "dir", "dom", "end", "len", "reg", "sub"];
 
+/// Criteria with a kind of their own, known under one name each.
+const SINGLE_CRITERIA: &[(&str, &str, Kind)] = &[
+    ("method", "method", Kind::Str),
+    ("payload", "req.payload", Kind::Bin),
+    ("payload_lv", "req.payload_lv", Kind::Bin),
+    ("req_rdp_cookie", "req.rdp_cookie", Kind::Str),
+    ("req_rdp_cookie_cnt", "req.rdp_cookie_cnt", Kind::Int),
+    ("req_ssl_sni", "req.ssl_sni", Kind::Str),
+    ("req_ssl_ver", "req.ssl_ver", Kind::Int),
+    ("req_ver", "req.ver", Kind::Str),
+    ("resp_ver", "res.ver", Kind::Str),
+    ("ssl_fc_sni_end", "ssl_fc_sni", Kind::End),
+    ("ssl_fc_sni_reg", "ssl_fc_sni", Kind::Reg),
+];
+
+/// The fetch and the kind that a criterion stands for.
+fn criterion(name: &str) -> Option<(&'static str, Kind)> {
+    let single = SINGLE_CRITERIA.iter().find(|(criterion, ..)| *criterion == name);
+    if let Some((_, fetch, kind)) = single {
+        return Some((fetch, *kind));
+    }
+    CRITERIA.iter().find_map(|(criterion, fetch)| match name.strip_prefix(criterion)? {
+        "" => Some((*fetch, Kind::Str)),
+        suffix => {
+            let suffix = suffix.strip_prefix('_').filter(|suffix| SUFFIXES.contains(suffix))?;
+            Some((*fetch, Kind::from_name(suffix)?))
+        }
+    })
+}
+
 impl AclSet {
     /// Parses the words after `acl` (name, criterion, flags, patterns) and adds the ACL.
     pub fn add(&mut self, words: &[&str], span: Span, context: &mut ParseContext<'_>) {
@@ -156,6 +196,11 @@ impl AclSet {
                 context.report.alert(span, message).help = fault.help;
             }
             Ok(test) => match self.list.iter().find(|acl| *acl.name == **name) {
+                Some(acl) if test.refers_to(acl) => {
+                    let message =
+                        format!("error detected while parsing ACL '{name}' : have a recursive loop");
+                    context.report.alert(span, message);
+                }
                 Some(acl) => acl.push(test),
                 None => self.list.push(Arc::new(Acl::new(name, test))),
             },
@@ -166,7 +211,8 @@ impl AclSet {
         AclSet { list: self.list.clone(), ..AclSet::default() }
     }
     /// The ACL called `name`, predefined ones included.
-    pub fn get(&self, name: &str, registry: &Arc<Registry>) -> Option<Arc<Acl>> {
+    /// `place`, a file and a line, is what a predefined one is known by in the runtime API.
+    pub fn get(&self, name: &str, registry: &Arc<Registry>, place: (&str, u32)) -> Option<Arc<Acl>> {
         if let Some(acl) = self.list.iter().find(|acl| *acl.name == *name) {
             return Some(acl.clone());
         }
@@ -177,6 +223,8 @@ impl AclSet {
         }
         let none = AclSet::default();
         let mut report = Report::default();
+        report.sources.push(Source { name: place.0.to_owned(), lines: Vec::new() });
+        let span = Span { file: 0, line: place.1, start: 0, end: 0 };
         let mut context = ParseContext {
             report: &mut report,
             registry,
@@ -186,7 +234,7 @@ impl AclSet {
             acls: &none,
             named: &Named::default(),
         };
-        let acl = Arc::new(Acl::new(name, Test::parse(words, Span::NONE, &mut context).ok()?));
+        let acl = Arc::new(Acl::new(name, Test::parse(words, span, &mut context).ok()?));
         made.push(acl.clone());
         Some(acl)
     }
@@ -252,20 +300,31 @@ impl Test {
                 fault.message = format!("{} in ACL expression '{criterion}'", fault.message);
                 fault
             })?;
-        let untyped = |keyword: &str| {
+        let untyped = || {
             Fault::from(format!(
                 "matching method must be specified first (using '-m') when using a sample fetch of this type ('{keyword}')"
             ))
         };
-        let mut kind = suffix_kind.or(default_kind(expr.output()));
-        let mut test = Test {
-            kind: Kind::Found,
-            expr,
-            ignore_case: false,
-            inline: PatternSet::default(),
-            files: Vec::new(),
-        };
-        let mut forced = false;
+        let output = expr.output();
+        let mut kind = suffix_kind.or(default_kind(output));
+        if kind.is_some() && output != Type::Bool && rest.is_empty() {
+            context.report.warning(span, never_matches(criterion)).help(
+                "'--' behind the criterion says that this is meant, '-m found' tests for existence, '-m bool' \
+                 makes a number a truth",
+            );
+        }
+        if !criterion.contains('(') && rest.first().is_some_and(|word| word.starts_with('(')) {
+            let message = format!(
+                "matching '{criterion}' for pattern '{}' is likely a mistake and probably not what you want",
+                rest[0]
+            );
+            context
+                .report
+                .warning(span, message)
+                .help("remove the space before '(', or insert '--' between the match and the pattern");
+        }
+        let mut flags = Flags::default();
+        let mut files = Vec::new();
         while let Some((flag, after)) = rest.split_first().filter(|(word, _)| word.starts_with('-')) {
             rest = after;
             let mut argument = |what: &str| {
@@ -275,24 +334,18 @@ impl Test {
                 Ok::<&str, Fault>(word)
             };
             match *flag {
-                "-i" => test.ignore_case = true,
-                // Names are never resolved in patterns, so '-n' asks for what is done anyway.
-                "-n" => (),
-                // Without values to use, '-M' differs from a list only in what the file may hold.
-                "-M" => (),
-                "-u" => {
-                    let id = argument("an id")?;
-                    id.parse::<u32>()
-                        .map_err(|_| Fault::from("the argument of -u must be an integer".to_owned()))?;
-                }
+                "-i" => flags.ignore_case = true,
+                "-n" => flags.no_names = true,
+                "-M" => flags.is_map = true,
+                "-u" => flags.id = Some(take_id(argument("an id")?, span, context)?),
                 "-m" => {
                     let name = argument("a matching method")?;
-                    if !test.files.is_empty() {
+                    if !files.is_empty() {
                         let message =
                             "'-m' must only be specified before patterns and files in parsing ACL expression";
                         return Err(message.to_owned().into());
                     }
-                    if forced {
+                    if flags.forced {
                         let message = "only one explicit matching method can be defined with '-m' parameter. \
                                        if migrating from an old version, just keep the last one";
                         return Err(message.to_owned().into());
@@ -301,29 +354,31 @@ impl Test {
                         message: format!("unknown matching method '{name}' when parsing ACL expression"),
                         help: did_you_mean(name, Kind::NAMES.iter().map(|(name, _)| *name)),
                     })?;
-                    if wanted != Kind::Found && !test.expr.output().casts_to(cast_for(wanted)) {
+                    if wanted != Kind::Found && !output.casts_to(cast_for(wanted)) {
                         return Err(format!(
                             "matching method '{name}' cannot be used with fetch keyword '{keyword}'"
                         )
                         .into());
                     }
-                    if suffix_kind.is_some_and(|own| own != Kind::Str && own != wanted) {
+                    let own = suffix_kind.filter(|own| {
+                        !matches!(own, Kind::Str | Kind::Int | Kind::Bin) || keyword == "method"
+                    });
+                    if own.is_some_and(|own| own != wanted) {
                         let message = format!(
-                            "original matching method '{keyword}' was overwritten and will not be applied as expected."
+                            "original matching method '{keyword}' was overwritten and will not be applied as expected"
                         );
                         context.report.warning(span, message);
                     }
                     kind = Some(wanted);
-                    forced = true;
+                    flags.forced = true;
                 }
                 "-f" => {
                     let name = argument("a file name")?;
-                    let kind = kind.ok_or_else(|| untyped(&keyword))?;
-                    let is_map = words.contains(&"-M");
-                    let file = map::load(name, is_map, context)?;
-                    file.use_as(kind, test.ignore_case)
-                        .map_err(|bad| Fault::from(format!("{} in file '{}'", bad.0, file.name)))?;
-                    test.files.push(file);
+                    let kind = kind.ok_or_else(untyped)?;
+                    let file = map::load(name, flags.is_map, flags.is_map, span, context)?;
+                    file.also_used_by_acls();
+                    map::ready(&file, kind, flags.ignore_case, span, context)?;
+                    files.push((file, flags.ignore_case));
                 }
                 "--" => break,
                 _ => {
@@ -336,54 +391,23 @@ impl Test {
                 }
             }
         }
-        test.kind = kind.ok_or_else(|| untyped(&keyword))?;
-        test.patterns(rest)?;
-        // A flag after `-f` has come to stay only now.
-        for file in &test.files {
-            file.use_as(test.kind, test.ignore_case).map_err(|bad| Fault::from(bad.0))?;
-        }
-        Ok(test)
+        let kind = kind.ok_or_else(untyped)?;
+        let is_version = !flags.forced && VERSIONS.contains(&&*keyword) && !expr.has_converters();
+        let patterns = written(rest, kind, is_version, flags.no_names, span, context)?;
+        let inline = inline(&patterns, kind, flags.ignore_case, span, context)?;
+        let live = live(&keyword, &patterns, &inline, kind, &flags, span, context);
+        let is_method = keyword == "method" && !flags.forced;
+        let asks_groups = expr.fetch_name() == "http_auth_group" && !expr.has_converters() && !flags.forced;
+        let groups_of = if asks_groups { expr.userlist().cloned() } else { None };
+        Ok(Test { expr, kind, ignore_case: flags.ignore_case, is_method, inline, live, files, groups_of })
     }
 
-    /// Adds the patterns of the line; numbers may have an operator in front.
-    fn patterns(&mut self, words: &[&str]) -> Result<(), Fault> {
-        let is_number = matches!(self.kind, Kind::Int | Kind::Len);
-        let mut operator = "eq";
-        for word in words {
-            if is_number && matches!(*word, "eq" | "ge" | "gt" | "le" | "lt") {
-                operator = word;
-                continue;
-            }
-            let mut pattern = match self.expr.fetch_name() {
-                "req.ssl_ver" | "req_ssl_ver" if self.kind == Kind::Int && !self.expr.has_converters() => {
-                    dotted_version(word)?
-                }
-                _ => (*word).to_owned(),
-            };
-            if is_number && operator != "eq" && !pattern.contains(':') {
-                let n: i64 = pattern.parse().map_err(|_| {
-                    Fault::from(format!("'{word}' is neither a number nor a supported operator"))
-                })?;
-                pattern = match operator {
-                    "ge" => format!("{n}:"),
-                    "gt" => format!("{}:", n.saturating_add(1)),
-                    "le" => format!(":{n}"),
-                    _ => format!(":{}", n.saturating_sub(1)),
-                };
-            }
-            if self.kind == Kind::Bool {
-                // A truth is its own test; HAProxy ignores patterns here.
-                continue;
-            }
-            self.inline.add(&decode_raw(pattern.as_bytes()), b"").map_err(|bad| Fault::from(bad.0))?;
-        }
-        if !matches!(self.kind, Kind::Bool | Kind::Found) {
-            self.inline.prepare(self.kind, self.ignore_case).map_err(|bad| match self.kind {
-                Kind::Int | Kind::Len => Fault::from(format!("{} nor a supported operator", bad.0)),
-                _ => Fault::from(bad.0),
-            })?;
-        }
-        Ok(())
+    /// Whether it asks, by `acl(...)`, for `acl` itself: it would never end.
+    fn refers_to(&self, acl: &Arc<Acl>) -> bool {
+        self.expr
+            .acls()
+            .iter()
+            .any(|(_, other)| Arc::ptr_eq(other, acl) || other.tests().any(|test| test.refers_to(acl)))
     }
 
     fn run(&self, context: &Context<'_>, is_final: bool) -> Truth {
@@ -407,29 +431,185 @@ impl Test {
             Kind::Bool => return value.as_bool() == Some(true),
             _ => (),
         }
+        let is_exact = self.is_method && !matches!(value, Value::Method(Method::Other, _));
         let Some(value) = value.cast(cast_for(self.kind)) else { return false };
         let Some(subject) = map::subject(self.kind, &value) else { return false };
-        let inline =
-            !self.inline.is_empty() && self.inline.find(self.kind, self.ignore_case, subject).is_some();
-        inline
-            || self.files.iter().any(|file| file.load().find(self.kind, self.ignore_case, subject).is_some())
+        let is_in = |set: &PatternSet, ignore_case: bool, subject: Subject<'_>| {
+            set.find(self.kind, ignore_case && !is_exact, subject).is_some()
+        };
+        let is_known = |subject: Subject<'_>| {
+            let inline = if self.live.is_changed() {
+                is_in(&self.live.load(), self.ignore_case, subject)
+            } else {
+                !self.inline.is_empty() && is_in(&self.inline, self.ignore_case, subject)
+            };
+            inline || self.files.iter().any(|(file, ignore_case)| is_in(&file.load(), *ignore_case, subject))
+        };
+        if let Some(list) = &self.groups_of {
+            let name = value.bytes().and_then(|name| std::str::from_utf8(name).ok());
+            let Some(user) = name.and_then(|name| list.users.get(name)) else { return false };
+            return user.groups.iter().any(|group| is_known(Subject::Bytes(group.as_bytes())));
+        }
+        is_known(subject)
     }
 }
 
-/// A version or a range of them, `3.1` or `3.1:3.3`, as the numbers that `req.ssl_ver` yields.
-fn dotted_version(word: &str) -> Result<String, Fault> {
-    let number = |version: &str| {
-        let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
-        match (version, major.parse::<u16>(), minor.parse::<u16>()) {
-            ("", ..) => Ok(String::new()),
-            (_, Ok(major), Ok(minor)) => Ok((u32::from(major) << 16 | u32::from(minor)).to_string()),
-            _ => Err(Fault::from(format!("'{word}' is not a dotted number, such as 3.1"))),
+/// What the flags of a line say.
+#[derive(Debug, Default)]
+struct Flags {
+    /// `-i`
+    ignore_case: bool,
+    /// `-n`
+    no_names: bool,
+    /// `-M`
+    is_map: bool,
+    /// `-u`
+    id: Option<u32>,
+    /// `-m`
+    forced: bool,
+}
+
+/// Criteria whose patterns are versions such as `3.1`.
+const VERSIONS: [&str; 2] = ["req.ssl_ver", "req_ssl_ver"];
+
+fn never_matches(criterion: &str) -> String {
+    format!(
+        "acl keyword '{criterion}': no pattern to match against were provided, so this ACL will never match"
+    )
+}
+
+/// The number behind `-u`, which no other line may have.
+fn take_id(text: &str, span: Span, context: &ParseContext<'_>) -> Result<u32, Fault> {
+    let id = text.parse().map_err(|_| Fault::from("the argument of -u must be an integer".to_owned()))?;
+    let mut taken = context.named.acl_ids.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match taken.insert(id, span) {
+        // A line of a defaults section is read for every proxy that uses it.
+        Some(other) if other != span || span == Span::NONE => Err("the id is already used".to_owned().into()),
+        _ => Ok(id),
+    }
+}
+
+/// The patterns of a line as the runtime API shows them: operators made ranges, hosts made addresses.
+fn written(
+    words: &[&str],
+    kind: Kind,
+    is_version: bool,
+    no_names: bool,
+    span: Span,
+    context: &mut ParseContext<'_>,
+) -> Result<Vec<String>, Fault> {
+    let is_number = matches!(kind, Kind::Int | Kind::Len);
+    let parse = if is_version { parse_version_range } else { parse_int_range };
+    let mut operator = "eq";
+    let mut patterns = Vec::with_capacity(words.len());
+    for word in words {
+        hint_at_mistake(word, span, context);
+        if !is_number {
+            let host = (kind == Kind::Ip && !no_names).then(|| address_of(word, context)).flatten();
+            patterns.push(host.unwrap_or_else(|| (*word).to_owned()));
+            continue;
+        }
+        if matches!(*word, "eq" | "ge" | "gt" | "le" | "lt") {
+            operator = word;
+            continue;
+        }
+        // What has a separator is a range, whatever stands before it.
+        let is_range = word.contains([':', '-']);
+        if operator == "eq" || is_range {
+            let what = match (is_range, is_version) {
+                (true, false) => "a valid number range",
+                (false, false) => "a number",
+                (true, true) => "a valid dotted number range",
+                (false, true) => "a dotted number",
+            };
+            let (low, high) =
+                parse(word.as_bytes()).ok_or_else(|| Fault::from(format!("'{word}' is not {what}")))?;
+            patterns.push(if is_version { format!("{low}:{high}") } else { (*word).to_owned() });
+            continue;
+        }
+        let number = parse(word.as_bytes())
+            .map(|(number, _)| number)
+            .ok_or_else(|| Fault::from(format!("'{word}' is neither a number nor a supported operator")))?;
+        patterns.push(match operator {
+            "ge" => format!("{number}:"),
+            "gt" => format!("{}:", number.saturating_add(1)),
+            "le" => format!(":{number}"),
+            _ => format!(":{}", number.saturating_sub(1)),
+        });
+    }
+    Ok(patterns)
+}
+
+/// A pattern with the address of its host, if it names one (manual, section 7.1.6).
+fn address_of(word: &str, context: &ParseContext<'_>) -> Option<String> {
+    let is_address = parse_ip_prefix(word.as_bytes()).is_some() || parse_masked_v4(word.as_bytes()).is_some();
+    let (host, mask) = word.split_at(word.find('/').unwrap_or(word.len()));
+    // Digits and dots alone are an address that went wrong; no resolver knows better.
+    if is_address || host.contains(':') || !host.contains(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
+    Some(format!("{}{mask}", context.files.host(host)?))
+}
+
+/// Lets `-dD` point at patterns that were probably meant to be something else.
+fn hint_at_mistake(word: &str, span: Span, context: &mut ParseContext<'_>) {
+    let looks = match word {
+        "&&" | "and" | "||" | "or" => {
+            "looks like a failed attempt at using an operator inside a pattern list"
+        }
+        "#" | "//" => "looks like a failed attempt at commenting an end of line",
+        _ => {
+            let (name, _) = identifier(word, 0);
+            if criterion(name).is_some() {
+                "suspiciously looks like a known acl keyword"
+            } else if !name.is_empty() && fetch::find(name).is_some() {
+                "suspiciously looks like a known sample fetch keyword"
+            } else {
+                return;
+            }
         }
     };
-    match word.split_once([':', '-']) {
-        Some((low, high)) => Ok(format!("{}:{}", number(low)?, number(high)?)),
-        None => number(word),
+    context.report.push(Level::Diag, span, format!("pattern '{word}' {looks}"));
+}
+
+/// The set of a line's patterns, ready for its kind.
+fn inline(
+    patterns: &[String],
+    kind: Kind,
+    ignore_case: bool,
+    span: Span,
+    context: &mut ParseContext<'_>,
+) -> Result<PatternSet, Fault> {
+    let mut set = PatternSet::default();
+    for pattern in patterns {
+        set.add(&decode_raw(pattern.as_bytes()), b"").map_err(|bad| Fault::from(bad.0))?;
     }
+    // A truth is its own test, and existence is enough: both ignore patterns.
+    if !matches!(kind, Kind::Bool | Kind::Found) {
+        set.prepare(kind, ignore_case).map_err(|bad| Fault::from(bad.0))?;
+    }
+    for regex in set.slow_regexes(kind, ignore_case) {
+        context.name_if_slow(regex, span);
+    }
+    Ok(set)
+}
+
+/// The same patterns for the runtime API.
+fn live(
+    keyword: &str,
+    patterns: &[String],
+    set: &PatternSet,
+    kind: Kind,
+    flags: &Flags,
+    span: Span,
+    context: &ParseContext<'_>,
+) -> Arc<LiveMap> {
+    let (file, line) = context.place(span);
+    let description = format!("acl '{keyword}' file '{file}' line {line}");
+    let identity = format!("{description} {} {kind:?} {flags:?} {patterns:?}", span.start);
+    context.registry.line_patterns(identity, || {
+        LiveMap::of_line(flags.id, &description, set.clone(), kind, flags.ignore_case)
+    })
 }
 
 /// The type that a kind compares.
@@ -437,8 +617,7 @@ fn cast_for(kind: Kind) -> Type {
     match (kind, kind.input()) {
         (Kind::Bin, _) => Type::Bin,
         (_, Input::Any) => Type::Any,
-        (_, Input::Bool) => Type::Bool,
-        (_, Input::Int) => Type::Int,
+        (_, Input::Bool | Input::Int) => Type::Int,
         (_, Input::Ip) => Type::Ip,
         (_, Input::Bytes) => Type::Str,
     }
@@ -462,16 +641,10 @@ fn parse_criterion(
     context: &mut ParseContext<'_>,
 ) -> Result<(Expr, String, Option<Kind>), Fault> {
     let (name, after) = identifier(text, 0);
-    let (fetch_name, kind) = CRITERIA
-        .iter()
-        .find_map(|(criterion, fetch)| match name.strip_prefix(criterion)? {
-            "" => Some((*fetch, Some(Kind::Str))),
-            suffix => {
-                let suffix = suffix.strip_prefix('_').filter(|suffix| SUFFIXES.contains(suffix))?;
-                Some((*fetch, Kind::from_name(suffix)))
-            }
-        })
-        .unwrap_or((name, None));
+    let (fetch_name, kind) = match criterion(name) {
+        Some((fetch, kind)) => (fetch, Some(kind)),
+        None => (name, None),
+    };
     if name.is_empty() {
         return Err("missing fetch method".to_owned().into());
     }
@@ -495,8 +668,11 @@ fn parse_criterion(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::sample::testing::{World, told};
+    use crate::sample::userlist::{Password, User};
 
     fn words(text: &str) -> Vec<&str> {
         text.split_whitespace().collect()
@@ -524,6 +700,38 @@ mod tests {
             let (condition, report) = condition(world, text, Phase::HttpRequest);
             let condition = condition.unwrap_or_else(|| panic!("{text}: {}", told(&report)));
             assert_eq!(condition.holds(&world.context()), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_of_users() {
+        let user = |groups: &[&str]| User {
+            password: Password::Plain("pw".into()),
+            groups: groups.iter().map(|group| (*group).into()).collect(),
+        };
+        let users = HashMap::from([("ann".into(), user(&["admins", "ops"])), ("bob".into(), user(&[]))]);
+        for (field, known, admin, name) in [
+            ("Authorization: Basic YW5uOnB3", true, true, true), // ann:pw
+            ("Authorization: basic   Ym9iOnB3", true, false, false), // bob:pw
+            ("Authorization: Basic YW5uOmJhZA==", false, false, false), // ann:bad
+            ("Authorization: Bearer YW5uOnB3", false, false, false),
+            ("X-None: 1", false, false, false),
+        ] {
+            let mut world = World::request("GET / HTTP/1.1", &[field]).file("groups", "x\nadmins\n");
+            let list = UserList { users: users.clone(), groups: Vec::new() };
+            world.named.userlists.insert("users".to_owned(), Arc::new(list));
+            check(
+                &world,
+                &[
+                    ("if { http_auth(users) }", known),
+                    ("if { http_auth_group(users) admins }", admin),
+                    ("if { http_auth_group(users) -i x ADMINS }", admin),
+                    ("if { http_auth_group(users) -f groups }", admin),
+                    ("if { http_auth_group(users) -m str ann }", name),
+                    ("if { http_auth_group(users) ann }", false),
+                    ("if { http_auth_group(users) -m found }", known),
+                ],
+            );
         }
     }
 
@@ -597,6 +805,108 @@ mod tests {
                 ("if { path_beg }", false),
             ],
         );
+    }
+
+    #[test]
+    fn patterns_in_all_their_forms() {
+        let world = World::request(
+            "GET /static/img/Logo.png?x=5 HTTP/1.1",
+            &["Host: www.Example.com:80", "X-Tag: one, two", "X-N: -4"],
+        )
+        .file("one.lst", "/static/img/logo.png\n")
+        .file("two.map", "/other 1\n/static/img/Logo.png 2\n");
+        check(
+            &world,
+            &[
+                ("if { hdr_cnt(x-tag) 1-3 }", true),
+                ("if { hdr_cnt(x-tag) -- -1 }", false),
+                ("if { hdr_cnt(x-tag) gt 1-3 5 }", true),
+                ("if { hdr_cnt(x-tag) gt 1-1 5 }", false),
+                ("if { hdr_cnt(x-tag) gt 5 lt 3 }", true),
+                ("if { req.hdr_val(x-n) lt 0 }", true),
+                ("if { req.hdr_val(x-n) -- -3 }", true),
+                ("if { src 192.0.0.1/255.0.0.255 }", true),
+                ("if { src 193.0.0.1/255.0.0.255 }", false),
+                ("if { src 192.513 }", true),
+                ("if { src 192.514 }", false),
+                ("if { str(127.0.0.9) -m ip 127.9 }", true),
+                ("if { str(::ffff:10.0.0.7) -m ip 10.0.0.0/255.0.0.255 }", false),
+                ("if { str(::ffff:10.0.0.7) -m ip 10.0.0.7/255.0.0.255 }", true),
+                ("if { path -f one.lst }", false),
+                ("if { path -i -f one.lst }", true),
+                ("if { path -f one.lst -i /STATIC/img/Logo.png }", true),
+                ("if { path -f one.lst -i }", false),
+                ("if { path -f one.lst -M -f two.map }", true),
+                ("if { path -M -f two.map -- /x }", true),
+                ("if { method -i get }", false),
+                ("if { method -i -m str get }", true),
+                ("if { str(1) -m bool }", true),
+                ("if { path -m reg (?i)LOGO\\.png$ }", true),
+                ("if { path -m reg ^(?!/api)/ }", true),
+                ("if { path -m reg -i (?<=IMG/)l }", true),
+                ("if { int(3) -m found }", true),
+            ],
+        );
+    }
+
+    #[test]
+    fn runtime_changes_of_a_line_are_seen() {
+        let mut world = World::request("GET /b HTTP/1.1", &[]);
+        assert_eq!(told(&add(&mut world, &["mine path -u 7 /a", "other path /a"])), "");
+        check(&world, &[("if mine", false), ("if other", false)]);
+        let maps = world.registry.maps();
+        let (_, list) = maps.iter().find(|(id, _)| *id == 7).expect("the number that -u gave");
+        assert_eq!(list.description(), "acl 'path' file '' line 0");
+        list.add(b"/b", b"").unwrap();
+        check(&world, &[("if mine", true), ("if other", false)]);
+        list.clear();
+        check(&world, &[("if mine", false)]);
+        let version = list.prepare();
+        list.add_to(version, b"/b", b"").unwrap().unwrap();
+        check(&world, &[("if mine", false)]);
+        assert!(list.commit(version));
+        check(&world, &[("if mine", true)]);
+        assert!(list.add(b"/b", b"").is_ok() && list.remove(b"/b") == 2);
+        check(&world, &[("if mine", false)]);
+        assert!(told(&add(&mut world, &["more path -u 7 /c"])).contains("the id is already used"));
+    }
+
+    #[test]
+    fn an_acl_never_asks_for_itself() {
+        let mut world = World::default();
+        assert_eq!(told(&add(&mut world, &["a always_false", "b acl(a)"])), "");
+        for line in ["a acl(a)", "a acl(b)", "a acl(!b)"] {
+            assert!(told(&add(&mut world, &[line])).contains("have a recursive loop"), "{line}");
+        }
+    }
+
+    #[test]
+    fn tells_what_was_probably_not_meant() {
+        let mut world = World::default();
+        for (line, level, message) in [
+            ("x path", Some(Level::Warning), "no pattern to match against"),
+            ("x path --", None, ""),
+            ("x always_true", None, ""),
+            ("x path (a", Some(Level::Warning), "likely a mistake"),
+            ("x path -- (a", None, ""),
+            (
+                "x path_beg -m end a",
+                Some(Level::Warning),
+                "original matching method 'path_beg' was overwritten",
+            ),
+            ("x path -m end a", None, ""),
+            ("x path a || b", Some(Level::Diag), "failed attempt at using an operator"),
+            ("x path a # b", Some(Level::Diag), "commenting an end of line"),
+            ("x path a path_beg", Some(Level::Diag), "known acl keyword"),
+            ("x path a src", Some(Level::Diag), "known sample fetch keyword"),
+            ("x path_reg ^(?=a)", Some(Level::Diag), "needs back-tracking"),
+            ("x path_reg ^a", None, ""),
+        ] {
+            let report = add(&mut world, &[line]);
+            let found = report.diagnostics.first();
+            assert_eq!(found.map(|found| found.level), level, "{line}: {}", told(&report));
+            assert!(told(&report).contains(message), "{line}: {}", told(&report));
+        }
     }
 
     #[test]

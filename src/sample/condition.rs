@@ -65,7 +65,7 @@ impl Condition {
                 words = rest[close + 1..].iter();
                 Arc::new(Acl::new("", Test::parse(&rest[..close], span, context)?))
             } else {
-                context.acls.get(name, context.registry).ok_or_else(|| Fault {
+                context.acls.get(name, context.registry, context.place(span)).ok_or_else(|| Fault {
                     message: format!("no such ACL : '{name}'"),
                     help: did_you_mean(name, context.acls.names()),
                 })?

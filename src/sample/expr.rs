@@ -2,15 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 
-use super::arg::{self, Arg, CheckContext};
+use super::acl::Acl;
+use super::arg::{self, Arg, Args, CheckContext};
 use super::conv::{self, Converter};
 use super::facts::Context;
 use super::fetch::{self, Fetch, Source};
 use super::userlist::UserList;
 use super::value::{Type, Value};
-use crate::diag::{Report, Span, did_you_mean};
+use crate::base::text::decode_raw;
+use crate::diag::{Level, Report, Span, did_you_mean};
+use crate::pattern::Regex;
 use crate::state::{Registry, Table};
 
 /// What parsing an expression may need beyond its text.
@@ -31,6 +35,31 @@ pub struct ParseContext<'a> {
     pub named: &'a Named,
 }
 
+impl ParseContext<'_> {
+    /// Compiles a regular expression, and lets `-dD` name it if it back-tracks.
+    pub fn regex(
+        &mut self,
+        pattern: impl AsRef<[u8]>,
+        ignore_case: bool,
+        span: Span,
+    ) -> Result<Regex, String> {
+        let regex = Regex::new(decode_raw(pattern.as_ref()), ignore_case)?;
+        self.name_if_slow(&regex, span);
+        Ok(regex)
+    }
+    /// The name of the file and the line that a span lies in.
+    pub fn place(&self, span: Span) -> (&str, u32) {
+        let source = self.report.sources.get(span.file as usize);
+        (source.map_or("", |source| source.name.as_str()), span.line)
+    }
+    /// Lets `-dD` name a regular expression that back-tracks.
+    pub fn name_if_slow(&mut self, regex: &Regex, span: Span) {
+        if let Some((message, help)) = regex.warning() {
+            self.report.push(Level::Diag, span, message).help(help);
+        }
+    }
+}
+
 /// Objects that expressions and rules name wherever they were declared: all are known before the
 /// first expression is read.
 #[derive(Debug, Default)]
@@ -39,6 +68,8 @@ pub struct Named {
     pub tables: HashMap<String, Arc<Table>>,
     /// `userlist` sections.
     pub userlists: HashMap<String, Arc<UserList>>,
+    /// Numbers given to ACLs with `-u`, and the line that has each.
+    pub acl_ids: Mutex<HashMap<u32, Span>>,
     /// `ring` sections.
     pub rings: HashSet<String>,
     /// `tune.stick-counters`, where it is set.
@@ -53,10 +84,14 @@ impl Named {
     }
 }
 
-/// Reads files for the configuration.
+/// Reads files, and asks for hosts, for the configuration.
 pub trait Files {
     /// The bytes of a file.
     fn read(&self, path: &str) -> std::io::Result<Vec<u8>>;
+    /// The IPv4 address of a host that an ACL's pattern names; a world without a resolver knows none.
+    fn host(&self, _name: &str) -> Option<Ipv4Addr> {
+        None
+    }
 }
 
 /// Where an expression is evaluated, in order of a session's life.
@@ -252,8 +287,19 @@ impl Expr {
     pub fn fetch_name(&self) -> &'static str {
         self.fetch.name
     }
+    /// The list of users that it takes, if it takes one.
+    pub(crate) fn userlist(&self) -> Option<&Arc<UserList>> {
+        self.args.userlist(0)
+    }
     pub(crate) fn source(&self) -> Source {
         self.fetch.source
+    }
+    /// The ACLs that it asks for, if it is `acl(...)`.
+    pub(crate) fn acls(&self) -> &[(bool, Arc<Acl>)] {
+        self.args
+            .iter()
+            .find_map(|arg| if let Arg::Acls(acls) = arg { Some(&**acls) } else { None })
+            .unwrap_or(&[])
     }
     pub(crate) fn has_converters(&self) -> bool {
         !self.steps.is_empty()

@@ -20,24 +20,35 @@ use crate::pattern::{BadPattern, Kind, PatternSet};
 
 /// Versions prepared and not yet committed; more than any sane updater leaves behind.
 const PREPARED_MAX: usize = 64;
+/// Bytes of a description after which further users are not named.
+const DESCRIPTION_MAX: usize = 4096;
 
-/// The contents of one map or ACL file, shared by every expression that names it.
+/// The contents of one map or ACL file, shared by every expression that names it, or the patterns that
+/// an ACL's line holds itself.
 #[derive(Debug)]
 pub struct LiveMap {
-    /// Its number in `show map` / `show acl`.
-    pub id: u32,
-    /// The file's name as configured: its identifier in the runtime API.
+    /// The number that `-u` gives it in `show map` / `show acl`; others are numbered by the registry.
+    pub wanted_id: Option<u32>,
+    /// The file's name as configured: its identifier in the runtime API. Patterns of a line have none.
     pub name: Box<str>,
-    /// A map has values; an ACL's pattern file has none.
+    /// A map has values; a list of patterns has none.
     pub is_map: bool,
     current: ArcSwap<PatternSet>,
     dirty: AtomicBool,
+    /// Whether it is no longer what the configuration brought.
+    changed: AtomicBool,
+    used_by_acls: AtomicBool,
+    used_by_maps: AtomicBool,
     control: Mutex<Control>,
 }
 
 /// What only changes need; the lock orders them.
 #[derive(Debug, Default)]
 struct Control {
+    /// What it is and who uses it, as `show map` / `show acl` describe it.
+    description: String,
+    /// The ways in which it is looked up, in the order of their appearance.
+    uses: Vec<(Kind, bool)>,
     /// The version that readers see, and the number of the newest one made.
     current_version: u32,
     next_version: u32,
@@ -70,15 +81,34 @@ pub enum Upsert {
 
 impl LiveMap {
     /// An empty one.
-    pub fn new(id: u32, name: &str, is_map: bool) -> Self {
+    pub fn new(name: &str, is_map: bool) -> Self {
         LiveMap {
-            id,
+            wanted_id: None,
             name: name.into(),
             is_map,
             current: ArcSwap::default(),
             dirty: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+            used_by_acls: AtomicBool::new(!is_map),
+            used_by_maps: AtomicBool::new(is_map),
             control: Mutex::default(),
         }
+    }
+    /// The patterns of an ACL's line, which are looked up in one way only.
+    pub fn of_line(
+        wanted_id: Option<u32>,
+        description: &str,
+        patterns: PatternSet,
+        kind: Kind,
+        ignore_case: bool,
+    ) -> Self {
+        let mut made = LiveMap::new("", false);
+        made.wanted_id = wanted_id;
+        made.current.store(Arc::new(patterns));
+        let control = made.control.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+        control.description = description.to_owned();
+        control.uses.push((kind, ignore_case));
+        made
     }
     fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -100,6 +130,44 @@ impl LiveMap {
             return Some(self.snapshot());
         }
         control.prepared.get(&version).cloned().map(Arc::new)
+    }
+    /// Whether it was changed since the configuration was loaded: until then, who kept the patterns that
+    /// it was made of needs not ask for its contents.
+    #[inline]
+    pub fn is_changed(&self) -> bool {
+        self.changed.load(Acquire)
+    }
+    /// Notes who uses it: an ACL or a map, and where, for the description.
+    pub fn describe(&self, by_map: bool, file: &str, line: u32) {
+        let (flag, user) = match by_map {
+            true => (&self.used_by_maps, "map"),
+            false => (&self.used_by_acls, "acl"),
+        };
+        flag.store(true, Release);
+        let mut control = self.control();
+        let place = format!("by {user} at file '{file}' line {line}");
+        if control.description.is_empty() {
+            control.description = format!("pattern loaded from file '{}' used {place}", self.name);
+        } else if control.description.len() < DESCRIPTION_MAX && !control.description.contains(&place) {
+            control.description.push_str(", ");
+            control.description.push_str(&place);
+        }
+    }
+    /// What it is and who uses it.
+    pub fn description(&self) -> String {
+        self.control().description.clone()
+    }
+    /// Whether a map, or an ACL, uses it.
+    pub fn is_used_by(&self, maps: bool) -> bool {
+        if maps { self.used_by_maps.load(Acquire) } else { self.used_by_acls.load(Acquire) }
+    }
+    /// Counts as used by ACLs too: a map that an ACL names with `-M`.
+    pub fn also_used_by_acls(&self) {
+        self.used_by_acls.store(true, Release);
+    }
+    /// The ways in which it is looked up, each with whether case is ignored.
+    pub fn uses(&self) -> Vec<(Kind, bool)> {
+        self.control().uses.clone()
     }
     /// How many entries there are.
     pub fn len(&self) -> usize {
@@ -160,6 +228,7 @@ impl LiveMap {
         control.loaded = Some(digest);
         control.prepared.clear();
         self.current.store(Arc::new(set));
+        self.changed.store(true, Release);
         self.dirty.store(false, Release);
         true
     }
@@ -178,6 +247,9 @@ impl LiveMap {
         for prepared in control.prepared.values_mut() {
             prepared.prepare(kind, ignore_case)?;
         }
+        if !control.uses.contains(&(kind, ignore_case)) {
+            control.uses.push((kind, ignore_case));
+        }
         self.current.store(Arc::new(set));
         Ok(())
     }
@@ -188,6 +260,7 @@ impl LiveMap {
         let mut set = PatternSet::clone(&self.current.load());
         let outcome = change(&mut set);
         self.current.store(Arc::new(set));
+        self.changed.store(true, Release);
         self.dirty.store(true, Release);
         outcome
     }
@@ -255,6 +328,7 @@ impl LiveMap {
         control.prepared = control.prepared.split_off(&version);
         control.current_version = version;
         self.current.store(Arc::new(set));
+        self.changed.store(true, Release);
         self.dirty.store(true, Release);
         true
     }
@@ -298,7 +372,7 @@ mod tests {
     }
 
     fn map(text: &str) -> LiveMap {
-        let map = LiveMap::new(0, "hosts.map", true);
+        let map = LiveMap::new("hosts.map", true);
         map.load_text(text.as_bytes()).unwrap();
         map
     }

@@ -1,7 +1,7 @@
 //! Every live object by name. A model that is built asks here first, so that counters, health,
 //! maps and tables of what it has in common with its predecessor live on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, Weak};
@@ -31,10 +31,22 @@ struct Inner {
     proxies: HashMap<String, Arc<ProxyState>>,
     servers: HashMap<(String, String), Arc<ServerState>>,
     maps: HashMap<String, Arc<LiveMap>>,
-    map_order: Vec<Arc<LiveMap>>,
+    /// Maps and ACLs in order of appearance.
+    patterns: Vec<Listed>,
+    /// The patterns of lines by what tells them apart.
+    lines: HashMap<String, Weak<LiveMap>>,
     /// By name; held weakly, so that a table lives as long as a model that declares it.
     tables: HashMap<String, Vec<Weak<Table>>>,
     references: Vec<Reference>,
+}
+
+/// A place in the list of maps and ACLs.
+#[derive(Debug)]
+enum Listed {
+    /// A file: it stays for those that come later.
+    File(Arc<LiveMap>),
+    /// The patterns of a line: they live as long as an ACL has them.
+    Line(Weak<LiveMap>),
 }
 
 /// A proxy or server that an expression names. It may be declared further down, so whoever ends
@@ -120,11 +132,23 @@ impl Registry {
         if let Some(found) = inner.maps.get(name) {
             return (found.clone(), false);
         }
-        let id = inner.map_order.len() as u32;
-        let made = Arc::new(LiveMap::new(id, name, is_map));
+        let made = Arc::new(LiveMap::new(name, is_map));
         inner.maps.insert(name.to_owned(), made.clone());
-        inner.map_order.push(made.clone());
+        inner.patterns.push(Listed::File(made.clone()));
         (made, true)
+    }
+    /// The patterns of a line, made if none are the same: `identity` tells where they stand and what they
+    /// are. So a line that a `defaults` section gives to many proxies is one, and a line that a reload
+    /// leaves as it was keeps what was changed in it.
+    pub fn line_patterns(&self, identity: String, make: impl FnOnce() -> LiveMap) -> Arc<LiveMap> {
+        let mut inner = self.inner();
+        if let Some(known) = inner.lines.get(&identity).and_then(Weak::upgrade) {
+            return known;
+        }
+        let made = Arc::new(make());
+        inner.patterns.push(Listed::Line(Arc::downgrade(&made)));
+        inner.lines.insert(identity, Arc::downgrade(&made));
+        made
     }
     /// The stick table called `name` with these settings: the one that a model in force has, with its
     /// contents, else an empty one. A load that fails leaves the running model's table alone.
@@ -147,17 +171,64 @@ impl Registry {
     pub fn take_references(&self) -> Vec<Reference> {
         std::mem::take(&mut self.inner().references)
     }
-    /// Every map and ACL file in order of appearance.
-    pub fn maps(&self) -> Vec<Arc<LiveMap>> {
-        self.inner().map_order.clone()
+    /// Every map and ACL with its number, ascending: the one that `-u` gives, or the next that is free in
+    /// order of appearance. Maps and ACLs share the numbers.
+    pub fn maps(&self) -> Vec<(u32, Arc<LiveMap>)> {
+        let mut inner = self.inner();
+        inner.patterns.retain(|listed| match listed {
+            Listed::File(_) => true,
+            Listed::Line(patterns) => patterns.strong_count() > 0,
+        });
+        inner.lines.retain(|_, patterns| patterns.strong_count() > 0);
+        let live: Vec<Arc<LiveMap>> = inner
+            .patterns
+            .iter()
+            .filter_map(|listed| match listed {
+                Listed::File(map) => Some(map.clone()),
+                Listed::Line(patterns) => patterns.upgrade(),
+            })
+            .collect();
+        let given: HashSet<u32> = live.iter().filter_map(|map| map.wanted_id).collect();
+        let mut free = (0..).filter(|id| !given.contains(id));
+        let number = |map: Arc<LiveMap>| Some((map.wanted_id.or_else(|| free.next())?, map));
+        let mut numbered: Vec<_> = live.into_iter().filter_map(number).collect();
+        numbered.sort_by_key(|(id, _)| *id);
+        numbered
+    }
+    /// The map or ACL file called `name`.
+    pub fn map_by_name(&self, name: &str) -> Option<Arc<LiveMap>> {
+        self.inner().maps.get(name).cloned()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::{Kind, PatternSet};
     use crate::state::table::KeyType;
     use crate::state::table::testing::settings;
+
+    #[test]
+    fn maps_and_acls_share_their_numbers() {
+        let registry = Registry::new(1);
+        let line = |text: &str, id| {
+            let make = || LiveMap::of_line(id, text, PatternSet::default(), Kind::Str, false);
+            registry.line_patterns(text.to_owned(), make)
+        };
+        let first = line("first", None);
+        registry.map("a.map", true);
+        let third = line("third", Some(1));
+        assert!(Arc::ptr_eq(&first, &line("first", None)), "the same line is the same ACL");
+        let shown = || {
+            let name =
+                |map: &LiveMap| if map.name.is_empty() { map.description() } else { map.name.to_string() };
+            registry.maps().iter().map(|(id, map)| format!("{id} {}", name(map))).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(), ["0 first", "1 third", "2 a.map"]);
+        drop(first);
+        assert_eq!(shown(), ["0 a.map", "1 third"], "an ACL that no configuration has any more is gone");
+        drop(third);
+    }
 
     #[test]
     fn tables_live_on_while_their_settings_stay() {

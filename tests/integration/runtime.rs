@@ -237,3 +237,43 @@ fn levels_and_malformed_commands_change_nothing() {
         assert!(proxy.admin("nonsense").starts_with("Unknown command"));
     });
 }
+
+#[test]
+fn the_patterns_of_acl_lines_change_while_running() {
+    both_drivers(|driver| {
+        let proxy = Proxy::build(driver).start(&format!(
+            "{HTTP_DEFAULTS}
+global
+    stats socket @cli@ level admin
+    set-var-fmt proc.greeting \"hi %[str(there)]\"
+frontend fe
+    bind @fe@
+    acl shut path_beg -i -u 5 /shut /gone
+    http-request deny if shut
+    http-request deny if {{ path -m reg ^(?!/(open|shut|late)) }}
+    http-request return status 200 hdr x-var %[var(proc.greeting)]
+"
+        ));
+        let mut client = proxy.client("fe");
+        let mut status = |path: &str| client.get(path, "").status;
+        let shown = proxy.admin("show acl");
+        assert!(shown.starts_with("# id (file) description\n0 () acl 'path' file "), "{shown}");
+        assert!(shown.contains("\n5 () acl 'path_beg' file ") && shown.contains("entry_cnt=2"), "{shown}");
+        assert_eq!([status("/SHUT/x"), status("/open"), status("/else")], [403, 200, 403]);
+        assert!(proxy.admin("get acl #5 /Gone/1").contains("type=beg, case=insensitive, match=yes"));
+        proxy.admin("add acl #5 /late");
+        assert_eq!([status("/late"), status("/open")], [403, 200]);
+        proxy.admin("del acl #5 /shut");
+        assert_eq!([status("/shut"), status("/late")], [200, 403]);
+        assert!(proxy.admin("prepare acl #5").contains("New version created: 1"));
+        proxy.admin("add acl @1 #5 /open");
+        assert_eq!(status("/open"), 200, "not before the commit");
+        proxy.admin("commit acl @1 #5");
+        assert_eq!([status("/open"), status("/late")], [403, 200]);
+        proxy.admin("clear acl #5");
+        assert_eq!(status("/open"), 200);
+        assert!(proxy.admin("get var proc.greeting").contains("type=str value=<hi there>"));
+        proxy.admin("experimental-mode on; set var proc.greeting expr str(bye)");
+        assert_eq!(client.get("/open", "").header("x-var"), Some("bye"));
+    });
+}

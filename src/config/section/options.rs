@@ -70,7 +70,7 @@ keywords! {
     "option forwardfor" "[except <network>] [header <name>] [if-none]" ALL => Parse(forwardfor), "Add the client's address to requests in X-Forwarded-For.";
     "option originalto" "[except <network>] [header <name>]" ALL => Parse(originalto), "Add the address that the client connected to in X-Original-To.";
     "option http-restrict-req-hdr-names" "{ preserve | delete | reject }" ALL => Parse(restrict_names), "What to do with header names of other characters than letters, digits and dashes.";
-    "option httplog" "[clf]" ALL => Parse(httplog), "Log HTTP requests, in the usual format or in the common log format.";
+    "option httplog" "[clf|json]" ALL => Parse(httplog), "Log HTTP requests, in the usual format, in the common log format, or as one line of JSON each, which HAProxy does not have.";
     "option httpslog" "" ALL => Parse(httpslog), "Log HTTP requests with what is known of TLS.";
     "option tcplog" "[clf]" ALL => Parse(tcplog), "Log connections with their timers and counters.";
     "option tcpka" "" ALL => Parse(tcpka), "TCP keep-alive probes on both sides.";
@@ -350,6 +350,8 @@ fn restrict_names(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadin
 fn httplog(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     if words.take("clf") {
         log_format(draft, words, loading, "option httplog clf", formats::HTTP_CLF);
+    } else if words.take("json") {
+        log_format(draft, words, loading, "option httplog json", formats::HTTP_JSON);
     } else {
         log_format(draft, words, loading, "option httplog", formats::HTTP);
     }
@@ -378,7 +380,9 @@ fn log_format(
         return;
     }
     if let Some(word) = words.take_word() {
-        let message = format!("keyword '{}' only supports option 'clf'", words.line.words[1].text);
+        let name = &words.line.words[1].text;
+        let known = if name == "httplog" { "options 'clf' and 'json'" } else { "option 'clf'" };
+        let message = format!("keyword '{name}' only supports {known}");
         loading.report.alert(word.span, message);
         return;
     }

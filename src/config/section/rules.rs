@@ -72,9 +72,10 @@ fn acl(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
         loading.report.alert(name_span, message);
         return;
     }
-    if name == "or" {
-        let message = "acl name 'or' will never match. 'or' is used to express a logical disjunction within a \
-                       condition";
+    if name.eq_ignore_ascii_case("or") {
+        let message = format!(
+            "acl name '{name}' will never match. 'or' is used to express a logical disjunction within a condition"
+        );
         loading.report.alert(name_span, message);
         return;
     }

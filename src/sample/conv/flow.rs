@@ -98,7 +98,8 @@ fn check_when(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(
         if acl.is_empty() {
             return Err("'acl' selector requires an extra argument with the ACL name".into());
         }
-        let found = check.context.acls.get(&acl, check.context.registry);
+        let context = &*check.context;
+        let found = context.acls.get(&acl, context.registry, context.place(check.span));
         let found = found.ok_or_else(|| format!("ACL '{acl}' not found"))?;
         checked.push(Arg::Acls([(false, found)].into()));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Converter;
+use crate::diag::Span;
 use crate::pattern::file::{Source, source};
 use crate::pattern::{Input, Kind, PatternSet, Subject};
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
@@ -85,8 +86,8 @@ fn check(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), St
             )
         }
     };
-    let map = load(&name, true, check.context)?;
-    map.use_as(kind, false).map_err(|error| format!("{} in file '{}'", error.0, map.name))?;
+    let map = load(&name, true, true, check.span, check.context)?;
+    ready(&map, kind, false, check.span, check.context)?;
     if matches!(output, Output::Int | Output::Ip) {
         for entry in map.load().entries() {
             if typed(entry.value, output).is_none() {
@@ -115,18 +116,40 @@ fn kind_and_output(keyword: &str) -> (Kind, Output) {
     (kind, output)
 }
 
-/// The map or ACL file that `name` means, filled from its file if it is new.
-pub(crate) fn load(name: &str, is_map: bool, context: &mut ParseContext<'_>) -> Result<Arc<LiveMap>, String> {
+/// Makes a file answer lookups of a kind.
+pub(crate) fn ready(
+    map: &LiveMap,
+    kind: Kind,
+    ignore_case: bool,
+    span: Span,
+    context: &mut ParseContext<'_>,
+) -> Result<(), String> {
+    map.use_as(kind, ignore_case).map_err(|error| format!("{} in file '{}'", error.0, map.name))?;
+    for regex in map.load().slow_regexes(kind, ignore_case) {
+        context.name_if_slow(regex, span);
+    }
+    Ok(())
+}
+
+/// The map or ACL file that `name` means, filled from its file if it is new: one with values (`is_map`)
+/// or a list, for a map's or an ACL's use.
+pub(crate) fn load(
+    name: &str,
+    is_map: bool,
+    by_map: bool,
+    span: Span,
+    context: &mut ParseContext<'_>,
+) -> Result<Arc<LiveMap>, String> {
     let (origin, id) = source(name);
     let (map, _) = context.registry.map(id, is_map);
     if map.is_map != is_map {
         return Err(if is_map {
             format!(
-                "The file '{id}' is already used as one column file and cannot be used by as two column file."
+                "The file \"{id}\" is already used as one column file and cannot be used by as two column file."
             )
         } else {
             format!(
-                "The file '{id}' is already used as two column file and cannot be used by as one column file."
+                "The file \"{id}\" is already used as two column file and cannot be used by as one column file."
             )
         });
     }
@@ -143,6 +166,8 @@ pub(crate) fn load(name: &str, is_map: bool, context: &mut ParseContext<'_>) -> 
         },
     };
     map.load_text(&text).map_err(|bad| format!("{} at line {} of file '{id}'", bad.error.0, bad.line))?;
+    let (file, line) = context.place(span);
+    map.describe(by_map, file, line);
     Ok(map)
 }
 
@@ -178,36 +203,9 @@ fn lookup(set: &PatternSet, usage: &MapUse, subject: Subject<'_>) -> Option<Valu
         return set.by_id(hit.id).map(|entry| Value::string(entry.key.to_vec()));
     }
     if let (Kind::Regm, Some(regex), Subject::Bytes(text)) = (usage.kind, hit.regex, subject) {
-        let captures = regex.captures(text)?;
-        return Some(Value::string(expand(hit.value, &captures)));
+        return Some(Value::string(regex.captures(text)?.expand(hit.value).ok()?));
     }
     typed(hit.value, usage.output).map(Value::into_owned)
-}
-
-/// Puts groups in for `\0` to `\9`, as PCRE users write them, and bytes for `\xHH`.
-pub(crate) fn expand(template: &[u8], captures: &regex::bytes::Captures<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(template.len());
-    let mut bytes = template.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => match bytes.next() {
-                Some(digit @ b'0'..=b'9') => {
-                    let group = captures.get(usize::from(digit - b'0'));
-                    out.extend_from_slice(group.map_or(b"", |group| group.as_bytes()));
-                }
-                Some(b'x') => {
-                    let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
-                    if let (Some(high), Some(low)) = (digit(), digit()) {
-                        out.push((high << 4 | low) as u8);
-                    }
-                }
-                Some(other) => out.push(other),
-                None => out.push(b'\\'),
-            },
-            byte => out.push(byte),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

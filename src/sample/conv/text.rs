@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 
 use super::Converter;
-use super::map::expand;
-use crate::pattern::compile_regex;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::Context;
 use crate::sample::fetch::request::parameters;
@@ -227,16 +225,15 @@ fn param<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value
     })
 }
 
-fn check_regsub(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+fn check_regsub(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let flags = args.as_slice().text(2).to_vec();
     if let Some(flag) = flags.iter().find(|flag| !matches!(flag, b'i' | b'g')) {
         return Err(format!("invalid regex flag '{}', only 'i' and 'g' are supported", *flag as char));
     }
-    let text = String::from_utf8(args.as_slice().text(0).to_vec()).map_err(|_| "regex is not UTF-8")?;
-    if text.is_empty() {
+    if args.as_slice().text(0).is_empty() {
         return Err("the regex is empty".into());
     }
-    let regex = compile_regex(&text, flags.contains(&b'i'))?;
+    let regex = check.context.regex(args.as_slice().text(0), flags.contains(&b'i'), check.span)?;
     args[0] = Arg::Regex(Box::new(regex));
     args.truncate(2);
     args.push(Arg::Int(i64::from(flags.contains(&b'g'))));
@@ -255,16 +252,16 @@ fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Valu
         let mut matched = false;
         while everywhere || !matched {
             let Some(captures) = regex.captures_at(text, at) else { break };
-            let Some(whole) = captures.get(0) else { break };
+            let Some((start, end)) = captures.range(0) else { break };
             matched = true;
-            out.extend_from_slice(&text[at..whole.start()]);
-            out.extend_from_slice(&expand(args.text(1), &captures));
+            out.extend_from_slice(&text[at..start.max(at)]);
+            out.extend_from_slice(&captures.expand(args.text(1)).ok()?);
             let from = at;
-            at = whole.end();
+            at = end;
             if from == text.len() {
                 break;
             }
-            if whole.end() == from {
+            if end == from {
                 out.push(text[from]);
                 at += 1;
             }

@@ -330,7 +330,8 @@ fn check_acl(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<()
             Some(name) => (true, name),
             None => (false, &*word),
         };
-        let found = check.context.acls.get(name, check.context.registry);
+        let context = &*check.context;
+        let found = context.acls.get(name, context.registry, context.place(check.span));
         terms.push((negated, found.ok_or_else(|| format!("ACL '{name}' not found"))?));
     }
     *args = vec![Arg::Acls(terms.into())];

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::control::admin::{Call, Command, Flow};
 use crate::model::bind::CliLevel::Admin;
-use crate::pattern::{Kind, PatternSet, Subject, unhex};
+use crate::pattern::file::source;
+use crate::pattern::{Kind, PatternSet, Subject};
 use crate::state::maps::LiveMap;
 
 /// The rows.
@@ -34,14 +35,26 @@ pub const ACL: What = What { is_map: false, word: "acl", title: "ACL" };
 
 /// The map that word number `index` names: `#<number>`, or the file's name as configured.
 pub fn find(call: &mut Call<'_>, index: usize, what: What) -> Option<Arc<LiveMap>> {
-    let text = String::from_utf8_lossy(call.bytes(index));
-    let name = text.strip_prefix("file@").unwrap_or(&text);
-    let number: Option<u32> = text.strip_prefix('#').and_then(|number| number.parse().ok());
-    let maps = call.control.model().registry.maps();
-    let found = maps.into_iter().filter(|map| map.is_map == what.is_map).find(|map| match number {
-        Some(number) => map.id == number,
-        None => *map.name == *text || map.name.strip_prefix("file@").unwrap_or(&map.name) == name,
-    });
+    find_where(call, index, what, false)
+}
+
+/// As [`find`], maps and ACLs alike.
+pub fn find_any(call: &mut Call<'_>, index: usize, what: What) -> Option<Arc<LiveMap>> {
+    find_where(call, index, what, true)
+}
+
+fn find_where(call: &mut Call<'_>, index: usize, what: What, any: bool) -> Option<Arc<LiveMap>> {
+    let text = String::from_utf8_lossy(call.bytes(index)).into_owned();
+    let registry = &call.control.model().registry;
+    let found = match text.strip_prefix('#') {
+        Some(number) => {
+            let number: Option<u32> = number.parse().ok();
+            // The newest, should a reload have left an older one of the same number.
+            registry.maps().into_iter().rev().find(|(id, _)| Some(*id) == number).map(|(_, map)| map)
+        }
+        None => registry.map_by_name(source(&text).1),
+    };
+    let found = found.filter(|map| any || map.is_used_by(what.is_map));
     if found.is_none() {
         call.error(&format!("Unknown {} identifier. Please use #<id> or <file>.", what.title));
     }
@@ -60,14 +73,12 @@ fn show(call: &mut Call<'_>, what: What) -> Flow {
     let (wanted, at) = version(call, 2);
     if call.bytes(at).is_empty() {
         call.print("# id (file) description\n");
-        for map in call.control.model().registry.maps() {
-            if map.is_map == what.is_map {
+        for (id, map) in call.control.model().registry.maps() {
+            if map.is_used_by(what.is_map) {
                 call.print(format!(
-                    "{} ({}) pattern loaded from file '{}' used by {}. curr_ver={} next_ver={} entry_cnt={}\n",
-                    map.id,
+                    "{id} ({}) {}. curr_ver={} next_ver={} entry_cnt={}\n",
                     map.name,
-                    map.name,
-                    what.word,
+                    map.description(),
                     map.current_version(),
                     map.next_version(),
                     map.len()
@@ -85,7 +96,7 @@ fn show(call: &mut Call<'_>, what: What) -> Flow {
     for entry in set.entries() {
         call.print(format!("0x{:x} ", entry.id));
         call.print(entry.key);
-        if what.is_map {
+        if map.is_map {
             call.print(" ");
             call.print(entry.value);
         }
@@ -99,13 +110,9 @@ fn get(call: &mut Call<'_>, what: What) -> Flow {
         return call.error(&format!("Missing {} identifier and/or key.", what.title));
     }
     let sought = call.bytes(3).to_vec();
-    let Some(map) = find(call, 2, what) else { return Flow::Done };
+    let Some(map) = find_any(call, 2, what) else { return Flow::Done };
     let set = map.snapshot();
-    let mut kinds: Vec<(Kind, bool)> = set.kinds().collect();
-    if kinds.is_empty() {
-        kinds.push((Kind::Str, false));
-    }
-    for (kind, ignore_case) in kinds {
+    for (kind, ignore_case) in map.uses() {
         look_up(call, &set, kind, ignore_case, &sought, what);
     }
     Flow::Done
@@ -114,24 +121,29 @@ fn get(call: &mut Call<'_>, what: What) -> Flow {
 fn look_up(call: &mut Call<'_>, set: &PatternSet, kind: Kind, ignore_case: bool, sought: &[u8], what: What) {
     use crate::pattern::Input;
     let text = String::from_utf8_lossy(sought);
-    let bytes;
     let subject = match kind.input() {
         Input::Int | Input::Bool => text.parse().ok().map(Subject::Int),
         Input::Ip => text.parse().ok().map(Subject::Ip),
-        Input::Bytes | Input::Any if kind == Kind::Bin => {
-            bytes = unhex(sought);
-            bytes.as_deref().map(Subject::Bytes)
-        }
         Input::Bytes | Input::Any => Some(Subject::Bytes(sought)),
     };
-    let hit = subject.and_then(|subject| set.find(kind, ignore_case, subject));
     let case = if ignore_case { "insensitive" } else { "sensitive" };
     call.print(format!("type={}, case={case}", kind.name()));
     let (found, key) = if what.is_map { ("found", "key") } else { ("match", "pattern") };
+    // A truth is compared with no pattern, and nothing with existence.
+    if kind == Kind::Bool && matches!(subject, Some(Subject::Int(n)) if n != 0) {
+        return call.print(format!(", {found}=yes, idx=list, {key}=unknown\n"));
+    }
+    let subject = subject.filter(|_| kind != Kind::Found);
+    let hit = subject.and_then(|subject| set.find(kind, ignore_case, subject));
     let Some(hit) = hit else {
         return call.print(format!(", {found}=no\n"));
     };
-    let index = if matches!(kind, Kind::Str | Kind::Beg | Kind::Ip | Kind::Bin) { "tree" } else { "list" };
+    // Where HAProxy keeps it, so that tools read what they know.
+    let is_tree = match kind {
+        Kind::Str | Kind::Beg => !ignore_case,
+        kind => kind == Kind::Ip,
+    };
+    let index = if is_tree { "tree" } else { "list" };
     call.print(format!(", {found}=yes, idx={index}, {key}=\""));
     call.print(set.by_id(hit.id).map_or(&b""[..], |entry| entry.key));
     call.print("\"");

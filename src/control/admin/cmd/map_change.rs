@@ -1,6 +1,6 @@
 //! Maps and ACL files: change them.
 
-use super::map::{ACL, MAP, What, find, version};
+use super::map::{ACL, MAP, What, find, find_any, version};
 use crate::control::admin::{Call, Command, Flow, Severity};
 use crate::control::map_writeback;
 use crate::model::bind::CliLevel::Admin;
@@ -48,7 +48,14 @@ fn add(call: &mut Call<'_>, what: What) -> Flow {
     } else if words < 2 && !(call.payload.is_some() && words >= 1) {
         return call.error("'add acl' expects two parameters: ACL identifier and pattern.");
     }
-    let Some(map) = find(call, at, what) else { return Flow::Done };
+    let Some(map) = find_any(call, at, what) else { return Flow::Done };
+    if map.is_map != what.is_map {
+        return call.error(if map.is_map {
+            "This ACL is shared with a map containing samples. You must use the command 'add map' to add values."
+        } else {
+            "This is a list of patterns, without values. You must use the command 'add acl' to add to it."
+        });
+    }
     let mut added = 0;
     let outcome = match call.payload {
         Some(payload) => add_payload(&map, wanted, payload, what, &mut added),
@@ -106,7 +113,7 @@ fn set(call: &mut Call<'_>) -> Flow {
     if call.words.len() < 5 {
         return call.error("'set map' expects three parameters: map identifier, key and value.");
     }
-    let Some(map) = find(call, 2, MAP) else { return Flow::Done };
+    let Some(map) = find_any(call, 2, MAP) else { return Flow::Done };
     let outcome = match reference(call.bytes(3)) {
         Some(Ok(id)) if map.set_by_id(id, call.bytes(4)) => Ok(()),
         Some(Ok(_)) => Err("entry not found.".to_owned()),
@@ -197,6 +204,7 @@ fn commit(call: &mut Call<'_>, what: What) -> Flow {
 mod tests {
     use crate::control::mock::{ask, ask_with, control};
     use crate::model::bind::CliLevel::{Admin, Operator};
+    use crate::pattern::Kind;
 
     /// Answers with the references, which differ from run to run, taken out.
     fn without_references(text: &str) -> String {
@@ -211,13 +219,18 @@ mod tests {
     fn maps_are_shown_and_changed() {
         let control = control();
         let registry = control.model().registry.clone();
-        registry.map("/maps/a.map", true).0.load_text(b"k1 v1\nk2 v2\n").unwrap();
-        registry.map("/acl/b.lst", false).0.load_text(b"10\n").unwrap();
+        let map = registry.map("/maps/a.map", true).0;
+        map.load_text(b"k1 v1\nk2 v2\n").unwrap();
+        map.describe(true, "a.cfg", 3);
+        map.use_as(Kind::Str, false).unwrap();
+        let list = registry.map("/acl/b.lst", false).0;
+        list.load_text(b"10\n").unwrap();
+        list.use_as(Kind::Str, false).unwrap();
         let known = "Unknown map identifier. Please use #<id> or <file>.\n";
         for (line, expected) in [
             (
                 "show map",
-                "# id (file) description\n0 (/maps/a.map) pattern loaded from file '/maps/a.map' used by map. \
+                "# id (file) description\n0 (/maps/a.map) pattern loaded from file '/maps/a.map' used by map at file 'a.cfg' line 3. \
                  curr_ver=0 next_ver=0 entry_cnt=2\n",
             ),
             ("show map #0", "k1 v1\nk2 v2\n"),
@@ -239,6 +252,14 @@ mod tests {
                 "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a payload\n",
             ),
             ("add acl #1", "'add acl' expects two parameters: ACL identifier and pattern.\n"),
+            (
+                "add map #1 k v",
+                "This is a list of patterns, without values. You must use the command 'add acl' to add to it.\n",
+            ),
+            (
+                "add acl #0 k",
+                "This ACL is shared with a map containing samples. You must use the command 'add map' to add values.\n",
+            ),
             ("set map #0 k1 new", ""),
             ("set map #0 k4 v\\ 4", ""),
             ("set map #0 #0x7 x", "entry not found.\n"),

@@ -12,6 +12,7 @@ pub mod server_set;
 pub mod session;
 pub mod stat;
 pub mod table;
+pub mod variable;
 
 use super::Command;
 use crate::base::doc::{DocEntry, Support};
@@ -29,6 +30,7 @@ static TABLES: &[&[Command]] = &[
     session::COMMANDS,
     process::COMMANDS,
     events::COMMANDS,
+    variable::COMMANDS,
     absent::COMMANDS,
 ];
 
