@@ -68,9 +68,9 @@ impl Timers {
     pub fn until_request(&self) -> i64 {
         if self.is_http { between(self.start, self.request) } else { 0 }
     }
-    /// `%Tw`: in queues.
+    /// `%Tw`: in queues. A tarpit counts as one although its request never counts as complete.
     pub fn queue(&self) -> i64 {
-        between(self.request, self.queued)
+        between(if self.request == 0 { self.first_byte } else { self.request }, self.queued)
     }
     /// `%Tc`: connecting to the server.
     pub fn connect(&self) -> i64 {
@@ -127,5 +127,8 @@ mod tests {
         world.txn.time.response_us = 0;
         let t = Timers::of(&world.context());
         assert_eq!((t.connect(), t.response(), t.data()), (-1, -1, -1), "not reached");
+        world.txn.time.request_us = 0;
+        let t = Timers::of(&world.context());
+        assert_eq!((t.request(), t.queue()), (-1, 5), "held, and never complete");
     }
 }
