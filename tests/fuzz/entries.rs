@@ -22,6 +22,7 @@ use haring::sample::expr::{Files, Named, Phase};
 use haring::sample::facts::{Direction, ProcessFacts};
 use haring::sample::{Context, Expr, LogFormat, ParseContext, SessionFacts, TransactionFacts};
 use haring::state::Registry;
+use haring::wire::{client_hello, proxy_protocol};
 
 /// One parser and the function that feeds it.
 pub struct Target {
@@ -42,6 +43,8 @@ pub const TARGETS: &[Target] = &[
         run: chunked_body,
         words: &["0\r\n\r\n", "\r\n", ";a=\"b\"", "ffffffffffff", "A: b\r\n"],
     },
+    Target { name: "proxy_protocol", run: proxy_header, words: PROXY_WORDS },
+    Target { name: "client_hello", run: hello, words: HELLO_WORDS },
     Target { name: "expression", run: expression, words: LANGUAGE_WORDS },
     Target { name: "log_format", run: log_format, words: LANGUAGE_WORDS },
     Target { name: "configuration", run: configuration, words: CONFIGURATION_WORDS },
@@ -69,6 +72,36 @@ const HTTP_WORDS: &[&str] = &[
     "18446744073709551616",
     "\u{b}",
     ":",
+];
+const PROXY_WORDS: &[&str] = &[
+    "PROXY ",
+    "TCP4 ",
+    "TCP6 ",
+    "UNKNOWN",
+    "1.2.3.4 ",
+    "::1 ",
+    " 65535",
+    "\r\n",
+    "\r\n\r\n\0\r\nQUIT\n",
+    "!",
+    "\x11",
+    "\x20",
+    "\x01\0\x02ab",
+    "\x03\0\x04abcd",
+    "\0\x0c",
+    "\0\x24",
+];
+const HELLO_WORDS: &[&str] = &[
+    "\x16\x03\x01",
+    "\x01\0",
+    "\x03\x03",
+    "\0\0",
+    "\0\x05\0\x03\0\0\0",
+    "\0\x10",
+    "\0\x0a",
+    "\0\x2b",
+    "\x0a\x0a",
+    "example.com",
 ];
 const LANGUAGE_WORDS: &[&str] = &[
     "%[",
@@ -227,6 +260,65 @@ fn decode(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, bool), ()> {
         }
     }
     Ok((body, false))
+}
+
+/// Reads a PROXY protocol header at once and grown byte by byte: no prefix may be taken for the whole
+/// or refused, and addresses that were read must survive being written in either version.
+fn proxy_header(bytes: &[u8]) {
+    let Ok(proxy_protocol::Progress::Complete { header, len }) = proxy_protocol::parse(bytes) else { return };
+    assert!(len <= bytes.len());
+    for cut in 0..len {
+        let partial = proxy_protocol::parse(&bytes[..cut]);
+        assert!(
+            matches!(partial, Ok(proxy_protocol::Progress::Partial)),
+            "{partial:?} after {cut} of {len} bytes"
+        );
+    }
+    for kind in 0..=u8::MAX {
+        let total: usize = header.fields.of_kind(kind).map(<[u8]>::len).sum();
+        assert!(total <= len, "fields are longer than the header");
+    }
+    let Some((source, destination)) = header.addresses else { return };
+    let mut written = Vec::new();
+    proxy_protocol::write_v1(Some(source), Some(destination), &mut written);
+    match proxy_protocol::parse(&written) {
+        Ok(proxy_protocol::Progress::Complete { header: again, len }) => {
+            assert_eq!(len, written.len());
+            if source.is_ipv4() == destination.is_ipv4() {
+                assert_eq!(again.addresses, header.addresses);
+            }
+        }
+        other => panic!("what was written is not a header: {other:?}"),
+    }
+}
+
+/// Looks for a ClientHello in all of the bytes and in every beginning of them: what is known of a
+/// beginning may not change when more comes, and every place lies within the hello.
+fn hello(bytes: &[u8]) {
+    use client_hello::{ClientHello, Extension, Found};
+    let whole = client_hello::message_type(bytes);
+    let cuts = (0..bytes.len()).step_by(1 + bytes.len() / 64);
+    for cut in cuts {
+        match client_hello::message_type(&bytes[..cut]) {
+            Found::Partial => {}
+            known => assert_eq!(known, whole, "known after {cut} of {} bytes", bytes.len()),
+        }
+        client_hello::offered_version(&bytes[..cut]);
+    }
+    let Found::Complete(hello) = ClientHello::parse(bytes) else { return };
+    let mut protocols = 0;
+    hello.protocols(|place| {
+        protocols += hello.bytes(place).len();
+        true
+    });
+    assert!(protocols <= bytes.len());
+    for place in [hello.server_name(), Some(hello.ciphers()), hello.numbers(Extension::SupportedGroups)]
+        .into_iter()
+        .flatten()
+    {
+        assert!(hello.bytes(place).len() <= bytes.len());
+    }
+    hello.key_share_groups();
 }
 
 /// Files with a little of everything; no host name resolves.

@@ -50,4 +50,4 @@ macro_rules! tests {
     };
 }
 
-tests! { request_head response_head chunked expression log_format configuration }
+tests! { request_head response_head chunked proxy_protocol client_hello expression log_format configuration }
