@@ -15,3 +15,56 @@ pub fn trim(mut bytes: &[u8]) -> &[u8] {
 pub fn lossy(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
+
+/// What announces a byte that is not UTF-8 in text that must be a `str`: no configuration word can
+/// hold a NUL, so nothing else looks like it.
+pub const RAW_MARK: char = '\0';
+
+/// Bytes without NUL as text that loses nothing: a byte that is not UTF-8 becomes [`RAW_MARK`] and
+/// the character of its number. [`decode_raw`] is the way back.
+pub fn encode_raw(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().flat_map(|byte| [RAW_MARK, char::from(*byte)]));
+    }
+    text
+}
+
+/// The bytes that [`encode_raw`] wrote as text.
+pub fn decode_raw(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(RAW_MARK as u8, text) else { return text.into() };
+    let mut bytes = text[..first].to_vec();
+    let mut rest = &text[first..];
+    loop {
+        match rest {
+            // The two bytes of a character from U+0080 to U+00FF.
+            [0, lead @ (0xc2 | 0xc3), follow, tail @ ..] => {
+                bytes.push((lead & 0x03) << 6 | (follow & 0x3f));
+                rest = tail;
+            }
+            [byte, tail @ ..] => {
+                bytes.push(*byte);
+                rest = tail;
+            }
+            [] => return bytes.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_survive_as_text() {
+        let every: Vec<u8> = (1..=255).collect();
+        for bytes in
+            [&b"plain"[..], "h\u{e9}".as_bytes(), b"-\xe0-", b"\xff\xfe", b"\xc3", b"\xc3\xc3\xa9", &every]
+        {
+            let text = encode_raw(bytes);
+            assert_eq!(&*decode_raw(text.as_bytes()), bytes, "{text:?}");
+        }
+        assert!(matches!(decode_raw(b"plain"), std::borrow::Cow::Borrowed(_)));
+    }
+}

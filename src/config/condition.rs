@@ -5,8 +5,8 @@
 //! term := '!'* ( integer | '(' expr ')' | predicate '(' [ argument { ',' argument } ] ')' )
 //! ```
 //!
-//! Evaluation stops where the outcome is known, so that `feature(OPENSSL) && openssl_version_...`
-//! is no error without OpenSSL.
+//! Evaluation stops where the outcome is known, so that `feature(X) && x_version(...)`
+//! is no error where it would be one.
 
 use super::environment::Environment;
 use super::features::{self, Switches};
@@ -91,14 +91,14 @@ const PREDICATES: &[Predicate] = &[
     Predicate {
         name: "openssl_version_atleast",
         arguments: &["version"],
-        text: "asks for the version of OpenSSL, which this build does not use: an error unless guarded by feature(OPENSSL)",
-        ask: |_, _| Err("OpenSSL is not part of this build".into()),
+        text: "true if OpenSSL's version is this or newer; no OpenSSL is used here, the keywords that stand for it are those of 3.0",
+        ask: |arguments, _| Ok(openssl_version(&arguments[0])? <= OPENSSL_VERSION),
     },
     Predicate {
         name: "openssl_version_before",
         arguments: &["version"],
-        text: "asks for the version of OpenSSL, which this build does not use: an error unless guarded by feature(OPENSSL)",
-        ask: |_, _| Err("OpenSSL is not part of this build".into()),
+        text: "true if OpenSSL's version is older; no OpenSSL is used here, the keywords that stand for it are those of 3.0",
+        ask: |arguments, _| Ok(openssl_version(&arguments[0])? > OPENSSL_VERSION),
     },
     Predicate {
         name: "ssllib_name_startswith",
@@ -417,6 +417,22 @@ impl Version {
     }
 }
 
+/// The version of OpenSSL whose cryptographic keywords there are: `feature(OPENSSL)` says that there
+/// are any, and whoever asks for that may ask for this next.
+const OPENSSL_VERSION: [u32; 3] = [3, 0, 0];
+
+/// `1.1.1q`, `3.0.0-alpha2`: what follows the numbers does not count.
+fn openssl_version(text: &str) -> Result<[u32; 3], String> {
+    let wrong = || format!("'{text}' is no version of OpenSSL: write it as 3.0.0 or 1.1.1q");
+    let numbers = text.split('-').next().unwrap_or_default();
+    let mut version = [0; 3];
+    for (index, number) in numbers.split('.').enumerate() {
+        let digits = number.trim_end_matches(|c: char| index == 2 && c.is_ascii_lowercase());
+        *version.get_mut(index).ok_or_else(wrong)? = digits.parse().map_err(|_| wrong())?;
+    }
+    Ok(version)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -451,7 +467,9 @@ mod tests {
             ("defined(TESTVAR) && streq(\"$TESTVAR\",\"1\")", true),
             ("defined( TESTVAR )", false),
             ("feature(OPENSSL) || !feature(OPENSSL)", true),
-            ("feature(OPENSSL) && openssl_version_atleast(3.0)", false),
+            ("feature(OPENSSL) && openssl_version_atleast(3.0)", true),
+            ("openssl_version_atleast(1.1.1q) && openssl_version_before(3.2.0-beta1)", true),
+            ("openssl_version_atleast(3.0.1) || openssl_version_before(1.1.1)", false),
             ("1&&!0&&!((streq(a,b)||!streq(a,a)&&1)||strneq(a,a))", true),
             ("1   &&!   0&&    !((streq(a,b)||!streq(a,a)&&1)||strneq(a,a))", true),
             ("1 && !0 && !((streq(a,b) || !streq(a,a) && 1) || strneq(a,b))", false),
@@ -479,7 +497,7 @@ mod tests {
             ("streq(a,b,c)", "too many arguments"),
             ("streq", "missing arguments"),
             ("fips_mode(1)", "too many arguments"),
-            ("openssl_version_atleast(1)", "invalid argument"),
+            ("openssl_version_atleast(x)", "invalid argument"),
             ("version_atleast(x)", "invalid argument"),
         ] {
             let error = ask(text).expect_err(text);

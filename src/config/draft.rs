@@ -264,6 +264,8 @@ pub struct Draft {
     pub source: Option<SocketAddr>,
     pub checks: CheckDirectives,
     pub hash_preserve_affinity: crate::balance::Affinity,
+    pub stick_request: Vec<StickRule>,
+    pub stick_response: Vec<StickRule>,
     pub table: Option<Arc<crate::state::Table>>,
 }
 
@@ -396,6 +398,8 @@ impl Draft {
             source: None,
             checks: CheckDirectives::default(),
             hash_preserve_affinity: Default::default(),
+            stick_request: Vec::new(),
+            stick_response: Vec::new(),
             table: None,
         }
     }

@@ -38,7 +38,10 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("NETFILTER", false),
     ("NS", false),
     ("OBSOLETE_LINKER", false),
-    ("OPENSSL", false),
+    // This word gates the cryptographic keywords of the language: `digest`, `hmac`, `aes_*`, `sha2`,
+    // `secure_memcmp`, `jwt_*_query`, all of which are there. Whoever asks for TLS itself, on a `bind`
+    // or a `server` line, gets a diagnostic of its own.
+    ("OPENSSL", true),
     ("OPENSSL_AWSLC", false),
     ("OPENSSL_WOLFSSL", false),
     ("OT", false),
@@ -128,7 +131,7 @@ mod tests {
             ("THREAD", true),
             ("EPOLL", true),
             ("LUA", false),
-            ("OPENSSL", false),
+            ("OPENSSL", true),
             ("NO_SUCH", false),
             ("", false),
         ] {

@@ -28,6 +28,7 @@ use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
+use crate::state::proxy::side;
 use crate::state::server::{Configured, Endpoint};
 
 /// The first number of proxies: 1 is the runtime API's in statistics.
@@ -162,6 +163,8 @@ fn proxy(
     let state = loading.registry.proxy(&draft.name);
     let kind = draft.kind;
     let (frontend, backend) = (kind.is_frontend(), kind.is_backend());
+    let sides = if frontend { side::FRONTEND } else { 0 } | if backend { side::BACKEND } else { 0 };
+    state.sides.store(sides, std::sync::atomic::Ordering::Relaxed);
     let mut listener_id = 1;
     let binds = draft.binds.drain(..).flat_map(|bind| listeners(bind, &mut listener_id)).collect();
     let log = targets(&draft.log, &global.log);
@@ -288,6 +291,8 @@ fn proxy(
         source: draft.source,
 
         hash_preserve_affinity: draft.hash_preserve_affinity,
+        stick_request: draft.stick_request,
+        stick_response: draft.stick_response,
         table: draft.table,
     };
     // A live proxy changes when the model comes into force, a new one has nobody to disturb.
@@ -450,6 +455,7 @@ fn server(
         pool_max_conn: settings.pool_max_conn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,
+        non_stick: settings.non_stick,
         proxy_header,
         tcp_fast_open: settings.tcp_fast_open,
         tcp_user_timeout_ms: settings.tcp_user_timeout_ms,

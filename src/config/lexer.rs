@@ -7,6 +7,7 @@
 
 use super::environment::Environment;
 use super::syntax::Word;
+use crate::base::text::{RAW_MARK, encode_raw};
 use crate::diag::{FileId, Report, Span};
 
 /// Words a line may have.
@@ -53,7 +54,7 @@ pub enum LexErrorKind {
     WordExpansion,
     /// More than [`WORDS_MAX`] words.
     TooManyWords,
-    /// A word is not UTF-8.
+    /// A word is not UTF-8, on a line whose keyword needs it to be ([`raw_words`]).
     NotUtf8,
     /// `\x00`, which no word can hold.
     Nul,
@@ -142,6 +143,38 @@ pub fn line(text: &[u8], place: &Place<'_>, environment: &Environment<'_>) -> Re
     Lexer::new(text, place, environment, true).run()
 }
 
+/// Lines that may hold bytes which are not UTF-8: those that carry expressions and formats. There a
+/// word is decoded by [`crate::base::text::decode_raw`] wherever it becomes bytes; elsewhere words
+/// are names and paths, which are text.
+const RAW_LINES: &[&str] = &[
+    "acl",
+    "error-log-format",
+    "http-after-response",
+    "http-check",
+    "http-request",
+    "http-response",
+    "log-format",
+    "log-format-sd",
+    "redirect",
+    "stick",
+    "tcp-check",
+    "tcp-request",
+    "tcp-response",
+    "unique-id-format",
+    "use-server",
+    "use_backend",
+];
+
+/// The first word that is not UTF-8 on a line where it has to be.
+pub fn raw_words(words: &[Word]) -> Option<&Word> {
+    let keyword =
+        words.iter().map(|word| word.text.as_str()).find(|text| !matches!(*text, "no" | "default"))?;
+    if RAW_LINES.contains(&keyword) {
+        return None;
+    }
+    words.iter().find(|word| word.text.contains(RAW_MARK))
+}
+
 /// Reads a condition of the command line: as a line, but `#` is an ordinary character.
 pub fn condition(text: &[u8], environment: &Environment<'_>) -> Result<Lexed, LexError> {
     Lexer::new(text, &Place::NOWHERE, environment, false).run()
@@ -221,10 +254,7 @@ impl<'a> Lexer<'a> {
             let end = len.map_or(self.text.len(), |len| from + len);
             let stop = self.text.get(end).copied().unwrap_or(0);
             if stop == 0 || is_space(stop) || (stop == b'#' && self.comments) {
-                let text = match std::str::from_utf8(&self.text[from..end]) {
-                    Ok(text) => text.to_string(),
-                    Err(error) => return self.fail(LexErrorKind::NotUtf8, from + error.valid_up_to()),
-                };
+                let text = encode_raw(&self.text[from..end]);
                 self.at = end;
                 self.push(text, from)?;
                 continue;
@@ -267,11 +297,11 @@ impl<'a> Lexer<'a> {
             self.empty = Some(EmptyWord { index: self.words.len(), position, variable });
         }
         let start = self.start;
-        match String::from_utf8(std::mem::take(&mut self.word)) {
-            Ok(text) if text.contains('\0') => self.fail(LexErrorKind::Nul, start),
-            Ok(text) => self.push(text, start),
-            Err(_) => self.fail(LexErrorKind::NotUtf8, start),
+        let word = std::mem::take(&mut self.word);
+        if word.contains(&0) {
+            return self.fail(LexErrorKind::Nul, start);
         }
+        self.push(encode_raw(&word), start)
     }
 
     /// Reads on to an unquoted space, a comment or the line's end.
@@ -516,7 +546,6 @@ mod tests {
             (r"\x4", LexErrorKind::Hexadecimal, 0),
             (r#""${ONE[1]}""#, LexErrorKind::WordExpansion, 6),
             (r"a\x00", LexErrorKind::Nul, 0),
-            (r"a\xff", LexErrorKind::NotUtf8, 0),
         ] {
             check(text, Err((kind, position)));
         }

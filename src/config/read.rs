@@ -5,7 +5,7 @@
 //! business; the reader knows the section keywords and the prefixes `no` and `default` only.
 
 use super::environment::Environment;
-use super::lexer::{self, Lexed, Place};
+use super::lexer::{self, LexError, LexErrorKind, Lexed, Place};
 use super::preprocess::{Outcome, Preprocessor};
 use super::syntax::{Line, Prefix, Section};
 use super::{Input, Settings, World};
@@ -155,6 +155,11 @@ impl Reader<'_, '_> {
             }
             // A line whose first word is empty is an empty line: `"$OPTIONAL" ...` relies on it.
             if lexed.words[0].text.is_empty() {
+                continue;
+            }
+            if let Some(word) = lexer::raw_words(&lexed.words) {
+                let error = LexError { kind: LexErrorKind::NotUtf8, position: word.span.start as usize };
+                error.report(&place, text.len(), self.report);
                 continue;
             }
             match preprocessor.line(&lexed, &self.environment, &self.settings.switches, self.report) {

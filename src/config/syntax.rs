@@ -5,7 +5,7 @@ use crate::diag::Span;
 /// One word after quotes, escapes and environment variables were resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Its text.
+    /// Its text; bytes that are not UTF-8 stand as [`crate::base::text::encode_raw`] writes them.
     pub text: String,
     /// Where it stands.
     pub span: Span,

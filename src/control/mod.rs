@@ -12,6 +12,7 @@ pub mod map_writeback;
 pub(crate) mod mock;
 pub mod ring;
 pub mod servers;
+pub mod tables;
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -1,11 +1,18 @@
 //! "Did you mean": the known name nearest to a mistyped one.
 
+/// Longer names are no slip of a known one, and comparing them would keep a thread busy for seconds:
+/// the runtime API asks this about whatever a client sends.
+const NAME_LEN_MAX: usize = 128;
+
 /// The candidate nearest to `name`, if one is near enough to be a likely slip.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > NAME_LEN_MAX {
+        return None;
+    }
     let limit = 1 + name.chars().count() / 3;
     candidates
         .into_iter()
-        .filter(|candidate| *candidate != name)
+        .filter(|candidate| *candidate != name && candidate.len() <= NAME_LEN_MAX)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, candidate)| {
             *distance <= limit || (name.len() >= 4 && shares_words(name, candidate))

@@ -26,6 +26,7 @@ use crate::rules::{Effects, Rule, RuleSet, Run, Service, Verdict};
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{self, Context as SampleContext, Direction, Ended, EndedIn};
 use crate::session::cookie::{Persistence, RequestCookie};
+use crate::session::sticking::Stores;
 use crate::session::{captures, error_page, forwarded, switching, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::tracked::{self, Event};
@@ -95,6 +96,8 @@ pub struct Exchange<'a> {
     pub(super) cookie: RequestCookie,
     /// See `cookie`.
     pub(super) persistence: Persistence,
+    /// What `stick` rules keep once the server answered.
+    pub(super) stores: Stores,
 }
 
 impl<'a> Exchange<'a> {
@@ -123,6 +126,7 @@ impl<'a> Exchange<'a> {
             in_backend: false,
             cookie: RequestCookie::default(),
             persistence: Persistence::default(),
+            stores: Stores::default(),
         }
     }
 

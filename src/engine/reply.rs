@@ -189,6 +189,7 @@ impl Exchange<'_> {
         if self.txn.request.method == Method::Post {
             self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
         }
+        self.txn.by_service = true;
         let outcome = crate::stats::page::serve(
             &self.txn.request,
             &self.txn.body,

@@ -23,8 +23,8 @@ use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
 use crate::rules::run::run;
 use crate::rules::{RuleSet, Run, Verdict};
-use crate::sample::facts::{Ended, EndedIn};
-use crate::session::{captures, cookie, tracking};
+use crate::sample::facts::{Direction, Ended, EndedIn};
+use crate::session::{captures, cookie, sticking, tracking};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked::Event as Counted;
@@ -401,6 +401,7 @@ impl Exchange<'_> {
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse)?;
+        self.store_server(&backend);
         self.response_rules(RuleSet::HttpResponse)?;
         if backend.cookie.is_some() {
             let direct = self.persistence.assigned
@@ -412,6 +413,17 @@ impl Exchange<'_> {
         }
         self.response_rules(RuleSet::HttpAfterResponse)?;
         Ok(tunnel)
+    }
+
+    /// Has `stick` rules remember the server that answered.
+    fn store_server(&mut self, backend: &Proxy) {
+        if self.stores.is_empty() && backend.stick_response.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        if let Some(assigned) = &self.assigned {
+            sticking::on_response(backend, &assigned.server, &self.context(Direction::Response), &mut stores);
+        }
     }
 
     /// Writes the head and the body to the client.

@@ -28,6 +28,7 @@ use crate::sample::TransactionFacts;
 use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
 use crate::sample::proxy_header::ProxyHeader;
+use crate::session::sticking::{self, Stores};
 use crate::session::{balance_key, switching, tracking, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
@@ -108,6 +109,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
         client: &mut client,
         txn: &mut txn,
         effects: Effects::default(),
+        stores: Stores::default(),
     };
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
     let established = Box::pin(session.establish()).await;
@@ -154,6 +156,8 @@ struct TcpSession<'a> {
     client: &'a mut Client,
     txn: &'a mut TransactionFacts,
     effects: Effects,
+    /// What `stick` rules keep once the server is reached.
+    stores: Stores,
 }
 
 impl TcpSession<'_> {
@@ -166,6 +170,16 @@ impl TcpSession<'_> {
             process: &self.core.setup.process,
             check_vars: None,
         }
+    }
+
+    /// Has `stick` rules remember the server, by what it said first if its words were inspected.
+    fn store_server(&mut self, backend: &Proxy, assigned: &Assigned) {
+        if self.stores.is_empty() && backend.stick_response.is_empty() {
+            return;
+        }
+        let mut stores = std::mem::take(&mut self.stores);
+        let context = SampleContext { direction: Direction::Response, ..self.context() };
+        sticking::on_response(backend, &assigned.server, &context, &mut stores);
     }
 
     fn ends(&mut self, ended: Ended, ended_in: EndedIn) {
@@ -202,6 +216,7 @@ impl TcpSession<'_> {
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
                     return Err(Some(backend));
                 };
+                self.store_server(&backend, &assigned);
                 let down = Pump::tunnel(first, tunnel::splices_down(&backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
@@ -235,6 +250,13 @@ impl TcpSession<'_> {
             && let Some(buffer) = &self.client.buffer
         {
             preferred = balance_key::rdp_server(backend, buffer.filled());
+        }
+        if !backend.stick_request.is_empty() {
+            let mut stores = std::mem::take(&mut self.stores);
+            let assigned = preferred.is_some();
+            let found = sticking::on_request(backend, persistence, assigned, &self.context(), &mut stores);
+            preferred = preferred.or(found);
+            self.stores = stores;
         }
         let mut avoid = None;
         loop {

@@ -25,7 +25,7 @@ use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
 use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
-use crate::session::{balance_key, cookie, switching};
+use crate::session::{balance_key, cookie, sticking, switching};
 use crate::state::proxy::be;
 use crate::state::server::counter;
 use crate::state::tracked::Event;
@@ -112,7 +112,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// The server that use-server or the cookie demands.
+    /// The server that use-server, the cookie or a `stick` rule demands.
     fn persistent_server(&mut self, backend: &Arc<Proxy>) -> Option<u32> {
         self.persistence = switching::persistence(backend, &self.context(Direction::Request));
         let wanted = switching::use_server(backend, self.persistence, &self.context(Direction::Request));
@@ -120,12 +120,21 @@ impl Exchange<'_> {
         if backend.cookie.is_some() {
             self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
         }
+        let mut wanted = wanted.or(self.cookie.server);
+        if !backend.stick_request.is_empty() {
+            let mut stores = std::mem::take(&mut self.stores);
+            let context = self.context(Direction::Request);
+            let assigned = wanted.is_some();
+            let found = sticking::on_request(backend, self.persistence, assigned, &context, &mut stores);
+            wanted = wanted.or(found);
+            self.stores = stores;
+        }
         // What was authenticated is a connection: its client stays with it, if nothing else decides.
         let private = self.attached.as_ref().filter(|connection| {
             connection.private && connection.key.0 == backend.index && connection.server.state.is_running()
         });
         let private = private.map(|connection| connection.key.1);
-        wanted.or(self.cookie.server).or(private).or_else(|| self.last_server(backend))
+        wanted.or(private).or_else(|| self.last_server(backend))
     }
 
     /// The server of the connection's last request, if the backend prefers it and it has a slot free. Keys
@@ -387,7 +396,7 @@ impl Exchange<'_> {
             server.state.counters.add(counter::REDISPATCHES, 1);
             backend.state.backend.add(be::REDISPATCHES, 1);
             self.txn.redispatched = true;
-            if preferred.take().is_some() {
+            if preferred.take().is_some() && self.txn.cookie_request == CookieRequest::Valid {
                 self.txn.cookie_request = CookieRequest::Down;
             }
             *avoid = Some(index);

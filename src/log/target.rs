@@ -50,3 +50,26 @@ pub struct Target {
 
 /// The `log` lines of a proxy, `log global` resolved.
 pub type Targets = Arc<[Arc<Target>]>;
+
+/// Where lines of `debug` go: a ring, or one of the standard outputs, as they are.
+pub fn events(sink: &str) -> Targets {
+    let address = match sink {
+        "stdout" => Address::Fd(1),
+        "stderr" => Address::Fd(2),
+        ring => Address::Ring(ring.to_owned()),
+    };
+    let target = Target {
+        address,
+        format: Format::Raw,
+        len: EVENT_LEN,
+        facility: 0,
+        level: 7,
+        level_min: 0,
+        sampling: None,
+        seen: std::sync::atomic::AtomicU32::new(0),
+    };
+    Arc::new([Arc::new(target)])
+}
+
+/// The longest line of `debug`.
+const EVENT_LEN: usize = 16384;

@@ -47,6 +47,11 @@ impl Model {
         self.backends.get(name).map(|index| &self.proxies[*index as usize])
     }
 
+    /// The stick tables, the one declared last first, as HAProxy lists them.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<crate::state::Table>> {
+        self.proxies.iter().rev().filter_map(|proxy| proxy.table.as_ref())
+    }
+
     /// Makes the live objects what this model says they are: their numbers, their servers, and what
     /// the configuration changed. To be called once, when the model comes into force; a proxy
     /// that is new has been given all this when the model was built.

@@ -12,8 +12,8 @@ use crate::rules::Rule;
 use crate::rules::redirect::Redirect;
 use crate::rules::reply::ReplySpec;
 use crate::sample::{Condition, Expr, LogFormat};
-use crate::state::ProxyState;
 use crate::state::proxy::Configured;
+use crate::state::{ProxyState, Table};
 
 /// `mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,8 +147,12 @@ pub struct Proxy {
     pub source: Option<std::net::SocketAddr>,
     /// `hash-preserve-affinity`.
     pub hash_preserve_affinity: balance::Affinity,
+    /// `stick match`, `stick on` and `stick store-request` in order.
+    pub stick_request: Vec<StickRule>,
+    /// `stick store-response` in order.
+    pub stick_response: Vec<StickRule>,
     /// `stick-table`
-    pub table: Option<Arc<crate::state::Table>>,
+    pub table: Option<Arc<Table>>,
 }
 
 impl Proxy {
@@ -289,6 +293,21 @@ pub enum BackendTarget {
     Static(ProxyIndex),
     /// `%[...]`: looked up per request; an unknown name ends the list, and the default backend takes over.
     Dynamic(LogFormat),
+}
+
+/// A `stick` rule: what it takes of a request or a response leads to a server.
+#[derive(Debug)]
+pub struct StickRule {
+    /// What is taken.
+    pub key: Expr,
+    /// Where it is looked up or kept.
+    pub table: Arc<Table>,
+    /// The entry's server is used (`match`, `on`).
+    pub matches: bool,
+    /// The server is remembered (`store-request`, `store-response`, `on`).
+    pub stores: bool,
+    /// When.
+    pub condition: Option<Condition>,
 }
 
 /// One `use-server` line.

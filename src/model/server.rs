@@ -60,6 +60,8 @@ pub struct Server {
     pub pool_purge_delay_ms: u64,
     /// See `pool_max_conn`.
     pub max_reuse: i64,
+    /// `non-stick`: `stick` rules do not remember it.
+    pub non_stick: bool,
     /// `send-proxy` and its kin: what goes in front of everything that the server is sent.
     pub proxy_header: Option<Arc<ProxyHeader>>,
     /// `tfo`.

@@ -17,7 +17,7 @@ use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::finish::default_tag;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::threads::{CoreHandles, Threads};
-use crate::log::queue::LogQueue;
+use crate::log::queue::{Line, LogQueue};
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
 use crate::net::driver;
@@ -175,6 +175,17 @@ impl Start<'_> {
         let log_bell = Arc::new(tokio::sync::Notify::new());
         let ring = log_bell.clone();
         let log = Arc::new(LogQueue::new(LOG_QUEUE_LINES, move || ring.notify_one()));
+        let events = log.clone();
+        process.events.set(Box::new(move |sink: &str, line: Vec<u8>| {
+            events.send(Line {
+                targets: crate::log::target::events(sink),
+                level: 7,
+                wall_us: clock::cached().wall_us,
+                tag: "".into(),
+                message: line,
+                structured_data: None,
+            });
+        }));
         let mailboxes: std::io::Result<Arc<[_]>> = (0..threads).map(|_| Mailbox::new()).collect();
         let mailboxes = match mailboxes {
             Ok(mailboxes) => mailboxes,
@@ -254,6 +265,7 @@ impl Start<'_> {
             (listener, level)
         });
         tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
+        tokio::task::spawn_local(control::tables::run(control.clone()));
         let orders = control.clone();
         tokio::task::spawn_local(async move {
             while let Some(order) = page_orders.recv().await {

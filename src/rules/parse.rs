@@ -7,6 +7,7 @@ use super::redirect::Redirect;
 use super::reply::ReplySpec;
 pub use super::track::{change_counter, track};
 use super::{MapChange, RuleSet};
+use crate::base::text::decode_raw;
 use crate::base::units::{self, TimeUnit};
 use crate::diag::{Span, did_you_mean};
 use crate::pattern::Regex;
@@ -100,7 +101,7 @@ pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
         let message = format!("header name '{name}' contains forbidden character '{byte}'");
         context.report.warning(arguments.span, message);
     }
-    let name = name.as_bytes().into();
+    let name = decode_raw(name.as_bytes()).into();
     Ok(match arguments.action {
         "add-header" => Action::AddHeader(name, value),
         _ => Action::SetHeader(name, value),
@@ -111,10 +112,10 @@ pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 pub fn del_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let name = arguments.take("expects at least 1 argument")?;
     if !arguments.take_if("-m") {
-        return Ok(Action::DelHeader(NameMatch::Exact(name.as_bytes().into())));
+        return Ok(Action::DelHeader(NameMatch::Exact(decode_raw(name.as_bytes()).into())));
     }
     let method = arguments.take("-m flag expects exactly 1 argument")?;
-    let text = || name.as_bytes().into();
+    let text = || decode_raw(name.as_bytes()).into();
     Ok(Action::DelHeader(match method {
         "str" => NameMatch::Exact(text()),
         "beg" => NameMatch::Prefix(text()),
@@ -132,7 +133,7 @@ pub fn del_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 /// `replace-header`, `replace-value`.
 pub fn replace_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 3 arguments";
-    let name = arguments.take(PROBLEM)?.as_bytes().into();
+    let name = decode_raw(arguments.take(PROBLEM)?.as_bytes()).into();
     let regex = regex(arguments.take(PROBLEM)?, arguments.span, context)?;
     let format = arguments.take_format(PROBLEM, context)?;
     Ok(match arguments.action {

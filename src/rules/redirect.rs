@@ -2,6 +2,7 @@
 
 use super::RuleSet;
 use super::arguments::{Arguments, Mistake};
+use crate::base::text::decode_raw;
 use crate::diag::{Span, did_you_mean};
 use crate::http::reply::Reply;
 use crate::http::{Request, uri};
@@ -38,7 +39,7 @@ enum Text {
 impl Text {
     fn write(&self, context: &Context<'_>, out: &mut Vec<u8>) {
         match self {
-            Text::Plain(text) => out.extend_from_slice(text.as_bytes()),
+            Text::Plain(text) => out.extend_from_slice(&decode_raw(text.as_bytes())),
             Text::Format(format) => format.write(context, false, out),
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::arguments::{Arguments, Mistake};
+use crate::base::text::decode_raw;
 use crate::http::reply::Reply;
 use crate::sample::{Context, LogFormat, ParseContext};
 
@@ -223,7 +224,7 @@ impl Body {
         };
         Ok(match word {
             "errorfiles" => Body::Section(text.into(), None),
-            "string" => Body::Raw(text.as_bytes().into()),
+            "string" => Body::Raw(decode_raw(text.as_bytes()).into()),
             "file" => Body::Raw(read(context)?.into()),
             "errorfile" => {
                 let bytes = read(context)?;

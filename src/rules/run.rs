@@ -273,6 +273,7 @@ fn capture(expr: &Expr, slot: Slot, run: &mut Run<'_>) {
     let mut text = Vec::new();
     value.write(&mut text);
     let txn = &mut *run.txn;
+    txn.settle_captures();
     let (slots, sizes) = match run.set.direction() {
         Direction::Request => (&mut txn.request_captures, &txn.request_capture_sizes),
         Direction::Response => (&mut txn.response_captures, &txn.response_capture_sizes),

@@ -1,18 +1,20 @@
 //! Arguments of fetches and converters: lexing, with its second level of quotes, and types.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::acl::Acl;
 use super::conv::map::MapUse;
 use super::expr::ParseContext;
-use super::value::Value;
+use super::value::{Value, whole_int};
 use super::vars::VarName;
 use super::{Context, conv};
+use crate::base::text::decode_raw;
 use crate::diag::{Span, closest};
 use crate::pattern::Regex;
 use crate::state::registry::Reference;
-use crate::state::{ProxyState, ServerState, Table};
+use crate::state::{ProxyState, Registry, ServerState, Table};
 
 /// What an argument must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,11 @@ pub enum ArgType {
 }
 
 impl ArgType {
+    /// Whether nothing at all is one.
+    fn may_be_empty(self) -> bool {
+        use ArgType::*;
+        matches!(self, Str | Regex | Map | Variable | IntOrVariable)
+    }
     /// Its name in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -94,6 +101,10 @@ pub enum Arg {
     Acls(Arc<[(bool, Arc<Acl>)]>),
     /// A path into JSON.
     JsonPath(Arc<[conv::json::Step]>),
+    /// The dotted number of a Protocol Buffers field.
+    Numbers(Box<[u32]>),
+    /// All live objects, for what is named at run time.
+    Registry(Arc<Registry>),
 }
 
 /// Convenient views of an argument list; an absent argument is as its neutral value.
@@ -188,6 +199,14 @@ pub fn parse(
     let present = text.get(at) == Some(&b'(');
     if !present {
         fill_default(&mut args, types, required, check)?;
+        // Without parentheses the first argument is an empty text, if there must be one.
+        if let Some(first) =
+            types.first().filter(|first| first.may_be_empty() && required > 0 && args.is_empty())
+        {
+            args.push(typed(b"", *first, check).map_err(|error| {
+                (0, error.unwrap_or_else(|| format!("expected type '{}' at position 1", first.name())))
+            })?);
+        }
         if args.len() < required {
             let wanted = types.get(args.len()).map_or("string", |wanted| wanted.name());
             let got = args.len();
@@ -203,8 +222,7 @@ pub fn parse(
         })?;
         let more = text.get(end) == Some(&b',');
         // Only texts may be empty; `()` is no argument at all.
-        let may_be_empty =
-            matches!(wanted, ArgType::Str | ArgType::Regex) && (place > 0 || more || required > 0);
+        let may_be_empty = wanted.may_be_empty() && (place > 0 || more || required > 0);
         if word.is_empty() && more && *wanted == ArgType::Table && place < required {
             args.push(own_table(check).map_err(|error| (place, error))?);
             at = end + 1;
@@ -309,6 +327,10 @@ fn lex(text: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), String> {
         }
         at += 1;
     }
+    let word = match decode_raw(&word) {
+        Cow::Borrowed(_) => word,
+        Cow::Owned(raw) => raw,
+    };
     Ok((word, at))
 }
 
@@ -326,12 +348,12 @@ fn typed(word: &[u8], wanted: ArgType, check: &mut CheckContext<'_, '_>) -> Resu
         check.context.registry.proxy(name)
     };
     match wanted {
-        ArgType::Int => text()?.parse().map(Arg::Int).map_err(|_| None),
+        ArgType::Int => whole_int(word).map(Arg::Int).ok_or(None),
         ArgType::Str | ArgType::Regex | ArgType::Map => Ok(Arg::Str(word.into())),
         ArgType::Ipv4 => text()?.parse().map(|v4| Arg::Ip(IpAddr::V4(v4))).map_err(|_| None),
         ArgType::Ipv6 => text()?.parse().map(|v6| Arg::Ip(IpAddr::V6(v6))).map_err(|_| None),
         ArgType::Mask4 => {
-            let text = text()?;
+            let text = text()?.trim_ascii_start();
             match text.parse::<u32>() {
                 Ok(len) if len <= 32 => {
                     Ok(Arg::Ip(IpAddr::V4(u32::MAX.checked_shl(32 - len).unwrap_or(0).into())))
@@ -340,7 +362,7 @@ fn typed(word: &[u8], wanted: ArgType, check: &mut CheckContext<'_, '_>) -> Resu
             }
         }
         ArgType::Mask6 => {
-            let text = text()?;
+            let text = text()?.trim_ascii_start();
             match text.parse::<u32>() {
                 Ok(len) if len <= 128 => {
                     Ok(Arg::Ip(IpAddr::V6(u128::MAX.checked_shl(128 - len).unwrap_or(0).into())))
@@ -368,9 +390,11 @@ fn typed(word: &[u8], wanted: ArgType, check: &mut CheckContext<'_, '_>) -> Resu
             })
         }
         ArgType::Variable => VarName::parse(text()?).map(Arg::Variable).map_err(Some),
-        ArgType::IntOrVariable => match text()?.parse() {
-            Ok(n) => Ok(Arg::Int(n)),
-            Err(_) => VarName::parse(text()?)
+        // Nothing is the number 0 here.
+        ArgType::IntOrVariable if word.is_empty() => Ok(Arg::Int(0)),
+        ArgType::IntOrVariable => match whole_int(word) {
+            Some(n) => Ok(Arg::Int(n)),
+            None => VarName::parse(text()?)
                 .map(Arg::Variable)
                 .map_err(|_| Some("expects an integer or a variable name".to_owned())),
         },
@@ -392,6 +416,7 @@ mod tests {
             (r"\,x", r"\,x", ""),
             ("ab'c'd)", "abcd", ")"),
             ("", "", ""),
+            ("-\0\u{e0}-)", "-\u{fffd}-", ")"),
         ] {
             let (lexed, end) = lex(text.as_bytes(), 0).unwrap();
             assert_eq!((String::from_utf8_lossy(&lexed).as_ref(), &text[end..]), (word, rest), "{text}");

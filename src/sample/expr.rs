@@ -1,7 +1,7 @@
 //! An expression: a fetch and its converters, parsed, checked and evaluated.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,7 @@ use super::facts::Context;
 use super::fetch::{self, Fetch, Source};
 use super::userlist::UserList;
 use super::value::{Type, Value};
+use crate::base::text::decode_raw;
 use crate::diag::{Level, Report, Span, did_you_mean};
 use crate::pattern::Regex;
 use crate::state::{Registry, Table};
@@ -42,7 +43,7 @@ impl ParseContext<'_> {
         ignore_case: bool,
         span: Span,
     ) -> Result<Regex, String> {
-        let regex = Regex::new(pattern, ignore_case)?;
+        let regex = Regex::new(decode_raw(pattern.as_ref()), ignore_case)?;
         self.name_if_slow(&regex, span);
         Ok(regex)
     }
@@ -69,6 +70,8 @@ pub struct Named {
     pub userlists: HashMap<String, Arc<UserList>>,
     /// Numbers given to ACLs with `-u`, and the line that has each.
     pub acl_ids: Mutex<HashMap<u32, Span>>,
+    /// `ring` sections.
+    pub rings: HashSet<String>,
     /// `tune.stick-counters`, where it is set.
     pub stick_counters: Option<u8>,
 }
@@ -222,7 +225,12 @@ impl Expr {
         let mut output = row.output;
         let mut steps = Vec::new();
         while bytes.get(at) == Some(&b',') {
-            let (name, after_name) = identifier(text, at + 1);
+            // Commas too many do no harm.
+            at += bytes[at..].iter().take_while(|byte| **byte == b',').count();
+            if at == bytes.len() {
+                break;
+            }
+            let (name, after_name) = identifier(text, at);
             let row = conv::find(name).ok_or_else(|| unknown_converter(name))?;
             if !output.casts_to(row.input) {
                 let help = format!("it takes '{}', but gets '{}'", row.input.name(), output.name());
@@ -282,12 +290,10 @@ impl Expr {
     pub(crate) fn source(&self) -> Source {
         self.fetch.source
     }
-    /// The ACLs that it asks for, if it is `acl(...)`.
-    pub(crate) fn acls(&self) -> &[(bool, Arc<Acl>)] {
-        self.args
-            .iter()
-            .find_map(|arg| if let Arg::Acls(acls) = arg { Some(&**acls) } else { None })
-            .unwrap_or(&[])
+    /// The ACLs that it asks for, by `acl(...)` or `when(acl,...)`.
+    pub(crate) fn acls(&self) -> impl Iterator<Item = &Arc<Acl>> {
+        let all = self.args.iter().chain(self.steps.iter().flat_map(|step| step.args.iter()));
+        all.flat_map(|arg| if let Arg::Acls(acls) = arg { &acls[..] } else { &[] }).map(|(_, acl)| acl)
     }
     pub(crate) fn has_converters(&self) -> bool {
         !self.steps.is_empty()
@@ -335,7 +341,8 @@ impl Expr {
         match self.fetch.source {
             _ if self.fetch.waits => true,
             Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer if is_present => {
-                (self.fetch.grows)(&self.args)
+                let settled = self.steps.iter().any(|step| step.row.settles);
+                !settled && (self.fetch.grows)(&self.args)
             }
             Source::RequestBuffer | Source::ResponseBuffer | Source::EitherBuffer => {
                 !(self.fetch.hopeless)(&self.args, context)
@@ -408,7 +415,8 @@ mod tests {
             ("path,field(1)", "invalid arg 2 in converter 'field' : missing arguments (got 1/2)", ""),
             ("int(1", "fetch method 'int' : expected ')'", ""),
             ("int(1,2)", "fetch method 'int' : expected ')' before ',2)'", ""),
-            ("src,json_query('a'),be2hex,map_ip(x),sub(1),lower,zzzzzzzzz", "", ""),
+            ("src,json_query('$.a'),be2hex,sub(1),lower,zzzzzzzzz", "unknown converter 'zzzzzzzzz'", ""),
+            ("path,,lower,", "", ""),
             ("lower", "unknown fetch method 'lower'", "is a converter"),
             ("req.payload(0,4),add(1)", "converter 'add' cannot be applied", "gets 'bin'"),
             ("var(foo)", "must be start by its scope", ""),

@@ -2,9 +2,11 @@
 //!
 //! The engine and the session phases write these; expressions read them through [`Context`].
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, OnceLock};
 
 use super::connection::{ConnectionError, ConnectionFacts};
 use super::vars::Vars;
@@ -415,6 +417,11 @@ pub struct TransactionFacts {
     pub request_line: Vec<u8>,
     /// Whether the bytes so far are not valid HTTP: `%r` prints `<BADREQ>`.
     pub bad_request: bool,
+    /// Whether an inner service answered it (the statistics page), rather than a server or a rule.
+    pub by_service: bool,
+    /// What converters captured in the middle of an evaluation, newest last, until it is put into
+    /// the slots by [`TransactionFacts::settle_captures`].
+    pub fresh_captures: RefCell<Vec<FreshCapture>>,
     /// The frontend's connections now, for `%fc` etc., taken when the log line is made.
     pub conn_counts: ConnectionCounts,
     /// Entries of stick tables that its own rules track, to its end.
@@ -432,6 +439,17 @@ pub struct ConnectionCounts {
     pub backend: u32,
     /// Of the server.
     pub server: u32,
+}
+
+/// What a converter captured.
+#[derive(Debug)]
+pub struct FreshCapture {
+    /// For which message's slots.
+    pub of: Direction,
+    /// The slot.
+    pub slot: usize,
+    /// The text, cut to the slot's size.
+    pub text: Box<[u8]>,
 }
 
 /// The parts of a request line.
@@ -460,6 +478,47 @@ impl TransactionFacts {
         let mut next = || parts.next().unwrap_or_default();
         Some(RequestLine { method: next(), target: next(), version: next() })
     }
+    fn slots(&self, of: Direction) -> &[Option<Box<[u8]>>] {
+        match of {
+            Direction::Request => &self.request_captures,
+            Direction::Response => &self.response_captures,
+        }
+    }
+    /// Keeps a text in a slot in the middle of an evaluation; false if there is no such slot.
+    pub fn capture(&self, of: Direction, slot: usize, text: &[u8]) -> bool {
+        let sizes = match of {
+            Direction::Request => &self.request_capture_sizes,
+            Direction::Response => &self.response_capture_sizes,
+        };
+        let Some(len) = sizes.get(slot) else { return false };
+        let text = text[..text.len().min(*len)].into();
+        self.fresh_captures.borrow_mut().push(FreshCapture { of, slot, text });
+        true
+    }
+    /// What a slot holds now.
+    pub fn captured(&self, of: Direction, slot: usize) -> Option<Cow<'_, [u8]>> {
+        let fresh = self.fresh_captures.borrow();
+        match fresh.iter().rev().find(|fresh| (fresh.of, fresh.slot) == (of, slot)) {
+            Some(fresh) => Some(Cow::Owned(fresh.text.to_vec())),
+            None => self.slots(of).get(slot)?.as_deref().map(Cow::Borrowed),
+        }
+    }
+    /// How many slots there are.
+    pub fn capture_slots(&self, of: Direction) -> usize {
+        self.slots(of).len()
+    }
+    /// Puts what converters captured into the slots; to be called before a slot is written.
+    pub fn settle_captures(&mut self) {
+        for fresh in self.fresh_captures.get_mut().drain(..) {
+            let slots = match fresh.of {
+                Direction::Request => &mut self.request_captures,
+                Direction::Response => &mut self.response_captures,
+            };
+            if let Some(place) = slots.get_mut(fresh.slot) {
+                *place = Some(fresh.text);
+            }
+        }
+    }
     /// Makes it ready for the next request of the same connection; buffers keep their capacity.
     pub fn reset(&mut self) {
         let mut fresh = TransactionFacts::default();
@@ -470,6 +529,7 @@ impl TransactionFacts {
         std::mem::swap(&mut fresh.vars, &mut self.vars);
         std::mem::swap(&mut fresh.request_vars, &mut self.request_vars);
         std::mem::swap(&mut fresh.response_vars, &mut self.response_vars);
+        std::mem::swap(&mut fresh.fresh_captures, &mut self.fresh_captures);
         std::mem::swap(&mut fresh.request_captures, &mut self.request_captures);
         std::mem::swap(&mut fresh.response_captures, &mut self.response_captures);
         std::mem::swap(&mut fresh.request_capture_sizes, &mut self.request_capture_sizes);
@@ -481,6 +541,7 @@ impl TransactionFacts {
         fresh.vars.clear();
         fresh.request_vars.clear();
         fresh.response_vars.clear();
+        fresh.fresh_captures.get_mut().clear();
         fresh.request_captures.clear();
         fresh.response_captures.clear();
         fresh.request_capture_sizes.clear();
@@ -553,10 +614,39 @@ pub struct ProcessFacts {
     pub counted_statuses: CountedStatuses,
     /// `proc.` variables.
     pub vars: std::sync::Mutex<Vec<(u32, Value)>>,
+    /// Where `debug` lines go.
+    pub events: Events,
     /// Whether the process is stopping.
     pub stopping: AtomicBool,
     /// How to ask the system about a connection.
     pub sockets: SocketProbe,
+}
+
+/// Takes a line for a ring, `stdout` or `stderr`. It must not block.
+pub type Teller = Box<dyn Fn(&str, Vec<u8>) + Send + Sync>;
+
+/// The way of events from expressions to whoever writes them; nobody hears them before it is set.
+#[derive(Default)]
+pub struct Events(OnceLock<Teller>);
+
+impl Events {
+    /// Sets who takes the lines; the first call counts.
+    pub fn set(&self, teller: Teller) {
+        // A second one would be a second process.
+        let _ = self.0.set(teller);
+    }
+    /// Hands over a line for the sink of this name.
+    pub fn tell(&self, sink: &str, line: Vec<u8>) {
+        if let Some(teller) = self.0.get() {
+            teller(sink, line);
+        }
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("is_set", &self.0.get().is_some()).finish()
+    }
 }
 
 /// What the system tells of a socket. The functions are given by who may make system calls; without

@@ -7,6 +7,7 @@ use super::expr::{Expr, Fault, ParseContext, Phase};
 use super::facts::Context;
 pub use super::format_alias::{ALIASES, Alias};
 use super::value::Value;
+use crate::base::text::decode_raw;
 use crate::diag::{Span, did_you_mean};
 
 /// A compiled format string.
@@ -111,7 +112,8 @@ impl LogFormat {
 
     fn push_text(&mut self, literal: &mut Vec<u8>) {
         if !literal.is_empty() {
-            self.items.push(Item::Text(std::mem::take(literal).into()));
+            self.items.push(Item::Text(decode_raw(literal).into()));
+            literal.clear();
         }
     }
 

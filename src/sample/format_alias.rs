@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::facts::RequestLine;
+use super::facts::{Direction, RequestLine};
 use super::fetch::target;
 use super::format::{Unsafe, Writer, encode};
 use super::timers::Timers;
@@ -88,14 +88,10 @@ pub const ALIASES: &[Alias] = &[
     row("fi", "frontend address", |w| address(w, w.context.session.and_then(|session| session.destination))),
     row("fp", "frontend port", |w| port(w, w.context.session.and_then(|session| session.destination))),
     row("ft", "frontend, with '~' after it for TLS", frontend),
-    row("hr", "captured request headers", |w| captures(w, |w| &w.context.txn.request_captures)),
-    row("hrl", "captured request headers, as a list", |w| {
-        capture_list(w, |w| &w.context.txn.request_captures)
-    }),
-    row("hs", "captured response headers", |w| captures(w, |w| &w.context.txn.response_captures)),
-    row("hsl", "captured response headers, as a list", |w| {
-        capture_list(w, |w| &w.context.txn.response_captures)
-    }),
+    row("hr", "captured request headers", |w| captures(w, Direction::Request)),
+    row("hrl", "captured request headers, as a list", |w| capture_list(w, Direction::Request)),
+    row("hs", "captured response headers", |w| captures(w, Direction::Response)),
+    row("hsl", "captured response headers, as a list", |w| capture_list(w, Direction::Response)),
     row("lc", "lines logged by the frontend", |w| {
         let count = w.context.session.map_or(0, |session| session.frontend.log_count.fetch_add(1, Relaxed));
         w.int_or_hex(u64::from(count), 4);
@@ -208,32 +204,32 @@ fn request_line(w: &mut Writer<'_, '_>) {
     });
 }
 
-type Slots = [Option<Box<[u8]>>];
-
 /// `{a|b}`; nothing when nothing is captured.
-fn captures(w: &mut Writer<'_, '_>, slots: for<'w> fn(&Writer<'_, 'w>) -> &'w Slots) {
-    let slots = slots(w);
-    if slots.is_empty() {
+fn captures(w: &mut Writer<'_, '_>, of: Direction) {
+    let txn = w.context.txn;
+    let slots = txn.capture_slots(of);
+    if slots == 0 {
         return;
     }
     w.quoted(|out| {
         out.push(b'{');
-        for (at, slot) in slots.iter().enumerate() {
-            if at > 0 {
+        for slot in 0..slots {
+            if slot > 0 {
                 out.push(b'|');
             }
-            encode(slot.as_deref().unwrap_or_default(), Unsafe::Header, out);
+            encode(txn.captured(of, slot).as_deref().unwrap_or_default(), Unsafe::Header, out);
         }
         out.push(b'}');
     });
 }
 
-fn capture_list(w: &mut Writer<'_, '_>, slots: for<'w> fn(&Writer<'_, 'w>) -> &'w Slots) {
-    for (at, slot) in slots(w).iter().enumerate() {
-        if at > 0 {
+fn capture_list(w: &mut Writer<'_, '_>, of: Direction) {
+    let txn = w.context.txn;
+    for slot in 0..txn.capture_slots(of) {
+        if slot > 0 {
             w.out.push(b' ');
         }
-        w.element(slot.as_deref(), Unsafe::Header);
+        w.element(txn.captured(of, slot).as_deref(), Unsafe::Header);
     }
 }
 

@@ -221,8 +221,14 @@ pub fn write_ip(address: IpAddr, out: &mut Vec<u8>) {
                 out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
             }
         }
-        // Writing to a vector cannot fail.
-        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+        // Writing to a vector cannot fail. An IPv4-compatible address is written as inet_ntop() does.
+        IpAddr::V6(v6) => match v6.segments() {
+            [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+                let v4 = Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+                drop(write!(out, "::{v4}"));
+            }
+            _ => drop(write!(out, "{v6}")),
+        },
     }
 }
 
@@ -243,6 +249,12 @@ pub fn leading_int(text: &[u8]) -> Option<i64> {
         n = next.unwrap_or(if negative { i64::MIN } else { i64::MAX });
     }
     Some(n)
+}
+
+/// The number that a whole string is, saturating: an optional sign and digits.
+pub fn whole_int(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    if digits.iter().all(u8::is_ascii_digit) { leading_int(text) } else { None }
 }
 
 /// The address that a whole string names.
@@ -286,6 +298,15 @@ mod tests {
             assert!(expected.is_none() || from.casts_to(to), "{from:?} to {to:?} is allowed at load");
         }
         assert!(!Type::Bin.casts_to(Type::Int) && Type::Any.casts_to(Type::Ip));
+    }
+
+    #[test]
+    fn addresses_are_written_as_inet_ntop_does() {
+        for text in ["10.0.0.1", "::", "::1", "::1.2.3.4", "::ffff:1.2.3.4", "2001:db8::1", "1:0:2::3"] {
+            let mut out = Vec::new();
+            write_ip(parse_ip(text.as_bytes()).unwrap(), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), text);
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub fn prepare(frontend: &Proxy, txn: &mut TransactionFacts) {
 
 /// Captures from a request head as it came in.
 pub fn request(frontend: &Proxy, txn: &mut TransactionFacts) {
+    txn.settle_captures();
     fill(&frontend.request_captures, &txn.request.fields, &mut txn.request_captures);
     if let Some(cookie) = &frontend.cookie_capture {
         let values = txn.request.fields.all(b"cookie");
@@ -37,6 +38,7 @@ pub fn request(frontend: &Proxy, txn: &mut TransactionFacts) {
 
 /// Captures from a response head as the server sent it.
 pub fn response(frontend: &Proxy, txn: &mut TransactionFacts) {
+    txn.settle_captures();
     fill(&frontend.response_captures, &txn.response.fields, &mut txn.response_captures);
     if let Some(cookie) = &frontend.cookie_capture {
         let values = txn.response.fields.all(b"set-cookie");

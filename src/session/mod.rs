@@ -13,6 +13,7 @@ mod cookie_items;
 pub mod error_page;
 pub mod forwarded;
 pub mod phase;
+pub mod sticking;
 pub mod switching;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -25,7 +25,7 @@ pub enum Phase {
     RequestBackend,
     /// The wait of `http-request tarpit`, if a rule asked for it.
     Tarpit,
-    /// `use-server`, then the cookie's server, then balancing, then the queue.
+    /// `use-server`, then the cookie's server, then that of `stick` rules, then balancing, then the queue.
     SelectServer,
     /// Take a kept connection or make one. Retries and redispatches come back here, and nowhere else.
     Connect,
@@ -35,6 +35,8 @@ pub enum Phase {
     ReadResponse,
     /// `tcp-response content` rules.
     InspectResponse,
+    /// `stick store-request` and `stick store-response`: the server that answered is remembered.
+    StoreSticky,
     /// `http-response` rules of the backend, then of the frontend; then the persistence cookie.
     Response,
     /// `http-after-response` rules, for the proxy's own answers too.
@@ -46,7 +48,7 @@ pub enum Phase {
 }
 
 /// Every phase in order.
-pub const PHASES: [Phase; 18] = [
+pub const PHASES: [Phase; 19] = [
     Phase::TcpConnection,
     Phase::TcpSession,
     Phase::InspectFrontend,
@@ -61,6 +63,7 @@ pub const PHASES: [Phase; 18] = [
     Phase::SendRequest,
     Phase::ReadResponse,
     Phase::InspectResponse,
+    Phase::StoreSticky,
     Phase::Response,
     Phase::AfterResponse,
     Phase::Forward,
@@ -95,6 +98,6 @@ mod tests {
         assert!(PHASES.windows(2).all(|pair| pair[0] != pair[1]));
         let tcp: Vec<_> = PHASES.into_iter().filter(|phase| phase.is_for_tcp()).collect();
         assert_eq!((tcp.first(), tcp.last()), (Some(&Phase::TcpConnection), Some(&Phase::Finish)));
-        assert_eq!(tcp.len(), 10);
+        assert_eq!(tcp.len(), 11);
     }
 }

@@ -78,6 +78,8 @@ pub fn proxy(name: &str) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        stick_request: Vec::new(),
+        stick_response: Vec::new(),
         table: None,
     }
 }
@@ -110,6 +112,7 @@ pub fn server(backend: &str, name: &str) -> Server {
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        non_stick: false,
         proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,

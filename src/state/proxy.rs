@@ -91,6 +91,14 @@ pub enum FrontendStatus {
     Stopped = 3,
 }
 
+/// The sides of a proxy, as bits.
+pub mod side {
+    /// It accepts connections.
+    pub const FRONTEND: u8 = 1;
+    /// It has servers.
+    pub const BACKEND: u8 = 2;
+}
+
 /// What the newest model says of a proxy, for expressions that ask; times in milliseconds.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
@@ -112,6 +120,8 @@ pub struct Configured {
 pub struct ProxyState {
     /// Its name.
     pub name: Box<str>,
+    /// Which sides it has ([`side`]), set by the newest model.
+    pub sides: AtomicU8,
     /// Its number (`id`), set by the newest model.
     pub id: AtomicU32,
     /// Connections of its frontend side now, over all cores (exact: `maxconn` counts on it).
@@ -163,6 +173,7 @@ impl ProxyState {
     pub fn new(name: &str, cores: usize) -> Self {
         ProxyState {
             name: name.into(),
+            sides: AtomicU8::new(0),
             id: AtomicU32::new(0),
             frontend_current: CachePadded::new(AtomicU32::new(0)),
             backend_current: CachePadded::new(AtomicU32::new(0)),

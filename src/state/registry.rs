@@ -2,8 +2,11 @@
 //! maps and tables of what it has in common with its predecessor live on.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, Weak};
+
+use arc_swap::ArcSwap;
 
 use super::maps::LiveMap;
 use super::table::Settings;
@@ -11,11 +14,16 @@ use super::{ProxyState, ServerState, Table};
 use crate::base::core_id;
 use crate::diag::Span;
 
-/// The live objects. Only configuration loading and the control thread come here.
+/// The live objects. Only configuration loading and the control thread come here, but for
+/// [`Registry::find_proxy`].
 #[derive(Debug)]
 pub struct Registry {
     cores: AtomicUsize,
     inner: Mutex<Inner>,
+    /// A copy of the list of proxies for data threads, which take no lock.
+    index: ArcSwap<HashMap<String, Arc<ProxyState>>>,
+    /// How many proxies were made: more than the index has means that it is old.
+    proxies_made: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +68,12 @@ pub struct Reference {
 impl Registry {
     /// An empty one for a process of `cores` data threads.
     pub fn new(cores: usize) -> Arc<Self> {
-        Arc::new(Registry { cores: AtomicUsize::new(cores), inner: Mutex::default() })
+        Arc::new(Registry {
+            cores: AtomicUsize::new(cores),
+            inner: Mutex::default(),
+            index: ArcSwap::default(),
+            proxies_made: AtomicUsize::new(0),
+        })
     }
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -87,7 +100,19 @@ impl Registry {
         }
         let made = Arc::new(ProxyState::new(name, self.cores()));
         inner.proxies.insert(name.to_owned(), made.clone());
+        self.proxies_made.store(inner.proxies.len(), Release);
         made
+    }
+    /// The proxy called `name`, if there is one: for names that come at run time. Takes the lock only
+    /// for the first name after a proxy was made.
+    pub fn find_proxy(&self, name: &str) -> Option<Arc<ProxyState>> {
+        let index = self.index.load();
+        if index.len() == self.proxies_made.load(Acquire) {
+            return index.get(name).cloned();
+        }
+        let inner = self.inner();
+        self.index.store(Arc::new(inner.proxies.clone()));
+        inner.proxies.get(name).cloned()
     }
     /// The server `backend/name`, made if it is new; the flag tells whether it was.
     pub fn server(&self, backend: &str, name: &str) -> (Arc<ServerState>, bool) {

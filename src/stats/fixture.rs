@@ -44,6 +44,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         pool_max_conn: -1,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
+        non_stick: false,
         proxy_header: None,
         tcp_fast_open: false,
         tcp_user_timeout_ms: None,
@@ -117,6 +118,8 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         source: None,
 
         hash_preserve_affinity: Default::default(),
+        stick_request: Vec::new(),
+        stick_response: Vec::new(),
         table: None,
     }
 }

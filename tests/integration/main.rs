@@ -3,6 +3,7 @@
 mod balance;
 mod command_line;
 mod configuration;
+mod converters;
 mod examples;
 mod faults;
 mod fetches;
@@ -18,5 +19,6 @@ mod seeds;
 mod signals;
 mod sni;
 mod support;
+mod tables;
 mod tcp;
 mod timeouts;

@@ -55,7 +55,7 @@ pub const TABLE: &[SectionKind] = &[
         "<name>",
         "11",
         "Nodes that share stick tables.",
-        Some("stick tables and peers are not available yet"),
+        Some("peers are not available yet; stick tables of proxies are kept on this node alone"),
     ),
     row("cache", "<name>", "6", "A cache of responses.", Some("caching is not available yet")),
     row("mailers", "<name>", "12.3", "Who sends email alerts.", Some("email alerts are not available yet")),
@@ -192,6 +192,8 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
             other => unknown(line, other, "ring", KEYWORDS, loading),
         }
     }
+    loading.named.rings.insert(name.clone());
+    loading.named.rings.insert(name.clone());
     if loading.rings.insert(name.clone(), size).is_some() {
         loading.report.alert(section.head.span, format!("ring '{name}' has the same name as another ring"));
     }

@@ -58,8 +58,8 @@ keywords! {
     "no-backup" "" SERVER => Parse(|s, _, _| s.backup = false), "Undoes 'backup'.";
     "no-check" "" SERVER => Parse(|s, _, _| s.checked = false), "Undoes 'check'.";
     "no-tfo" "" SERVER => Parse(|s, _, _| s.tcp_fast_open = false), "Undoes 'tfo'.";
-    "non-stick" "" SERVER => NoAction("nothing is remembered without stick tables, and those are refused"), "Clients are not remembered for it.";
-    "stick" "" SERVER => NoAction("nothing is remembered without stick tables, and those are refused"), "Undoes 'non-stick'.";
+    "non-stick" "" SERVER => Parse(|s, _, _| s.non_stick = true), "Clients are not remembered for it.";
+    "stick" "" SERVER => Parse(|s, _, _| s.non_stick = false), "Undoes 'non-stick'.";
     "observe" "<mode>" SERVER => Parse(observe), "Judges health by traffic too.";
     "on-error" "<mode>" SERVER => Parse(on_error), "What to do when 'observe' saw too many errors.";
     "on-marked-down" "<action>" SERVER => Parse(on_marked_down), "What to do with sessions when the server goes down.";
@@ -120,6 +120,7 @@ pub struct ServerSettings {
     pub pool_purge_delay_ms: u64,
     pub max_reuse: i64,
     pub tcp_fast_open: bool,
+    pub non_stick: bool,
     pub tcp_user_timeout_ms: Option<u64>,
     pub hash_key: HashKey,
     pub guid: Option<Box<str>>,
@@ -166,6 +167,7 @@ impl Default for ServerSettings {
             pool_purge_delay_ms: 5000,
             max_reuse: -1,
             tcp_fast_open: false,
+            non_stick: false,
             tcp_user_timeout_ms: None,
             hash_key: HashKey::default(),
             guid: None,

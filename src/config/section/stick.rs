@@ -15,6 +15,9 @@ use crate::config::loading::Loading;
 use crate::config::syntax::{Section, Word};
 use crate::config::words::{self, Words};
 use crate::diag::{Span, did_you_mean};
+use crate::model::proxy::StickRule;
+use crate::sample::expr::Phase;
+use crate::sample::{Expr, table_key};
 use crate::state::table::data::{ARRAY_MAX, Shape};
 use crate::state::table::{Data, KeyType, ServerKeyType, Settings, Stored};
 
@@ -22,10 +25,11 @@ keywords! {
     /// Stick tables and their rules.
     pub TABLE: ProxyParser, "11.1";
     "stick-table" "type <type> size <size> [expire <expire>] [nopurge] [recv-only] [srvkey <srvkey>] [write-to <wtable>] [brates-factor <factor>] [store <data_type>]*" PROXIES => Parse(declared), "A table of what is known of clients.";
-    "stick match" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick rules are not available yet"), "Looks a client's server up.";
-    "stick on" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick rules are not available yet"), "Looks a client's server up and remembers it.";
-    "stick store-request" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick rules are not available yet"), "Remembers a client's server.";
-    "stick store-response" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Refused("stick rules are not available yet"), "Remembers a client's server by something of the response.";
+    "stick match" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Parse(on_match), "Looks a client's server up.";
+    "stick on" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Parse(on), "Looks a client's server up and remembers it.";
+    "stick store-request" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Parse(store_request), "Remembers a client's server.";
+    "stick store" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Parse(store_request), "The same as 'stick store-request'.";
+    "stick store-response" "<pattern> [table <table>] [{ if | unless } <condition>]" BACKEND => Parse(store_response), "Remembers a client's server by something of the response.";
 }
 
 /// Keys of texts and blocks without `len` are that long (manual, section 11.1).
@@ -61,6 +65,69 @@ struct Declared {
 fn declared(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     words.take_rest();
     draft.table = loading.named.tables.get(&*draft.name).cloned();
+}
+
+fn on_match(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let rule = rule(draft, words, Phase::Switching, (true, false), loading);
+    draft.stick_request.extend(rule);
+}
+
+fn on(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let rule = rule(draft, words, Phase::Switching, (true, true), loading);
+    draft.stick_request.extend(rule);
+}
+
+fn store_request(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let rule = rule(draft, words, Phase::Switching, (false, true), loading);
+    draft.stick_request.extend(rule);
+}
+
+fn store_response(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let rule = rule(draft, words, Phase::HttpResponse, (false, true), loading);
+    draft.stick_response.extend(rule);
+}
+
+/// What follows `stick match` and its like.
+fn rule(
+    draft: &Draft,
+    words: &mut Words<'_>,
+    phase: Phase,
+    (matches, stores): (bool, bool),
+    loading: &mut Loading<'_>,
+) -> Option<StickRule> {
+    let pattern = words.expect(loading.report, "a fetch method")?;
+    let mut context = loading.context(phase, Some(&draft.name), &draft.acls);
+    let key = Expr::parse(&pattern.text, pattern.span, &mut context)?;
+    let (name, span) = match words.take("table") {
+        false => (&*draft.name, words.span()),
+        true => {
+            let word = words.expect(loading.report, "the name of a table after 'table'")?;
+            (word.text.as_str(), word.span)
+        }
+    };
+    let Some(table) = loading.named.tables.get(name).cloned() else {
+        let message = format!("Proxy '{}': unable to find stick-table '{name}'", draft.name);
+        let near = loading.nearest(name, loading.named.tables.keys().map(String::as_str));
+        let found = loading.report.alert(span, message);
+        match near {
+            Some(near) => found.help(format!("did you mean '{near}'?")),
+            None => found.help("declare it with 'stick-table' in this backend, or name one with 'table'"),
+        };
+        return None;
+    };
+    if !table_key::fits(key.output(), table.settings.key) {
+        let message =
+            format!("Proxy '{}': type of fetch not usable with type of stick-table '{name}'", draft.name);
+        let help = format!(
+            "its keys are of type '{}', this is '{}'",
+            table.settings.key.name(),
+            key.output().name()
+        );
+        loading.report.alert(pattern.span, message).help(help);
+        return None;
+    }
+    let condition = draft.condition(words, phase, loading).ok()?;
+    Some(StickRule { key, table, matches, stores, condition })
 }
 
 /// Reads every `stick-table` line and makes the tables.
@@ -442,11 +509,40 @@ mod tests {
             ("type ip size 1k store conn_rate(3s", Alert, "missing closing parenthesis"),
             ("type ip size 1k store conn_cur(3)", Alert, "unexpected argument to store option 'conn_cur'"),
             ("type ip size 1k store gpc0_rat(3s)", Alert, "did you mean 'gpc0_rate'?"),
+            ("type ip size 1k\nstick on src tabel x", Alert, ""),
+            ("type ip size 1k\nstick on src table x", Alert, ""),
+            ("type ip size 1k\nstick on res.hdr(x)", Alert, ""),
+            ("type ip size 1k\nstick store-response req.hdr(x)", Alert, ""),
+            ("type integer size 1k\nstick on req.payload(0,4)", Alert, ""),
+            ("type ip size 1k\nstick on src if nope", Alert, ""),
             ("type ip size 1k store gpc0\nstick-table type ip size 1", Alert, ""),
         ] {
             let at = if message.is_empty() { 3 } else { 2 };
             finds(&format!("backend t\nstick-table {line}"), &[(level, at, message)]);
         }
+    }
+
+    #[test]
+    fn rules_make_their_tables_remember_servers() {
+        let text = "listen l\nbind :1\ntimeout client 1s\ntimeout connect 1s\ntimeout server 1s\n\
+                    server s 127.0.0.1:1\nstick on src\nstick store-response res.payload(0,4) table b\n\
+                    stick-table type ip size 10\nbackend b\nstick-table type binary len 4 size 10 store gpc0\n\
+                    backend c\nstick-table type ip size 10";
+        let (model, report) = load_text(text);
+        assert!(report.diagnostics.is_empty(), "{:?}", report.diagnostics);
+        let model = model.unwrap();
+        let stored: Vec<Vec<&str>> = (model.proxies.iter())
+            .map(|proxy| {
+                let stored = &proxy.table.as_ref().unwrap().settings.stored;
+                stored.iter().map(|stored| stored.data.name()).collect()
+            })
+            .collect();
+        let expected: [&[&str]; 3] =
+            [&["server_id", "server_key"], &["server_id", "gpc0", "server_key"], &[]];
+        assert_eq!(stored, expected);
+        let rules = (&model.proxies[0].stick_request, &model.proxies[0].stick_response);
+        assert!(rules.0[0].matches && rules.0[0].stores && !rules.1[0].matches && rules.1[0].stores);
+        assert_eq!(&*rules.1[0].table.name, "b");
     }
 
     #[test]

@@ -13,10 +13,12 @@ use crate::sample::value::{Type, Value};
 
 use ArgType::{Int, Str};
 
+/// Bits that are left over after the last byte do not count, whatever they are.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
 const ANY_PADDING: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new());
-const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING.with_encode_padding(false));
+    LENIENT.with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
+pub(super) const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+pub(super) const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
 
 /// Rows.
 pub const TABLE: &[Converter] = &[
@@ -59,7 +61,15 @@ pub const TABLE: &[Converter] = &[
     Converter::new("url_enc", Type::Str, Type::Str, "URL encoding of what a query may not carry.", url_enc)
         .args(0, &[Str])
         .check(check_url_enc),
-    Converter::new("has_ctl", Type::Bin, Type::Bool, "Whether there are control characters.", has_ctl),
+    Converter::new(
+        "has_ctl",
+        Type::Bin,
+        Type::Bool,
+        "Whether there are control characters of a mask, 'any', or 'http'; all but TAB by default.",
+        has_ctl,
+    )
+    .args(0, &[Str])
+    .check(check_has_ctl),
 ];
 
 fn base64<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
@@ -109,7 +119,7 @@ fn chunks(bytes: &[u8], size: usize, truncate: bool) -> impl Iterator<Item = &[u
 
 fn check_be2hex(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let (size, truncate) = (args.as_slice().int(1), args.as_slice().int(2));
-    if args.len() > 1 && size <= 0 || args.len() == 1 && !args.as_slice().text(0).is_empty() {
+    if size <= 0 && (!args.as_slice().text(0).is_empty() || truncate != 0) {
         return Err(format!("chunk_size needs to be positive ({size})"));
     }
     if !(0..=1).contains(&truncate) {
@@ -119,10 +129,9 @@ fn check_be2hex(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(),
 }
 
 fn be2hex<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    let size = match args.int(1) {
-        0 => usize::MAX,
-        size => usize::try_from(size).ok()?,
-    };
+    // Chunks can be told from each other only by a separator, or by what is cut off.
+    let is_whole = args.text(0).is_empty() && args.int(2) == 0;
+    let size = if is_whole { usize::MAX } else { usize::try_from(args.int(1)).ok()? };
     let mut out = Vec::new();
     for (at, chunk) in chunks(value.bytes()?, size, args.int(2) == 1).enumerate() {
         if at > 0 {
@@ -211,8 +220,40 @@ fn url_enc<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<
     Some(Value::string(out))
 }
 
-fn has_ctl<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    Some(Value::Bool(value.bytes()?.iter().any(u8::is_ascii_control)))
+/// A bit for each character below space, and bit 32 for DEL.
+const CONTROLS: i64 = 0x1_ffff_ffff;
+
+fn check_has_ctl(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+    let text = String::from_utf8_lossy(args.as_slice().text(0)).into_owned();
+    let mask = match &*text {
+        "" => CONTROLS & !(1 << b'\t'),
+        "any" => CONTROLS,
+        "http" => 1 << b'\r' | 1 << b'\n' | 1,
+        number => {
+            let parsed = match number.strip_prefix("0x").or_else(|| number.strip_prefix("0X")) {
+                Some(digits) => i64::from_str_radix(digits, 16),
+                None => number.parse(),
+            };
+            parsed.map_err(|_| {
+                format!("cannot parse value '{number}'; expecting an integer value (decimal or hex with '0x' prefix)")
+            })?
+        }
+    };
+    if mask & !CONTROLS != 0 {
+        return Err(format!("unsupported excess bits 0x{:x} in argument value {text}", mask & !CONTROLS));
+    }
+    *args = vec![Arg::Int(mask)];
+    Ok(())
+}
+
+fn has_ctl<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let mask = args.int(0);
+    let is_wanted = |byte: &u8| match byte {
+        0..=0x1f => mask & 1 << byte != 0,
+        0x7f => mask & 1 << 32 != 0,
+        _ => false,
+    };
+    Some(Value::Bool(value.bytes()?.iter().any(is_wanted)))
 }
 
 #[cfg(test)]
@@ -232,6 +273,8 @@ mod tests {
                 ("str(a),ub64enc", "YQ"),
                 ("str(YQ),ub64dec", "a"),
                 ("str(YQ==),ub64dec", "a"),
+                ("str(YR),ub64dec", "a"),
+                ("str(YR==),b64dec", "a"),
                 ("str(aZ),hex", "615A"),
                 ("str(ff),hex2i", "255"),
                 ("str(fg),hex2i", "-"),
@@ -249,12 +292,29 @@ mod tests {
                 ("str('a%2'),url_dec", "-"),
                 ("str('a b/é&='),url_enc", "a%20b%2F%C3%A9%26%3D"),
                 ("str(ab),has_ctl", "0"),
+                ("bin(6109),has_ctl", "0"),
+                ("bin(6109),has_ctl(any)", "1"),
+                ("bin(6109),has_ctl(0x200)", "1"),
+                ("bin(6109),has_ctl(512)", "1"),
+                ("bin(6108),has_ctl", "1"),
+                ("bin(6108),has_ctl(http)", "0"),
+                ("bin(0d),has_ctl(http)", "1"),
+                ("bin(7f),has_ctl(0x100000000)", "1"),
+                ("bin(7f),has_ctl(0xffffffff)", "0"),
+                ("str(abc),be2hex('',0)", "616263"),
+                ("bin(0102030405060708),be2hex(,3,1)", "010203040506"),
             ],
         );
         for (text, message) in [
             ("str(a),be2hex(:)", "chunk_size needs to be positive (0)"),
             ("str(a),be2dec(:,9)", "chunk_size out of [1..8] range (9)"),
             ("str(a),be2hex(:,1,2)", "Unsupported truncate value (2)"),
+            ("str(a),has_ctl(xyz)", "cannot parse value 'xyz'"),
+            (
+                "str(a),has_ctl(0x200000000)",
+                "unsupported excess bits 0x200000000 in argument value 0x200000000",
+            ),
+            ("str(a),be2hex(,0,1)", "chunk_size needs to be positive (0)"),
             ("str(a),url_enc(path)", "unexpected encode type 'path'"),
         ] {
             let (found, _) = alert(text, Phase::HttpRequest);

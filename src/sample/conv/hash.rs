@@ -107,9 +107,9 @@ fn sha1<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>
 }
 
 fn check_sha2(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
-    match args.as_slice().int(0) {
-        0 | 224 | 256 | 384 | 512 => Ok(()),
-        other => Err(format!("Unsupported number of bits: '{other}'")),
+    match args.first() {
+        None | Some(Arg::Int(224 | 256 | 384 | 512)) => Ok(()),
+        _ => Err(format!("Unsupported number of bits: '{}'", args.as_slice().int(0))),
     }
 }
 fn sha2<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {

@@ -30,7 +30,7 @@ pub const TABLE: &[Converter] = &[
         json_query,
     )
     .args(1, &[Str, Str])
-    .check(check_json_query),
+    .check(check_query),
 ];
 
 /// A step into a JSON value.
@@ -142,7 +142,7 @@ fn path(text: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-fn check_json_query(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+pub(super) fn check_query(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let text = String::from_utf8_lossy(args.as_slice().text(0)).into_owned();
     if text.is_empty() {
         return Err("json_path must not be empty".into());
@@ -152,14 +152,26 @@ fn check_json_query(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result
         b"int" => true,
         _ => return Err("output_type only supports \"int\" as argument".into()),
     };
-    let steps = path(&text).ok_or_else(|| format!("invalid json_path '{text}': it looks like '$.a.b[0]'"))?;
-    *args = vec![Arg::JsonPath(steps.into()), Arg::Int(i64::from(is_int))];
+    *args = match path(&text) {
+        Some(steps) => vec![Arg::JsonPath(steps.into()), Arg::Int(i64::from(is_int))],
+        None => {
+            let message = format!("json_path '{text}' never finds anything: it looks like '$.a.b[0]'");
+            check.context.report.warning(check.span, message);
+            vec![Arg::Int(0)]
+        }
+    };
     Ok(())
 }
 
 fn json_query<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     let Some(Arg::JsonPath(steps)) = args.first() else { return None };
-    let mut at: &RawValue = serde_json::from_slice(value.bytes()?).ok()?;
+    query(value.bytes()?, steps, args.int(1) == 1)
+}
+
+/// What is at a path in a JSON text; a number as an integer if `as_int`, else as text.
+pub(super) fn query<'a>(text: &[u8], steps: &[Step], as_int: bool) -> Option<Value<'a>> {
+    // What follows the value is not looked at.
+    let mut at = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>().next()?.ok()?;
     for step in steps.iter() {
         at = match step {
             Step::Member(name) => {
@@ -174,7 +186,7 @@ fn json_query<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<
         b'f' => Some(Value::Bool(false)),
         b'"' => serde_json::from_str::<String>(raw).ok().map(|text| Value::string(text.into_bytes())),
         b'[' => Some(Value::string(raw.as_bytes().to_vec())),
-        b'-' | b'0'..=b'9' if args.int(1) == 1 => {
+        b'-' | b'0'..=b'9' if as_int => {
             let whole = raw.split(['.', 'e', 'E']).next()?.parse().ok()?;
             (-INT_MAX..=INT_MAX).contains(&whole).then_some(Value::Int(whole))
         }
@@ -203,8 +215,9 @@ fn general(n: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::Expr;
     use crate::sample::expr::Phase;
-    use crate::sample::testing::{World, alert, check};
+    use crate::sample::testing::{World, alert, check, told};
     use crate::sample::vars::VarName;
 
     #[test]
@@ -257,12 +270,17 @@ mod tests {
                 ("req.body,json_query('$.o')", "-"),
                 ("req.body,json_query('$.none')", "-"),
                 ("str(no json),json_query('$.a')", "-"),
+                ("str('{\"a\":1} and more'),json_query('$.a')", "1"),
+                ("str('{\"a\":1'),json_query('$.a')", "-"),
             ],
         );
+        let (expr, report) = world.parsing(Phase::HttpRequest, |context| {
+            Expr::parse("str(a),json_query('a')", crate::diag::Span::NONE, context)
+        });
+        assert!(expr.is_some() && told(&report).contains("json_path 'a' never finds anything"));
         for (text, message) in [
             ("str(a),json_query('')", "json_path must not be empty"),
             ("str(a),json_query('$.a',str)", "output_type only supports \"int\" as argument"),
-            ("str(a),json_query('a')", "invalid json_path 'a'"),
             ("str(a),json(utf16)", "Unexpected input code type"),
         ] {
             let (found, _) = alert(text, Phase::HttpRequest);

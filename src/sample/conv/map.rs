@@ -69,6 +69,9 @@ const fn row(name: &'static str, input: Type, output: Type, doc: &'static str) -
 /// default.
 fn check(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let name = String::from_utf8_lossy(args.as_slice().text(0)).into_owned();
+    if name.is_empty() {
+        return Err("a map needs the name of its file".into());
+    }
     let (kind, output) = kind_and_output(check.keyword);
     let default = match (args.get(1), output) {
         (None, _) => None,
@@ -269,7 +272,7 @@ mod tests {
             ("str(x),map_reg(r.map)", "regex '(' is invalid"),
             ("str(x),map_str_int(h.map)", "'b', the value of 'a' in file 'h.map', is not an integer"),
             ("str(x),map_str_int(h.map,x)", "invalid default value 'x'"),
-            ("str(x),map", "missing arguments (got 0/1), type 'map' expected"),
+            ("str(x),map", "a map needs the name of its file"),
         ] {
             let (found, _) = alert_in(&world, text, Phase::HttpRequest);
             assert!(found.contains(message), "{text}: {found}");

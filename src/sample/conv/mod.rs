@@ -4,12 +4,21 @@
 //! function stands in the same file. [`TABLE`] joins the rows.
 
 pub mod addr;
+pub mod crypt;
 pub mod date;
 pub mod encode;
+pub mod fix;
+pub mod flow;
+pub mod forwarded;
 pub mod hash;
 pub mod json;
+pub mod jwt;
 pub mod map;
+pub mod mqtt;
 pub mod number;
+pub mod packet;
+pub mod protobuf;
+pub mod server;
 pub mod table;
 pub mod text;
 pub mod vars;
@@ -36,6 +45,8 @@ pub struct Converter {
     pub output: Type,
     /// Whether it yields what it took, whatever that was.
     pub same_output: bool,
+    /// Whether a value that it yields is final, though its input still grows.
+    pub settles: bool,
     /// What it is for.
     pub doc: &'static str,
     /// Does it.
@@ -53,7 +64,18 @@ impl Converter {
         doc: &'static str,
         apply: Apply,
     ) -> Converter {
-        Converter { name, args: &[], required: 0, input, output, same_output: false, doc, apply, check: None }
+        Converter {
+            name,
+            args: &[],
+            required: 0,
+            input,
+            output,
+            same_output: false,
+            settles: false,
+            doc,
+            apply,
+            check: None,
+        }
     }
     /// With arguments, the first `required` of which must be given.
     pub const fn args(mut self, required: usize, args: &'static [ArgType]) -> Converter {
@@ -64,6 +86,11 @@ impl Converter {
     /// With a check of the arguments.
     pub const fn check(mut self, check: Check) -> Converter {
         self.check = Some(check);
+        self
+    }
+    /// That has waited for all that it needs when it yields something.
+    pub const fn settles(mut self) -> Converter {
+        self.settles = true;
         self
     }
     /// That hands on what it takes.
@@ -83,7 +110,16 @@ pub const TABLE: &[&[Converter]] = &[
     addr::TABLE,
     map::TABLE,
     json::TABLE,
+    jwt::TABLE,
     vars::TABLE,
+    flow::TABLE,
+    server::TABLE,
+    crypt::TABLE,
+    forwarded::TABLE,
+    packet::TABLE,
+    protobuf::TABLE,
+    fix::TABLE,
+    mqtt::TABLE,
     table::TABLE,
     super::counters::CONVERTERS,
 ];
@@ -100,8 +136,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Why a converter that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
-    if name.starts_with("aes_") || name.starts_with("jwt_") || name == "x509_v_err_str" {
-        Some("it needs a cryptographic library, which this version does not have")
+    if name.starts_with("jwt_verify") || name.starts_with("jwt_decrypt_") {
+        Some("it needs certificates and private keys, which this version does not load")
+    } else if name == "x509_v_err_str" {
+        Some("it explains the verification of client certificates, which this version does not do")
+    } else if matches!(name, "51d.single" | "da-csv-conv") {
+        Some("it needs a vendor's device database, which this version does not read")
     } else {
         None
     }

@@ -47,7 +47,7 @@ operators!(
     add add |a, b| a.saturating_add(b);
     sub sub |a, b| a.saturating_sub(b);
     mul mul |a, b| a.saturating_mul(b);
-    div div |a, b| if b == 0 { if a < 0 { i64::MIN } else { i64::MAX } } else { a.saturating_div(b) };
+    div div |a, b| if b == 0 { i64::MAX } else { a.saturating_div(b) };
     modulo modulo |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) };
     and and |a, b| a & b;
     or or |a, b| a | b;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Converter;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::Context;
-use crate::sample::fetch::request::{parameters, split_port};
+use crate::sample::fetch::request::parameters;
 use crate::sample::value::{Type, Value, leading_int};
 
 use ArgType::{Int, IntOrVariable, Regex, Str};
@@ -51,7 +51,7 @@ pub const TABLE: &[Converter] = &[
     row("ltrim", "Takes the given characters off the start.", ltrim).args(1, &[Str]),
     row("rtrim", "Takes the given characters off the end.", rtrim).args(1, &[Str]),
     row("cut_crlf", "Cuts the string at its first line end.", cut_crlf),
-    row("host_only", "The host of a 'host:port' string.", host_only),
+    row("host_only", "The host of a 'host:port' string, in small letters.", host_only),
     Converter::new(
         "port_only",
         Type::Str,
@@ -68,7 +68,7 @@ pub const TABLE: &[Converter] = &[
 ];
 
 /// The part of `value` that `cut` leaves, borrowed if the value is.
-fn part<'a>(value: Value<'a>, cut: impl Fn(&[u8]) -> Option<(usize, usize)>) -> Option<Value<'a>> {
+pub(super) fn part<'a>(value: Value<'a>, cut: impl Fn(&[u8]) -> Option<(usize, usize)>) -> Option<Value<'a>> {
     let (start, end) = cut(value.bytes()?)?;
     let take = |bytes: Cow<'a, [u8]>| match bytes {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[start..end]),
@@ -106,10 +106,14 @@ fn length<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'
 }
 
 fn check_bytes(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
-    match args.iter().any(|arg| matches!(arg, Arg::Int(n) if *n < 0)) {
-        true => Err("expects a non-negative integer".into()),
-        false => Ok(()),
+    if matches!(args.first(), Some(Arg::Int(n)) if *n < 0) {
+        return Err("expects a non-negative integer".into());
     }
+    // A length of nothing can only be a mistake; one that a variable holds may be 0.
+    if matches!(args.get(1), Some(Arg::Int(n)) if *n <= 0) {
+        return Err("expects a positive integer".into());
+    }
+    Ok(())
 }
 
 fn bytes<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
@@ -134,19 +138,19 @@ fn check_place(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), 
     Ok(())
 }
 
-/// The pieces that fields `first` to `first + count - 1` span, both counted as HAProxy does.
+/// What `count` pieces from number `index` on span. A count of 0, or more than there are, reaches to
+/// the end of the whole (its beginning when counting backwards), delimiters there included.
 fn span_of(pieces: &[(usize, usize)], index: i64, count: i64, whole: usize) -> Option<(usize, usize)> {
     let len = pieces.len() as i64;
-    // A count of 0 reaches to the end (of the direction of counting).
     if index > 0 {
         let first = pieces.get(usize::try_from(index - 1).ok()?)?;
-        let last = if count <= 0 { len - 1 } else { (index - 1 + count - 1).min(len - 1) };
-        let end = if count <= 0 { whole } else { pieces[last as usize].1 };
+        let last = (index - 1).saturating_add(count - 1);
+        let end = if count <= 0 || last >= len { whole } else { pieces[last as usize].1 };
         Some((first.0, end))
     } else {
         let at = len.checked_add(index).filter(|at| *at >= 0)?;
-        let first = if count <= 0 { 0 } else { (at - (count - 1)).max(0) };
-        let start = if count <= 0 { 0 } else { pieces[first as usize].0 };
+        let first = at.saturating_sub(count - 1);
+        let start = if count <= 0 || first < 0 { 0 } else { pieces[first as usize].0 };
         Some((start, pieces[at as usize].1))
     }
 }
@@ -194,7 +198,7 @@ fn word<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<
 /// The delimiter is one character, or `0xHH`.
 fn check_param(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let delimiter = match args.as_slice().text(1) {
-        b"" => b'&',
+        b"" if args.len() < 2 => b'&',
         [one] => *one,
         [b'0', b'x', digits @ ..] if digits.len() == 2 => {
             let digits = std::str::from_utf8(digits).unwrap_or_default();
@@ -226,6 +230,9 @@ fn check_regsub(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result
     if let Some(flag) = flags.iter().find(|flag| !matches!(flag, b'i' | b'g')) {
         return Err(format!("invalid regex flag '{}', only 'i' and 'g' are supported", *flag as char));
     }
+    if args.as_slice().text(0).is_empty() {
+        return Err("the regex is empty".into());
+    }
     let regex = check.context.regex(args.as_slice().text(0), flags.contains(&b'i'), check.span)?;
     args[0] = Arg::Regex(Box::new(regex));
     args.truncate(2);
@@ -233,28 +240,38 @@ fn check_regsub(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result
     Ok(())
 }
 
+/// As sed does it. Where the regex matches nothing in front of a character, that character is kept
+/// and the search goes on after it, so that 'x*' replaced by '-' makes '-a-b-' of 'ab'.
 fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     let Some(Arg::Regex(regex)) = args.first() else { return None };
-    let every = args.int(2) != 0;
-    let mut out = Vec::new();
-    let text = value.bytes()?;
-    let (mut copied, mut at) = (0, 0);
-    while let Some(captures) = regex.captures_at(text, at) {
-        let (start, end) = captures.range(0)?;
-        out.extend_from_slice(&text[copied..start.max(copied)]);
-        out.extend_from_slice(&captures.expand(args.text(1)).ok()?);
-        copied = end;
-        // Behind an empty match the search goes on one byte further.
-        at = if end > start { end } else { end + 1 };
-        if !every || at > text.len() {
-            break;
+    let everywhere = args.int(2) != 0;
+    let replaced = {
+        let text = value.bytes()?;
+        let mut out = Vec::new();
+        let mut at = 0;
+        let mut matched = false;
+        while everywhere || !matched {
+            let Some(captures) = regex.captures_at(text, at) else { break };
+            let Some((start, end)) = captures.range(0) else { break };
+            matched = true;
+            out.extend_from_slice(&text[at..start.max(at)]);
+            out.extend_from_slice(&captures.expand(args.text(1)).ok()?);
+            let from = at;
+            at = end;
+            if from == text.len() {
+                break;
+            }
+            if end == from {
+                out.push(text[from]);
+                at += 1;
+            }
         }
-    }
-    if copied == 0 && at == 0 {
-        return Some(value);
-    }
-    out.extend_from_slice(&text[copied..]);
-    Some(Value::string(out))
+        matched.then(|| {
+            out.extend_from_slice(&text[at..]);
+            out
+        })
+    };
+    Some(replaced.map_or(value, Value::string))
 }
 
 fn ltrim<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
@@ -275,20 +292,22 @@ fn cut_crlf<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value
     part(value, |text| Some((0, memchr::memchr2(b'\r', b'\n', text).unwrap_or(text.len()))))
 }
 
-fn host_only<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    part(value, |text| {
-        // Brackets of an IPv6 address stay.
-        let end = match memchr::memrchr(b']', text) {
-            Some(close) => close + 1,
-            None => memchr::memchr(b':', text).unwrap_or(text.len()),
-        };
-        Some((0, end))
-    })
+fn host_only<'a>(value: Value<'a>, _: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let host = part(value, |text| Some((0, port_colon(text).unwrap_or(text.len()))))?;
+    lower(host, &[], context)
+}
+
+/// Where the colon before a port stands: the last, unless it is within the brackets of an IPv6
+/// address.
+fn port_colon(text: &[u8]) -> Option<usize> {
+    memchr::memrchr2(b':', b']', text).filter(|at| text[*at] == b':')
 }
 
 fn port_only<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    let (_, port) = split_port(value.bytes()?);
-    Some(Value::Int(port.and_then(leading_int).filter(|port| (0..=65535).contains(port)).unwrap_or(0)))
+    let text = value.bytes()?;
+    let port = port_colon(text).map_or(&b""[..], |at| &text[at + 1..]);
+    let number = if port.starts_with(b"-") || port.starts_with(b"+") { None } else { leading_int(port) };
+    Some(Value::Int(i64::from(number.unwrap_or(0) as u32)))
 }
 
 fn reverse<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
@@ -298,28 +317,66 @@ fn reverse<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<
 }
 
 fn reverse_dom<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    let parts: Vec<&[u8]> = value.bytes()?.split(|byte| *byte == b'.').rev().collect();
-    Some(Value::string(parts.join(&b'.')))
+    let text = value.bytes()?;
+    let labels: Vec<&[u8]> =
+        text.strip_suffix(b".").unwrap_or(text).split(|byte| *byte == b'.').rev().collect();
+    // A name with an empty label is none.
+    labels.iter().all(|label| !label.is_empty()).then(|| Value::string(labels.join(&b'.')))
 }
 
-/// RFC 9110 section 12.5.4, by the weights that the client gave; the list's order breaks ties.
+/// RFC 9110 section 12.5.4: the range with the highest weight that one of the offered languages
+/// matches, the first of those with the same.
 fn language<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    let mut best: Option<(&'a [u8], f32)> = None;
-    for offered in args.text(0).split(|byte| *byte == b';').filter(|offered| !offered.is_empty()) {
-        for range in value.bytes()?.split(|byte| *byte == b',') {
-            let mut parts = range.split(|byte| *byte == b';');
-            let tag = crate::base::text::trim(parts.next().unwrap_or_default());
-            let weight = parts
-                .map(crate::base::text::trim)
-                .find_map(|part| std::str::from_utf8(part.strip_prefix(b"q=")?).ok()?.parse().ok())
-                .unwrap_or(1.0f32);
-            let matches = tag == b"*" || tag.eq_ignore_ascii_case(offered);
-            if matches && weight > best.map_or(0.0, |(_, weight)| weight) {
-                best = Some((offered, weight));
+    let mut best: (u32, &'a [u8]) = (0, b"");
+    for range in value.bytes()?.split(|byte| *byte == b',') {
+        let range = range.trim_ascii_start();
+        let end = range.iter().position(|byte| *byte == b';' || byte.is_ascii_whitespace());
+        let (tag, rest) = range.split_at(end.unwrap_or(range.len()));
+        let offered = args.text(0).split(|byte| *byte == b';').find(|offered| matches_range(tag, offered));
+        let rest = rest.trim_ascii_start();
+        // Anything but parameters after the tag makes it unusable.
+        let (Some(offered), true) = (offered, rest.is_empty() || rest[0] == b';') else { continue };
+        let weight = quality(rest);
+        if weight > best.0 && !tag.is_empty() {
+            best = (weight, offered);
+            if weight == QUALITY_MAX {
+                break;
             }
         }
     }
-    best.map(|(tag, _)| Value::text(tag)).or_else(|| args.get(1).map(|_| Value::text(args.text(1))))
+    let found = if best.1.is_empty() { args.text(1) } else { best.1 };
+    (!found.is_empty()).then_some(Value::text(found))
+}
+
+/// A weight of 1, in thousandths.
+const QUALITY_MAX: u32 = 1000;
+
+/// Whether a range is the offered language, or a variant of it.
+fn matches_range(range: &[u8], offered: &[u8]) -> bool {
+    range.strip_prefix(offered).is_some_and(|rest| rest.is_empty() || rest[0] == b'-')
+}
+
+/// The weight in `;q=0.5`, which may have spaces around its parts; 1 if there is none.
+fn quality(parameters: &[u8]) -> u32 {
+    let mut rest = parameters;
+    for expected in b";q=" {
+        match rest.trim_ascii_start() {
+            [byte, tail @ ..] if byte == expected => rest = tail,
+            _ => return QUALITY_MAX,
+        }
+    }
+    let digit =
+        |at: usize| rest.get(at).filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0'));
+    rest = rest.trim_ascii_start();
+    let Some(whole) = digit(0) else { return QUALITY_MAX };
+    let mut weight = whole * QUALITY_MAX;
+    if rest.get(1) == Some(&b'.') {
+        for (at, worth) in [(2, 100), (3, 10), (4, 1)] {
+            let Some(digit) = digit(at) else { break };
+            weight += digit * worth;
+        }
+    }
+    weight.min(QUALITY_MAX)
 }
 
 fn iif<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
@@ -348,6 +405,11 @@ mod tests {
                 ("str(012345),bytes(1,3)", "123"),
                 ("str(012345),bytes(99)", ""),
                 ("str(012345),bytes(2,7)", "2345"),
+                ("str(012345),bytes", "012345"),
+                ("str(012345),bytes(99999999999999999999)", ""),
+                ("str(a_b_),word(1,_,5)", "a_b_"),
+                ("str(_a_b),word(-1,_,5)", "_a_b"),
+                ("str(_a_b_),word(1,_,2)", "a_b"),
                 ("str(012345),bytes(txn.conv_one,txn.conv_three)", "123"),
                 ("str(012345),bytes(txn.conv_minus)", "-"),
                 ("str(012345),bytes(1,txn.conv_absent)", "-"),
@@ -373,19 +435,50 @@ mod tests {
                 ("str('a=1;b=2'),param(b,0x3b)", "2"),
                 ("str(xaxa),regsub(a,b)", "xbxa"),
                 ("str(xaxA),regsub(a,b,gi)", "xbxb"),
+                ("str(ab),regsub(x*,-,g)", "-a-b-"),
+                ("str(ab),regsub(x*,-)", "-ab"),
+                ("str(baac),regsub(a*,-,g)", "-b--c-"),
+                ("str(abc),regsub('$',-,g)", "abc--"),
+                ("str(''),regsub('^',-,g)", "-"),
+                ("str(aaa),regsub('^a',-,g)", "-aa"),
+                ("str(ab),regsub(b,'[\\0]')", "a[b]"),
+                ("str(a),regsub(a,'\\x41\\n')", "An"),
                 ("str(/u/12),regsub('^/u/([0-9]+)$','id=\\1')", "id=12"),
                 ("str(xxaxx),ltrim(x)", "axx"),
                 ("str(xxaxx),rtrim(x)", "xxa"),
                 ("str(\"a\\r\\nb\"),cut_crlf", "a"),
-                ("str(h:80),host_only", "h"),
+                ("str(H.Example:80),host_only", "h.example"),
+                ("str(''),host_only", ""),
+                ("str(a:b:80),host_only", "a:b"),
+                ("str(a:b:80),port_only", "80"),
+                ("str('[::1]'),port_only", "0"),
+                ("str(h:8x),port_only", "8"),
+                ("str(h:x),port_only", "0"),
                 ("str('[::1]:80'),host_only", "[::1]"),
                 ("str(h:80),port_only", "80"),
                 ("str(h),port_only", "0"),
                 ("str('[::1]:8443'),port_only", "8443"),
                 ("str(abc),reverse", "cba"),
                 ("str(www.example.com),reverse_dom", "com.example.www"),
+                ("str(example.com.),reverse_dom", "com.example"),
+                ("str(.example.com),reverse_dom", "-"),
+                ("str(a..b),reverse_dom", "-"),
+                ("str(a..),reverse_dom", "-"),
+                ("str(.),reverse_dom", "-"),
+                ("str(''),reverse_dom", "-"),
+                ("str(''),reverse", ""),
                 ("str('fr;q=0.3, en;q=0.8'),language(fr;en;de)", "en"),
                 ("str(es),language(fr;en,dflt)", "dflt"),
+                ("str(es),language(fr;en)", "-"),
+                ("str('fr-CA,en;q=0.9'),language(en;fr)", "fr"),
+                ("str('fr-CA'),language(en;fr;fr-CA)", "fr"),
+                ("str('fr'),language(fr-CA)", "-"),
+                ("str('FR'),language(fr)", "-"),
+                ("str('*'),language(fr)", "-"),
+                ("str('fr;q=0,en;q=0.001'),language(fr;en)", "en"),
+                ("str('fr ; q = 0.2 , en;q=0.2'),language(en;fr)", "fr"),
+                ("str('fr x, en'),language(en;fr)", "en"),
+                ("str('fr;level=1;q=0.1,en;q=0.9'),language(en;fr)", "fr"),
                 ("bool(true),iif(yes,no)", "yes"),
                 ("int(0),iif(yes,no)", "no"),
             ],
@@ -397,6 +490,8 @@ mod tests {
             ("str(a),regsub('(',b)", "is invalid"),
             ("str(a),param(x,ab)", "Delimiter must be either exactly 1 character"),
             ("str(a),bytes(-1)", "expects a non-negative integer"),
+            ("str(a),bytes(0,-1)", "expects a positive integer"),
+            ("str(a),bytes(0,0)", "expects a positive integer"),
         ] {
             let (found, _) = alert(text, Phase::HttpRequest);
             assert!(found.contains(message), "{text}: {found}");

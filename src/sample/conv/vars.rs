@@ -4,7 +4,7 @@ use super::Converter;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::Context;
 use crate::sample::value::{Type, Value};
-use crate::sample::vars::VarName;
+use crate::sample::vars::{Scope, VarName};
 
 use ArgType::{Str, Variable};
 
@@ -62,6 +62,9 @@ fn check_set_var(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<()
 pub fn allows(condition: &[u8], name: VarName, value: &Value<'_>, context: &Context<'_>) -> bool {
     let is_empty = value.bytes().is_some_and(<[u8]>::is_empty);
     match condition {
+        // A variable of the process exists from the moment that the configuration names it.
+        b"ifexists" if name.scope == Scope::Proc => true,
+        b"ifnotexists" if name.scope == Scope::Proc => false,
         b"ifexists" | b"ifset" => name.get(context).is_some(),
         b"ifnotexists" | b"ifnotset" => name.get(context).is_none(),
         b"ifempty" => is_empty,
@@ -83,10 +86,9 @@ pub fn allows(condition: &[u8], name: VarName, value: &Value<'_>, context: &Cont
 
 fn set_var<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let name = args.variable(0)?;
-    if (1..args.len()).all(|at| allows(args.text(at), name, &value, context)) {
-        name.set(context, value.clone());
-    }
-    Some(value)
+    let allowed = (1..args.len()).all(|at| allows(args.text(at), name, &value, context));
+    // A value that was not kept does not go on either.
+    (allowed && name.set(context, value.clone())).then_some(value)
 }
 
 fn unset_var<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
@@ -157,12 +159,14 @@ mod tests {
             &[
                 ("int(5),set-var(txn.vc_a),add(1)", "6"),
                 ("var(txn.vc_a)", "5"),
-                ("int(7),set-var(txn.vc_a,ifnotset)", "7"),
+                ("int(7),set-var(txn.vc_a,ifnotset)", "-"),
                 ("var(txn.vc_a)", "5"),
                 ("int(4),set-var(txn.vc_a,ifgt,ifset)", "4"),
                 ("var(txn.vc_a)", "4"),
-                ("str(''),set-var(txn.vc_a,ifnotempty)", ""),
+                ("str(''),set-var(txn.vc_a,ifnotempty)", "-"),
                 ("var(txn.vc_a)", "4"),
+                ("int(9),set-var(proc.vc_p,ifnotexists)", "-"),
+                ("int(9),set-var(proc.vc_p,ifexists,ifnotset)", "9"),
                 ("str(x),concat(<,txn.vc_a,>)", "x<4>"),
                 ("str(x),concat(<,txn.vc_none,>)", "x<>"),
                 ("str(x),concat('-')", "x-"),

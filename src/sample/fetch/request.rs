@@ -408,7 +408,7 @@ fn auth_bearer<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> 
 
 fn capture_req_hdr<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let slot = usize::try_from(args.int(0)).ok()?;
-    context.txn.request_captures.get(slot)?.as_deref().map(Value::text)
+    context.txn.captured(Direction::Request, slot).map(Value::Str)
 }
 
 fn capture_req_method<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {

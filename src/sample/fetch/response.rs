@@ -181,7 +181,7 @@ fn capture_ver<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 
 fn capture_hdr<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let slot = usize::try_from(args.int(0)).ok()?;
-    context.txn.response_captures.get(slot)?.as_deref().map(Value::text)
+    context.txn.captured(Direction::Response, slot).map(Value::Str)
 }
 
 fn res_fhdr<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {

@@ -37,7 +37,12 @@ macro_rules! data {
             }
             /// The one called so.
             pub fn named(name: &str) -> Option<Data> {
-                match name { $($name => Some(Data::$kind),)* _ => None }
+                match name {
+                    $($name => Some(Data::$kind),)*
+                    // As it was called at first.
+                    "server_name" => Some(Data::ServerKey),
+                    _ => None,
+                }
             }
             /// Its shape.
             pub fn shape(self) -> Shape {

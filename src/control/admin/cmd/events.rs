@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::control::admin::{Call, Command, Flow, Severity};
 use crate::control::ring::{Ring, SIZE_DEFAULT};
 use crate::model::bind::CliLevel::{Operator, User};
+use crate::sample::conv::flow::RING_DEFAULT;
 
 /// The rows.
 #[rustfmt::skip]
@@ -22,9 +23,14 @@ fn show(call: &mut Call<'_>) -> Flow {
         let rings = call.control.admin.rings.borrow();
         let mut names: Vec<&String> = model.rings.keys().collect();
         names.sort_unstable();
+        let dropped = |name: &str| rings.get(name).map_or(0, |ring| ring.dropped());
+        let _ = writeln!(
+            text,
+            "    {RING_DEFAULT:<10} : type=buffer, {} dropped, debugging events",
+            dropped(RING_DEFAULT)
+        );
         for name in names {
-            let dropped = rings.get(name).map_or(0, |ring| ring.dropped());
-            let _ = writeln!(text, "    {name:<10} : type=buffer, {dropped} dropped, ring section");
+            let _ = writeln!(text, "    {name:<10} : type=buffer, {} dropped, ring section", dropped(name));
         }
         drop(rings);
         return call.say(Severity::Warning, &text);
@@ -32,7 +38,7 @@ fn show(call: &mut Call<'_>) -> Flow {
     if !call.may(Operator) {
         return Flow::Done;
     }
-    if !model.rings.contains_key(&name) {
+    if name != RING_DEFAULT && !model.rings.contains_key(&name) {
         return call.error("No such event sink");
     }
     let (mut follow, mut only_new, mut end) = (false, false, b'\n');

@@ -11,6 +11,7 @@ pub mod server;
 pub mod server_set;
 pub mod session;
 pub mod stat;
+pub mod table;
 pub mod variable;
 
 use super::Command;
@@ -25,6 +26,7 @@ static TABLES: &[&[Command]] = &[
     frontend::COMMANDS,
     map::COMMANDS,
     map_change::COMMANDS,
+    table::COMMANDS,
     session::COMMANDS,
     process::COMMANDS,
     events::COMMANDS,
