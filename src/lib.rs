@@ -17,7 +17,7 @@
 //!  rules      actions, rule sets, the verdict
 //!  health     check machines: rise/fall, schedules, scripts
 //!  model      the typed, validated, immutable configuration
-//!  stats      rows -> CSV, JSON, HTML
+//!  stats      rows -> CSV, JSON, HTML, Prometheus
 //!  config     haproxy.cfg text -> tokens -> syntax -> Model, or diagnostics
 //!  session    the phases: decisions about one connection and one transaction
 //!  ---------- decisions above, doing below ----------------------------------

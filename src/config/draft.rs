@@ -6,7 +6,6 @@
 //! proxy's own.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::keyword::Places;
@@ -15,6 +14,7 @@ use super::section::bind::BindDraft;
 use super::section::server::{ServerDraft, ServerSettings};
 use super::words::Words;
 use crate::balance;
+use crate::config::section::proxy::SourceLine;
 use crate::diag::Span;
 use crate::health::config::CheckDirectives;
 use crate::log::target::Target;
@@ -261,7 +261,9 @@ pub struct Draft {
     pub monitor_fail: Vec<Condition>,
     pub stats: StatsDraft,
     pub error_lines: Vec<ErrorLine>,
-    pub source: Option<SocketAddr>,
+    pub source: SourceLine,
+    /// `http-send-name-header`.
+    pub send_name_header: Option<Box<str>>,
     pub checks: CheckDirectives,
     pub hash_preserve_affinity: crate::balance::Affinity,
     pub stick_request: Vec<StickRule>,
@@ -395,7 +397,8 @@ impl Draft {
             monitor_fail: Vec::new(),
             stats: StatsDraft::default(),
             error_lines: Vec::new(),
-            source: None,
+            source: SourceLine::default(),
+            send_name_header: None,
             checks: CheckDirectives::default(),
             hash_preserve_affinity: Default::default(),
             stick_request: Vec::new(),

@@ -10,26 +10,15 @@ use std::collections::HashMap;
 use super::syntax::{Line, Prefix};
 use super::{Input, Settings, World};
 use crate::diag::{Report, closest};
+use crate::log::formats;
 
 /// Default log formats, predefined so that a configuration can extend them.
 const FORMATS: &[(&str, &str)] = &[
-    (
-        "HAPROXY_HTTP_LOG_FMT",
-        "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r",
-    ),
-    (
-        "HAPROXY_HTTP_CLF_LOG_FMT",
-        "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl",
-    ),
-    (
-        "HAPROXY_HTTPS_LOG_FMT",
-        "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r %[fc_err]/%[ssl_fc_err,hex]/%[ssl_c_err]/%[ssl_c_ca_err]/%[ssl_fc_is_resumed] %[ssl_fc_sni]/%sslv/%sslc",
-    ),
-    ("HAPROXY_TCP_LOG_FMT", "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq"),
-    (
-        "HAPROXY_TCP_CLF_LOG_FMT",
-        "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U %ts-- %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ",
-    ),
+    ("HAPROXY_HTTP_LOG_FMT", formats::HTTP),
+    ("HAPROXY_HTTP_CLF_LOG_FMT", formats::HTTP_CLF),
+    ("HAPROXY_HTTPS_LOG_FMT", formats::HTTPS),
+    ("HAPROXY_TCP_LOG_FMT", formats::TCP),
+    ("HAPROXY_TCP_CLF_LOG_FMT", formats::TCP_CLF),
 ];
 
 /// Words that `setenv` and its kin answer to.

@@ -52,7 +52,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("POLL", false),
     ("PRCTL", false),
     ("PROCCTL", false),
-    ("PROMEX", false),
+    ("PROMEX", true),
     ("PTHREAD_EMULATION", false),
     ("QUIC", false),
     ("QUIC_OPENSSL_COMPAT", false),
@@ -130,6 +130,7 @@ mod tests {
         for (name, expected) in [
             ("THREAD", true),
             ("EPOLL", true),
+            ("PROMEX", true),
             ("LUA", false),
             ("OPENSSL", true),
             ("NO_SUCH", false),

@@ -497,17 +497,41 @@ fn the_global_section() {
 }
 
 #[test]
+fn users_groups_and_passwords() {
+    use Level::{Alert, Warning};
+    let hash = "$5$rounds=1000$abcdefgh$XIppta5rT8zJUu4vAOKQXrwq9uY4Ijlz6VjyOmkx5i4";
+    let model = clean(&format!(
+        "userlist L1\ngroup G1 users tiger,scott\ngroup G2\nuser tiger password {hash}\n\
+         user scott insecure-password elgato groups G2"
+    ));
+    let users = &model.userlists["L1"].users;
+    assert_eq!(users["scott"].password, Password::Plain("elgato".into()));
+    assert!(matches!(users["tiger"].password, Password::Crypt(..)));
+    assert_eq!((users["tiger"].groups.len(), users["scott"].groups.len()), (1, 2));
+    let asks = format!(
+        "userlist users\nuser a insecure-password b\n{TIMEOUTS}frontend f\nbind :1\n\
+         http-request deny unless {{ http_auth(user) }}"
+    );
+    let line = asks.lines().count() as u32;
+    for (text, expected) in [
+        ("userlist u\nuser a password $6$x", (Warning, 2, "nobody can be 'a'")),
+        ("userlist u\nuser a password clear", (Warning, 2, "no hash of crypt(3)")),
+        ("userlist u\nuser a password $7$x", (Alert, 2, "not of a known scheme")),
+        ("userlist u\ngroup g users nobody", (Alert, 2, "no such user 'nobody'")),
+        ("userlist u\nuser a insecure-password b groups g", (Alert, 2, "no such group 'g'")),
+        (&asks, (Alert, line, "unable to find userlist 'user', did you mean 'users'?")),
+    ] {
+        finds(text, &[expected]);
+    }
+}
+
+#[test]
 fn other_sections() {
     let model = clean(
-        "userlist L1\ngroup G1 users tiger,scott\ngroup G2\nuser tiger password $6$x\n\
-         user scott insecure-password elgato groups G2\n\
-         ring r\nsize 32k\nhttp-errors e\nerrorfile 503 /etc/haproxy/errors/503.http\nerrorfile 400 /dev/null\n\
+        "ring r\nsize 32k\nhttp-errors e\nerrorfile 503 /etc/haproxy/errors/503.http\nerrorfile 400 /dev/null\n\
          backend b\nmode http\nlog ring@r local0\nerrorloc 400 /x\nerrorfiles e 503\n\
          http-error status 503 errorfile /etc/haproxy/errors/500.http",
     );
-    let users = &model.userlists["L1"].users;
-    assert_eq!(users["scott"].password, Password::Plain("elgato".into()));
-    assert_eq!((users["tiger"].groups.len(), users["scott"].groups.len()), (1, 2));
     assert_eq!(model.rings["r"], 32768);
     let pages = &model.backend("b").expect("b").error_pages;
     assert!(matches!(&*pages[&400], ErrorPage::Location { code: 302, .. }));
@@ -569,6 +593,23 @@ fn rules_get_what_they_ask_for() {
             "frontend a\nbind :1\ntimeout client 1s\nhttp-request deny\ndefault_backend b\nbackend b\nmode http",
             &[],
         ),
+        (
+            "backend b\nmode http\nhttp-request deny\nhttp-request set-header a b",
+            &[(Warning, 4, "previous 'http-request' action is final")],
+        ),
+        ("backend b\nmode http\nhttp-request set-timeout client 1s", &[(Alert, 3, "no frontend capability")]),
+        (
+            "frontend a\nbind :1\nmode http\ntimeout client 1s\nhttp-request set-retries 2",
+            &[(Alert, 5, "no backend capability")],
+        ),
+        ("backend b\nmode http\nhttp-request set-retries 101", &[(Alert, 3, "between 0 and 100")]),
+        ("backend b\nmode http\nhttp-send-name-header Host", &[(Alert, 3, "cannot be used on")]),
+        ("backend b\nmode http\noption forwarded proto what", &[(Alert, 3, "unknown argument 'what'")]),
+        ("backend b\nmode http\noption forwarded host by-expr src for_port", &[]),
+        ("backend b\nsource 0.0.0.0 usesrc clientip interface lo", &[]),
+        ("backend b\nsource 0.0.0.0 usesrc hdr_ip(x-client,-1)", &[]),
+        ("backend b\nsource 0.0.0.0 usesrc", &[(Alert, 2, "'clientip'")]),
+        ("global\nh1-case-adjust x-a X-A\nh1-case-adjust x-b Y-B", &[(Alert, 3, "must not differ except")]),
         (
             "defaults d\nacl own path /\nbackend b from d\nmode http\nhttp-request deny if own",
             &[(Alert, 5, "no such ACL : 'own'")],

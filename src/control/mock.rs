@@ -10,6 +10,7 @@ use crate::base::clock;
 use crate::log::queue::LogQueue;
 use crate::model::Model;
 use crate::model::bind::CliLevel;
+use crate::net::timer::Kill;
 use crate::sample::facts::ProcessFacts;
 use crate::state::{ProxyState, ServerState};
 use crate::stats::fixture;
@@ -31,7 +32,7 @@ pub fn calls() -> Vec<String> {
 }
 
 impl Cores for MockCores {
-    fn shutdown_server_sessions(&self, server: &Arc<ServerState>) {
+    fn shutdown_server_sessions(&self, server: &Arc<ServerState>, _: Kill) {
         note(format!("shutdown sessions {}/{}", server.backend, server.name));
     }
     fn wake_queue(&self, backend: &Arc<ProxyState>) {

@@ -364,6 +364,7 @@ fn begin(
         place,
         backend_place: None,
         last_server: None,
+        switched: None,
         established: None,
     });
     match proxy.mode {

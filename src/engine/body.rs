@@ -74,6 +74,8 @@ pub struct Pump {
     staged_done: usize,
     pipe: Option<LentPipe>,
     may_splice: bool,
+    /// Leave the trailers of chunked bodies out.
+    pub drop_trailers: bool,
     full_reads: u32,
     source_ended: bool,
     complete: bool,
@@ -107,6 +109,7 @@ impl Pump {
             staged_done: 0,
             pipe: None,
             may_splice,
+            drop_trailers: false,
             full_reads: 0,
             source_ended: false,
             complete,
@@ -326,6 +329,9 @@ impl Pump {
                                 // Fields that may not stand here would act on a message already judged.
                                 let mut fields = Fields::default();
                                 trailers::parse(section, &mut fields).map_err(|_| PumpError::BadChunk)?;
+                                if self.drop_trailers {
+                                    fields.clear();
+                                }
                                 trailers::write(&fields, &mut self.staged);
                             }
                             buffer.consume(end);

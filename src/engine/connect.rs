@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use super::Core;
+use super::idle::Identity;
 use super::wait::{self, after};
+use crate::model::server::UseSource;
 use crate::model::{Proxy, Server};
 use crate::net::Stream;
 use crate::net::timer::{Stop, Ticket};
@@ -68,18 +70,51 @@ pub fn address_of(server: &Server, destination: Option<SocketAddr>) -> Option<So
     }
 }
 
-/// Connects to `server`. `client_gone` is polled along and ends the attempt when it says so.
+/// The address that connections to a server show in place of ours (`source ... usesrc`); `header` is
+/// the one that the request holds. A client without an address (a Unix socket, a request without the
+/// field) is served from our own.
+pub fn shown(
+    backend: &Proxy,
+    server: &Server,
+    client: Option<SocketAddr>,
+    header: Option<std::net::IpAddr>,
+) -> Option<SocketAddr> {
+    match server.use_source.as_ref().or(backend.use_source.as_ref())? {
+        UseSource::Address(address) => Some(*address),
+        UseSource::Client => client,
+        UseSource::ClientIp => client.map(|client| SocketAddr::new(client.ip(), 0)),
+        UseSource::Header(_) => header.map(|address| SocketAddr::new(address, 0)),
+    }
+}
+
+/// A connection that is wanted.
+pub struct Dial<'a> {
+    /// Whose time-outs and options count.
+    pub backend: &'a Proxy,
+    /// Where to.
+    pub server: &'a Server,
+    /// The address the client connected to, for servers without one of their own.
+    pub destination: Option<SocketAddr>,
+    /// `timeout connect` as a rule has set it.
+    pub timeout_ms: Option<u64>,
+    /// What sets it apart from others to the same server.
+    pub identity: Identity,
+}
+
+/// Connects to a server. `client_gone` is polled along and ends the attempt when it says so.
 pub async fn dial(
     core: &Core,
     ticket: &Rc<Ticket>,
-    backend: &Proxy,
-    server: &Server,
-    destination: Option<SocketAddr>,
-    timeout_ms: Option<u64>,
+    dial: Dial<'_>,
     mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Stream, DialError> {
+    let Dial { backend, server, destination, timeout_ms, .. } = dial;
     let options = ConnectOptions {
-        source: server.source.or(backend.source),
+        source: dial.identity.shown.or(server.source).or(backend.source),
+        transparent: dial.identity.shown.is_some(),
+        interface: server.source_interface.as_ref().or(backend.source_interface.as_ref()).map(|name| &**name),
+        mark: dial.identity.packets.mark,
+        tos: dial.identity.packets.tos,
         tcp_fast_open: server.tcp_fast_open,
         user_timeout_ms: server.tcp_user_timeout_ms,
         keep_alive: backend.options.srvtcpka.then_some(KeepAlive {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use super::accept::{Listener, ListenerState};
+use super::borrow::{self, Questions};
 use super::idle::IdlePool;
 use super::mailbox::{Mailbox, Order};
 use super::queue::Waiting;
@@ -99,6 +100,8 @@ pub struct Core {
     pub waiting: Waiting,
     /// Idle server connections.
     pub idle: IdlePool,
+    /// What it has asked of other cores.
+    pub questions: Questions,
     /// Random numbers.
     pub rng: RefCell<Rng>,
     /// Set by a soft stop: no keep-alive any more.
@@ -185,10 +188,10 @@ impl Core {
     fn obey(self: &Rc<Self>, order: Order) -> bool {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
-            Order::ShutdownServer(server) => self.each_session(|session| {
+            Order::ShutdownServer(server, kill) => self.each_session(|session| {
                 let on_it = session.server.borrow().as_ref().is_some_and(|s| Arc::ptr_eq(s, &server));
                 if on_it {
-                    session.ticket.kill(Kill::ServerDown);
+                    session.ticket.kill(kill);
                 }
             }),
             Order::ShutdownSession(number) => self.each_session(|session| {
@@ -200,6 +203,8 @@ impl Core {
                 let listener = self.listeners.borrow()[listener].clone();
                 super::accept::adopt(self, &listener, fd, source);
             }
+            Order::Lend { wanted, borrower, token } => borrow::lend(self, wanted, borrower, token),
+            Order::Lent { token, connection } => borrow::receive(self, token, connection),
             Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),
             Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),
             Order::StopFrontend(proxy) => self.set_listeners(&proxy, ListenerState::Closed),
@@ -285,6 +290,7 @@ fn make(index: usize, setup: Setup) -> Rc<Core> {
         wheel: Wheel::default(),
         waiting: Waiting::default(),
         idle: IdlePool::default(),
+        questions: Questions::default(),
         // The seed differs per core so that cores do not choose in step.
         rng: RefCell::new(Rng::new(0x4861_7269_6e67 ^ (index as u64) << 32)),
         stopping: Cell::new(false),

@@ -51,7 +51,8 @@ impl Exchange<'_> {
         self.client.backend_place = None;
         self.client.session.bytes_in += self.txn.bytes_from_client;
         self.client.session.bytes_out += self.txn.bytes_to_client;
-        if !self.frontend.options.logasap || self.txn.ended != Ended::Normally {
+        // `option logasap` has written it already, if it came as far as the response.
+        if !self.txn.logged_early {
             self.write_log(false);
         }
         crate::session::addresses::restore(&mut self.client.session, self.txn);
@@ -63,6 +64,23 @@ impl Exchange<'_> {
     pub(super) fn write_log(&mut self, early: bool) {
         log(self.core, self.frontend, &self.client.session, self.txn, early);
     }
+
+    /// Writes a log line of an exchange that goes on (`do-log`).
+    pub(super) fn log_meanwhile(&mut self) {
+        log_meanwhile(self.core, self.frontend, &self.client.session, self.txn);
+    }
+}
+
+/// Writes a log line of a session that goes on: its time is counted until now.
+pub(super) fn log_meanwhile(
+    core: &Core,
+    frontend: &Proxy,
+    session: &SessionFacts,
+    txn: &mut TransactionFacts,
+) {
+    let end_us = std::mem::replace(&mut txn.time.end_us, clock::cached().mono_us);
+    log(core, frontend, session, txn, false);
+    txn.time.end_us = end_us;
 }
 
 /// Counts what a backend and its server want to know of a session that ended.
@@ -146,6 +164,7 @@ pub(super) fn log(
         format.write(&context, true, &mut data);
         data
     });
+    frontend.state.log_count.fetch_add(1, Relaxed);
     let tag = frontend.log_tag.clone().unwrap_or_else(|| core.setup.log_tag.clone());
     core.setup.log.send(Line {
         targets: frontend.log.clone(),

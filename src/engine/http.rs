@@ -15,6 +15,7 @@ use super::tunnel::Established;
 use super::wait;
 use crate::base::calls;
 use crate::base::clock::{self, Millis};
+use crate::base::id::ProxyIndex;
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
@@ -38,6 +39,8 @@ pub struct Client {
     pub backend_place: Option<BackendPlace>,
     /// The backend and the server of its last request (`option prefer-last-server`).
     pub last_server: Option<(u32, u32)>,
+    /// It came from TCP mode and has not had a request: the backend if one was chosen there.
+    pub switched: Option<Option<ProxyIndex>>,
     /// The tunnel that its exchange has become (101, CONNECT).
     pub established: Option<Box<Established>>,
 }
@@ -63,9 +66,13 @@ enum Awaited {
 ///
 /// The client comes in a box, since a future keeps its arguments twice.
 pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
-    if !super::tcp::admit(&core, &frontend, &mut client).await {
-        return;
+    if super::tcp::admit(&core, &frontend, &mut client).await {
+        serve_requests(core, frontend, client).await;
     }
+}
+
+/// Serves the requests of a client that was admitted.
+pub(super) async fn serve_requests(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
     let mut attached: Option<ServerConnection> = None;
     let started = clock::cached();
     loop {

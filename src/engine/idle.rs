@@ -12,9 +12,11 @@ use std::task::{Context, Waker};
 use rustc_hash::FxHashMap;
 
 use crate::base::clock::{self, Millis};
+use crate::base::core_id;
 use crate::base::hash;
 use crate::model::Server;
 use crate::net::Stream;
+use crate::rules::PacketFields;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct ServerConnection {
     /// Whether it speaks for one client, who authenticated the connection itself (NTLM, Negotiate):
     /// nobody else may have it.
     pub private: bool,
+    /// What sets it apart from others to the same server.
+    pub identity: Identity,
     /// The PROXY protocol header it began with: it speaks for the client of that header, and only a
     /// request that would send the very same one may have it again.
     pub header: Option<Box<[u8]>>,
@@ -41,7 +45,7 @@ pub struct ServerConnection {
 
 impl ServerConnection {
     /// A fresh one.
-    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32)) -> Self {
+    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Self {
         ServerConnection {
             stream,
             server,
@@ -49,10 +53,31 @@ impl ServerConnection {
             addresses: (None, None),
             requests: 0,
             private: false,
+            identity,
             header: None,
             since: 0,
         }
     }
+}
+
+/// What sets a connection apart from others to the same server: only requests that want the same use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Mark and TOS of its packets.
+    pub packets: PacketFields,
+    /// The address it shows in place of ours (`source ... usesrc`).
+    pub shown: Option<SocketAddr>,
+}
+
+/// A connection that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The backend's place in the model and the server's in the backend.
+    pub key: (u32, u32),
+    /// How picky the request is.
+    pub demand: Demand,
+    /// What it must be.
+    pub identity: Identity,
 }
 
 /// How picky a request is about a reused connection (`http-reuse`).
@@ -66,6 +91,15 @@ pub enum Demand {
 
 /// How often dead and old connections are looked for.
 const PURGE_EVERY_MS: u64 = 1000;
+
+/// A core's bit in the mask of those that may have idle connections of a server; cores beyond the
+/// mask keep theirs to themselves.
+pub fn core_bit(core: usize) -> u64 {
+    match core {
+        1..=64 => 1 << (core - 1),
+        _ => 0,
+    }
+}
 
 /// Backend, server, and a hash of the header; 0 without one.
 type PoolKey = (u32, u32, u64);
@@ -85,19 +119,19 @@ impl IdlePool {
     /// Takes a living connection to a server that began with this PROXY protocol header.
     pub fn take(
         &self,
-        key: (u32, u32),
+        wanted: &Wanted,
         header: Option<&[u8]>,
-        demand: Demand,
         context: &mut Context<'_>,
     ) -> Option<ServerConnection> {
         let mut pool = self.by_server.borrow_mut();
-        let key = pool_key(key, header);
+        let key = pool_key(wanted.key, header);
         let list = pool.get_mut(&key)?;
         let mut at = list.len();
         while at > 0 {
             at -= 1;
+            let unproven = wanted.demand == Demand::Proven && list[at].requests < 2;
             // The hash brings here; the header decides.
-            if (demand == Demand::Proven && list[at].requests < 2) || list[at].header.as_deref() != header {
+            if unproven || list[at].identity != wanted.identity || list[at].header.as_deref() != header {
                 continue;
             }
             let mut connection = list.remove(at);
@@ -132,8 +166,16 @@ impl IdlePool {
                 return;
             }
         }
+        let bit = core_bit(core_id::current());
+        if connection.header.is_none() && connection.server.state.idle_cores.load(Relaxed) & bit == 0 {
+            connection.server.state.idle_cores.fetch_or(bit, Relaxed);
+        }
         let key = pool_key(connection.key, connection.header.as_deref());
         self.by_server.borrow_mut().entry(key).or_default().push(connection);
+    }
+    /// Whether connections of a server are here that any client may have.
+    pub fn has(&self, key: (u32, u32)) -> bool {
+        self.by_server.borrow().get(&pool_key(key, None)).is_some_and(|list| !list.is_empty())
     }
     /// Closes connections that died or have idled for longer than `pool-purge-delay`.
     pub fn purge(&self, now: Millis) {

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 use crossbeam_queue::SegQueue;
 
+use super::borrow::Handed;
+use super::idle::Wanted;
+use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 use crate::sys::event::Doorbell;
 
@@ -16,7 +19,7 @@ pub enum Order {
         token: u64,
     },
     /// Close every session on a server.
-    ShutdownServer(Arc<ServerState>),
+    ShutdownServer(Arc<ServerState>, Kill),
     /// Close the session of that number.
     ShutdownSession(u64),
     /// Serve a connection that another core has accepted and counted.
@@ -27,6 +30,22 @@ pub enum Order {
         fd: std::os::fd::OwnedFd,
         /// The client's address.
         source: Option<std::net::SocketAddr>,
+    },
+    /// Give an idle server connection to another core, or say that there is none.
+    Lend {
+        /// Which.
+        wanted: Wanted,
+        /// The core that asks.
+        borrower: usize,
+        /// Its key for the answer.
+        token: u64,
+    },
+    /// The answer to [`Order::Lend`].
+    Lent {
+        /// The key of the question.
+        token: u64,
+        /// The connection, if there was one.
+        connection: Option<Box<Handed>>,
     },
     /// Stop accepting on a frontend, sockets kept.
     Pause(Arc<ProxyState>),

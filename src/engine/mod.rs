@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod body;
+mod borrow;
 pub mod connect;
 pub mod core;
 pub mod exchange;
@@ -14,16 +15,22 @@ mod handshake;
 pub mod http;
 pub mod idle;
 pub mod mailbox;
+pub mod metrics;
 pub mod orders;
+mod packets;
 pub mod queue;
 pub mod redispatch;
 pub mod reply;
+mod request;
+mod request_rules;
 pub mod response;
+mod response_rules;
 pub mod select;
 pub mod tcp;
 pub mod threads;
 pub mod tunnel;
 pub mod upstream;
 pub mod wait;
+mod wait_body;
 
 pub use self::core::Core;

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 
 /// What can be asked of the data threads.
 pub trait Cores {
     /// Closes every session on a server (`on-marked-down shutdown-sessions`, `shutdown sessions server`).
-    fn shutdown_server_sessions(&self, server: &Arc<ServerState>);
+    fn shutdown_server_sessions(&self, server: &Arc<ServerState>, why: Kill);
     /// Lets waiting requests of a backend try again, since a server or a slot came free.
     fn wake_queue(&self, backend: &Arc<ProxyState>);
     /// Stops accepting on a frontend for now (`disable frontend`), sockets kept.

@@ -10,7 +10,9 @@ use rustc_hash::FxHashMap;
 
 use super::Core;
 use super::mailbox::{Mailbox, Order};
-use crate::state::queue::{Queue, Waiter};
+use crate::base::clock;
+use crate::rules::Priority;
+use crate::state::queue::{Queue, Rank, Waiter};
 use crate::state::server::counter;
 use crate::state::{ProxyState, ServerState};
 
@@ -65,12 +67,14 @@ impl QueuePlace {
     pub fn take(
         core: &Rc<Core>,
         queue: QueueOf,
+        priority: Priority,
         backend: &Arc<ProxyState>,
         servers: Rc<[Arc<ServerState>]>,
     ) -> QueuePlace {
         let token = core.waiting.next.get() + 1;
         core.waiting.next.set(token);
-        let waiter = Waiter::new(core.index, token);
+        let time_ms = clock::cached().millis().saturating_add_signed(priority.offset_ms.into());
+        let waiter = Waiter::with_rank(core.index, token, Rank { class: priority.class, time_ms });
         let position = queue.queue().push(waiter.clone());
         if let QueueOf::Server(server) = &queue {
             server.counters.raise(counter::QUEUE_MAX, u64::from(position) + 1);
@@ -108,6 +112,20 @@ impl Drop for QueuePlace {
     }
 }
 
+/// Grants a slot to whoever comes first of those who want this server and those who want any.
+fn grant_next(backend: &ProxyState, server: &ServerState, eligible: bool, index: u32) -> Option<Arc<Waiter>> {
+    let (first, second) = (&server.queue, &backend.queue);
+    if !eligible || second.is_empty() {
+        return first.grant_next(Some(index));
+    }
+    let backend_first = match (first.first_rank(), second.first_rank()) {
+        (Some(own), Some(any)) => any < own,
+        (own, _) => own.is_none(),
+    };
+    let (first, second) = if backend_first { (second, first) } else { (first, second) };
+    first.grant_next(Some(index)).or_else(|| second.grant_next(Some(index)))
+}
+
 /// Gives a server's slot back: to the next waiter of the server, else of the backend, else to all.
 pub fn release(mailboxes: &[Arc<Mailbox>], backend: &Arc<ProxyState>, server: &Arc<ServerState>, index: u32) {
     loop {
@@ -116,12 +134,7 @@ pub fn release(mailboxes: &[Arc<Mailbox>], backend: &Arc<ProxyState>, server: &A
         let over = limit != 0 && server.served.load(Relaxed) > limit;
         // A server that drains serves its own queue, but no longer the backend's.
         let (usable, eligible) = (server.is_running() && !over, server.is_eligible());
-        if usable
-            && let Some(waiter) = server
-                .queue
-                .grant_next(Some(index))
-                .or_else(|| if eligible { backend.queue.grant_next(Some(index)) } else { None })
-        {
+        if usable && let Some(waiter) = grant_next(backend, server, eligible, index) {
             // The slot passes on: `served` stays as it is.
             mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
             return;

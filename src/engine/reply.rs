@@ -1,19 +1,18 @@
 //! Answers that the proxy makes itself, and what becomes of the client connection after them.
 
 use super::exchange::{End, Exchange, Next, UploadState};
-use super::wait;
+use super::{packets, wait};
 use crate::base::clock;
-use crate::http::Method;
 use crate::http::h1::encode;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::http::status;
+use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
-use crate::rules::run::run;
-use crate::rules::{RuleSet, Run};
+use crate::rules::RuleSet;
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use std::sync::Arc;
 
@@ -28,7 +27,8 @@ impl Exchange<'_> {
     pub(super) async fn answer(&mut self, end: End) -> Next {
         self.assigned = None;
         // An empty `errorfile` (`/dev/null`) asks for no answer.
-        if let Some(reply) = &end.reply {
+        // A redirection to an error page (`errorloc`) is logged with the error's status.
+        if let Some(reply) = end.reply.as_ref().filter(|_| self.txn.status == 0) {
             self.txn.status = reply.status;
         }
         let reply = end.reply.filter(|reply| reply.raw.as_ref().is_none_or(|file| !file.is_empty()));
@@ -40,16 +40,30 @@ impl Exchange<'_> {
             return Next::Close;
         };
         let body_left = self.unread_body();
+        let metrics = self.metrics.take();
+        // The length of metrics is known when they are over; an older client sees that by the end
+        // of the connection.
+        let streamed = metrics.as_ref().map(|_| match self.txn.request.version {
+            Version::Http10 => Body::UntilClose,
+            Version::Http11 => Body::Chunked,
+        });
         let stays = end.may_keep_alive
+            && streamed != Some(Body::UntilClose)
             && self.keep_alive
             && !reply.close
             && body_left == Some(0)
             && !self.core.stopping.get();
-        let bytes = self.encode_reply(&reply, stays);
+        let bytes = self.encode_reply(&reply, stays, streamed);
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
-        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        let mut written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        if let (Ok(()), Some(asked), Some(framing)) = (&written, metrics, streamed)
+            && self.txn.request.method != Method::Head
+            && status::allows_body(self.txn.status)
+        {
+            written = self.send_metrics(&asked, framing).await;
+        }
         self.txn.time.end_us = clock::cached().mono_us;
         if written.is_err() {
             return Next::Close;
@@ -87,7 +101,8 @@ impl Exchange<'_> {
     }
 
     /// Makes the response head of a reply, runs the after-response rules over it, and gives its bytes.
-    fn encode_reply(&mut self, reply: &Reply, stays: bool) -> Vec<u8> {
+    /// A body that will be streamed brings its framing; the reply's own has a known length.
+    fn encode_reply(&mut self, reply: &Reply, stays: bool, streamed: Option<Body>) -> Vec<u8> {
         let parsed;
         let reply = match reply.raw.as_deref().map(Reply::from_errorfile) {
             Some(Ok(from_file)) => {
@@ -107,6 +122,7 @@ impl Exchange<'_> {
             txn.response.fields.append(name, value);
         }
         txn.has_response = true;
+        txn.request_vars.clear();
         // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
         let mut proxies = if txn.bad_request { Vec::new() } else { vec![self.frontend.clone()] };
         if let Some(backend) = self.backend.as_ref().filter(|backend| !Arc::ptr_eq(backend, self.frontend)) {
@@ -114,34 +130,27 @@ impl Exchange<'_> {
         }
         for proxy in &proxies {
             // An answer that was refused once is not refused again: only the edits count here.
-            let _ = run(
-                &proxy.http_after_response,
-                0,
-                &mut Run {
-                    set: RuleSet::HttpAfterResponse,
-                    session: &mut self.client.session,
-                    txn: self.txn,
-                    process: &self.core.setup.process,
-                    now: clock::cached(),
-                    head_max: self.core.model.global.bufsize,
-                    effects: &mut self.effects,
-                },
-            );
+            let _ = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
         }
         let txn = &mut *self.txn;
-        txn.status = txn.response.status;
+        if txn.response.status != reply.status {
+            txn.status = txn.response.status; // a rule has changed it
+        }
         let mode = match (stays, txn.request.version) {
             (false, _) => encode::Connection::Close,
             (true, crate::http::Version::Http10) => encode::Connection::KeepAlive,
             (true, crate::http::Version::Http11) => encode::Connection::Default,
         };
         let mut bytes = Vec::with_capacity(256 + reply.body.len());
-        let framed = match reply.status {
-            100..=199 | 204 => Body::None,
-            304 if reply.body.is_empty() => Body::None,
-            _ => Body::Length(reply.body.len() as u64),
+        let framed = match (streamed, reply.status) {
+            (Some(framing), _) => framing,
+            (None, 100..=199 | 204) => Body::None,
+            (None, 304) if reply.body.is_empty() => Body::None,
+            (None, _) => Body::Length(reply.body.len() as u64),
         };
         encode::response(&txn.response, framed, mode, &mut bytes);
+        self.adjust_case(&mut bytes);
+        let txn = &*self.txn;
         let bare = txn.request.method == Method::Head && txn.has_request;
         if !bare && matches!(framed, Body::Length(_)) {
             bytes.extend_from_slice(&reply.body);
@@ -151,10 +160,7 @@ impl Exchange<'_> {
 
     /// `silent-drop`: the client must not learn that the connection is over.
     fn drop_silently(&mut self) {
-        // Repairing the socket so that close() sends nothing needs CAP_NET_ADMIN; a reset that goes
-        // out with a hop limit of 1 dies at the first router, as the manual describes for others.
-        crate::sys::socket::set_hop_limit_one(self.client.stream.fd());
-        self.client.stream.reset_on_close();
+        packets::drop_silently(&self.client.stream, self.rst_ttl);
     }
 
     /// Ends our direction and reads what the client still sends, within bounds.
@@ -188,6 +194,7 @@ impl Exchange<'_> {
         };
         if self.txn.request.method == Method::Post {
             self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
+            self.refuse_broken_off()?;
         }
         self.txn.by_service = true;
         let outcome = crate::stats::page::serve(
@@ -204,6 +211,7 @@ impl Exchange<'_> {
         for order in outcome.orders {
             (self.core.setup.page_orders)(order);
         }
+        self.served_by("<STATS>");
         let end = self.local(outcome.reply);
         self.txn.ended_in = EndedIn::Request;
         self.txn.ended = Ended::Local;

@@ -1,7 +1,6 @@
 //! Phases 11 to 14 from the server: wait for the response head while the request body goes up,
 //! judge it, forward it, and decide what becomes of both connections.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::body::{Blocked, Pump, PumpError};
@@ -12,19 +11,15 @@ use super::upstream::{Failure, RetryCause};
 use super::wait;
 use crate::base::clock::{self, Millis};
 use crate::health::observe::{self, Event};
-use crate::http::Method;
 use crate::http::Version;
 use crate::http::h1::framing::{self, Body};
 use crate::http::h1::{encode, head, persist};
 use crate::model::Proxy;
 use crate::model::proxy::HttpReuse;
-use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
-use crate::rules::run::run;
-use crate::rules::{RuleSet, Run, Verdict};
-use crate::sample::facts::{Direction, Ended, EndedIn};
-use crate::session::{captures, cookie, sticking, tracking};
+use crate::net::{Buffer, Stream};
+use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked::Event as Counted;
@@ -35,11 +30,11 @@ const INTERIM_MAX: u32 = 64;
 /// A response head with what was read behind it.
 pub struct Received {
     /// How its body is framed.
-    framing: framing::Framing,
+    pub(super) framing: framing::Framing,
     /// What its fields say of the body, which differs where there is none (HEAD, 304).
     described: Body,
     /// Bytes behind the head.
-    rest: Option<Buffer>,
+    pub(super) rest: Option<Buffer>,
 }
 
 /// The request body on its way up.
@@ -52,6 +47,14 @@ impl Upload {
     /// A body that starts.
     pub fn new(pump: Pump) -> Self {
         Upload { pump, error: None }
+    }
+    /// Moves what can be moved; an error stays to be seen by whoever forwards the response.
+    pub(super) fn drive(&mut self, context: &mut Context<'_>, client: &mut Stream, server: &mut Stream) {
+        if !self.is_over()
+            && let Poll::Ready(Err(error)) = self.pump.poll(context, client, server)
+        {
+            self.error = Some(error);
+        }
     }
     fn is_over(&self) -> bool {
         self.pump.is_complete() || self.error.is_some()
@@ -181,7 +184,9 @@ impl Exchange<'_> {
                 Ok(()) => {}
                 Err(Stop::Killed(kill)) => return Err(self.killed_by(kill, EndedIn::Headers)),
                 Err(Stop::Timeout) if !upload.is_over() && upload.pump.blocked == Blocked::Source => {
-                    let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Data);
+                    // The server's head is what is waited for, though the client is who stopped (manual,
+                    // section 8.5, "cH").
+                    let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Headers);
                     return Err(Failure::Final(End { may_keep_alive: false, ..end }));
                 }
                 Err(Stop::Timeout) => {
@@ -237,7 +242,9 @@ impl Exchange<'_> {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             self.error_end(400, Ended::Proxy, EndedIn::Headers)
         } else {
-            self.client_left(EndedIn::Data)
+            let end = self.client_left(EndedIn::Headers);
+            // It may have closed its sending side only.
+            End { reply: Some(self.error_page(400)), ..end }
         };
         Failure::Final(End { may_keep_alive: false, ..end })
     }
@@ -268,6 +275,7 @@ impl Exchange<'_> {
             // A kept connection that ended in the moment of its reuse: only the client knows whether
             // the request may be repeated, and an end without an answer tells it that it may try.
             end = End::close();
+            self.txn.status = 0;
         }
         retry_if(may_replay, cause, end)
     }
@@ -279,85 +287,12 @@ impl Exchange<'_> {
         }
         let mut bytes = Vec::with_capacity(128);
         encode::response(&self.txn.response, Body::None, encode::Connection::Default, &mut bytes);
+        self.adjust_case(&mut bytes);
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
         self.txn.bytes_to_client += bytes.len() as u64;
         let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
         written.map_err(|_| self.client_left(EndedIn::Headers))
-    }
-
-    /// Runs the response rules of a set over both proxies.
-    fn response_rules(&mut self, set: RuleSet) -> Result<(), End> {
-        let backend = self.backend().clone();
-        let mut proxies = vec![backend];
-        if !Arc::ptr_eq(&proxies[0], self.frontend) {
-            proxies.push(self.frontend.clone());
-        }
-        for proxy in proxies {
-            let rules = match set {
-                RuleSet::TcpResponse => &proxy.tcp_response,
-                RuleSet::HttpResponse => &proxy.http_response,
-                _ => &proxy.http_after_response,
-            };
-            let mut from = 0;
-            while from < rules.len() {
-                let verdict = run(
-                    rules,
-                    from,
-                    &mut Run {
-                        set,
-                        session: &mut self.client.session,
-                        txn: self.txn,
-                        process: &self.core.setup.process,
-                        now: clock::cached(),
-                        head_max: self.core.model.global.bufsize,
-                        effects: &mut self.effects,
-                    },
-                );
-                self.send_map_orders();
-                match verdict {
-                    Verdict::Continue | Verdict::Allow => break,
-                    Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
-                        self.txn.inspection_over = true;
-                        from = rule;
-                    }
-                    Verdict::Respond(reply) => {
-                        self.txn.ended = Ended::Local;
-                        self.txn.ended_in = EndedIn::Headers;
-                        let page = self.effects.error_page;
-                        let reply = if page { self.error_page(reply.status) } else { *reply };
-                        return Err(End { reply: Some(reply), may_keep_alive: true, silent: false });
-                    }
-                    Verdict::Deny { status, reply } | Verdict::Tarpit { status, reply } => {
-                        self.count_denied_response();
-                        let end = self.error_end(status, Ended::Proxy, EndedIn::Headers);
-                        return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
-                    }
-                    Verdict::Reject | Verdict::SilentDrop if set == RuleSet::TcpResponse => {
-                        self.count_denied_response();
-                        (self.txn.ended, self.txn.ended_in) = (Ended::Proxy, EndedIn::Headers);
-                        return Err(End::close());
-                    }
-                    Verdict::Reject | Verdict::SilentDrop => {
-                        self.count_denied_response();
-                        let end = self.error_end(502, Ended::Proxy, EndedIn::Headers);
-                        return Err(end);
-                    }
-                    Verdict::Service(_) | Verdict::Invalid => {
-                        return Err(self.error_end(500, Ended::Proxy, EndedIn::Headers));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn count_denied_response(&self) {
-        self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
-        self.backend().state.backend.add(be::DENIED_RESPONSES, 1);
-        if let Some(assigned) = &self.assigned {
-            assigned.server.state.counters.add(counter::DENIED_RESPONSES, 1);
-        }
     }
 
     /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
@@ -370,59 +305,21 @@ impl Exchange<'_> {
     /// Judges the response and forwards it.
     pub(super) async fn respond(
         &mut self,
-        connection: ServerConnection,
-        received: Received,
-        upload: Upload,
+        mut connection: ServerConnection,
+        mut received: Received,
+        mut upload: Upload,
     ) -> Result<Next, End> {
         // Whether the server keeps its connection is asked before rules can touch the fields.
         let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
-        match self.judge(&connection) {
+        match self.judge(&mut connection, &mut received, &mut upload).await {
             Ok(true) => self.tunnel(connection, received, upload).await,
             Ok(false) => self.forward(connection, received, upload, server_keeps).await,
             Err(end) => {
+                // What rules or time-outs have refused was no response: its time is not logged.
+                self.txn.time.response_us = 0;
                 self.take_back(upload);
                 Err(end)
             }
-        }
-    }
-
-    /// Counts the response and runs the rules over it; whether it opens a tunnel.
-    fn judge(&mut self, connection: &ServerConnection) -> Result<bool, End> {
-        let backend = self.backend().clone();
-        self.txn.has_response = true;
-        let status = self.txn.response.status;
-        let class = usize::from(status / 100).clamp(1, 5) - 1;
-        connection.server.state.counters.add(counter::HRSP_1XX + class, 1);
-        connection.server.state.counters.add(counter::REQUESTS, 1);
-        observe_l7(connection, Ok(status));
-        let counted = &self.core.setup.process.counted_statuses;
-        tracking::response(&self.client.session, self.txn, counted, clock::cached().millis());
-        captures::response(self.frontend, self.txn);
-        let tunnel =
-            status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
-        self.response_rules(RuleSet::TcpResponse)?;
-        self.store_server(&backend);
-        self.response_rules(RuleSet::HttpResponse)?;
-        if backend.cookie.is_some() {
-            let direct = self.persistence.assigned
-                || (self.cookie.server.is_some()
-                    && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
-            let server = self.assigned.as_ref().map(|assigned| &*assigned.server);
-            let now = clock::cached();
-            cookie::on_response(&backend, server, &self.cookie, direct, self.persistence, self.txn, now);
-        }
-        self.response_rules(RuleSet::HttpAfterResponse)?;
-        Ok(tunnel)
-    }
-
-    /// Has `stick` rules remember the server that answered.
-    fn store_server(&mut self, backend: &Proxy) {
-        if self.stores.is_empty() && backend.stick_response.is_empty() {
-            return;
-        }
-        let mut stores = std::mem::take(&mut self.stores);
-        if let Some(assigned) = &self.assigned {
-            sticking::on_response(backend, &assigned.server, &self.context(Direction::Response), &mut stores);
         }
     }
 
@@ -440,11 +337,8 @@ impl Exchange<'_> {
         let method = self.txn.request.method;
         let (output, close_to_delimit) =
             framing::for_client(input, version, method, self.txn.response.status);
-        let stays = self.keep_alive
-            && !close_to_delimit
-            && upload.pump.is_complete()
-            && !self.core.stopping.get()
-            && backend.options.connection_mode != crate::model::proxy::ConnectionMode::Close;
+        let stays =
+            self.keep_alive && !close_to_delimit && upload.pump.is_complete() && !self.core.stopping.get();
         let mode = match (stays, version) {
             (false, _) => encode::Connection::Close,
             (true, Version::Http10) => encode::Connection::KeepAlive,
@@ -458,12 +352,14 @@ impl Exchange<'_> {
             (output, _) => output,
         };
         encode::response(&self.txn.response, told, mode, &mut head);
+        self.adjust_case(&mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
-            self.log_now();
+            self.log_now(head.len());
         }
         let splice = backend.options.splice_response || backend.options.splice_auto;
         let mut pump = Pump::new(input, output, received.rest, splice);
+        pump.drop_trailers = self.frontend.options.drop_response_trailers;
         pump.stage(&head);
         let result = self.exchange_bodies(&mut connection, &mut pump, &mut upload, &backend).await;
         self.account(&connection, &pump, &upload);
@@ -492,6 +388,13 @@ impl Exchange<'_> {
             self.drain().await;
         }
         Ok(if stays && clean { Next::KeepAlive } else { Next::Close })
+    }
+
+    /// Writes names in the case that a client needs (`option h1-case-adjust-bogus-client`).
+    pub(super) fn adjust_case(&self, head: &mut [u8]) {
+        if self.frontend.options.adjust_case_client {
+            self.core.model.global.header_case.apply(head);
+        }
     }
 
     fn keep(&mut self, connection: ServerConnection, backend: &Proxy) {
@@ -530,14 +433,11 @@ impl Exchange<'_> {
         let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
         let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
         let abort_matters = self.abort_matters();
+        let own_life = (self.frontend.options.independent_streams, backend.options.independent_streams);
         let more = &mut self.client_has_more;
         let client = &mut self.client.stream;
         let poll = |context: &mut Context<'_>| {
-            if !upload.is_over()
-                && let Poll::Ready(Err(error)) = upload.pump.poll(context, client, &mut connection.stream)
-            {
-                upload.error = Some(error);
-            }
+            upload.drive(context, client, &mut connection.stream);
             if let Poll::Ready(result) = pump.poll(context, &mut connection.stream, client) {
                 return Poll::Ready(Ok(result));
             }
@@ -556,7 +456,11 @@ impl Exchange<'_> {
                 Blocked::Source => server_timeout,
                 Blocked::Destination => client_timeout,
             };
-            let last = pump.last_ms.max(upload.pump.last_ms);
+            let last = match (own_life, pump.blocked) {
+                // Bytes towards a side are no sign of its life (`option independent-streams`).
+                ((_, true), Blocked::Source) | ((true, _), Blocked::Destination) => pump.last_ms,
+                _ => pump.last_ms.max(upload.pump.last_ms),
+            };
             let deadline = limit.map_or(NEVER, |ms| last + ms);
             match core.wheel.check(&ticket, deadline, context.waker()) {
                 Some(stop) => Poll::Ready(Err(stop)),
@@ -590,7 +494,12 @@ impl Exchange<'_> {
                 self.count_tracked(Counted::ServerFailure);
                 return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
             }
-            Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk)) => {
+            Ok(Err(PumpError::BadChunk)) => {
+                connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+                backend.state.backend.add(be::FAILED_RESPONSES, 1);
+                (Ended::Proxy, EndedIn::Data)
+            }
+            Ok(Err(PumpError::SourceEnded | PumpError::SourceBroken)) => {
                 connection.server.state.counters.add(counter::SERVER_ABORTS, 1);
                 backend.state.backend.add(be::SERVER_ABORTS, 1);
                 (Ended::Server, EndedIn::Data)
@@ -640,9 +549,10 @@ impl Exchange<'_> {
         };
         // Neither 101 nor 2xx to CONNECT has a length (RFC 9110 section 8.6).
         encode::response(&self.txn.response, Body::UntilClose, mode, &mut head);
+        self.adjust_case(&mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
-            self.log_now();
+            self.log_now(head.len());
         }
         let mut down = Pump::tunnel(received.rest, tunnel::splices_down(&backend));
         down.stage(&head);
@@ -659,9 +569,10 @@ impl Exchange<'_> {
     }
 
     /// Writes the log line before the end (`option logasap`).
-    fn log_now(&mut self) {
-        self.txn.bytes_to_client = 0;
+    fn log_now(&mut self, head_len: usize) {
+        self.txn.bytes_to_client += head_len as u64;
         self.write_log(true);
+        self.txn.bytes_to_client -= head_len as u64; // counted when it is sent
     }
 
     /// Counts a response that the client gets.
@@ -683,7 +594,7 @@ fn retry_if(may_replay: bool, cause: RetryCause, end: End) -> Failure {
 }
 
 /// Tells passive observation what came of a request.
-fn observe_l7(connection: &ServerConnection, result: Result<u16, Event>) {
+pub(super) fn observe_l7(connection: &ServerConnection, result: Result<u16, Event>) {
     let server = &connection.server;
     observe::record_l7(&server.state, server.observe, server.error_limit, result);
 }

@@ -14,6 +14,7 @@ use crate::balance::{Key, Pick};
 use crate::base::clock;
 use crate::model::{Proxy, Server};
 use crate::net::timer::{Kill, NEVER, Stop};
+use crate::rules::Priority;
 use crate::state::ProxyState;
 use crate::state::server::counter;
 
@@ -60,6 +61,8 @@ pub struct Wish<'a> {
     pub avoid: Option<u32>,
     /// The longest wait in a queue, if a rule set it.
     pub timeout_ms: Option<u64>,
+    /// Where it comes in a queue.
+    pub priority: Priority,
 }
 
 /// Positions in queues, for the log.
@@ -129,7 +132,7 @@ pub async fn assign(
             return Err(NoServer::QueueFull);
         }
         let servers: Rc<[_]> = backend.servers.iter().map(|server| server.state.clone()).collect();
-        let mut place = QueuePlace::take(core, of, &backend.state, servers);
+        let mut place = QueuePlace::take(core, of, wish.priority, &backend.state, servers);
         match bound {
             true => positions.server = place.position,
             false => positions.backend = place.position,

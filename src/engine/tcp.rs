@@ -10,15 +10,19 @@ use super::accept::BackendPlace;
 use super::body::{Pump, PumpError};
 use super::connect::{self, DialError};
 use super::finish;
-use super::http::Client;
+use super::http::{self, Client};
+use super::idle::Identity;
+use super::packets;
 use super::redispatch;
 use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
 use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
+use crate::base::id::ProxyIndex;
 use crate::http::h1::head;
 use crate::model::Proxy;
+use crate::model::proxy::Mode;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
 use crate::net::{Buffer, Stream};
@@ -68,28 +72,39 @@ fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> O
         return Some(effects);
     }
     let mut txn = core.take_transaction();
-    let verdict = run(
-        rules,
-        0,
-        &mut Run {
-            set,
-            session: &mut client.session,
-            txn: &mut txn,
-            process: &core.setup.process,
-            now: clock::cached(),
-            head_max: core.model.global.bufsize,
-            effects: &mut effects,
-        },
-    );
+    let mut from = 0;
+    let verdict = loop {
+        let verdict = run(
+            rules,
+            from,
+            &mut Run {
+                set,
+                session: &mut client.session,
+                txn: &mut txn,
+                process: &core.setup.process,
+                now: clock::cached(),
+                head_max: core.model.global.bufsize,
+                effects: &mut effects,
+            },
+        );
+        packets::mark_client(&mut effects, &client.stream);
+        match verdict {
+            Verdict::Log { rule } => {
+                finish::log_meanwhile(core, frontend, &client.session, &mut txn);
+                from = rule;
+            }
+            verdict => break verdict,
+        }
+    };
     core.return_transaction(txn);
     if matches!(verdict, Verdict::Continue | Verdict::Allow) {
         return Some(effects);
     }
     frontend.state.frontend.add(denied, 1);
-    if matches!(verdict, Verdict::SilentDrop) {
-        crate::sys::socket::set_hop_limit_one(client.stream.fd());
+    match verdict {
+        Verdict::SilentDrop(rst_ttl) => packets::drop_silently(&client.stream, rst_ttl),
+        _ => client.stream.reset_on_close(),
     }
-    client.stream.reset_on_close();
     None
 }
 
@@ -115,15 +130,33 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
     let established = Box::pin(session.establish()).await;
     let backend = match established {
         Ok(mut established) => {
+            if frontend.options.logasap {
+                finish::log(&core, &frontend, &client.session, &mut txn, true);
+            }
             let Client { entry, stream, .. } = &mut *client;
             let outcome = established.tunnel.run(&core, &entry.ticket, stream, &mut established.stream).await;
             established.account(outcome, &mut txn);
             Some(established.backend)
         }
-        Err(chosen) => chosen,
+        Err(Ending::Over(chosen)) => chosen,
+        Err(Ending::Http(chosen)) => {
+            crate::session::addresses::restore(&mut client.session, &mut txn);
+            core.return_transaction(txn);
+            client.session.is_http = true;
+            client.switched = Some(chosen);
+            return Box::pin(http::serve_requests(core, frontend, client)).await;
+        }
     };
     finish_session(&core, &frontend, &mut client, &mut txn, backend.as_deref());
     core.return_transaction(txn);
+}
+
+/// What came of a session in place of a tunnel.
+enum Ending {
+    /// It is over; the backend if one was chosen. The letters are set.
+    Over(Option<Arc<Proxy>>),
+    /// It goes on in HTTP mode: by a rule, or since this backend is in HTTP mode.
+    Http(Option<ProxyIndex>),
 }
 
 /// Counts a session that ended and logs it.
@@ -145,7 +178,8 @@ fn finish_session(
     // The line tells how many others are left, as HAProxy's does.
     client.backend_place = None;
     let null = txn.bytes_from_client == 0 && txn.bytes_to_client == 0;
-    if !(null && frontend.options.dontlognull) {
+    let unwanted = null && frontend.options.dontlognull;
+    if !unwanted && !txn.logged_early {
         finish::log(core, frontend, &client.session, txn, false);
     }
 }
@@ -187,15 +221,22 @@ impl TcpSession<'_> {
         self.txn.ended_in = ended_in;
     }
 
-    /// Everything before the tunnel. An error carries the backend if one was chosen; the letters are set.
-    async fn establish(&mut self) -> Result<Box<Established>, Option<Arc<Proxy>>> {
+    /// Everything before the tunnel. An error says what came of the session in its place.
+    async fn establish(&mut self) -> Result<Box<Established>, Ending> {
         let frontend = self.frontend.clone();
-        self.inspect(&frontend, frontend.tcp_inspect_delay_ms).await.map_err(|()| None)?;
+        self.inspect(&frontend, frontend.tcp_inspect_delay_ms).await?;
         let Some(index) = switching::backend(&self.core.model, &frontend, &self.context()) else {
             self.ends(Ended::Server, EndedIn::Connect);
-            return Err(None);
+            return Err(Ending::Over(None));
         };
         let backend = self.core.proxy(index).clone();
+        if backend.mode == Mode::Http {
+            return Err(Ending::Http(Some(index)));
+        }
+        if !Arc::ptr_eq(&backend, &frontend) {
+            // It was meant for the listen that it did not stay in (manual, section 4.4 `set-retries`).
+            self.effects.retries = None;
+        }
         let now = clock::cached();
         let state = &backend.state;
         let (place, taken) = BackendPlace::take(state);
@@ -214,14 +255,14 @@ impl TcpSession<'_> {
                     up.stage(&self.proxy_header(header));
                 }
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
-                    return Err(Some(backend));
+                    return Err(Ending::Over(Some(backend)));
                 };
                 self.store_server(&backend, &assigned);
                 let down = Pump::tunnel(first, tunnel::splices_down(&backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
             }
-            Err(()) => Err(Some(backend)),
+            Err(()) => Err(Ending::Over(Some(backend))),
         }
     }
 
@@ -238,7 +279,7 @@ impl TcpSession<'_> {
 
     async fn reach(&mut self, backend: &Arc<Proxy>) -> Result<(Stream, Assigned), ()> {
         if !Arc::ptr_eq(backend, self.frontend) {
-            self.inspect(backend, backend.tcp_inspect_delay_ms).await?;
+            self.inspect(backend, backend.tcp_inspect_delay_ms).await.map_err(|_| ())?;
         }
         let core = self.core.clone();
         let entry = self.client.entry.clone();
@@ -270,7 +311,8 @@ impl TcpSession<'_> {
                 };
                 let key = key.as_ref().map(balance_key::Key::as_pick);
                 let timeout_ms = self.effects.queue_timeout_ms;
-                let wish = Wish { backend, preferred, key, avoid, timeout_ms };
+                let priority = self.effects.priority;
+                let wish = Wish { backend, preferred, key, avoid, timeout_ms, priority };
                 select::assign(&core, &entry, wish, &mut positions, |_| false).await
             };
             self.txn.server_queue = positions.server;
@@ -284,7 +326,7 @@ impl TcpSession<'_> {
                         NoServer::QueueFull => self.ends(Ended::Server, EndedIn::Queue),
                         NoServer::QueueTimeout => self.ends(Ended::ServerTimeout, EndedIn::Queue),
                         NoServer::ClientGone => self.ends(Ended::Client, EndedIn::Queue),
-                        NoServer::Killed(_) => self.ends(Ended::Killed, EndedIn::Queue),
+                        NoServer::Killed(kill) => self.ends(wait::killed(kill), EndedIn::Queue),
                     }
                     return Err(());
                 }
@@ -301,32 +343,41 @@ impl TcpSession<'_> {
                 server.state.counters.add(counter::CONNECT, 1);
                 backend.state.backend.add(be::CONNECT, 1);
                 let destination = self.client.session.destination;
-                let timeout = self.effects.connect_timeout_ms;
-                let error =
-                    match connect::dial(&core, &ticket, backend, &server, destination, timeout, |_| false)
-                        .await
-                    {
-                        Ok(stream) => {
-                            super::upstream::observe_l4(&server, true);
-                            self.txn.backend_source = stream.local_address();
-                            self.txn.backend_error = ConnectionError::NONE;
-                            self.txn.backend_destination = connect::address_of(&server, destination);
-                            self.txn.server_socket = Some(stream.fd());
-                            self.txn.time.connected_us = clock::cached().mono_us;
-                            return Ok((stream, assigned));
-                        }
-                        Err(error) => error,
-                    };
+                let wish = connect::Dial {
+                    backend,
+                    server: &server,
+                    destination,
+                    timeout_ms: self.effects.connect_timeout_ms,
+                    identity: Identity {
+                        packets: self.effects.server_packets,
+                        shown: connect::shown(backend, &server, self.client.session.source, None),
+                    },
+                };
+                let error = match connect::dial(&core, &ticket, wish, |_| false).await {
+                    Ok(stream) => {
+                        super::upstream::observe_l4(&server, true);
+                        self.txn.backend_source = stream.local_address();
+                        self.txn.backend_error = ConnectionError::NONE;
+                        self.txn.backend_destination = connect::address_of(&server, destination);
+                        self.txn.server_socket = Some(stream.fd());
+                        self.txn.time.connected_us = clock::cached().mono_us;
+                        return Ok((stream, assigned));
+                    }
+                    Err(error) => error,
+                };
                 self.txn.backend_error = error.connection_error();
                 let (ended, refused) = match error {
                     DialError::Failed(_) => (Ended::Server, true),
                     DialError::Timeout => (Ended::ServerTimeout, false),
                     DialError::Resource(_) => (Ended::Resource, true),
                     DialError::ClientGone => (Ended::Client, false),
-                    DialError::Killed(_) => (Ended::Killed, false),
+                    DialError::Killed(kill) => (wait::killed(kill), false),
                 };
                 super::upstream::observe_l4(&server, false);
-                if matches!(ended, Ended::Client | Ended::Killed) || self.txn.retries >= backend.retries {
+                if ended == Ended::Client
+                    || ended.by_order()
+                    || self.txn.retries >= self.effects.retries.unwrap_or(backend.retries)
+                {
                     server.state.counters.add(counter::FAILED_CONNECTS, 1);
                     backend.state.backend.add(be::FAILED_CONNECTS, 1);
                     self.ends(ended, EndedIn::Connect);
@@ -353,7 +404,7 @@ impl TcpSession<'_> {
     }
 
     /// Runs the content rules of a proxy, reading as much as they need within the inspect delay.
-    async fn inspect(&mut self, proxy: &Arc<Proxy>, delay_ms: Option<u64>) -> Result<(), ()> {
+    async fn inspect(&mut self, proxy: &Arc<Proxy>, delay_ms: Option<u64>) -> Result<(), Ending> {
         let rules: &[Rule] = &proxy.tcp_content;
         if rules.is_empty() {
             return Ok(());
@@ -373,16 +424,16 @@ impl TcpSession<'_> {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
                     from = rule;
-                    self.more_bytes(deadline).await?;
+                    self.more_bytes(deadline).await.map_err(|()| Ending::Over(None))?;
                 }
+                Verdict::SwitchToHttp => return Err(Ending::Http(None)),
                 verdict => {
                     proxy.state.frontend.add(fe::DENIED_REQUESTS, 1);
                     self.ends(Ended::Proxy, EndedIn::Request);
-                    if matches!(verdict, Verdict::SilentDrop) {
-                        crate::sys::socket::set_hop_limit_one(self.client.stream.fd());
-                        self.client.stream.reset_on_close();
+                    if let Verdict::SilentDrop(rst_ttl) = verdict {
+                        packets::drop_silently(&self.client.stream, rst_ttl);
                     }
-                    return Err(());
+                    return Err(Ending::Over(None));
                 }
             }
         }
@@ -413,24 +464,33 @@ impl TcpSession<'_> {
     }
 
     /// Runs a set of content rules from number `from` on.
-    fn judge(&mut self, rules: &[Rule], from: usize, set: RuleSet) -> Verdict {
-        let verdict = run(
-            rules,
-            from,
-            &mut Run {
-                set,
-                session: &mut self.client.session,
-                txn: self.txn,
-                process: &self.core.setup.process,
-                now: clock::cached(),
-                head_max: self.core.model.global.bufsize,
-                effects: &mut self.effects,
-            },
-        );
-        for order in self.effects.map_orders.drain(..) {
-            (self.core.setup.map_orders)(order);
+    fn judge(&mut self, rules: &[Rule], mut from: usize, set: RuleSet) -> Verdict {
+        loop {
+            let verdict = run(
+                rules,
+                from,
+                &mut Run {
+                    set,
+                    session: &mut self.client.session,
+                    txn: self.txn,
+                    process: &self.core.setup.process,
+                    now: clock::cached(),
+                    head_max: self.core.model.global.bufsize,
+                    effects: &mut self.effects,
+                },
+            );
+            for order in self.effects.map_orders.drain(..) {
+                (self.core.setup.map_orders)(order);
+            }
+            packets::mark_client(&mut self.effects, &self.client.stream);
+            match verdict {
+                Verdict::Log { rule } => {
+                    finish::log_meanwhile(self.core, self.frontend, &self.client.session, self.txn);
+                    from = rule;
+                }
+                verdict => return verdict,
+            }
         }
-        verdict
     }
 
     /// Runs the backend's `tcp-response content` rules on the server's first bytes, which are given back,
@@ -505,8 +565,8 @@ impl TcpSession<'_> {
                     self.txn.inspection_over = true;
                     return Ok(());
                 }
-                (Err(Stop::Killed(_)), _) => {
-                    self.ends(Ended::Killed, EndedIn::Data);
+                (Err(Stop::Killed(kill)), _) => {
+                    self.ends(wait::killed(kill), EndedIn::Data);
                     return Err(());
                 }
             }

@@ -12,6 +12,7 @@ use super::core::{self, ProcessRates, Setup};
 use super::mailbox::{Mailbox, Order};
 use super::orders::{Cores, ProcessLimit};
 use super::queue;
+use crate::net::timer::Kill;
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
 
@@ -90,8 +91,8 @@ impl CoreHandles {
 }
 
 impl Cores for CoreHandles {
-    fn shutdown_server_sessions(&self, server: &Arc<ServerState>) {
-        self.send_all(|| Order::ShutdownServer(server.clone()));
+    fn shutdown_server_sessions(&self, server: &Arc<ServerState>, why: Kill) {
+        self.send_all(|| Order::ShutdownServer(server.clone(), why));
     }
     fn wake_queue(&self, backend: &Arc<ProxyState>) {
         queue::wake_all(&self.mailboxes, backend);

@@ -12,7 +12,7 @@ use super::select::Assigned;
 use crate::base::clock::Millis;
 use crate::model::Proxy;
 use crate::net::Stream;
-use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::net::timer::{NEVER, Stop, Ticket};
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::be;
@@ -43,6 +43,8 @@ pub struct Tunnel {
     /// The server took no more before the client had ended.
     server_left: bool,
     down_over: bool,
+    /// Whose life only its own bytes show (`option independent-streams`): the client's, the server's.
+    own_life: (bool, bool),
 }
 
 impl Tunnel {
@@ -63,6 +65,7 @@ impl Tunnel {
             up_over: false,
             server_left: false,
             down_over: false,
+            own_life: (frontend.options.independent_streams, backend.options.independent_streams),
         }
     }
 
@@ -117,13 +120,26 @@ impl Tunnel {
                 false => (Ended::Normally, EndedIn::Nothing),
             });
         }
-        let deadline = self.up.last_ms.max(self.down.last_ms).saturating_add(self.limit());
+        let deadline = self.deadline();
         match core.wheel.check(ticket, deadline, context.waker()) {
             None => Poll::Pending,
-            Some(Stop::Killed(Kill::ServerDown)) => Poll::Ready((Ended::Down, EndedIn::Data)),
-            Some(Stop::Killed(_)) => Poll::Ready((Ended::Killed, EndedIn::Data)),
+            Some(Stop::Killed(kill)) => Poll::Ready((super::wait::killed(kill), EndedIn::Data)),
             Some(Stop::Timeout) => Poll::Ready((self.silent_side(), EndedIn::Data)),
         }
+    }
+
+    /// When the tunnel has been silent for too long.
+    fn deadline(&self) -> Millis {
+        let both = self.up.last_ms.max(self.down.last_ms).saturating_add(self.limit());
+        if self.up_over || self.down_over {
+            return both;
+        }
+        let own = |asked: bool, pump: &Pump, limit: Millis| match asked {
+            true => pump.last_ms.saturating_add(limit),
+            false => NEVER,
+        };
+        let client = own(self.own_life.0, &self.up, self.client_idle);
+        both.min(client).min(own(self.own_life.1, &self.down, self.server_idle))
     }
 
     /// How long nothing may move. Traffic in either direction keeps both sides alive; a side that is
@@ -139,7 +155,11 @@ impl Tunnel {
     /// Whose time-out it was.
     fn silent_side(&self) -> Ended {
         let client = match (self.up_over, self.down_over) {
-            (false, false) => self.client_idle <= self.server_idle,
+            (false, false) => match self.own_life {
+                (true, false) => true,
+                (false, true) => false,
+                _ => self.client_idle <= self.server_idle,
+            },
             (up_over, _) => up_over && self.down.blocked == Blocked::Destination,
         };
         if client { Ended::ClientTimeout } else { Ended::ServerTimeout }

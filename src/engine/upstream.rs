@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use super::body::Pump;
+use super::borrow;
 use super::connect::{self, DialError};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::http::Client;
-use super::idle::{Demand, ServerConnection};
+use super::idle::{Demand, Identity, ServerConnection, Wanted};
 use super::redispatch;
 use super::response::{Received, Upload};
 use super::select::{self, NoServer, QueuePositions, Wish};
@@ -19,8 +20,9 @@ use crate::http::h1::encode;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::http::{Method, Version};
-use crate::model::Proxy;
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
+use crate::model::server::UseSource;
+use crate::model::{Proxy, Server};
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
 use crate::sample::connection::ConnectionError;
@@ -65,7 +67,9 @@ impl Exchange<'_> {
                 self.assign(&backend, &mut preferred, avoid).await?;
             }
             if let Some(reply) = self.redirected_to_server() {
-                return Err(self.local(reply));
+                let end = self.local(reply);
+                self.txn.ended_in = EndedIn::Connect;
+                return Err(end);
             }
             let connection = match self.obtain(&backend, stale_retried).await {
                 Ok(connection) => connection,
@@ -198,7 +202,8 @@ impl Exchange<'_> {
                 };
                 let key = key.as_ref().map(balance_key::Key::as_pick);
                 let timeout_ms = self.effects.queue_timeout_ms;
-                let wish = Wish { backend, preferred: *preferred, key, avoid, timeout_ms };
+                let priority = self.effects.priority;
+                let wish = Wish { backend, preferred: *preferred, key, avoid, timeout_ms, priority };
                 select::assign(&core, &entry, wish, &mut positions, watch).await
             };
             self.txn.server_queue = positions.server;
@@ -268,12 +273,17 @@ impl Exchange<'_> {
         let server = assigned.server.clone();
         let key = (backend.index, assigned.index);
         let core = self.core.clone();
+        let identity = self.identity(backend, &server);
         let header = server.proxy_header.as_deref().map(|header| {
             let mut bytes = Vec::new();
             header.for_client(&self.context(Direction::Request), &mut bytes);
             bytes.into_boxed_slice()
         });
-        if !fresh && let Some(connection) = self.reuse(backend, key, header.as_deref()).await {
+        let reused = match fresh {
+            true => None,
+            false => self.reuse(backend, &server, key, identity, header.as_deref()).await,
+        };
+        if let Some(connection) = reused {
             server.state.counters.add(counter::REUSE, 1);
             backend.state.backend.add(be::REUSE, 1);
             (self.txn.backend_source, self.txn.backend_destination) = connection.addresses;
@@ -287,11 +297,15 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let destination = self.client.session.destination;
         let abort_matters = self.abort_matters();
-        let timeout = self.effects.connect_timeout_ms;
-        let dialled = connect::dial(&core, &ticket, backend, &server, destination, timeout, |context| {
-            abort_matters && self.client_gone(context)
-        })
-        .await;
+        let wish = connect::Dial {
+            backend,
+            server: &server,
+            destination,
+            timeout_ms: self.effects.connect_timeout_ms,
+            identity,
+        };
+        let dialled =
+            connect::dial(&core, &ticket, wish, |context| abort_matters && self.client_gone(context)).await;
         if let Err(error) = &dialled {
             self.txn.backend_error = error.connection_error();
         }
@@ -304,7 +318,7 @@ impl Exchange<'_> {
                 self.txn.backend_error = ConnectionError::NONE;
                 self.txn.server_socket = Some(stream.fd());
                 self.txn.server_reused = false;
-                let mut connection = ServerConnection::new(stream, server, key);
+                let mut connection = ServerConnection::new(stream, server, key, identity);
                 connection.header = header;
                 connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
                 Ok(connection)
@@ -323,14 +337,28 @@ impl Exchange<'_> {
         }
     }
 
+    /// What sets a connection to the server apart from others to it.
+    fn identity(&self, backend: &Proxy, server: &Server) -> Identity {
+        let header = match server.use_source.as_ref().or(backend.use_source.as_ref()) {
+            Some(UseSource::Header(expr)) => {
+                expr.eval(&self.context(Direction::Request)).and_then(|address| address.as_ip())
+            }
+            _ => None,
+        };
+        let shown = connect::shown(backend, server, self.client.session.source, header);
+        Identity { packets: self.effects.server_packets, shown }
+    }
+
     async fn reuse(
         &mut self,
         backend: &Proxy,
+        server: &Server,
         key: (u32, u32),
+        identity: Identity,
         header: Option<&[u8]>,
     ) -> Option<ServerConnection> {
         if let Some(connection) = self.attached.take()
-            && connection.key == key
+            && (connection.key, connection.identity) == (key, identity)
             && connection.header.as_deref() == header
         {
             let mut connection = connection;
@@ -349,7 +377,13 @@ impl Exchange<'_> {
             _ => Demand::Any,
         };
         let core = self.core.clone();
-        std::future::poll_fn(|context| Poll::Ready(core.idle.take(key, header, demand, context))).await
+        let wanted = Wanted { key, demand, identity };
+        let own = std::future::poll_fn(|context| Poll::Ready(core.idle.take(&wanted, header, context))).await;
+        // What began with a header speaks for one client: such a connection stays where it is.
+        if own.is_some() || header.is_some() {
+            return own;
+        }
+        borrow::borrow(&core, &self.client.entry.ticket, server, wanted).await
     }
 
     /// Decides whether and where a failed attempt is repeated; the given end when it is not.
@@ -362,10 +396,10 @@ impl Exchange<'_> {
     ) -> Result<(), End> {
         let Some(assigned) = &self.assigned else { return Err(end) };
         let server = assigned.server.clone();
-        let hopeless = matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down)
-            || !backend.retry_on.conn_failure;
-        if hopeless || self.txn.retries >= backend.retries {
-            if !matches!(self.txn.ended, Ended::Client | Ended::Killed | Ended::Down) {
+        let hopeless =
+            (self.txn.ended == Ended::Client || self.txn.ended.by_order()) || !backend.retry_on.conn_failure;
+        if hopeless || self.txn.retries >= self.retries_max(backend) {
+            if self.txn.ended != Ended::Client && !self.txn.ended.by_order() {
                 server.state.counters.add(counter::FAILED_CONNECTS, 1);
                 backend.state.backend.add(be::FAILED_CONNECTS, 1);
             }
@@ -423,11 +457,16 @@ impl Exchange<'_> {
         }
     }
 
+    /// How often the request may be tried again: `retries`, unless a rule says otherwise.
+    fn retries_max(&self, backend: &Proxy) -> u32 {
+        self.effects.retries.unwrap_or(backend.retries)
+    }
+
     /// Whether `retry-on` has a request sent again for this cause.
     pub(super) fn retries_on(&self, backend: &Proxy, cause: RetryCause) -> bool {
         let on = &backend.retry_on;
         !self.effects.no_l7_retry
-            && self.txn.retries < backend.retries
+            && self.txn.retries < self.retries_max(backend)
             && match cause {
                 RetryCause::EmptyResponse => on.empty_response,
                 RetryCause::JunkResponse => on.junk_response,
@@ -485,10 +524,17 @@ impl Exchange<'_> {
             encode::Connection::Close
         };
         connection.requests += 1;
+        if let Some(name) = &backend.send_name_header {
+            self.txn.request.fields.set(name.as_bytes(), connection.server.name.as_bytes());
+        }
         let mut head = Vec::with_capacity(1024);
         encode::request(&self.txn.request, self.request_body, mode, &mut head);
+        if backend.options.adjust_case_server {
+            self.core.model.global.header_case.apply(&mut head);
+        }
         let splice = backend.options.splice_request || backend.options.splice_auto;
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        pump.drop_trailers = backend.options.drop_request_trailers;
         if let (1, Some(header)) = (connection.requests, &connection.header) {
             pump.stage(header);
         }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use super::Core;
 use crate::base::clock::{self, Millis};
 use crate::net::Stream;
-use crate::net::timer::{NEVER, Stop, Ticket};
+use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::sample::facts::Ended;
 
 /// The moment `timeout_ms` from now; [`NEVER`] without a time-out.
 pub fn after(timeout_ms: Option<u64>) -> Millis {
@@ -93,4 +94,13 @@ pub async fn write_all(
         }
     }
     Ok(())
+}
+
+/// The letter of a session that was ended by an order.
+pub(super) fn killed(kill: Kill) -> Ended {
+    match kill {
+        Kill::Operator | Kill::Shutdown => Ended::Killed,
+        Kill::ServerDown => Ended::Down,
+        Kill::ServerUp => Ended::Up,
+    }
 }

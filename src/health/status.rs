@@ -88,6 +88,10 @@ impl Status {
     fn row(self) -> &'static (Status, Outcome, &'static str, &'static str) {
         Self::TABLE.iter().find(|row| row.0 == self).unwrap_or(&Self::TABLE[0])
     }
+    /// Every status.
+    pub fn all() -> impl Iterator<Item = Status> {
+        Self::TABLE.iter().map(|row| row.0)
+    }
     /// The status with that number; what is not known is [`Status::Unknown`].
     pub fn from_number(number: u8) -> Status {
         Self::TABLE.iter().find(|row| row.0 as u8 == number).map_or(Status::Unknown, |row| row.0)

@@ -1,5 +1,6 @@
 //! Process-wide settings (manual, section 3).
 
+use crate::http::h1::case::HeaderCase;
 use std::path::PathBuf;
 
 use crate::base::clock;
@@ -88,6 +89,8 @@ pub struct Global {
     pub headers_max: usize,
     /// `tune.http.logurilen` (1024 by default).
     pub log_uri_len: usize,
+    /// `h1-case-adjust`, `h1-case-adjust-file`.
+    pub header_case: HeaderCase,
     /// `tune.http.cookielen` (63 by default).
     pub cookie_len: usize,
     /// `tune.maxaccept`: connections taken per wake-up of a listener.

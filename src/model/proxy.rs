@@ -135,6 +135,8 @@ pub struct Proxy {
     pub response_captures: Vec<Capture>,
     /// `capture cookie`.
     pub cookie_capture: Option<CookieCapture>,
+    /// `http-send-name-header`.
+    pub send_name_header: Option<Box<str>>,
     /// `monitor-uri`.
     pub monitor_uri: Option<Box<str>>,
     /// `monitor fail` conditions.
@@ -145,6 +147,10 @@ pub struct Proxy {
     pub error_pages: HashMap<u16, Arc<ErrorPage>>,
     /// `source` of a backend.
     pub source: Option<std::net::SocketAddr>,
+    /// `source ... usesrc`: whose address the server sees.
+    pub use_source: Option<super::server::UseSource>,
+    /// `source ... interface`.
+    pub source_interface: Option<Arc<str>>,
     /// `hash-preserve-affinity`.
     pub hash_preserve_affinity: balance::Affinity,
     /// `stick match`, `stick on` and `stick store-request` in order.
@@ -244,6 +250,13 @@ pub struct Options {
     pub clitcpka: bool,
     pub srvtcpka: bool,
     pub http_pretend_keepalive: bool,
+    pub forwarded: Option<Arc<Forwarded>>,
+    pub drop_request_trailers: bool,
+    pub drop_response_trailers: bool,
+    pub adjust_case_client: bool,
+    pub adjust_case_server: bool,
+    pub independent_streams: bool,
+    pub checkcache: bool,
     pub transparent: bool,
     pub http_restrict_names: RestrictNames,
     pub clitcpka_cnt: Option<u32>,
@@ -273,6 +286,39 @@ pub struct ForwardFor {
     pub except: Option<(std::net::IpAddr, u8)>,
     /// `if-none`.
     pub if_none: bool,
+}
+
+/// `option forwarded`.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// `proto`: how the client speaks.
+    pub proto: bool,
+    /// `host`, `host-expr`.
+    pub host: ForwardedPart,
+    /// `by` and `by_port` with their expressions.
+    pub by: ForwardedNode,
+    /// `for` and `for_port` with their expressions.
+    pub of: ForwardedNode,
+}
+
+/// A node of `option forwarded`; a port counts only beside a name.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct ForwardedNode {
+    pub name: ForwardedPart,
+    pub port: ForwardedPart,
+}
+
+/// Where a part of `option forwarded` comes from.
+#[derive(Debug, Default)]
+pub enum ForwardedPart {
+    /// It is left out.
+    #[default]
+    None,
+    /// From the request and its connection.
+    Own,
+    /// From an expression.
+    Expr(Expr),
 }
 
 /// One `use_backend` line.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::diag::Span;
 use crate::health::CheckSpec;
 pub use crate::health::observe::Observe;
+use crate::sample::Expr;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
 
@@ -36,6 +37,10 @@ pub struct Server {
     pub slowstart_ms: u64,
     /// `source`.
     pub source: Option<SocketAddr>,
+    /// `source ... usesrc`: whose address the server sees.
+    pub use_source: Option<UseSource>,
+    /// `source ... interface`.
+    pub source_interface: Option<Arc<str>>,
     /// `redir`.
     pub redirect_prefix: Option<Box<str>>,
     /// `check` and all that belongs to it; `None` without `check`.
@@ -56,6 +61,8 @@ pub struct Server {
     pub shutdown_backup_sessions_on_up: bool,
     /// `pool-max-conn` (-1: no limit), `pool-purge-delay` in milliseconds, `max-reuse`.
     pub pool_max_conn: i64,
+    /// `pool-low-conn`: fewer idle connections than this are left to the cores that have them.
+    pub pool_low_conn: u32,
     /// See `pool_max_conn`.
     pub pool_purge_delay_ms: u64,
     /// See `pool_max_conn`.
@@ -74,6 +81,19 @@ pub struct Server {
     pub hostname: Option<Box<str>>,
     /// `disabled`.
     pub disabled: bool,
+}
+
+/// Whose address connections show to a server (`source ... usesrc`).
+#[derive(Clone, Debug)]
+pub enum UseSource {
+    /// This one.
+    Address(SocketAddr),
+    /// The client's, with its port.
+    Client,
+    /// The client's address.
+    ClientIp,
+    /// The address that a field of the request holds (`hdr_ip(name,occurrence)`).
+    Header(Arc<Expr>),
 }
 
 /// `on-error`.

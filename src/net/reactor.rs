@@ -127,6 +127,18 @@ pub fn forget(key: Key) {
     });
 }
 
+/// Stops watching a descriptor that lives on elsewhere; [`forget`] must follow.
+pub fn unwatch(key: Key, fd: RawFd) {
+    with(|reactor| {
+        let slot = &mut reactor.slots[key.index as usize];
+        if let Driver::Epoll(epoll) = &mut reactor.driver
+            && (slot.read.watched || slot.write.watched)
+        {
+            epoll.unwatch(fd); // a poll of io_uring is taken back when the descriptor is forgotten
+        }
+    });
+}
+
 /// Whether `side` is ready; if not, arranges for the waker.
 pub fn poll(key: Key, side: Side, context: &mut Context<'_>) -> Poll<()> {
     with(|reactor| {

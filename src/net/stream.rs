@@ -11,22 +11,39 @@ use crate::sys::socket;
 /// A connection (TCP, Unix, or a doorbell).
 #[derive(Debug)]
 pub struct Stream {
+    // Before the descriptor: it is forgotten first, then closed.
+    watch: Watch,
     fd: OwnedFd,
-    key: Key,
+}
+
+/// What the reactor knows of a descriptor; it forgets it with this.
+#[derive(Debug)]
+struct Watch(Key);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        reactor::forget(self.0);
+    }
 }
 
 impl Stream {
     /// Takes a non-blocking descriptor over.
     pub fn new(fd: OwnedFd) -> Stream {
-        let key = reactor::add(fd.as_raw_fd());
-        Stream { fd, key }
+        let watch = Watch(reactor::add(fd.as_raw_fd()));
+        Stream { watch, fd }
     }
     /// A socket whose connection is being made: not ready until the kernel says so.
     pub fn connecting(fd: OwnedFd) -> Stream {
         let stream = Stream::new(fd);
-        reactor::clear(stream.key, Side::Write);
-        reactor::clear(stream.key, Side::Read);
+        reactor::clear(stream.watch.0, Side::Write);
+        reactor::clear(stream.watch.0, Side::Read);
         stream
+    }
+    /// Gives the descriptor away, watched by nobody.
+    pub fn into_fd(self) -> OwnedFd {
+        let Stream { watch, fd } = self;
+        reactor::unwatch(watch.0, fd.as_raw_fd());
+        fd
     }
     /// Its descriptor, for system calls during its life.
     #[inline]
@@ -40,8 +57,8 @@ impl Stream {
         let result = socket::receive(self.fd(), buffer);
         match &result {
             // The end of the stream stays to be seen by whoever asks again.
-            Ok(count) if *count < wanted && *count > 0 => reactor::clear_short(self.key),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => reactor::clear(self.key, Side::Read),
+            Ok(count) if *count < wanted && *count > 0 => reactor::clear_short(self.watch.0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => reactor::clear(self.watch.0, Side::Read),
             _ => {}
         }
         result
@@ -50,7 +67,7 @@ impl Stream {
         if let Err(error) = &result
             && error.kind() == ErrorKind::WouldBlock
         {
-            reactor::clear(self.key, Side::Write);
+            reactor::clear(self.watch.0, Side::Write);
         }
         result
     }
@@ -66,11 +83,11 @@ impl Stream {
     }
     /// A call of splice(2) found nothing to read here.
     pub fn was_empty(&self) {
-        reactor::clear(self.key, Side::Read);
+        reactor::clear(self.watch.0, Side::Read);
     }
     /// A call of splice(2) found no room to write here.
     pub fn was_full(&self) {
-        reactor::clear(self.key, Side::Write);
+        reactor::clear(self.watch.0, Side::Write);
     }
     /// Ends our direction.
     pub fn shutdown_write(&self) {
@@ -83,12 +100,12 @@ impl Stream {
     /// Waits until there may be bytes, an end or an error to read. Try, and wait again.
     #[inline]
     pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        reactor::poll(self.key, Side::Read, context)
+        reactor::poll(self.watch.0, Side::Read, context)
     }
     /// Waits until there may be room to write.
     #[inline]
     pub fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        reactor::poll(self.key, Side::Write, context)
+        reactor::poll(self.watch.0, Side::Write, context)
     }
     /// Whether the peer has ended or broken the connection, as far as can be seen without taking bytes.
     pub fn is_dead(&self) -> bool {
@@ -96,7 +113,7 @@ impl Stream {
             Ok(0) => true,
             Ok(_) => false,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                reactor::clear(self.key, Side::Read);
+                reactor::clear(self.watch.0, Side::Read);
                 false
             }
             Err(_) => true,
@@ -106,7 +123,7 @@ impl Stream {
     pub fn is_empty(&self) -> bool {
         match socket::peek(self.fd()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                reactor::clear(self.key, Side::Read);
+                reactor::clear(self.watch.0, Side::Read);
                 true
             }
             _ => false,
@@ -115,11 +132,5 @@ impl Stream {
     /// Makes the coming close reset the connection.
     pub fn reset_on_close(&self) {
         socket::set_reset_on_close(self.fd());
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        reactor::forget(self.key);
     }
 }

@@ -37,6 +37,8 @@ pub enum Kill {
     Operator,
     /// `on-marked-down shutdown-sessions`.
     ServerDown,
+    /// `on-marked-up shutdown-backup-sessions`, on a backup server.
+    ServerUp,
     /// The process ends.
     Shutdown,
 }

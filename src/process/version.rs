@@ -50,7 +50,8 @@ fn everything() -> String {
          \nDefault settings :\n  bufsize = 16384, maxrewrite = 1024\n\
          \nAvailable polling systems :\n  io_uring : taken when the kernel allows it\n  epoll    : taken otherwise, or by tune.driver\n\
          \nAvailable multiplexer protocols :\n         h1 : mode=HTTP  side=FE|BE\n  <default> : mode=TCP   side=FE|BE\n\
-         \nAvailable services : none\n\nAvailable filters : none\n\n",
+         \nBuilt with the Prometheus exporter as a service\n\
+         \nAvailable services : prometheus-exporter\n\nAvailable filters : none\n\n",
         list(&built),
         list(&detected),
     )

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::header_list::Change;
+use super::normalize::Normalizer;
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 use super::track::{CounterChange, Track};
@@ -27,8 +29,8 @@ pub enum Action {
     Auth(Box<str>),
     /// `reject`.
     Reject,
-    /// `silent-drop`.
-    SilentDrop,
+    /// `silent-drop`, with the hop limit of the reset that `rst-ttl` asks for.
+    SilentDrop(Option<u8>),
     /// `close`: ends the server's connection and the list.
     CloseServer,
     /// `use-service`.
@@ -82,6 +84,28 @@ pub enum Action {
     },
     /// `set-map`, `del-map`, `add-acl`, `del-acl`.
     ChangeMap(Arc<str>, MapChange, LogFormat, Option<LogFormat>),
+    /// `add-headers-bin`, `set-headers-bin`, `del-headers-bin`.
+    ChangeFields(Expr, Change),
+    /// `normalize-uri`.
+    NormalizeUri(Normalizer),
+    /// `pause`.
+    Pause(Delay),
+    /// `early-hint`.
+    EarlyHint(Box<[u8]>, LogFormat),
+    /// `do-log`.
+    Log,
+    /// `set-retries`.
+    SetRetries(Number),
+    /// `set-priority-class`.
+    SetPriorityClass(Expr),
+    /// `set-priority-offset`.
+    SetPriorityOffset(Expr),
+    /// `set-fc-mark`, `set-fc-tos`, `set-bc-mark`, `set-bc-tos` and their older names.
+    SetPacketField(Side, PacketField, Number),
+    /// `switch-mode http`.
+    SwitchToHttp,
+    /// `wait-for-handshake`: nothing to do, since no data comes before the end of a handshake.
+    WaitForHandshake,
     /// `expect-proxy`.
     ExpectProxy,
     /// `set-nice`: nothing to do, since a core has no run queue whose order it could change.
@@ -103,7 +127,8 @@ impl Action {
             | Action::Return(_)
             | Action::Auth(_)
             | Action::Reject
-            | Action::SilentDrop
+            | Action::SilentDrop(_)
+            | Action::SwitchToHttp
             | Action::CloseServer
             | Action::UseService(_) => true,
             _ => false,
@@ -208,4 +233,30 @@ pub enum TimeoutKind {
 pub enum Delay {
     Millis(u64),
     Expr(Expr),
+}
+
+/// A number, known at load or found per request.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Number {
+    Fixed(u32),
+    Expr(Expr),
+}
+
+/// Whose packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Those to the client.
+    Client,
+    /// Those to the server.
+    Server,
+}
+
+/// What the kernel puts on packets of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketField {
+    /// The mark that netfilter and routing see.
+    Mark,
+    /// The TOS byte, or traffic class.
+    Tos,
 }

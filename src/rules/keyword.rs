@@ -96,12 +96,13 @@ const TRACK: &[RuleSet] = &[Con, Ses, Cnt, Req, Res];
 pub const TABLE: &[Row] = rows! {
     "accept" Word TCP "" allow
         "Ends the list: the connection or the content passes. The next list still runs."
-    "add-acl" Parentheses HTTP "<key format>" change_map
+    "add-acl" Parentheses MESSAGES "<key format>" change_map
         "Adds a pattern to an ACL file, unless it is there. The file on disk does not change."
     "add-header" Word HTTP "<name> <format>" set_header
         "Adds a header field after those of the same name."
-    "add-headers-bin" Word HTTP "<expression> [prefix <text>]" not_yet
-        "Adds fields from a binary list."
+    "add-headers-bin" Word HTTP "<expression> [prefix <text>]" header_list
+        "Adds the fields of a binary list as 'req.hdrs_bin' yields it; with a prefix only those whose \
+         name starts with it."
     "allow" Word HTTP "" allow
         "Ends the list: the message passes. The next list still runs."
     "attach-srv" Word SESSION "<server> [name <expression>]" not_yet
@@ -118,12 +119,12 @@ pub const TABLE: &[Row] = rows! {
          frontend, or in one declared before. Responses have declared slots only."
     "close" Word CLOSE "" close
         "Closes the connection to the server at once and ends the list."
-    "del-acl" Parentheses HTTP "<key format>" change_map
+    "del-acl" Parentheses MESSAGES "<key format>" change_map
         "Removes a pattern from an ACL file. The file on disk does not change."
     "del-header" Word HTTP "<name> [-m { str | beg | end | sub | reg }]" del_header
         "Removes every field of that name, or whose name matches."
-    "del-headers-bin" Word HTTP "<expression> [-m <method>]" not_yet
-        "Removes the fields that a binary list names."
+    "del-headers-bin" Word HTTP "<expression> [-m { str | beg | end | sub }]" header_list
+        "Removes the fields that a binary list names, or whose names match."
     "del-map" Parentheses HTTP "<key format>" change_map
         "Removes a key from a map. The file on disk changes only with 'map-writeback'."
     "deny" Word MESSAGES "[deny_status <status>] [reply...]" deny
@@ -132,12 +133,14 @@ pub const TABLE: &[Row] = rows! {
     "disable-l7-retry" Word REQUEST "" disable_retry
         "Sends the request at most once, whatever 'retry-on' says; failed connections are still \
          tried again."
-    "do-log" Word EVERYWHERE "[profile <name>]" not_yet
-        "Writes a log line now."
+    "do-log" Word EVERYWHERE "[profile <name>]" do_log
+        "Writes a log line now, in the frontend's format and to its targets; the line at the end is still \
+         written."
     "do-resolve" Parentheses CONTENT_REQUEST "<expression>" not_yet
         "Resolves a name into a variable."
-    "early-hint" Word REQUEST "<name> <format>" not_yet
-        "Sends a 103 response with a field."
+    "early-hint" Word REQUEST "<name> <format>" set_header
+        "Sends a response of status 103 with a field before any other response; rules that follow one \
+         another share it."
     "expect-netscaler-cip" Word CONNECTION "layer4" not_yet
         "Expects a NetScaler client address header."
     "expect-proxy" Word CONNECTION "layer4" expect_proxy
@@ -145,10 +148,12 @@ pub const TABLE: &[Row] = rows! {
          line does. The rules behind it still run, and see the connection's own addresses."
     "lua." Prefix EVERYWHERE "..." not_yet
         "Runs a Lua function."
-    "normalize-uri" Word REQUEST "<normalizer>" not_yet
+    "normalize-uri" Word REQUEST "{ fragment-encode | fragment-strip | path-merge-slashes | path-strip-dot \
+        | path-strip-dotdot [full] | percent-decode-unreserved [strict] | percent-to-uppercase [strict] \
+        | query-sort-by-name }" normalize_uri
         "Brings the request target into a normal form."
-    "pause" Word MESSAGES "<time>" not_yet
-        "Waits before the next rule."
+    "pause" Word MESSAGES "{ <time> | <expression> }" pause
+        "Waits before the next rule; an expression gives milliseconds."
     "redirect" Word MESSAGES "{ location | prefix | scheme } <format> [code <status>] [option...]" redirect
         "Answers with a redirection, as the 'redirect' directive does, from formats."
     "reject" Word REJECT "" reject
@@ -183,28 +188,29 @@ pub const TABLE: &[Row] = rows! {
         "Sends a message to a stream processing agent."
     "set-bandwidth-limit" Word CONTENT "<name> [limit <expression>] [period <expression>]" not_yet
         "Limits the throughput."
-    "set-bc-mark" Word CONTENT_REQUEST "<mark>" not_yet
-        "Marks packets to the server."
-    "set-bc-tos" Word CONTENT_REQUEST "<tos>" not_yet
+    "set-bc-mark" Word CONTENT_REQUEST "{ <mark> | <expression> }" packet_field
+        "Marks packets to the server for netfilter and routing; needs CAP_NET_ADMIN."
+    "set-bc-tos" Word CONTENT_REQUEST "{ <tos> | <expression> }" packet_field
         "Sets the TOS field of packets to the server."
     "set-dst" Word ADDRESS "<expression>" set_address
         "Changes the destination address as rules and logs see it, and where servers without an \
          address are reached; the port stays."
     "set-dst-port" Word ADDRESS "<expression>" set_address
         "Changes the destination port."
-    "set-fc-mark" Word SOCKET "<mark>" not_yet
-        "Marks packets to the client."
-    "set-fc-tos" Word SOCKET "<tos>" not_yet
+    "set-fc-mark" Word SOCKET "{ <mark> | <expression> }" packet_field
+        "Marks packets to the client for netfilter and routing; needs CAP_NET_ADMIN."
+    "set-fc-tos" Word SOCKET "{ <tos> | <expression> }" packet_field
         "Sets the TOS field of packets to the client."
     "set-header" Word HTTP "<name> <format>" set_header
         "Replaces every field of that name by one. The format sees the old value."
-    "set-headers-bin" Word HTTP "<expression> [prefix <text>]" not_yet
-        "Sets fields from a binary list."
+    "set-headers-bin" Word HTTP "<expression> [prefix <text>]" header_list
+        "Puts the fields of a binary list in the place of those of the same name; with a prefix only those \
+         whose name starts with it."
     "set-log-level" Word LEVEL "<level>" set_log_level
         "The syslog level of the transaction's log line, or 'silent' for none."
     "set-map" Parentheses HTTP "<key format> <value format>" change_map
         "Gives a key of a map a value, and adds the key if it is new."
-    "set-mark" Word SOCKET "<mark>" not_yet
+    "set-mark" Word SOCKET "{ <mark> | <expression> }" packet_field
         "The older name of 'set-fc-mark'."
     "set-method" Word REQUEST "<format>" set_target
         "Changes the method."
@@ -215,14 +221,14 @@ pub const TABLE: &[Row] = rows! {
         "Replaces the path; the query stays."
     "set-pathq" Word REQUEST "<format>" set_target
         "Replaces the path and the query."
-    "set-priority-class" Word CONTENT_REQUEST "<expression>" not_yet
-        "The class of the request in a server's queue."
-    "set-priority-offset" Word CONTENT_REQUEST "<expression>" not_yet
-        "Moves the request in a server's queue."
+    "set-priority-class" Word CONTENT_REQUEST "<expression>" set_priority
+        "The class of the request where it queues, -2047 to 2047: lower classes come first."
+    "set-priority-offset" Word CONTENT_REQUEST "<expression>" set_priority
+        "Moves the request where it queues, among those of its class, by milliseconds: -524287 to 524287."
     "set-query" Word REQUEST "<format>" set_target
         "Replaces the query, or adds one."
-    "set-retries" Word CONTENT_REQUEST "<expression>" not_yet
-        "How often to try to connect."
+    "set-retries" Word CONTENT_REQUEST "{ <count> | <expression> }" set_retries
+        "How often to try again to connect, in the place of 'retries': 0 to 100."
     "set-src" Word ADDRESS "<expression>" set_address
         "Changes the client's address as rules, logs and 'option forwardfor' see it; the port stays."
     "set-src-port" Word ADDRESS "<expression>" set_address
@@ -231,7 +237,7 @@ pub const TABLE: &[Row] = rows! {
         "Changes the status; the reason is the status's own unless given."
     "set-timeout" Word MESSAGES "{ client | connect | queue | server | tarpit | tunnel } { <time> | <expression> }" set_timeout
         "Changes a time-out for this session; an expression gives milliseconds."
-    "set-tos" Word SOCKET "<tos>" not_yet
+    "set-tos" Word SOCKET "{ <tos> | <expression> }" packet_field
         "The older name of 'set-fc-tos'."
     "set-uri" Word REQUEST "<format>" set_target
         "Replaces the whole request target; the host of an absolute one becomes the Host field."
@@ -244,8 +250,8 @@ pub const TABLE: &[Row] = rows! {
         "Forgets the connection without telling the client."
     "strict-mode" Word HTTP "{ on | off }" strict_mode
         "Whether a rewrite that fails ends the transaction with an error; on at the start of each list."
-    "switch-mode" Word INSPECTION "http [proto <name>]" not_yet
-        "Turns a TCP session into an HTTP one."
+    "switch-mode" Word INSPECTION "http [proto { h1 }]" switch_mode
+        "Turns a TCP session into an HTTP one: the frontend's HTTP rules apply, and its backend must be in HTTP mode."
     "tarpit" Word REQUEST "[deny_status <status>] [reply...]" deny
         "Refuses the request as 'deny' does (500 unless a status is given), but only after 'timeout \
          tarpit', so that the client wastes its time."
@@ -257,11 +263,12 @@ pub const TABLE: &[Row] = rows! {
     "unset-var" Parentheses EVERYWHERE "" unset_var
         "Forgets a variable."
     "use-service" Word CONTENT_REQUEST "<service>" use_service
-        "Lets a service inside the proxy answer."
+        "Lets a service inside the proxy answer: 'prometheus-exporter' (in 'http-request') gives the \
+         statistics in the text format of Prometheus."
     "wait-for-body" Word MESSAGES "time <time> [at-least <bytes>]" wait_for_body
         "Waits until the body is there, or that much of it, so that rules can look at it."
-    "wait-for-handshake" Word REQUEST "" not_yet
-        "Waits for the end of a TLS handshake with early data."
+    "wait-for-handshake" Word REQUEST "" wait_for_handshake
+        "Accepted without effect: no request is read before the handshake is over."
 };
 
 impl std::fmt::Debug for Row {
@@ -454,10 +461,12 @@ mod tests {
         check(Req, "return string a file b", &["unexpected 'file' argument, 'string' already defined"]);
         check(Req, "return errorfile /text", &["unable to parse '/text'"]);
         check(Req, "deny deny_status 418", &["status code '418' not handled by default"]);
+        check(Req, "use-service prometheus-exporter if { path /metrics }", &[]);
+        check(Req, "use-service prometheus", &["unknown service name 'prometheus'"]);
+        check(Cnt, "use-service prometheus-exporter", &["is only available in 'http-request' rules"]);
         check(Con, "expect-proxy", &["'tcp-request connection expect-proxy' rule : only takes 'layer4'"]);
         check(Con, "expect-proxy layer5", &["only takes 'layer4' as an argument"]);
         check(Ses, "expect-proxy layer4", &["('expect-proxy' can be used in 'tcp-request connection')"]);
-        check(Req, "use-service prometheus-exporter if { path /metrics }", &["is not available yet"]);
         check(Req, "lua.hello", &["action 'lua.hello' is not available yet"]);
         check(
             Req,

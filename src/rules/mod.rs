@@ -6,7 +6,9 @@
 
 pub mod action;
 pub mod arguments;
+pub mod header_list;
 pub mod keyword;
+pub mod normalize;
 mod parse;
 pub mod redirect;
 pub mod reply;
@@ -152,8 +154,29 @@ pub enum Verdict {
     },
     /// Close without an answer (`reject`).
     Reject,
-    /// Drop without telling the client (`silent-drop`).
-    SilentDrop,
+    /// Drop without telling the client (`silent-drop`); the hop limit of the reset if one was given.
+    SilentDrop(Option<u8>),
+    /// `pause`: wait that long, then go on.
+    Pause {
+        /// Where to resume afterwards.
+        rule: usize,
+        /// How long, in milliseconds.
+        time_ms: u64,
+    },
+    /// `early-hint`: send the fields of [`Effects::early_hints`] in a response of status 103.
+    SendHints {
+        /// Where to resume afterwards.
+        rule: usize,
+    },
+    /// `do-log`: write a log line.
+    Log {
+        /// Where to resume afterwards.
+        rule: usize,
+    },
+    /// `switch-mode http`: go on in HTTP mode.
+    SwitchToHttp,
+    /// The request cannot be used: answer 400 (`normalize-uri ... strict`).
+    BadRequest,
     /// Hand the request to an internal service.
     Service(Service),
     /// A rule failed in a way that makes the transaction invalid: answer 500 (400 from a rewrite of the request).
@@ -194,12 +217,40 @@ pub struct Effects {
     /// The reply of [`Verdict::Respond`] stands for the proxy's own error page for its status
     /// (`return default-errorfiles`).
     pub error_page: bool,
+    /// `set-retries`.
+    pub retries: Option<u32>,
+    /// `set-priority-class`, `set-priority-offset`.
+    pub priority: Priority,
+    /// `set-fc-mark`, `set-fc-tos`; the engine takes them when the rules have run.
+    pub client_packets: PacketFields,
+    /// `set-bc-mark`, `set-bc-tos`.
+    pub server_packets: PacketFields,
+    /// Fields of the 103 response in the making (`early-hint`).
+    pub early_hints: crate::http::Fields,
     /// Changes of maps and ACL files for the control thread, in order.
     pub map_orders: Vec<MapOrder>,
     /// `strict-mode off` holds in the list that runs; it outlives a wait in its middle.
     rewrites_may_fail: bool,
     /// Room for texts in the making.
     scratch: Vec<u8>,
+}
+
+/// Where a request comes in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Priority {
+    /// Lower classes come first.
+    pub class: i16,
+    /// Milliseconds by which it comes later than its arrival says.
+    pub offset_ms: i32,
+}
+
+/// What the kernel puts on packets; `None` leaves it as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketFields {
+    /// The mark.
+    pub mark: Option<u32>,
+    /// The TOS byte.
+    pub tos: Option<u8>,
 }
 
 /// A change of a map or an ACL file that a rule asked for.

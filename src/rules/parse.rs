@@ -1,16 +1,22 @@
 //! The parsers behind the rows of [`super::keyword::TABLE`]: from the words after an action to an
 //! [`Action`].
 
-use super::action::{Action, Delay, NameMatch, Slot, TargetPart, TimeoutKind, VarTest};
+pub use super::header_list::parse as header_list;
+pub use super::normalize::parse as normalize_uri;
+
+use super::action::{
+    Action, Delay, NameMatch, Number, PacketField, Side, Slot, TargetPart, TimeoutKind, VarTest,
+};
 use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
 pub use super::track::{change_counter, track};
-use super::{MapChange, RuleSet};
+use super::{MapChange, RuleSet, Service};
 use crate::base::text::decode_raw;
 use crate::base::units::{self, TimeUnit};
 use crate::diag::{Span, did_you_mean};
 use crate::pattern::Regex;
+use crate::sample::value::Type;
 use crate::sample::vars::{Scope, VarName};
 use crate::sample::{LogFormat, ParseContext};
 
@@ -18,7 +24,7 @@ use crate::sample::{LogFormat, ParseContext};
 pub type Parsed = Result<Action, Mistake>;
 
 /// Whether a byte may stand in a field's name (RFC 9110 section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -39,12 +45,14 @@ pub fn close(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) ->
 
 /// `silent-drop`.
 pub fn silent_drop(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
-    if arguments.take_if("rst-ttl") {
-        return Mistake::says(
-            "'rst-ttl' is not available yet; without it the connection is dropped in silence",
-        );
+    if !arguments.take_if("rst-ttl") {
+        return Ok(Action::SilentDrop(None));
     }
-    Ok(Action::SilentDrop)
+    let text = arguments.take("'rst-ttl' expects exactly 1 argument")?;
+    match text.parse() {
+        Ok(ttl @ 1..) => Ok(Action::SilentDrop(Some(ttl))),
+        _ => Mistake::says(format!("'rst-ttl' expects a value between 1 and 255, not '{text}'")),
+    }
 }
 
 /// `deny`, `tarpit`.
@@ -91,7 +99,7 @@ pub fn auth(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Pa
     Ok(Action::Auth(realm.into()))
 }
 
-/// `add-header`, `set-header`.
+/// `add-header`, `set-header`, `early-hint`.
 pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 2 arguments";
     let name = arguments.take(PROBLEM)?;
@@ -104,6 +112,7 @@ pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
     let name = decode_raw(name.as_bytes()).into();
     Ok(match arguments.action {
         "add-header" => Action::AddHeader(name, value),
+        "early-hint" => Action::EarlyHint(name, value),
         _ => Action::SetHeader(name, value),
     })
 }
@@ -310,17 +319,115 @@ pub fn set_timeout(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>
     }
     let problem = "'set-timeout' rule supports 'client'/'connect'/'queue'/'server'/'tarpit'/'tunnel'";
     let kind = arguments.take_choice(problem, &KINDS)?;
-    let text = arguments.peek().ok_or_else(|| "expects exactly 2 arguments".to_owned())?;
+    delay(arguments, "set-timeout", "expects exactly 2 arguments", context)
+        .map(|delay| Action::SetTimeout(kind, delay))
+}
+
+/// A time or an expression that yields milliseconds.
+fn delay(
+    arguments: &mut Arguments<'_>,
+    action: &str,
+    problem: &str,
+    context: &mut ParseContext<'_>,
+) -> Result<Delay, Mistake> {
+    let text = arguments.peek().ok_or_else(|| problem.to_owned())?;
     // What starts with a digit is meant as a time; anything else is an expression.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
-        let expr = arguments.take_expr("expects exactly 2 arguments", context)?;
-        return Ok(Action::SetTimeout(kind, Delay::Expr(expr)));
+        return arguments.take_expr(problem, context).map(Delay::Expr);
     }
-    arguments.take("")?;
+    arguments.take(problem)?;
     match time_ms(text)? {
-        0 => Mistake::says("null value is not valid for a 'set-timeout' rule"),
-        time => Ok(Action::SetTimeout(kind, Delay::Millis(time))),
+        0 => Mistake::says(format!("null value is not valid for a '{action}' rule")),
+        time => Ok(Delay::Millis(time)),
     }
+}
+
+/// `pause`.
+pub fn pause(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    delay(arguments, "pause", "expects a timeout or an expression", context).map(Action::Pause)
+}
+
+/// A number in decimal or hexadecimal (`0x...`) form, or an expression.
+fn number(
+    arguments: &mut Arguments<'_>,
+    max: u32,
+    problem: &str,
+    context: &mut ParseContext<'_>,
+) -> Result<Number, Mistake> {
+    let text = arguments.peek().filter(|_| !arguments.is_over()).ok_or_else(|| problem.to_owned())?;
+    if !text.starts_with(|first: char| first.is_ascii_digit() || first == '-') {
+        let expr = arguments.take_expr(problem, context)?;
+        if !expr.output().casts_to(Type::Int) {
+            return Mistake::says("expects an expression that yields a number");
+        }
+        return Ok(Number::Expr(expr));
+    }
+    arguments.take(problem)?;
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    match parsed {
+        Ok(number) if number <= max => Ok(Number::Fixed(number)),
+        _ => Mistake::says(format!("invalid value '{text}': expects a number between 0 and {max}")),
+    }
+}
+
+/// `set-fc-mark`, `set-fc-tos`, `set-bc-mark`, `set-bc-tos`, `set-mark`, `set-tos`.
+pub fn packet_field(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let side = if arguments.action.starts_with("set-bc") { Side::Server } else { Side::Client };
+    let (field, max) = match arguments.action.ends_with("tos") {
+        true => (PacketField::Tos, u8::MAX.into()),
+        false => (PacketField::Mark, u32::MAX),
+    };
+    let problem = "expects 1 argument (a number or an expression)";
+    number(arguments, max, problem, context).map(|number| Action::SetPacketField(side, field, number))
+}
+
+/// `set-retries`.
+pub fn set_retries(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let problem = "expects 1 argument (a number or an expression)";
+    number(arguments, super::run::RETRIES_MAX, problem, context).map(Action::SetRetries)
+}
+
+/// `set-priority-class`, `set-priority-offset`.
+pub fn set_priority(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let expr = arguments.take_expr("missing fetch method", context)?;
+    if !expr.output().casts_to(Type::Int) {
+        return Mistake::says("expects an expression that yields a number");
+    }
+    Ok(match arguments.action {
+        "set-priority-class" => Action::SetPriorityClass(expr),
+        _ => Action::SetPriorityOffset(expr),
+    })
+}
+
+/// `do-log`.
+pub fn do_log(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    if arguments.take_if("profile") {
+        arguments.take("'profile' expects a log profile's name")?;
+        return Mistake::says(
+            "'profile' is not available here; without it the frontend's own format is used",
+        );
+    }
+    Ok(Action::Log)
+}
+
+/// `switch-mode`.
+pub fn switch_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    arguments.take_choice("expects the mode 'http'", &[("http", ())])?;
+    if arguments.take_if("proto") {
+        let name = arguments.take("'proto' expects the name of a protocol")?;
+        if name != "h1" {
+            return Mistake::says(format!("protocol '{name}' is not available here, only 'h1' is"));
+        }
+    }
+    Ok(Action::SwitchToHttp)
+}
+
+/// `wait-for-handshake`.
+pub fn wait_for_handshake(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+    Ok(Action::WaitForHandshake)
 }
 
 /// `disable-l7-retry`.
@@ -338,9 +445,6 @@ pub fn strict_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_
 /// `wait-for-body`.
 pub fn wait_for_body(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects time <time> [ at-least <bytes> ]";
-    if arguments.set != RuleSet::HttpRequest {
-        return Mistake::says("'wait-for-body' is available in 'http-request' rules only for now");
-    }
     let (mut time, mut at_least) = (None, 0);
     loop {
         if arguments.take_if("time") {
@@ -399,12 +503,15 @@ pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'
 
 /// `use-service`.
 pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
-    const KNOWN: [&str; 1] = ["prometheus-exporter"];
+    const EXPORTER: &str = "prometheus-exporter";
     let name = arguments.take("'use-service' expects a service name")?;
-    if KNOWN.contains(&name) {
-        return Mistake::says(format!("service '{name}' is not available yet"));
+    match name {
+        EXPORTER if arguments.set == RuleSet::HttpRequest => {
+            Ok(Action::UseService(Service::PrometheusExporter))
+        }
+        EXPORTER => Mistake::says("the Prometheus exporter is only available in 'http-request' rules"),
+        _ => Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, [EXPORTER]))),
     }
-    Err(Mistake::Says(format!("unknown service name '{name}'"), did_you_mean(name, KNOWN)))
 }
 
 /// Actions that HAProxy has and that are still to come.

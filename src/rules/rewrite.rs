@@ -84,7 +84,8 @@ pub fn replace_values(
     Ok(())
 }
 
-/// Replaces the elements that match; blanks around them stay. `None` when none does.
+/// Replaces the elements that match, with the blanks around them; those around others stay. `None` when
+/// none does.
 fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Option<Vec<u8>>, Failed> {
     let mut changed: Option<Vec<u8>> = None;
     let mut start = 0;
@@ -100,11 +101,7 @@ fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Opti
             changed = Some(value[..start].to_vec());
         }
         if let Some(out) = &mut changed {
-            let lead = element.len() - element.trim_ascii_start().len();
-            let lead = if text.is_empty() { 0 } else { lead };
-            out.extend_from_slice(&element[..lead]);
-            out.extend_from_slice(replaced.as_deref().unwrap_or(text));
-            out.extend_from_slice(&element[lead + text.len()..]);
+            out.extend_from_slice(replaced.as_deref().unwrap_or(element));
             out.extend_from_slice(value.get(end..end + 1).unwrap_or_default());
         }
         if end >= value.len() {
@@ -253,9 +250,9 @@ mod tests {
             "^192\\.(.*)$",
             r"10.\1",
             &[("X-A", "192.0.0.1, 172.1,192.2 ,\"192.3, x\"")],
-            &["X-A: 10.0.0.1, 172.1,10.2 ,\"192.3, x\""],
+            &["X-A: 10.0.0.1, 172.1,10.2,\"192.3, x\""],
         );
-        check(true, "^$", "e", &[("X-A", "a, ,b")], &["X-A: a,e ,b"]);
+        check(true, "^$", "e", &[("X-A", "a, ,b")], &["X-A: a,e,b"]);
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::action::{Action, Delay, Slot, TimeoutKind, VarTest};
+use super::action::{Action, Delay, Number, PacketField, Side, Slot, TimeoutKind, VarTest};
+use super::normalize::Refused;
 use super::reply::{Built, ReplySpec, unauthorized};
 use super::rewrite::{self, Failed};
 use super::{MapChange, MapOrder, Rule, RuleSet, Run, Verdict};
 use crate::http::reply::Reply;
-use crate::http::{Fields, status};
+use crate::http::{Fields, Version, status};
 use crate::sample::acl::Truth;
 use crate::sample::facts::{self, Direction};
+use crate::sample::value::Type;
 use crate::sample::vars::VarName;
 use crate::sample::{Context, Expr, LogFormat, Value};
 use crate::state::tracked::Event;
@@ -32,11 +34,11 @@ pub fn run(rules: &[Rule], from: usize, run: &mut Run<'_>) -> Verdict {
             }
             Truth::Yes => {}
         }
-        if let Some(verdict) = execute(rule, number, run) {
+        if let Some(verdict) = execute(rules, number, run) {
             let place = Some((rule.file.clone(), rule.span.line));
-            match verdict {
-                Verdict::WaitBody { .. } | Verdict::WaitData { .. } => run.txn.waiting_rule = place,
-                _ => run.txn.last_rule = place,
+            match verdict.resumes() {
+                true => run.txn.waiting_rule = place,
+                false => run.txn.last_rule = place,
             }
             return verdict;
         }
@@ -92,6 +94,20 @@ impl Run<'_> {
     pub(super) fn value(&self, expr: &Expr) -> Option<Value<'static>> {
         expr.eval(&self.context()).map(Value::into_owned)
     }
+    /// A duration in milliseconds, unless its expression yields none.
+    fn millis(&self, delay: &Delay) -> Option<u64> {
+        match delay {
+            Delay::Millis(millis) => Some(*millis),
+            Delay::Expr(expr) => u64::try_from(self.value(expr)?.as_int()?).ok(),
+        }
+    }
+    /// A number, unless its expression yields none that fits.
+    fn number(&self, number: &Number) -> Option<u32> {
+        match number {
+            Number::Fixed(number) => Some(*number),
+            Number::Expr(expr) => u32::try_from(self.value(expr)?.as_int()?).ok(),
+        }
+    }
     /// Counts a rewrite that failed; in strict mode it ends the transaction.
     fn after_rewrite(&mut self, result: Result<(), Failed>) -> Option<Verdict> {
         if result.is_ok() {
@@ -102,13 +118,36 @@ impl Run<'_> {
     }
 }
 
+/// The most that `set-retries` may ask for (manual, section 4.4).
+pub(super) const RETRIES_MAX: u32 = 100;
+/// The furthest class of `set-priority-class` either way.
+const CLASS_MAX: i64 = 2047;
+/// The furthest offset of `set-priority-offset` either way.
+const OFFSET_MAX_MS: i64 = 524_287;
+
+impl Verdict {
+    /// Whether the list goes on once the engine has done its part.
+    fn resumes(&self) -> bool {
+        matches!(
+            self,
+            Verdict::WaitData { .. }
+                | Verdict::WaitBody { .. }
+                | Verdict::Pause { .. }
+                | Verdict::SendHints { .. }
+                | Verdict::Log { .. }
+        )
+    }
+}
+
 /// Does what a rule says; a verdict ends the run.
-fn execute(rule: &Rule, number: usize, run: &mut Run<'_>) -> Option<Verdict> {
+fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> {
+    let rule = &rules[number];
     let max = run.head_max;
     match &rule.action {
         Action::Allow => return Some(Verdict::Allow),
         Action::Reject => return Some(Verdict::Reject),
-        Action::SilentDrop => return Some(Verdict::SilentDrop),
+        Action::SilentDrop(rst_ttl) => return Some(Verdict::SilentDrop(*rst_ttl)),
+        Action::SwitchToHttp => return Some(Verdict::SwitchToHttp),
         Action::CloseServer => {
             run.effects.close_server = true;
             return Some(Verdict::Allow);
@@ -140,7 +179,11 @@ fn execute(rule: &Rule, number: usize, run: &mut Run<'_>) -> Option<Verdict> {
             return Some(Verdict::Respond(Box::new(unauthorized(realm))));
         }
         Action::WaitForBody { time_ms, at_least } => {
-            if run.set == RuleSet::HttpRequest && run.txn.body_complete {
+            let is_complete = match run.set.direction() {
+                Direction::Request => run.txn.body_complete,
+                Direction::Response => run.txn.response_body_complete,
+            };
+            if is_complete {
                 return None;
             }
             return Some(Verdict::WaitBody { rule: number + 1, at_least: *at_least, timeout_ms: *time_ms });
@@ -182,7 +225,63 @@ fn execute(rule: &Rule, number: usize, run: &mut Run<'_>) -> Option<Verdict> {
         Action::StrictMode(is_strict) => run.effects.rewrites_may_fail = !is_strict,
         Action::DisableRetry => run.effects.no_l7_retry = true,
         Action::SetLogLevel(level) => run.txn.log_level = Some(*level),
-        Action::SetNice => {}
+        Action::SetNice | Action::WaitForHandshake => {}
+        Action::Log => return Some(Verdict::Log { rule: number + 1 }),
+        Action::Pause(delay) => {
+            let time_ms = run.millis(delay).filter(|millis| *millis > 0)?;
+            return Some(Verdict::Pause { rule: number + 1, time_ms });
+        }
+        Action::EarlyHint(name, format) => {
+            // RFC 9110 section 15.2: HTTP/1.0 has no interim responses.
+            if run.txn.request.version == Version::Http10 {
+                return None;
+            }
+            run.with_text(format, |run, text| run.effects.early_hints.append(name, text));
+            // Hints that surely follow go into the same response.
+            let follows = rules
+                .get(number + 1)
+                .is_some_and(|next| matches!(next.action, Action::EarlyHint(..)) && next.condition.is_none());
+            return (!follows).then_some(Verdict::SendHints { rule: number + 1 });
+        }
+        Action::NormalizeUri(normalizer) => {
+            return match normalizer.apply(&mut run.txn.request, max) {
+                Ok(()) => None,
+                Err(Refused::Malformed) => Some(Verdict::BadRequest),
+                Err(Refused::Failed) => run.after_rewrite(Err(Failed)),
+            };
+        }
+        Action::ChangeFields(expr, change) => {
+            let Some(Value::Bin(list)) = run.value(expr).and_then(|value| value.cast(Type::Bin)) else {
+                return None;
+            };
+            let result = change.apply(&list, run.fields(), max);
+            return run.after_rewrite(result);
+        }
+        Action::SetRetries(number) => {
+            run.effects.retries =
+                run.number(number).filter(|count| *count <= RETRIES_MAX).or(run.effects.retries);
+        }
+        Action::SetPriorityClass(expr) => {
+            if let Some(class) = run.value(expr).and_then(|value| value.as_int()) {
+                run.effects.priority.class = class.clamp(-CLASS_MAX, CLASS_MAX) as i16;
+            }
+        }
+        Action::SetPriorityOffset(expr) => {
+            if let Some(offset) = run.value(expr).and_then(|value| value.as_int()) {
+                run.effects.priority.offset_ms = offset.clamp(-OFFSET_MAX_MS, OFFSET_MAX_MS) as i32;
+            }
+        }
+        Action::SetPacketField(side, field, number) => {
+            let value = run.number(number)?;
+            let fields = match side {
+                Side::Client => &mut run.effects.client_packets,
+                Side::Server => &mut run.effects.server_packets,
+            };
+            match field {
+                PacketField::Mark => fields.mark = Some(value),
+                PacketField::Tos => fields.tos = Some(value as u8),
+            }
+        }
         Action::Track(track) => return track.run(number, run),
         Action::ChangeCounter(number, change) => change.run(*number, run),
         Action::ExpectProxy => run.effects.expects_proxy_header = true,
@@ -286,13 +385,7 @@ fn capture(expr: &Expr, slot: Slot, run: &mut Run<'_>) {
 }
 
 fn set_timeout(kind: TimeoutKind, delay: &Delay, run: &mut Run<'_>) {
-    let millis = match delay {
-        Delay::Millis(millis) => Some(*millis),
-        Delay::Expr(expr) => {
-            let value = run.value(expr).and_then(|value| value.as_int());
-            value.and_then(|millis| u64::try_from(millis).ok())
-        }
-    };
+    let millis = run.millis(delay);
     // A time-out of nothing would end the session at once; HAProxy keeps the old one too.
     let Some(millis) = millis.filter(|millis| *millis > 0) else { return };
     let effects = &mut *run.effects;
@@ -365,7 +458,7 @@ mod tests {
             (&["del-header x- -m beg"], &["Host: h"]),
             (&["del-header X-a"], &["Host: h"]),
             (&["replace-header X-A (.*) [\\1]"], &["Host: h", "X-A: [1, 2]"]),
-            (&["replace-value X-A (.*) [\\1]"], &["Host: h", "X-A: [1], [2]"]),
+            (&["replace-value X-A (.*) [\\1]"], &["Host: h", "X-A: [1],[2]"]),
             (
                 &["set-header X-B 1 if { path /p }", "set-header X-C 1 unless { path /p }"],
                 &["Host: h", "X-A: 1, 2", "X-B: 1"],
@@ -426,7 +519,24 @@ mod tests {
         check(HttpRequest, &["redirect location /"], "respond 302", Some(1));
         check(HttpRequest, &["redirect location %[str()] ignore-empty", "allow"], "Allow", Some(2));
         check(HttpRequest, &["reject"], "Reject", Some(1));
-        check(HttpRequest, &["silent-drop"], "SilentDrop", Some(1));
+        check(HttpRequest, &["silent-drop"], "SilentDrop(None)", Some(1));
+        check(HttpResponse, &["silent-drop rst-ttl 3"], "SilentDrop(Some(3))", Some(1));
+        check(HttpRequest, &["pause 20ms", "deny"], "Pause { rule: 1, time_ms: 20 }", None);
+        check(HttpRequest, &["pause int(0)", "pause int(-1)", "allow"], "Allow", Some(3));
+        check(HttpRequest, &["do-log if { path /p }"], "Log { rule: 1 }", None);
+        check(TcpContent, &["switch-mode http"], "SwitchToHttp", Some(1));
+        check(
+            HttpRequest,
+            &["wait-for-handshake", "normalize-uri percent-to-uppercase strict"],
+            "Continue",
+            None,
+        );
+        check(
+            HttpResponse,
+            &["wait-for-body time 1s"],
+            "WaitBody { rule: 1, at_least: 0, timeout_ms: 1000 }",
+            None,
+        );
         check(
             HttpRequest,
             &["wait-for-body time 1s at-least 2k"],

@@ -9,12 +9,13 @@ use super::conv::map;
 use super::expr::{Expr, Fault, Named, ParseContext, Phase, identifier, unknown_fetch};
 use super::facts::Context;
 use super::fetch;
+use super::userlist::UserList;
 use super::value::{Type, Value};
 use crate::base::text::decode_raw;
 use crate::diag::{Level, Report, Source, Span, did_you_mean};
 use crate::http::method::Method;
 use crate::pattern::{
-    Input, Kind, PatternSet, parse_int_range, parse_ip_prefix, parse_masked_v4, parse_version_range,
+    Input, Kind, PatternSet, Subject, parse_int_range, parse_ip_prefix, parse_masked_v4, parse_version_range,
 };
 use crate::state::Registry;
 use crate::state::maps::LiveMap;
@@ -56,6 +57,8 @@ pub(super) struct Test {
     live: Arc<LiveMap>,
     /// Pattern files, and whether each is compared without case.
     files: Vec<(Arc<LiveMap>, bool)>,
+    /// The value is a user of this list, whose groups are compared in its place (`http_auth_group`).
+    groups_of: Option<Arc<UserList>>,
 }
 
 /// Three-valued truth: TCP content rules must wait for more bytes before some tests can tell.
@@ -394,7 +397,9 @@ impl Test {
         let inline = inline(&patterns, kind, flags.ignore_case, span, context)?;
         let live = live(&keyword, &patterns, &inline, kind, &flags, span, context);
         let is_method = keyword == "method" && !flags.forced;
-        Ok(Test { expr, kind, ignore_case: flags.ignore_case, is_method, inline, live, files })
+        let asks_groups = expr.fetch_name() == "http_auth_group" && !expr.has_converters() && !flags.forced;
+        let groups_of = if asks_groups { expr.userlist().cloned() } else { None };
+        Ok(Test { expr, kind, ignore_case: flags.ignore_case, is_method, inline, live, files, groups_of })
     }
 
     /// Whether it asks for `acl` itself: it would never end.
@@ -426,15 +431,23 @@ impl Test {
         let is_exact = self.is_method && !matches!(value, Value::Method(Method::Other, _));
         let Some(value) = value.cast(cast_for(self.kind)) else { return false };
         let Some(subject) = map::subject(self.kind, &value) else { return false };
-        let is_in = |set: &PatternSet, ignore_case: bool| {
+        let is_in = |set: &PatternSet, ignore_case: bool, subject: Subject<'_>| {
             set.find(self.kind, ignore_case && !is_exact, subject).is_some()
         };
-        let inline = if self.live.is_changed() {
-            is_in(&self.live.load(), self.ignore_case)
-        } else {
-            !self.inline.is_empty() && is_in(&self.inline, self.ignore_case)
+        let is_known = |subject: Subject<'_>| {
+            let inline = if self.live.is_changed() {
+                is_in(&self.live.load(), self.ignore_case, subject)
+            } else {
+                !self.inline.is_empty() && is_in(&self.inline, self.ignore_case, subject)
+            };
+            inline || self.files.iter().any(|(file, ignore_case)| is_in(&file.load(), *ignore_case, subject))
         };
-        inline || self.files.iter().any(|(file, ignore_case)| is_in(&file.load(), *ignore_case))
+        if let Some(list) = &self.groups_of {
+            let name = value.bytes().and_then(|name| std::str::from_utf8(name).ok());
+            let Some(user) = name.and_then(|name| list.users.get(name)) else { return false };
+            return user.groups.iter().any(|group| is_known(Subject::Bytes(group.as_bytes())));
+        }
+        is_known(subject)
     }
 }
 
@@ -652,8 +665,11 @@ fn parse_criterion(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::sample::testing::{World, told};
+    use crate::sample::userlist::{Password, User};
 
     fn words(text: &str) -> Vec<&str> {
         text.split_whitespace().collect()
@@ -681,6 +697,38 @@ mod tests {
             let (condition, report) = condition(world, text, Phase::HttpRequest);
             let condition = condition.unwrap_or_else(|| panic!("{text}: {}", told(&report)));
             assert_eq!(condition.holds(&world.context()), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_of_users() {
+        let user = |groups: &[&str]| User {
+            password: Password::Plain("pw".into()),
+            groups: groups.iter().map(|group| (*group).into()).collect(),
+        };
+        let users = HashMap::from([("ann".into(), user(&["admins", "ops"])), ("bob".into(), user(&[]))]);
+        for (field, known, admin, name) in [
+            ("Authorization: Basic YW5uOnB3", true, true, true), // ann:pw
+            ("Authorization: basic   Ym9iOnB3", true, false, false), // bob:pw
+            ("Authorization: Basic YW5uOmJhZA==", false, false, false), // ann:bad
+            ("Authorization: Bearer YW5uOnB3", false, false, false),
+            ("X-None: 1", false, false, false),
+        ] {
+            let mut world = World::request("GET / HTTP/1.1", &[field]).file("groups", "x\nadmins\n");
+            let list = UserList { users: users.clone(), groups: Vec::new() };
+            world.named.userlists.insert("users".to_owned(), Arc::new(list));
+            check(
+                &world,
+                &[
+                    ("if { http_auth(users) }", known),
+                    ("if { http_auth_group(users) admins }", admin),
+                    ("if { http_auth_group(users) -i x ADMINS }", admin),
+                    ("if { http_auth_group(users) -f groups }", admin),
+                    ("if { http_auth_group(users) -m str ann }", name),
+                    ("if { http_auth_group(users) ann }", false),
+                    ("if { http_auth_group(users) -m found }", known),
+                ],
+            );
         }
     }
 

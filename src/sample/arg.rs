@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::acl::Acl;
 use super::conv::map::MapUse;
 use super::expr::ParseContext;
+use super::userlist::UserList;
 use super::value::{Value, whole_int};
 use super::vars::VarName;
 use super::{Context, conv};
@@ -47,6 +48,8 @@ pub enum ArgType {
     Map,
     /// A stick table, by default that of the proxy at hand.
     Table,
+    /// A `userlist` section.
+    UserList,
 }
 
 impl ArgType {
@@ -72,6 +75,7 @@ impl ArgType {
             ArgType::IntOrVariable => "integer or variable",
             ArgType::Map => "map",
             ArgType::Table => "stick-table",
+            ArgType::UserList => "userlist",
         }
     }
 }
@@ -97,6 +101,8 @@ pub enum Arg {
     Map(Arc<MapUse>),
     /// A stick table.
     Table(Arc<Table>),
+    /// A list of users.
+    UserList(Arc<UserList>),
     /// Named ACLs, for `acl()`.
     Acls(Arc<[(bool, Arc<Acl>)]>),
     /// A path into JSON.
@@ -123,6 +129,8 @@ pub trait Args {
     fn variable(&self, at: usize) -> Option<VarName>;
     /// The stick table at `at`.
     fn table(&self, at: usize) -> Option<&Arc<Table>>;
+    /// The list of users at `at`.
+    fn userlist(&self, at: usize) -> Option<&Arc<UserList>>;
 }
 
 impl Args for [Arg] {
@@ -168,6 +176,12 @@ impl Args for [Arg] {
     fn table(&self, at: usize) -> Option<&Arc<Table>> {
         match self.get(at)? {
             Arg::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+    fn userlist(&self, at: usize) -> Option<&Arc<UserList>> {
+        match self.get(at)? {
+            Arg::UserList(list) => Some(list),
             _ => None,
         }
     }
@@ -387,6 +401,15 @@ fn typed(word: &[u8], wanted: ArgType, check: &mut CheckContext<'_, '_>) -> Resu
                 let near = closest(name, check.context.named.tables.keys().map(String::as_str));
                 let hint = near.map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
                 Some(format!("unable to find table '{name}'{hint}"))
+            })
+        }
+        ArgType::UserList => {
+            let name = text()?;
+            let lists = &check.context.named.userlists;
+            lists.get(name).cloned().map(Arg::UserList).ok_or_else(|| {
+                let near = closest(name, lists.keys().map(String::as_str));
+                let hint = near.map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+                Some(format!("unable to find userlist '{name}'{hint}"))
             })
         }
         ArgType::Variable => VarName::parse(text()?).map(Arg::Variable).map_err(Some),

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 use super::acl::Acl;
-use super::arg::{self, Arg, CheckContext};
+use super::arg::{self, Arg, Args, CheckContext};
 use super::conv::{self, Converter};
 use super::facts::Context;
 use super::fetch::{self, Fetch, Source};
@@ -286,6 +286,10 @@ impl Expr {
     /// The name of its fetch.
     pub fn fetch_name(&self) -> &'static str {
         self.fetch.name
+    }
+    /// The list of users that it takes, if it takes one.
+    pub(crate) fn userlist(&self) -> Option<&Arc<UserList>> {
+        self.args.userlist(0)
     }
     pub(crate) fn source(&self) -> Source {
         self.fetch.source

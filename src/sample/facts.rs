@@ -166,6 +166,10 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Whether somebody ordered the session to end: nothing is tried again then.
+    pub fn by_order(self) -> bool {
+        matches!(self, Ended::Killed | Ended::Down | Ended::Up)
+    }
     /// The first letter of `%ts`.
     pub fn letter(self) -> u8 {
         match self {
@@ -339,6 +343,8 @@ pub struct TransactionFacts {
     pub backend: Option<Arc<ProxyState>>,
     /// The server chosen, once it is.
     pub server: Option<Arc<ServerState>>,
+    /// The service inside the proxy that answered in place of a server, as logs name it (`<STATS>`).
+    pub service: Option<&'static str>,
     /// The source address used towards the server (`%bi`, `bc_src`).
     pub backend_source: Option<SocketAddr>,
     /// The server's address (`%si`, `bc_dst`).

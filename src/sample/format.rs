@@ -3,10 +3,11 @@
 //! A format is a list of pieces: text, `%aliases` (rows of [`ALIASES`]) and `%[expressions]`.
 //! Writing appends to the caller's buffer and allocates nothing itself.
 
+use super::encoding::Encoding;
 use super::expr::{Expr, Fault, ParseContext, Phase};
 use super::facts::Context;
 pub use super::format_alias::{ALIASES, Alias};
-use super::value::Value;
+use super::value::{Type, Value};
 use crate::base::text::decode_raw;
 use crate::diag::{Span, did_you_mean};
 
@@ -14,6 +15,8 @@ use crate::diag::{Span, did_you_mean};
 #[derive(Debug, Default)]
 pub struct LogFormat {
     items: Vec<Item>,
+    /// `%{+json}o`: the whole is one object of the items that have names.
+    encoding: Option<Encoding>,
 }
 
 #[derive(Debug)]
@@ -21,11 +24,40 @@ enum Item {
     Text(Box<[u8]>),
     /// Spaces of a log line: one, unless a space was just written.
     Space,
-    Alias(&'static Alias, Options),
-    Expr(Box<Expr>, Options),
+    Field(Field),
 }
 
-/// `%{+Q,+X,+E,+bin}`.
+/// What is known at run time only.
+#[derive(Debug)]
+struct Field {
+    what: What,
+    options: Options,
+    /// `%(name)`: its key in an object.
+    name: Option<Box<str>>,
+    /// `%(name:type)`: what an encoded value must be.
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+enum What {
+    Alias(&'static Alias),
+    Expr(Box<Expr>),
+}
+
+/// The type that `%(name:type)` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    /// What the value is.
+    #[default]
+    Own,
+    Str,
+    Int,
+    Bool,
+    /// The bytes as they are, without any encoding.
+    Raw,
+}
+
+/// `%{+Q,+X,+E,+bin,+json,+cbor}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Options {
     quote: bool,
@@ -34,21 +66,7 @@ struct Options {
     /// Not one of the flags: whoever writes wants the bytes as they are.
     raw: bool,
     binary: bool,
-}
-
-/// Formats of the predefined log options (manual, sections 8.2.2 to 8.2.4).
-pub mod predefined {
-    /// `option httplog`.
-    pub const HTTP: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc \
-                            %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
-    /// `option httplog clf`.
-    pub const HTTP_CLF: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta \
-                                %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
-    /// `option tcplog`.
-    pub const TCP: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
-    /// `option tcplog clf`.
-    pub const TCP_CLF: &str = "%{+Q}o %{-Q}ci - - [%T] \"TCP \" 000 %B \"\" \"\" %cp %ms %ft %b %s %Th %Tw %Tc %Tt %U \
-                               %ts-- %ac %fc %bc %sc %rc %sq %bq \"\" \"\" ";
+    encoding: Option<Encoding>,
 }
 
 impl LogFormat {
@@ -94,7 +112,10 @@ impl LogFormat {
                             at = item.end;
                             match item.kind {
                                 PieceKind::Item(item) => format.items.push(item),
-                                PieceKind::Defaults(options) => defaults = options,
+                                PieceKind::Defaults(options) => {
+                                    defaults = options;
+                                    format.encoding = defaults.encoding.or(format.encoding);
+                                }
                                 PieceKind::Literal => literal.push(b'%'),
                             }
                         }
@@ -132,6 +153,9 @@ impl LogFormat {
     }
 
     fn write_with(&self, context: &Context<'_>, dash: bool, raw: bool, out: &mut Vec<u8>) {
+        if let Some(encoding) = self.encoding {
+            return self.write_object(context, encoding, out);
+        }
         let start = out.len();
         // Where the last separator ended: what wrote nothing since needs no other one.
         let mut separated = start;
@@ -144,16 +168,30 @@ impl LogFormat {
                         separated = out.len();
                     }
                 }
-                Item::Alias(alias, options) => {
-                    (alias.write)(&mut Writer { context, out, options: *options, dash });
-                }
-                Item::Expr(expr, options) => {
-                    let options = Options { raw, ..*options };
-                    let mut writer = Writer { context, out, options, dash };
-                    writer.value(expr.eval(context).as_ref());
-                }
+                Item::Field(field) => match field.options.encoding {
+                    Some(encoding) => field.encode(context, encoding, out),
+                    None => field.write(context, dash, raw, out),
+                },
             }
         }
+    }
+
+    /// An object of the items that have names; what stands between them is left out.
+    fn write_object(&self, context: &Context<'_>, encoding: Encoding, out: &mut Vec<u8>) {
+        let mut object = encoding.object(self.is_binary(), out);
+        for item in &self.items {
+            if let Item::Field(field) = item
+                && let Some(name) = &field.name
+            {
+                object.key(name, out);
+                field.encode(context, encoding, out);
+            }
+        }
+        object.end(out);
+    }
+
+    fn is_binary(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Field(field) if field.options.binary))
     }
 
     /// Whether it is the same text every time.
@@ -198,22 +236,26 @@ impl Piece {
     ) -> Result<Piece, Fault> {
         let bytes = text.as_bytes();
         let start = at;
+        let (mut key, mut wanted) = (None, Wanted::Own);
         if bytes.get(at) == Some(&b'(') {
-            at = item_name(text, at)?;
+            (key, wanted, at) = item_name(text, at)?;
         }
         let mut options = defaults;
         let mut braces = None;
         if bytes.get(at) == Some(&b'{') {
             let len = text[at..].find('}').ok_or_else(|| truncated(&text[at + 1..]))?;
             let flags = &text[at + 1..at + len];
-            options = options.changed(flags, span, context)?;
+            options = options.changed(flags, span, context);
             braces = Some(flags);
             at += len + 1;
         }
+        // `bin` is for the whole format or not at all.
+        let own = Options { binary: defaults.binary, ..options };
         match bytes.get(at) {
             Some(b'[') => {
                 let (expr, end) = expression(text, at + 1, span, context)?;
-                Ok(Piece { kind: PieceKind::Item(Item::Expr(Box::new(expr), options)), end })
+                let field = Field { what: What::Expr(Box::new(expr)), options: own, name: key, wanted };
+                Ok(Piece { kind: PieceKind::Item(Item::Field(field)), end })
             }
             Some(byte) if byte.is_ascii_alphabetic() || braces.is_some() && byte.is_ascii_digit() => {
                 let len = bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
@@ -229,7 +271,8 @@ impl Piece {
                     ),
                     help: did_you_mean(name, ALIASES.iter().map(|alias| alias.name)),
                 })?;
-                Ok(Piece { kind: PieceKind::Item(Item::Alias(alias, options)), end })
+                let field = Field { what: What::Alias(alias), options: own, name: key, wanted };
+                Ok(Piece { kind: PieceKind::Item(Item::Field(field)), end })
             }
             _ if braces.is_some() => {
                 let flags = braces.unwrap_or_default();
@@ -251,8 +294,8 @@ fn truncated(after: &str) -> Fault {
     format!("truncated line after '{after}'").into()
 }
 
-/// `(name)` or `(name:type)`, of use for encodings only; returns where it ends.
-fn item_name(text: &str, at: usize) -> Result<usize, Fault> {
+/// `(name)` or `(name:type)`, of use for encodings only; returns them and where they end.
+fn item_name(text: &str, at: usize) -> Result<(Option<Box<str>>, Wanted, usize), Fault> {
     let len = text[at..].find(')').ok_or_else(|| truncated("%"))?;
     let (name, wanted) = match text[at + 1..at + len].split_once(':') {
         Some((name, wanted)) => (name, Some(wanted)),
@@ -264,13 +307,20 @@ fn item_name(text: &str, at: usize) -> Result<usize, Fault> {
         )
         .into());
     }
-    if let Some(wanted) = wanted.filter(|wanted| !matches!(*wanted, "str" | "sint" | "bool" | "raw")) {
-        return Err(format!(
-            "unexpected output type '{wanted}' at position {at} line : '{text}'. Supported types are: str, sint, bool, raw"
-        )
-        .into());
-    }
-    Ok(at + len + 1)
+    let wanted = match wanted {
+        None | Some("") => Wanted::Own,
+        Some("str") => Wanted::Str,
+        Some("sint") => Wanted::Int,
+        Some("bool") => Wanted::Bool,
+        Some("raw") => Wanted::Raw,
+        Some(other) => {
+            return Err(format!(
+                "unexpected output type '{other}' at position {at} line : '{text}'. Supported types are: str, sint, bool, raw"
+            )
+            .into());
+        }
+    };
+    Ok(((!name.is_empty()).then(|| name.into()), wanted, at + len + 1))
 }
 
 /// The expression after `%[`; returns it and where the text goes on after its `]`.
@@ -310,7 +360,7 @@ fn expression(
 
 impl Options {
     /// With the flags of a `{...}` applied.
-    fn changed(mut self, flags: &str, span: Span, context: &mut ParseContext<'_>) -> Result<Options, Fault> {
+    fn changed(mut self, flags: &str, span: Span, context: &mut ParseContext<'_>) -> Options {
         for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
             let (on, name) = match flag.as_bytes()[0] {
                 b'+' => (true, &flag[1..]),
@@ -322,19 +372,83 @@ impl Options {
                 "X" => self.hex = on,
                 "E" => self.escape = on,
                 "bin" => self.binary = on,
-                "json" | "cbor" => {
-                    return Err(Fault {
-                        message: format!("format flag '{name}' is not supported"),
-                        help: Some("'option httplog json' writes whole lines as JSON".to_owned()),
-                    });
-                }
+                "json" => self.set(Encoding::Json, on),
+                "cbor" => self.set(Encoding::Cbor, on),
                 _ => {
                     let message = format!("unknown format flag '{flag}' is ignored");
-                    context.report.warning(span, message).help = did_you_mean(name, ["Q", "X", "E", "bin"]);
+                    context.report.warning(span, message).help =
+                        did_you_mean(name, ["Q", "X", "E", "bin", "json", "cbor"]);
                 }
             }
         }
-        Ok(self)
+        self
+    }
+
+    fn set(&mut self, encoding: Encoding, on: bool) {
+        match on {
+            true => self.encoding = Some(encoding),
+            false => self.encoding = self.encoding.filter(|other| *other != encoding),
+        }
+    }
+}
+
+impl Field {
+    /// Appends the value as text.
+    fn write(&self, context: &Context<'_>, dash: bool, raw: bool, out: &mut Vec<u8>) {
+        let options = Options { raw, ..self.options };
+        let mut writer = Writer { context, out, options, dash, number: None };
+        match &self.what {
+            What::Alias(alias) => (alias.write)(&mut writer),
+            What::Expr(expr) => writer.value(expr.eval(context).as_ref()),
+        }
+    }
+
+    /// Appends the value in an encoding, by its own type or the one that is asked for.
+    fn encode(&self, context: &Context<'_>, encoding: Encoding, out: &mut Vec<u8>) {
+        // What an alias prints is taken as it is: no quotes, no escapes, no dash for nothing.
+        let options = Options { hex: self.options.hex, encoding: Some(encoding), ..Options::default() };
+        let encoder = encoding.values(self.options.binary);
+        match &self.what {
+            What::Alias(alias) => {
+                let mut text = Vec::new();
+                let mut writer = Writer { context, out: &mut text, options, dash: false, number: None };
+                (alias.write)(&mut writer);
+                let number = writer.number;
+                match (self.wanted, number) {
+                    (Wanted::Raw, _) => out.extend_from_slice(&text),
+                    (Wanted::Bool, Some(n)) => encoder.bool(n != 0, out),
+                    (Wanted::Own | Wanted::Int, Some(n)) => encoder.int(n, out),
+                    _ => encoder.text(&text, out),
+                }
+            }
+            What::Expr(expr) => {
+                let value = expr.eval(context);
+                let value = match self.wanted {
+                    Wanted::Raw => {
+                        if let Some(value) = value {
+                            value.write(out);
+                        }
+                        return;
+                    }
+                    Wanted::Own => value,
+                    Wanted::Str => value.and_then(|value| value.cast(Type::Str)),
+                    Wanted::Int => value.and_then(|value| value.cast(Type::Int)),
+                    Wanted::Bool => value.and_then(|value| value.cast(Type::Bool)),
+                };
+                match value {
+                    None => encoder.text(b"", out),
+                    Some(Value::Bool(flag)) => encoder.bool(flag, out),
+                    Some(Value::Int(n)) => encoder.int(n, out),
+                    Some(Value::Bin(bytes)) if encoding == Encoding::Cbor => encoder.bytes(&bytes, out),
+                    Some(Value::Str(text) | Value::Method(_, text)) => encoder.text(&text, out),
+                    Some(other) => {
+                        let mut text = Vec::new();
+                        other.write(&mut text);
+                        encoder.text(&text, out);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -346,6 +460,8 @@ pub struct Writer<'w, 'c> {
     pub out: &'w mut Vec<u8>,
     options: Options,
     dash: bool,
+    /// The number that was written, for encodings that know numbers.
+    number: Option<i64>,
 }
 
 /// Sets of bytes that are written as their number.
@@ -431,6 +547,7 @@ impl Writer<'_, '_> {
     }
     /// A number, which quotes never surround.
     pub fn int(&mut self, n: i64) {
+        self.number = Some(n);
         self.out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
     }
     /// A number that takes part in `+X`, then with at least `digits` digits.
@@ -443,9 +560,14 @@ impl Writer<'_, '_> {
             self.int(n as i64);
         }
     }
+    /// A number with zeros in front.
+    pub fn int_padded(&mut self, n: u64, width: u32) {
+        super::format_alias::write_padded(n, width, self.out);
+        self.number = Some(n as i64);
+    }
     /// A number that still grows when the line is written early, and then gets a `+`.
     pub fn growing(&mut self, n: i64) {
-        if self.context.txn.logged_early {
+        if self.context.txn.logged_early && self.options.encoding.is_none() {
             self.out.push(b'+');
         }
         self.int(n);
@@ -522,6 +644,7 @@ mod tests {
             ("%{+Q}o %[path] %{-Q}[path]", true, " \"/a\" /a"),
             ("%[str('a]b')]", false, "a]b"),
             ("%[bin(0a41)]", false, "%0AA"),
+            ("%{+bin}[bin(0a41)]", false, "%0AA"),
             ("%(name)[path] %(:str)[path]", false, "/a /a"),
             ("a  b", false, "a  b"),
             ("100%-", false, "100%-"),
@@ -530,6 +653,35 @@ mod tests {
             assert_eq!(written(&world, text, Phase::HttpRequest, dash), expected, "{text}");
         }
         assert_eq!(written(&world, "  a   %hr  b", Phase::Log, true), "a b", "spaces of log lines merge");
+    }
+
+    #[test]
+    fn objects_of_named_items() {
+        let mut world = World::request("GET /a?b HTTP/1.1", &["Host: h", "X-Q: say \"hi\" \\ \x01\u{e9}"]);
+        world.txn.logged_early = true;
+        world.txn.bytes_to_client = 7;
+        world.txn.redispatched = true;
+        for (text, expected) in [
+            ("%{+json}o text %(m)HM, %HU %(n)B", r#"{"m": "GET", "n": 7}"#),
+            ("%{+json}o %(q)[req.hdr(x-q)]", "{\"q\": \"say \\\"hi\\\" \\\\ \\u0001\u{e9}\"}"),
+            ("%{+json}o %(none)[req.hdr(no)] %(cc)CC %(rc)rc", r#"{"none": "", "cc": "", "rc": 0}"#),
+            ("%{+json}o %(p:str)cp %(b:bool)cp %(x)[int(5)]", r#"{"p": "50000", "b": true, "x": 5}"#),
+            ("%{+json}o %(t)[always_true] %(t2:sint)[always_true]", r#"{"t": true, "t2": 1}"#),
+            ("%{+json}o %(s:sint)[str(12)] %(u:bool)[int(0)]", r#"{"s": 12, "u": false}"#),
+            ("%{+json,+Q,+E}o %(ip)ci %(x){+X}ci", r#"{"ip": "192.0.2.1", "x": "C0000201"}"#),
+            ("%{+json}o %(r:raw)[str(as is)] %(ms)ms", r#"{"r": as is, "ms": 123}"#),
+            ("%{+json}o %(bin)[bin(ff22)]", r#"{"bin": "\u00FF\""}"#),
+            ("%{+json}o", "{}"),
+            ("a %{+json}HM %{+json}[int(-1)] %(n:str){+json}[int(3)]", r#"a "GET" -1 "3""#),
+            ("%{+cbor}o %(m)HM %(n)[int(500)]", "BF616D63474554616E1901F4FF"),
+            ("%{+cbor}o %(n)[int(-1)] %(t)[always_true] %(b)[bin(00ff)]", "BF616E206174F561624200FFFF"),
+            ("%{+cbor}[str(ab)] %{+cbor}[int(70000)]", "626162 1A00011170"),
+        ] {
+            assert_eq!(written(&world, text, Phase::HttpRequest, true), expected, "{text}");
+        }
+        let mut out = Vec::new();
+        format(&world, "%{+cbor,+bin}o %(m)HM", Phase::Log).write(&world.context(), true, &mut out);
+        assert_eq!(out, b"\xbf\x61m\x63GET\xff");
     }
 
     #[test]
@@ -569,7 +721,7 @@ mod tests {
                  not available here",
             ),
             ("%(a b)[src]", Phase::Log, "invalid character in custom name near ' '"),
-            ("%{+json}o", Phase::Log, "format flag 'json' is not supported"),
+            ("%(a:text)[src]", Phase::Log, "unexpected output type 'text'"),
         ] {
             let (format, report) =
                 world.parsing(phase, |context| LogFormat::parse(text, Span::NONE, context));

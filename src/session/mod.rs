@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod balance_key;
+pub mod cacheability;
 pub mod captures;
 pub mod cookie;
 mod cookie_date;
@@ -13,6 +14,7 @@ mod cookie_items;
 pub mod error_page;
 pub mod forwarded;
 pub mod phase;
+pub mod rfc7239;
 pub mod sticking;
 pub mod switching;
 #[cfg(test)]

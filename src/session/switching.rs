@@ -6,7 +6,7 @@ use crate::http::reply::Reply;
 use crate::http::{Method, Request, uri};
 use crate::model::proxy::{BackendTarget, ServerTarget, StatsPage};
 use crate::model::{Model, Proxy};
-use crate::sample::Context;
+use crate::sample::{Context, password};
 
 use super::cookie::Persistence;
 
@@ -123,7 +123,7 @@ pub fn stats_refusal(page: &StatsPage, request: &Request) -> Option<Reply> {
         // Every pair is compared, so that the time taken does not tell which name exists.
         page.users.iter().fold(false, |known, (user, password)| {
             let wanted = [user.as_bytes(), b":", password.as_bytes()].concat();
-            known | equals_in_constant_time(&wanted, &given)
+            known | password::equals(&wanted, &given)
         })
     });
     if is_known {
@@ -131,10 +131,6 @@ pub fn stats_refusal(page: &StatsPage, request: &Request) -> Option<Reply> {
     }
     let realm = page.realm.as_deref().unwrap_or(STATS_REALM);
     Some(crate::rules::reply::unauthorized(realm))
-}
-
-fn equals_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 #[cfg(test)]

@@ -75,7 +75,10 @@ pub fn proxy(name: &str) -> Proxy {
         monitor_fail: Vec::new(),
         stats: None,
         error_pages: HashMap::new(),
+        send_name_header: None,
         source: None,
+        use_source: None,
+        source_interface: None,
 
         hash_preserve_affinity: Default::default(),
         stick_request: Vec::new(),
@@ -99,6 +102,8 @@ pub fn server(backend: &str, name: &str) -> Server {
         maxqueue: 0,
         slowstart_ms: 0,
         source: None,
+        use_source: None,
+        source_interface: None,
         redirect_prefix: None,
         check: None,
         agent: None,
@@ -110,6 +115,7 @@ pub fn server(backend: &str, name: &str) -> Server {
         shutdown_backup_sessions_on_up: false,
 
         pool_max_conn: -1,
+        pool_low_conn: 0,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
         non_stick: false,

@@ -7,6 +7,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex};
 
+/// What decides who comes first: the class, then the time (`set-priority-class`, `set-priority-offset`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// Lower ones come first.
+    pub class: i16,
+    /// When it came, moved by its offset, in milliseconds.
+    pub time_ms: u64,
+}
+
 /// A request that waits. Whoever frees a slot grants it; the owner may leave first.
 #[derive(Debug)]
 pub struct Waiter {
@@ -14,6 +23,8 @@ pub struct Waiter {
     pub core: usize,
     /// The owner's key for it, echoed in the wake-up.
     pub token: u64,
+    /// Its place among the others.
+    pub rank: Rank,
     /// 0 waiting, 1 granted, 2 left; decided once by compare-and-swap.
     state: AtomicU32,
     /// The server whose slot was granted: its place in the backend.
@@ -23,7 +34,11 @@ pub struct Waiter {
 impl Waiter {
     /// A waiter of `core`, known there as `token`.
     pub fn new(core: usize, token: u64) -> Arc<Self> {
-        Arc::new(Waiter { core, token, state: AtomicU32::new(0), server: AtomicU32::new(u32::MAX) })
+        Self::with_rank(core, token, Rank::default())
+    }
+    /// A waiter with a place of its own.
+    pub fn with_rank(core: usize, token: u64, rank: Rank) -> Arc<Self> {
+        Arc::new(Waiter { core, token, rank, state: AtomicU32::new(0), server: AtomicU32::new(u32::MAX) })
     }
     /// The server whose slot was granted, or `None` when it was only told to try again.
     pub fn server(&self) -> Option<u32> {
@@ -44,7 +59,7 @@ impl Waiter {
     }
 }
 
-/// A first-in first-out list of waiters.
+/// A list of waiters in the order of their ranks, those of the same rank as they came.
 #[derive(Debug, Default)]
 pub struct Queue {
     len: AtomicU32,
@@ -62,14 +77,23 @@ impl Queue {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Adds a waiter at the end; returns how many stood before it.
+    /// The rank of who comes first.
+    pub fn first_rank(&self) -> Option<Rank> {
+        let list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        list.front().map(|waiter| waiter.rank)
+    }
+    /// Adds a waiter; returns how many stand before it.
     pub fn push(&self, waiter: Arc<Waiter>) -> u32 {
         let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        list.push_back(waiter);
+        // Nearly always it is the last: only a rule gives another place.
+        let behind = list.iter().rev().take_while(|other| other.rank > waiter.rank).count();
+        let place = list.len() - behind;
+        list.insert(place, waiter);
         self.pushed.fetch_add(1, Relaxed);
         // Whoever queues raises this and then looks for a slot; whoever frees a slot does so and then
         // looks at this: one of both sees the other only in a single order of all four.
-        self.len.fetch_add(1, SeqCst)
+        self.len.fetch_add(1, SeqCst);
+        place as u32
     }
     /// Grants a slot of `server` (or another try) to the first waiter that has not left, and returns it.
     pub fn grant_next(&self, server: Option<u32>) -> Option<Arc<Waiter>> {

@@ -212,6 +212,8 @@ pub struct ServerState {
     pub served: CachePadded<AtomicU32>,
     /// Idle connections kept to it, over all cores.
     pub idle: AtomicU32,
+    /// The cores that may have some of them, a bit each from core 1 on.
+    pub idle_cores: AtomicU64,
     /// Requests waiting for one of its slots.
     pub queue: Queue,
     /// Counters by [`counter`].
@@ -270,6 +272,7 @@ impl ServerState {
             name: name.into(),
             served: CachePadded::new(AtomicU32::new(0)),
             idle: AtomicU32::new(0),
+            idle_cores: AtomicU64::new(0),
             queue: Queue::default(),
             counters: Counters::new(cores),
             session_rate: Rate::default(),

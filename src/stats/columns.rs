@@ -265,7 +265,8 @@ pub const fn index(name: &str) -> usize {
     panic!("no such column")
 }
 
-const fn is_same(a: &[u8], b: &[u8]) -> bool {
+/// Whether two names are equal; `==` cannot be evaluated while compiling.
+pub(super) const fn is_same(a: &[u8], b: &[u8]) -> bool {
     let mut at = 0;
     while at < a.len() && at < b.len() && a[at] == b[at] {
         at += 1;

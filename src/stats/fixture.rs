@@ -31,6 +31,8 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         maxqueue: 0,
         slowstart_ms: 0,
         source: None,
+        use_source: None,
+        source_interface: None,
         redirect_prefix: None,
         check: None,
         agent: None,
@@ -42,6 +44,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
         shutdown_backup_sessions_on_up: false,
 
         pool_max_conn: -1,
+        pool_low_conn: 0,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
         non_stick: false,
@@ -115,7 +118,10 @@ pub fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
         monitor_fail: Vec::new(),
         stats: None,
         error_pages: HashMap::new(),
+        send_name_header: None,
         source: None,
+        use_source: None,
+        source_interface: None,
 
         hash_preserve_affinity: Default::default(),
         stick_request: Vec::new(),

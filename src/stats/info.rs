@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::field::{Tags, Value};
-use super::{csv, json, typed};
+use super::{columns, csv, json, typed};
 use crate::base::clock::Now;
 use crate::model::{Global, Model, Proxy};
 use crate::sample::facts::ProcessFacts;
@@ -221,6 +221,18 @@ pub static TABLE: &[Field] = &[
     field("NbThreadGroups", "CGS", "Thread groups, always 1", |_| Value::U32(1)),
     field("Driver", "SOP", "Driver of the data path, and why", |s| if s.info.driver.is_empty() { Value::Empty } else { Value::text(s.info.driver.as_str()) }),
 ];
+
+/// The place of a fact known to be there; evaluated while compiling, where a slip is an error.
+pub const fn index(name: &str) -> usize {
+    let mut at = 0;
+    while at < TABLE.len() {
+        if columns::is_same(TABLE[at].name.as_bytes(), name.as_bytes()) {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("no such fact")
+}
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Statistics: rows once, rendered as CSV, JSON, typed lines and HTML.
+//! Statistics: rows once, rendered as CSV, JSON, typed lines, HTML and for Prometheus.
 //!
 //! A [`columns::TABLE`] row is the one definition of a column: its name, what it means, on which
 //! objects it is, how tools should aggregate it, and how its value is found. [`rows`] walks the
@@ -14,6 +14,7 @@ pub mod info;
 pub mod json;
 pub mod page;
 pub mod post;
+pub mod prometheus;
 pub mod rows;
 pub mod servers_state;
 pub mod status;

@@ -33,6 +33,13 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &mut event) }.into()).map(drop)
     }
 
+    /// Stops watching `fd`; closing a descriptor does so by itself.
+    pub fn unwatch(&self, fd: RawFd) {
+        let none = std::ptr::null_mut();
+        // SAFETY: the kernel takes no event for a removal.
+        unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, none) };
+    }
+
     /// Waits for events or the time to pass, and reports each as `(token, epoll bits)`.
     pub fn wait(&mut self, timeout: Option<Duration>, mut fired: impl FnMut(u64, u32)) -> io::Result<()> {
         // Rounded up: waking before a deadline would only mean to wait again.

@@ -198,16 +198,41 @@ pub fn tcp_figures(fd: RawFd) -> Option<TcpFigures> {
     })
 }
 
-/// Lets nothing that is sent from now on pass the first router (`silent-drop`).
-pub fn set_hop_limit_one(fd: RawFd) {
-    let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_TTL, 1);
-    let _ = set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, 1);
+/// Lets nothing that is sent from now on pass more than so many routers (`silent-drop`).
+pub fn set_hop_limit(fd: RawFd, hops: u8) {
+    let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_TTL, hops.into());
+    let _ = set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, hops.into());
+}
+
+/// Puts a connection under repair, so that closing it sends nothing; false if that is not allowed.
+pub fn set_repair(fd: RawFd) -> bool {
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, 1).is_ok()
+}
+
+/// Marks the packets that a connection sends, for netfilter and routing; a refusal is passed over.
+pub fn set_mark(fd: RawFd, mark: u32) {
+    let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed());
+}
+
+/// Sets the TOS byte, or the traffic class, of the packets that a connection sends.
+pub fn set_tos(fd: RawFd, tos: u8) {
+    let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_TOS, tos.into());
+    let _ = set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, tos.into());
 }
 
 /// `tcp-ut`: how long sent data may stay unacknowledged.
 pub fn set_user_timeout(fd: RawFd, milliseconds: u64) {
     let value = c_int::try_from(milliseconds).unwrap_or(c_int::MAX);
     let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, value);
+}
+
+/// Lets a socket use addresses that are not this machine's; needs CAP_NET_ADMIN.
+fn set_transparent(fd: RawFd, address: SocketAddr) -> io::Result<()> {
+    let (level, option) = match address {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+    };
+    set_option(fd, level, option, 1)
 }
 
 /// What a listening socket is made with (`bind` options).
@@ -238,11 +263,7 @@ pub fn listen_inet(address: SocketAddr, options: &ListenOptions) -> io::Result<O
         socket.set_only_v6(only)?; // without `v4v6` or `v6only` the system's setting stands
     }
     if options.transparent {
-        let (level, option) = match address {
-            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
-            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
-        };
-        set_option(fd, level, option, 1)?;
+        set_transparent(fd, address)?;
     }
     if let Some(interface) = &options.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
@@ -307,19 +328,36 @@ pub fn bound_address(fd: RawFd) -> Option<SocketAddr> {
 /// What an outgoing connection is made with.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs)]
-pub struct ConnectOptions {
+pub struct ConnectOptions<'a> {
     pub source: Option<SocketAddr>,
     pub tcp_fast_open: bool,
     pub user_timeout_ms: Option<u64>,
     pub keep_alive: Option<KeepAlive>,
+    pub interface: Option<&'a str>,
+    pub mark: Option<u32>,
+    pub tos: Option<u8>,
+    /// Allow a source address that is not this machine's (`usesrc`).
+    pub transparent: bool,
 }
 
 /// Starts connecting to an IP address; completion is told by writability and [`take_error`].
-pub fn connect_inet(address: SocketAddr, options: &ConnectOptions) -> io::Result<OwnedFd> {
+pub fn connect_inet(address: SocketAddr, options: &ConnectOptions<'_>) -> io::Result<OwnedFd> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     let fd = socket.as_raw_fd();
     let _ = socket.set_tcp_nodelay(true);
+    if let Some(mark) = options.mark {
+        set_mark(fd, mark);
+    }
+    if let Some(tos) = options.tos {
+        set_tos(fd, tos);
+    }
+    if options.transparent {
+        set_transparent(fd, address)?;
+    }
+    if let Some(interface) = options.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
     if let Some(source) = options.source {
         if source.port() == 0 {
             // The port is chosen at connect time, so that many connections can share the address.

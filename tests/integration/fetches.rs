@@ -18,7 +18,6 @@ fn live_connections_tell_their_figures() {
 frontend fe
     bind @fe@
     redirect scheme https code 301 if {{ path /tls }} !{{ ssl_fc }}
-    http-request set-timeout server 4s if {{ path /slow }}
     http-request set-var(txn.front) 'fc_rtt(us),add(0)' if {{ fc_unacked ge 0 }} {{ dst_conn 1 }} {{ fe_defbe be }}
     http-response set-header X-Reused %[bc_reused]
     http-response set-header X-To %[bc_dst]:%[bc_dst_port]
@@ -27,6 +26,7 @@ frontend fe
     log-format \"calls:%[cpu_calls,bool] %[req.bytes_in,bool] %[req.bytes_out,bool] %[res.bytes_in,bool] %[bc_rtt]end\"
     default_backend be
 backend be
+    http-request set-timeout server 4s if {{ path /slow }}
     server s {}
 ",
                 log.address(),

@@ -472,3 +472,119 @@ fn silent_connections_and_normal_ones_can_be_left_out() {
         assert!(sessions.is_empty(), "{sessions:#?}");
     });
 }
+
+#[test]
+fn a_line_of_json_has_clear_names() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let mut proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    log stdout format raw local0\n{HTTP_DEFAULTS}
+    log global
+    option httplog json
+listen be
+    bind @fe@
+    capture request header User-Agent len 20
+    server s1 {}
+",
+                origin.address()
+            ),
+        );
+        proxy.client("fe").get("/a/b?c=\"d\"", "User-Agent: \"x\" \\ \u{e9}\r\n");
+        assert!(wait_until(LIMIT, || proxy.stdout().contains("/a/b")));
+        proxy.signal(libc::SIGTERM);
+        proxy.wait_exit(LIMIT);
+        let lines = proxy.stdout();
+        let line = lines.lines().find(|line| line.contains("/a/b")).unwrap();
+        let object: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        for (key, expected) in [
+            ("frontend", serde_json::json!("be")),
+            ("backend", "be".into()),
+            ("server", "s1".into()),
+            ("client_ip", "127.0.0.1".into()),
+            ("method", "GET".into()),
+            ("path", "/a/b".into()),
+            ("status", 200.into()),
+            ("retries", 0.into()),
+            ("redispatched", false.into()),
+            ("termination_state", "----".into()),
+            ("tls_version", "".into()),
+            ("frontend_connections", 1.into()),
+        ] {
+            assert_eq!(object[key], expected, "{key}: {line}");
+        }
+        assert!(object["client_port"].as_u64().is_some_and(|port| port > 0), "{line}");
+        assert!(object["total_ms"].as_i64().is_some_and(|ms| ms >= 0), "{line}");
+        let time = object["time"].as_str().unwrap();
+        assert!(time.len() == 27 && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+        assert!(object["captured_request_headers"].as_str().unwrap().starts_with("{#22x#22"), "{line}");
+    });
+}
+
+#[test]
+fn httpslog_has_nothing_to_tell_of_a_plain_connection() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let mut syslog = Syslog::start();
+        let proxy = Proxy::start(
+            driver,
+            &config(
+                &syslog,
+                &format!(
+                    "    option httpslog\nlisten be\n    bind @fe@\n    server s1 {}\n",
+                    origin.address()
+                ),
+            )
+            .replace("    option httplog\n", ""),
+        );
+        proxy.client("fe").get("/plain", "");
+        let line = syslog.wait_for(&["/plain"]);
+        let last: Vec<&str> = line.rsplit(' ').take(2).collect();
+        assert_eq!(last, ["-/-/-", "0/-/-/-/0"], "{line}");
+    });
+}
+
+#[test]
+fn users_are_let_in_by_list() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let hash = "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "userlist staff
+    group admins users ann
+    user ann password {hash}
+    user bob insecure-password secret
+{HTTP_DEFAULTS}
+listen be
+    bind @fe@
+    acl known http_auth(staff)
+    http-request auth realm Staff unless known
+    http-request deny if {{ path /admin }} !{{ http_auth_group(staff) admins }}
+    http-request set-header X-User %[http_auth_user]
+    server s1 {}
+",
+                origin.address()
+            ),
+        );
+        let mut client = proxy.client("fe");
+        for (path, credentials, status) in [
+            ("/", "", 401),
+            ("/", "Authorization: Basic Ym9iOndyb25n\r\n", 401), // bob:wrong
+            ("/", "Authorization: Basic Ym9iOnNlY3JldA==\r\n", 200), // bob:secret
+            ("/admin", "Authorization: Basic Ym9iOnNlY3JldA==\r\n", 403),
+            ("/admin", "Authorization: Basic YW5uOnNlY3JldA==\r\n", 200), // ann:secret
+            ("/admin", "Authorization: Basic YW5uOnNlY3JldA==\r\n", 200),
+            ("/", "Authorization: Basic YW5uOndyb25n\r\n", 401), // ann:wrong
+        ] {
+            let response = client.get(path, credentials);
+            assert_eq!(response.status, status, "{path} {credentials}");
+            if status == 401 {
+                assert_eq!(response.header("www-authenticate"), Some("Basic realm=\"Staff\""));
+            }
+        }
+        assert_eq!(origin.last().header("x-user"), Some("ann"));
+    });
+}

@@ -48,8 +48,8 @@ keywords! {
     "grace" "<time>" GLOBAL => Refused("a process that is told to stop stops accepting at once; use 'hard-stop-after' to bound its end"), "How long a process that was told to stop goes on accepting.";
     "group" "<group name>" GLOBAL => Parse(group), "The group to run as.";
     "h1-accept-payload-with-any-method" "" GLOBAL => Refused("bodies in GET, HEAD and DELETE requests of HTTP/1.0 are never taken"), "Takes bodies with any method.";
-    "h1-case-adjust" "<from> <to>" GLOBAL => Refused("adjusting the case of header names is not available yet"), "The case of a header name.";
-    "h1-case-adjust-file" "<hdrs-file>" GLOBAL => Refused("adjusting the case of header names is not available yet"), "The case of header names.";
+    "h1-case-adjust" "<from> <to>" GLOBAL => Parse(case_adjust), "How a header name is written to peers that need it ('option h1-case-adjust-bogus-client', '-server').";
+    "h1-case-adjust-file" "<hdrs-file>" GLOBAL => Parse(case_adjust_file), "A file of header names and how they are written, a pair a line.";
     "h1-do-not-close-on-insecure-transfer-encoding" "" GLOBAL => NoAction("messages whose length is in doubt are refused rather than closed after"), "Keeps connections after messages whose framing is in doubt.";
     "hard-stop-after" "<time>" GLOBAL => Parse(|g, w, l| time(w, l, |ms| g.global.hard_stop_after_ms = Some(ms))), "How long sessions may go on in a process that stops.";
     "harden.reject-privileged-ports.tcp" "{ on | off }" GLOBAL => NoAction("such clients are harmless to TCP proxies"), "Refuses clients with ports below 1024.";
@@ -138,6 +138,7 @@ impl Default for GlobalDraft {
                 maxrewrite: 1024,
                 headers_max: 101,
                 log_uri_len: 1024,
+                header_case: Default::default(),
                 cookie_len: 63,
                 maxaccept: super::tune::MAXACCEPT,
                 pipesize: 0,
@@ -196,6 +197,45 @@ fn switch(words: &mut Words<'_>, loading: &mut Loading<'_>, to: &mut bool) {
 fn path(words: &mut Words<'_>, loading: &mut Loading<'_>, to: impl FnOnce(PathBuf)) {
     if let Some(word) = words.expect(loading.report, "a file name as argument") {
         to(PathBuf::from(&word.text));
+    }
+    words.end(loading.report);
+}
+
+fn case_adjust(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let (Some(from), Some(to)) = (words.take_word(), words.take_word()) else {
+        loading.report.alert(words.span(), "'h1-case-adjust' expects <from> and <to> as argument");
+        return;
+    };
+    if let Err(problem) = global.global.header_case.add(&from.text, &to.text) {
+        loading.report.alert(from.span, format!("h1-case-adjust: {problem}"));
+    }
+    words.end(loading.report);
+}
+
+fn case_adjust_file(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = words.expect(loading.report, "a file name") else { return };
+    let text = match loading.world.read(&word.text) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => {
+            let message = format!("h1-case-adjust-file: cannot read '{}': {error}", word.text);
+            loading.report.alert(word.span, message);
+            return;
+        }
+    };
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_matches([' ', '\t']);
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let mut pair = line.split_ascii_whitespace();
+        let result = match (pair.next(), pair.next(), pair.next()) {
+            (Some(from), Some(to), None) => global.global.header_case.add(from, to),
+            _ => Err("expects two header names".to_owned()),
+        };
+        if let Err(problem) = result {
+            let message = format!("h1-case-adjust-file: '{}' line {}: {problem}", word.text, number + 1);
+            loading.report.alert(word.span, message);
+        }
     }
     words.end(loading.report);
 }

@@ -9,7 +9,10 @@ use crate::config::loading::Loading;
 use crate::config::syntax::Prefix;
 use crate::config::words::Words;
 use crate::log::formats;
-use crate::model::proxy::{ConnectionMode, ForwardFor, Options, RestrictNames};
+use crate::model::proxy::{
+    ConnectionMode, ForwardFor, Forwarded, ForwardedNode, ForwardedPart, Options, RestrictNames,
+};
+use crate::sample::expr::{Expr, Phase};
 
 keywords! {
     /// Options that `no` switches off and `default` resets.
@@ -21,18 +24,18 @@ keywords! {
     "option accept-invalid-http-response" "" BACK => Parse(accept_invalid_response), "The old name of 'option accept-unsafe-violations-in-http-response'.";
     "option allbackups" "" BACK => Parse(all_backups), "Use all backup servers at once when no other server is left, rather than the first one only.";
     "option assume-rfc6587-ntf" "" FRONT => Refused("syslog over TCP ('mode log', 'log-forward') is not available yet"), "Take every syslog frame for one that ends with a line feed.";
-    "option checkcache" "" BACK => Refused("the analysis of cacheable responses is not available yet"), "Block responses that a cache may keep and that set a cookie.";
+    "option checkcache" "" BACK => Parse(|d, w, l| http(d, w, l, |o| &mut o.checkcache)), "Block responses that a cache may keep and that set a cookie.";
     "option clitcpka" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.clitcpka)), "TCP keep-alive probes towards clients.";
     "option contstats" "" FRONT => Refused("bytes are counted when a session ends; counting them meanwhile is not available yet"), "Count bytes while sessions last, rather than at their end.";
     "option disable-h2-upgrade" "" FRONT => NoAction("HTTP/2 is not spoken yet, so no connection is ever upgraded to it"), "Refuse the implicit upgrade to HTTP/2.";
     "option dont-parse-log" "" FRONT => Refused("syslog over TCP ('mode log', 'log-forward') is not available yet"), "Forward syslog messages as they came.";
     "option dontlog-normal" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.dontlog_normal)), "Log only sessions that went wrong.";
     "option dontlognull" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.dontlognull)), "Do not log connections that carried nothing.";
-    "option h1-case-adjust-bogus-client" "" FRONT => Refused("header names are forwarded as they came; changing their case is not available yet"), "Write header names to clients in the case that 'h1-case-adjust' gives them.";
-    "option h1-case-adjust-bogus-server" "" BACK => Refused("header names are forwarded as they came; changing their case is not available yet"), "Write header names to servers in the case that 'h1-case-adjust' gives them.";
+    "option h1-case-adjust-bogus-client" "" FRONT => Parse(|d, w, l| http(d, w, l, |o| &mut o.adjust_case_client)), "Write header names to clients in the case that 'h1-case-adjust' gives them.";
+    "option h1-case-adjust-bogus-server" "" BACK => Parse(|d, w, l| http(d, w, l, |o| &mut o.adjust_case_server)), "Write header names to servers in the case that 'h1-case-adjust' gives them.";
     "option http-buffer-request" "" ALL => Parse(|d, w, l| http(d, w, l, |o| &mut o.http_buffer_request)), "Wait for the body of a request, or a full buffer, before going on.";
-    "option http-drop-request-trailers" "" BACK => Refused("dropping trailers is not available yet"), "Do not forward the trailers of requests.";
-    "option http-drop-response-trailers" "" FRONT => Refused("dropping trailers is not available yet"), "Do not forward the trailers of responses.";
+    "option http-drop-request-trailers" "" BACK => Parse(|d, w, l| http(d, w, l, |o| &mut o.drop_request_trailers)), "Do not forward the trailers of requests.";
+    "option http-drop-response-trailers" "" FRONT => Parse(|d, w, l| http(d, w, l, |o| &mut o.drop_response_trailers)), "Do not forward the trailers of responses.";
     "option http-ignore-probes" "" FRONT => Parse(|d, w, l| http(d, w, l, |o| &mut o.http_ignore_probes)), "Say nothing to and log nothing of connections that send no request.";
     "option http-keep-alive" "" ALL => Parse(|d, w, l| connection_mode(d, w, l, ConnectionMode::KeepAlive)), "Keep connections on both sides for more requests. The default.";
     "option http-no-delay" "" ALL => NoAction("every piece is forwarded as soon as it comes, always"), "Forward every piece of a message as soon as it comes.";
@@ -42,7 +45,7 @@ keywords! {
     "option http-use-proxy-header" "" FRONT => Refused("Proxy-Connection is not available"), "Use Proxy-Connection instead of Connection.";
     "option httpclose" "" ALL => Parse(|d, w, l| connection_mode(d, w, l, ConnectionMode::Close)), "Close both connections after each response.";
     "option idle-close-on-response" "" FRONT => NoAction("idle clients keep their connection until they close it or time out, also while stopping"), "While stopping, let idle clients send one more request rather than closing on them.";
-    "option independent-streams" "" ALL => Refused("traffic in either direction keeps a session alive; judging each alone is not available yet"), "Let data in one direction not count as life in the other.";
+    "option independent-streams" "" ALL => Parse(|d, w, l| flag(d, w, l, |o| &mut o.independent_streams)), "Let data in one direction not count as life in the other.";
     "option log-health-checks" "" BACK => Parse(|d, w, l| flag(d, w, l, |o| &mut o.log_health_checks)), "Log every change of the result of a health check.";
     "option log-separate-errors" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.log_separate_errors)), "Raise the level of the log lines of failed sessions to 'err'.";
     "option logasap" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.logasap)), "Log as soon as the response's head is known, rather than at the end.";
@@ -57,7 +60,7 @@ keywords! {
     "option tcp-smart-accept" "" FRONT => NoAction("a hint for the kernel, which saves that packet by itself when the answer comes soon"), "Save an acknowledgement packet on accepted connections.";
     "option tcp-smart-connect" "" BACK => NoAction("a hint for the kernel, which saves that packet by itself when the request comes soon"), "Save an acknowledgement packet on connections to servers.";
     "option redispatch" "[<interval>]" BACK => Parse(redispatch), "Let a retried connection go to another server.";
-    "option forwarded" "[proto] [host ...] [by ...] [for ...]" BACK => Refused("the Forwarded header (RFC 7239) is not available yet; 'option forwardfor' is"), "Add a Forwarded header to requests.";
+    "option forwarded" "[proto] [host | host-expr <expr>] [by | by-expr <expr>] [by_port | by_port-expr <expr>] [for | for-expr <expr>] [for_port | for_port-expr <expr>]" BACK => Parse(forwarded), "Add a Forwarded header to requests.";
     "option use-small-buffers" "[queue] [l7-retries] [check]" BACK => NoAction("a waiting request pins no buffer here"), "Keep waiting requests in small buffers.";
 }
 
@@ -67,7 +70,7 @@ keywords! {
     "option forwardfor" "[except <network>] [header <name>] [if-none]" ALL => Parse(forwardfor), "Add the client's address to requests in X-Forwarded-For.";
     "option originalto" "[except <network>] [header <name>]" ALL => Parse(originalto), "Add the address that the client connected to in X-Original-To.";
     "option http-restrict-req-hdr-names" "{ preserve | delete | reject }" ALL => Parse(restrict_names), "What to do with header names of other characters than letters, digits and dashes.";
-    "option httplog" "[clf]" ALL => Parse(httplog), "Log HTTP requests, in the usual format or in the common log format.";
+    "option httplog" "[clf|json]" ALL => Parse(httplog), "Log HTTP requests, in the usual format, in the common log format, or as one line of JSON each, which HAProxy does not have.";
     "option httpslog" "" ALL => Parse(httpslog), "Log HTTP requests with what is known of TLS.";
     "option tcplog" "[clf]" ALL => Parse(tcplog), "Log connections with their timers and counters.";
     "option tcpka" "" ALL => Parse(tcpka), "TCP keep-alive probes on both sides.";
@@ -200,6 +203,59 @@ fn originalto(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_
     }
 }
 
+fn forwarded(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if words.line.prefix != Prefix::None {
+        draft.options.forwarded = None;
+        return;
+    }
+    let nothing = || ForwardedNode { name: ForwardedPart::None, port: ForwardedPart::None };
+    let mut option = Forwarded { proto: false, host: ForwardedPart::None, by: nothing(), of: nothing() };
+    if words.is_done() {
+        option.proto = true;
+        option.of.name = ForwardedPart::Own;
+    }
+    while let Some(word) = words.take_word() {
+        if word.text == "proto" {
+            option.proto = true;
+            continue;
+        }
+        let (name, is_expr) = match word.text.strip_suffix("-expr") {
+            Some(name) => (name, true),
+            None => (word.text.as_str(), false),
+        };
+        let part = match name {
+            "host" => &mut option.host,
+            "by" => &mut option.by.name,
+            "by_port" => &mut option.by.port,
+            "for" => &mut option.of.name,
+            "for_port" => &mut option.of.port,
+            _ => {
+                let message = format!(
+                    "unknown argument '{}' for 'option forwarded': it takes 'proto', 'host', 'by', 'by_port', 'for', \
+                     'for_port', and all but the first with '-expr' and an expression",
+                    word.text
+                );
+                loading.report.alert(word.span, message);
+                return;
+            }
+        };
+        *part = ForwardedPart::Own;
+        if is_expr {
+            let Some(expr) = words.expect(loading.report, "an expression") else { return };
+            let mut context = loading.context(Phase::HttpRequest, Some(&draft.name), &draft.acls);
+            let Some(expr) = Expr::parse(&expr.text, expr.span, &mut context) else { return };
+            *part = ForwardedPart::Expr(expr);
+        }
+    }
+    for node in [&mut option.by, &mut option.of] {
+        // A port alone says nothing (manual, section 4.2).
+        if matches!(node.name, ForwardedPart::None) {
+            node.port = ForwardedPart::None;
+        }
+    }
+    draft.options.forwarded = Some(option.into());
+}
+
 fn forward(
     words: &mut Words<'_>,
     header: &str,
@@ -294,6 +350,8 @@ fn restrict_names(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadin
 fn httplog(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     if words.take("clf") {
         log_format(draft, words, loading, "option httplog clf", formats::HTTP_CLF);
+    } else if words.take("json") {
+        log_format(draft, words, loading, "option httplog json", formats::HTTP_JSON);
     } else {
         log_format(draft, words, loading, "option httplog", formats::HTTP);
     }
@@ -322,7 +380,9 @@ fn log_format(
         return;
     }
     if let Some(word) = words.take_word() {
-        let message = format!("keyword '{}' only supports option 'clf'", words.line.words[1].text);
+        let name = &words.line.words[1].text;
+        let known = if name == "httplog" { "options 'clf' and 'json'" } else { "option 'clf'" };
+        let message = format!("keyword '{name}' only supports {known}");
         loading.report.alert(word.span, message);
         return;
     }

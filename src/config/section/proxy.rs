@@ -1,18 +1,24 @@
 //! What is left of proxies' keywords: listening, sources, headers, features that are not there
 //! (manual, section 4.2).
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use super::ProxyParser;
 use crate::config::draft::Draft;
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
+use crate::model::server::UseSource;
+use crate::sample::acl::AclSet;
+use crate::sample::expr::{Expr, Phase};
 
 keywords! {
     /// The rest.
     pub TABLE: ProxyParser, "4.2";
     "bind" "<address>[, ...] [param*]" FRONTEND => Parse(super::bind::line), "Where to listen.";
     "source" "<addr>[:<port>] [usesrc ...] [interface <name>]" BACK => Parse(source), "The address that connections to servers come from.";
-    "http-send-name-header" "[<header>]" BACK => Refused("sending the server's name to the server is not available yet; 'http-request set-header' can send any other value"), "Tells servers their own name in a header field.";
+    "http-send-name-header" "<header>" BACK => Parse(send_name_header), "Tells servers their own name in a header field.";
     "load-server-state-from-file" "{ global | local | none }" BACK => Parse(load_state), "Take servers' state of an earlier process from a file.";
     "server-state-file-name" "[{ use-backend-name | <file> }]" BACK => NoAction("local state files are read by 'load-server-state-from-file local' only, which is refused"), "The name of a backend's own state file.";
     "compression" "algo | algo-req | algo-res | type | type-req | type-res | offload | minsize-req | minsize-res | direction ..." ALL => Refused("compression is not available yet"), "Compresses bodies.";
@@ -30,24 +36,72 @@ keywords! {
     "appsession" "<cookie> ..." ALL => Removed("use stick tables or 'cookie' instead"), "Keeps clients on servers by an application's cookie.";
 }
 
-/// `source` of a backend or of a server: the address; the rest of the line says what is not there.
-pub fn source_address(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<std::net::SocketAddr> {
+/// `source` of a backend or of a server.
+#[derive(Clone, Debug, Default)]
+pub struct SourceLine {
+    /// The address connected from.
+    pub address: Option<SocketAddr>,
+    /// The address shown to the server instead.
+    pub shown: Option<UseSource>,
+    /// The interface connected through.
+    pub interface: Option<Arc<str>>,
+}
+
+/// Parses the words after `source`; the last of those that say the same counts.
+pub fn source_line(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<SourceLine> {
     let word = words
         .expect(loading.report, "<addr>[:<port>], and optionally 'usesrc' <addr>, and 'interface' <name>")?;
-    let address = crate::config::words::source(word, loading);
+    let address = crate::config::words::source(word, loading)?;
+    let mut line = SourceLine { address: Some(address), ..SourceLine::default() };
     while let Some(option @ ("usesrc" | "interface")) = words.peek() {
         words.take_word();
-        let message = format!("'source' : '{option}' is not available yet");
-        loading.report.alert(words.last_span(), message);
-        words.take_word();
+        if option == "usesrc" {
+            line.shown = Some(use_source(words, loading)?);
+        } else {
+            line.interface = Some(words.expect(loading.report, "an interface name")?.text.as_str().into());
+        }
     }
-    address
+    Some(line)
+}
+
+/// Whose address `usesrc` shows.
+fn use_source(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<UseSource> {
+    let what = "<addr>[:<port>], 'client', 'clientip', or 'hdr_ip(name,#)'";
+    let word = words.expect(loading.report, what)?;
+    Some(match word.text.as_str() {
+        "client" => UseSource::Client,
+        "clientip" => UseSource::ClientIp,
+        text if text.starts_with("hdr_ip(") => {
+            let text = format!("req.{text}");
+            let known = AclSet::default();
+            let mut context = loading.context(Phase::Switching, None, &known);
+            UseSource::Header(Arc::new(Expr::parse(&text, word.span, &mut context)?))
+        }
+        _ => UseSource::Address(crate::config::words::source(word, loading)?),
+    })
 }
 
 fn source(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    if let Some(address) = source_address(words, loading) {
-        draft.source = Some(address);
+    if let Some(line) = source_line(words, loading) {
+        draft.source = line;
     }
+    words.end(loading.report);
+}
+
+fn send_name_header(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    const FORBIDDEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
+    let Some(word) = words.expect(loading.report, "a header name") else { return };
+    let name = word.text.to_ascii_lowercase();
+    if FORBIDDEN.contains(&&*name) {
+        let message = format!(
+            "'http-send-name-header' cannot be used on a listener header such as 'Host', 'Content-length', \
+             'Transfer-encoding' or 'Connection': '{}'",
+            word.text
+        );
+        loading.report.alert(word.span, message);
+        return;
+    }
+    draft.send_name_header = Some(name.into());
     words.end(loading.report);
 }
 

@@ -6,6 +6,7 @@ use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
 use crate::model::proxy::Capture;
+use crate::rules::action::{Action, TimeoutKind};
 use crate::rules::{self, Rule, RuleSet};
 use crate::sample::LogFormat;
 use crate::sample::acl::AclSet;
@@ -150,9 +151,28 @@ fn rule(
         loading.report.alert(span, message);
         return None;
     }
+    let before = match set {
+        RuleSet::HttpRequest => draft.http_request.last(),
+        RuleSet::HttpResponse => draft.http_response.last(),
+        RuleSet::HttpAfterResponse => draft.http_after_response.last(),
+        _ => None,
+    };
+    // What a section of defaults says is a list of its own.
+    let before = before.filter(|rule| rule.span.file == draft.span.file && rule.span.line > draft.span.line);
+    if before.is_some_and(|rule| rule.condition.is_none() && rule.action.is_final()) {
+        let message = format!(
+            "previous '{}' action is final and has no condition attached, further entries are NOOP.",
+            set.name()
+        );
+        loading.report.warning(span, message);
+    }
     let rest = words.take_rest();
     let mut context = loading.context(phase, Some(&draft.name), &draft.acls);
     let mut rule = rules::keyword::parse(set, &rest, span, &mut context)?;
+    if let Some(problem) = misplaced(draft, &rule.action) {
+        loading.report.alert(span, format!("error detected in proxy '{}': {problem}", draft.name));
+        return None;
+    }
     // A slot of its own, in the order of the lines that declare slots: their numbers are used by name.
     if let Some(len) = rule.wanted_capture() {
         if draft.kind == Kind::Backend {
@@ -168,6 +188,24 @@ fn rule(
         slots.push(Capture { name: None, len });
     }
     Some(rule)
+}
+
+/// Why an action cannot stand in this kind of section: each acts on one side of a proxy.
+fn misplaced(draft: &Draft, action: &Action) -> Option<String> {
+    let kind = draft.kind;
+    let side = match action {
+        _ if kind.is_defaults() => {
+            let retries = matches!(action, Action::SetRetries(_));
+            return retries.then(|| "'set-retries' is not allowed in 'defaults' sections".to_owned());
+        }
+        Action::SwitchToHttp | Action::SetTimeout(TimeoutKind::Client, _) if !kind.is_frontend() => {
+            "frontend"
+        }
+        Action::SetTimeout(TimeoutKind::Client | TimeoutKind::Tarpit, _) => return None,
+        Action::SetTimeout(..) | Action::SetRetries(_) if !kind.is_backend() => "backend",
+        _ => return None,
+    };
+    Some(format!("'{}' has no {side} capability", draft.name))
 }
 
 fn http_request(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

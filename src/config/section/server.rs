@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::ProxyParser;
 use super::bind::{number, text, time, value};
+use super::proxy::SourceLine;
 use super::server_proxy_protocol::ProxySettings;
 use crate::config::address::{self, ServerAddress};
 use crate::config::draft::Draft;
@@ -65,6 +66,7 @@ keywords! {
     "on-marked-down" "<action>" SERVER => Parse(on_marked_down), "What to do with sessions when the server goes down.";
     "on-marked-up" "<action>" SERVER => Parse(on_marked_up), "What to do with backup sessions when the server comes up.";
     "pool-max-conn" "<max>" SERVER => Parse(|s, w, l| if let Some(n) = number(w, l, -1..=i64::from(i32::MAX)) { s.pool_max_conn = n }), "How many idle connections are kept.";
+    "pool-low-conn" "<max>" SERVER => Parse(|s, w, l| if let Some(n) = number(w, l, 0..=i64::from(u32::MAX)) { s.pool_low_conn = n as u32 }), "How many idle connections there must be before one core takes another's.";
     "pool-purge-delay" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = time(w, l) { s.pool_purge_delay_ms = ms }), "How often idle connections that nobody needs are closed.";
     "port" "<port>" SERVER => Parse(|s, w, l| if let Some(port) = port(w, l) { s.check.port = Some(port) }), "The port of health checks.";
     "redir" "<prefix>" SERVER => Parse(|s, w, l| s.redirect_prefix = text(w, l).map(Into::into)), "GET and HEAD requests are redirected there rather than forwarded.";
@@ -103,7 +105,7 @@ pub struct ServerSettings {
     pub minconn: u32,
     pub maxqueue: u32,
     pub slowstart_ms: u64,
-    pub source: Option<SocketAddr>,
+    pub source: SourceLine,
     pub redirect_prefix: Option<Box<str>>,
     pub checked: bool,
     pub check: ServerCheck,
@@ -117,6 +119,7 @@ pub struct ServerSettings {
     pub shutdown_sessions_on_down: bool,
     pub shutdown_backup_sessions_on_up: bool,
     pub pool_max_conn: i64,
+    pub pool_low_conn: u32,
     pub pool_purge_delay_ms: u64,
     pub max_reuse: i64,
     pub tcp_fast_open: bool,
@@ -150,7 +153,7 @@ impl Default for ServerSettings {
             minconn: 0,
             maxqueue: 0,
             slowstart_ms: 0,
-            source: None,
+            source: SourceLine::default(),
             redirect_prefix: None,
             checked: false,
             check: ServerCheck::default(),
@@ -164,6 +167,7 @@ impl Default for ServerSettings {
             shutdown_sessions_on_down: false,
             shutdown_backup_sessions_on_up: false,
             pool_max_conn: -1,
+            pool_low_conn: 0,
             pool_purge_delay_ms: 5000,
             max_reuse: -1,
             tcp_fast_open: false,
@@ -559,7 +563,9 @@ fn on_marked_up(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &
 }
 
 fn source(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    settings.source = super::proxy::source_address(words, loading);
+    if let Some(source) = super::proxy::source_line(words, loading) {
+        settings.source = source;
+    }
 }
 
 fn track(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {

@@ -53,7 +53,6 @@ keywords! {
     "no-verifyhost" "" SERVER => NoAction("it has no effect without 'ssl'"), "Undoes 'verifyhost'.";
     "npn" "<protocols>" SERVER => NoAction("it has no effect without 'ssl'"), "Protocols that TLS may negotiate, the old way.";
     "pool-conn-name" "<expr>" SERVER => NoAction("without TLS all connections to a server that may be shared are alike"), "Names connections, so that only those of a name are used again.";
-    "pool-low-conn" "<max>" SERVER => NoAction("idle connections belong to the core that opened them"), "How many idle connections a thread keeps from others.";
     "proto" "<name>" SERVER => Parse(proto), "The protocol without negotiation.";
     "quic-cc-algo" "<algo>" SERVER => Refused("QUIC is not available yet"), "The congestion control of QUIC.";
     "renegotiate" "" SERVER => NoAction("it has no effect without 'ssl'"), "Takes renegotiation.";
@@ -72,7 +71,7 @@ keywords! {
     "strict-maxconn" "" SERVER => NoAction("'maxconn' counts connections strictly: none is opened above it"), "Counts idle connections in 'maxconn' too.";
     "tcp-md5sig" "<password>" SERVER => Refused("TCP MD5 signatures are not available yet"), "Signs segments.";
     "tls-tickets" "" SERVER => NoAction("it has no effect without 'ssl'"), "Session tickets.";
-    "usesrc" "<address>" SERVER => Refused("connecting with foreign addresses is not available yet"), "The address shown to the server.";
+    "usesrc" "<address>" SERVER => Refused("it is an option of 'source' and stands behind its address"), "The address shown to the server.";
     "verify" "{ none | required }" SERVER => NoAction("it has no effect without 'ssl'"), "Whether the server's certificate is verified.";
     "verifyhost" "<hostname>" SERVER => NoAction("it has no effect without 'ssl'"), "The name that the certificate must have.";
     "ws" "{ auto | h1 | h2 }" SERVER => NoAction("WebSockets go over HTTP/1 to servers in any case"), "The protocol of WebSockets.";

@@ -33,7 +33,7 @@ keywords! {
     "tune.maxaccept" "<number>" GLOBAL => Parse(maxaccept), "Connections accepted at one wake-up of a listener.";
     "tune.pipesize" "<size>" GLOBAL => Parse(pipesize), "The size of pipes for forwarding in the kernel.";
     "tune.stick-counters" "<number>" GLOBAL => Parse(stick_counters), "Entries of stick tables that a session tracks at most.";
-    "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether threads use each other's idle connections; pools are per core here.";
+    "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether a core without an idle connection to a server asks the others for one.";
 }
 
 keywords! {

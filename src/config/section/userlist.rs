@@ -6,7 +6,10 @@ use crate::config::loading::Loading;
 use crate::config::syntax::Section;
 use crate::config::words::Words;
 use crate::diag::did_you_mean;
+use crate::sample::password::{Scheme, Unusable};
 use crate::sample::userlist::{Password, User, UserList};
+
+const HASH_HELP: &str = "'mkpasswd -m sha-512' or 'openssl passwd -6' makes a hash; a password in clear needs 'insecure-password'";
 
 /// Reads one section.
 pub fn read(section: &Section, loading: &mut Loading<'_>) {
@@ -94,7 +97,26 @@ fn user(
             return;
         };
         match word.text.as_str() {
-            "password" => password = Password::Crypt(value.text.as_str().into()),
+            "password" => match Scheme::of(&value.text) {
+                Ok(scheme) => password = Password::Crypt(scheme, value.text.as_str().into()),
+                // As in HAProxy: what crypt(3) would take is taken, even if nothing can match it.
+                Err(Unusable::Malformed(problem)) => {
+                    let message = format!(
+                        "'user' : nobody can be '{}' in userlist '{list_name}': no password fits the hash, {problem}",
+                        user.text
+                    );
+                    loading.report.warning(value.span, message).help(HASH_HELP);
+                }
+                Err(Unusable::UnknownScheme) => {
+                    let message = format!(
+                        "the encrypted password used for user '{}' is not of a known scheme: DES, $1$, $2a$, $2b$, \
+                         $2y$, $5$, $6$, $y$",
+                        user.text
+                    );
+                    loading.report.alert(value.span, message).help(HASH_HELP);
+                    return;
+                }
+            },
             "insecure-password" => password = Password::Plain(value.text.as_str().into()),
             "groups" => {
                 for group in value.text.split(',').filter(|group| !group.is_empty()) {

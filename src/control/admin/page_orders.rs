@@ -2,6 +2,7 @@
 
 use super::Control;
 use crate::control::servers::{self, AdminOrder, CheckKind};
+use crate::net::timer::Kill;
 use crate::stats::post::{Action, PageOrder};
 
 /// Carries out one order. The page has checked that it is possible; what has become impossible
@@ -26,7 +27,7 @@ pub fn carry_out(control: &Control, order: &PageOrder) {
         Action::AgentUp => servers::set_agent(control, server, "up"),
         Action::AgentDown => servers::set_agent(control, server, "down"),
         Action::Shutdown => {
-            control.cores.shutdown_server_sessions(server);
+            control.cores.shutdown_server_sessions(server, Kill::Operator);
             Ok(())
         }
     };

@@ -17,6 +17,7 @@ use crate::health::{CheckSpec, ServerCheck, script_for_tests};
 use crate::log::queue::LogQueue;
 use crate::log::target::{Address, Format, Target};
 use crate::model::Model;
+use crate::net::timer::Kill;
 use crate::sample::facts::ProcessFacts;
 use crate::state::server::{Endpoint, Operational};
 use crate::state::{ProxyState, ServerState};
@@ -27,7 +28,7 @@ use crate::stats::{fixture, servers_state};
 struct Recorder(Rc<RefCell<Vec<String>>>);
 
 impl Cores for Recorder {
-    fn shutdown_server_sessions(&self, server: &Arc<ServerState>) {
+    fn shutdown_server_sessions(&self, server: &Arc<ServerState>, _: Kill) {
         self.0.borrow_mut().push(format!("shutdown {}", server.name));
     }
     fn wake_queue(&self, _backend: &Arc<ProxyState>) {}

@@ -14,6 +14,7 @@ use super::reports;
 use crate::balance::Algorithm;
 use crate::base::clock;
 use crate::health::status::{self, flag};
+use crate::net::timer::Kill;
 use crate::state::ServerState;
 use crate::state::server::{Operational, admin};
 
@@ -36,7 +37,7 @@ pub fn set_stopped(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>
     let before = Before::of(&view);
     publish(&view, Operational::Stopped);
     if view.server.as_ref().is_some_and(|server| server.shutdown_sessions_on_down) {
-        control.cores.shutdown_server_sessions(state);
+        control.cores.shutdown_server_sessions(state, Kill::ServerDown);
     }
     let requeued = requeue(control, &view);
     let text = format!(
@@ -161,7 +162,7 @@ fn enter_maintenance(control: &Control, view: &View, before: &Before, new: u8, w
     reports::change(&state.check, |report| report.health = 0);
     publish(view, Operational::Stopped);
     if view.server.as_ref().is_some_and(|server| server.shutdown_sessions_on_down) {
-        control.cores.shutdown_server_sessions(state);
+        control.cores.shutdown_server_sessions(state, Kill::ServerDown);
     }
     let requeued = requeue(control, view);
     let text = format!(
@@ -413,7 +414,7 @@ fn shut_backups(control: &Control, view: &View) {
         return;
     }
     for other in proxy.servers.iter().filter(|other| other.backup) {
-        control.cores.shutdown_server_sessions(&other.state);
+        control.cores.shutdown_server_sessions(&other.state, Kill::ServerUp);
     }
 }
 

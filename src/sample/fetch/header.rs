@@ -141,7 +141,8 @@ pub(crate) fn check_hdr(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Re
 fn values<'f>(fields: &'f Fields, name: &[u8], whole: bool, mut each: impl FnMut(&'f [u8]) -> bool) {
     for (_, value) in visible(fields).filter(|(key, _)| name.is_empty() || key.eq_ignore_ascii_case(name)) {
         if whole {
-            if each(value) {
+            // A rule may have left blanks at the ends, which are no part of a value (RFC 9110 section 5.5).
+            if each(crate::base::text::trim(value)) {
                 return;
             }
             continue;

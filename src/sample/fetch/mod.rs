@@ -245,7 +245,6 @@ pub fn why_absent(name: &str) -> Option<&'static str> {
     const HTX: &str = "it looks into HAProxy's internal form of messages, which does not exist here";
     const STREAMS: &str = "it tells of a multiplexed stream's inside, which does not exist here";
     const DEVICES: &str = "it needs a device detection library, which is not built in";
-    const USERLISTS: &str = "it needs user lists, which this version does not have";
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
     if name.starts_with("internal.htx") {
         Some(HTX)
@@ -257,8 +256,6 @@ pub fn why_absent(name: &str) -> Option<&'static str> {
         )
     } else if starts(&["51d.", "da-csv-fetch", "wurfl-"]) {
         Some(DEVICES)
-    } else if matches!(name, "http_auth" | "http_auth_group") {
-        Some(USERLISTS)
     } else {
         None
     }

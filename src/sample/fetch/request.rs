@@ -10,7 +10,7 @@ use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::{Context, Direction};
 use crate::sample::value::{Type, Value, leading_int, parse_ip};
 
-use ArgType::{Int, Str};
+use ArgType::{Int, Str, UserList};
 use Source::{Request, RequestHeaders};
 
 const NAME: &[ArgType] = &[Str];
@@ -110,7 +110,22 @@ pub const TABLE: &[Fetch] = &[
     )
     .args(0, &[Str, Str])
     .each(each_body_param),
-    // Authentication by the Authorization field; user lists are not looked at.
+    // Authentication by the Authorization field.
+    Fetch::new(
+        "http_auth",
+        Type::Bool,
+        RequestHeaders,
+        "Whether user and password of a Basic Authorization field are in <userlist>.",
+        auth,
+    )
+    .args(1, &[UserList]),
+    text(
+        "http_auth_group",
+        RequestHeaders,
+        "The user of a Basic Authorization field whose password is right; an ACL compares the user's groups.",
+        auth_group,
+    )
+    .args(1, &[UserList]),
     text("http_auth_type", RequestHeaders, "The scheme of the Authorization field.", auth_type),
     text("http_auth_user", RequestHeaders, "The user of a Basic Authorization field.", auth_user),
     text("http_auth_pass", RequestHeaders, "The password of a Basic Authorization field.", auth_pass),
@@ -395,6 +410,20 @@ fn auth_user<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 
 fn auth_pass<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     basic(context).map(|(mut decoded, colon)| Value::string(decoded.split_off(colon + 1)))
+}
+
+fn auth<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    // Without credentials there is no value, which in an ACL is as good as a no.
+    let (decoded, colon) = basic(context)?;
+    let user = args.userlist(0)?.authenticate(&decoded[..colon], &decoded[colon + 1..]);
+    Some(Value::Bool(user.is_some()))
+}
+
+fn auth_group<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let (mut decoded, colon) = basic(context)?;
+    args.userlist(0)?.authenticate(&decoded[..colon], &decoded[colon + 1..])?;
+    decoded.truncate(colon);
+    Some(Value::string(decoded))
 }
 
 fn auth_bearer<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {

@@ -9,6 +9,7 @@ use crate::control::admin::{Call, Command, Flow};
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::model::Proxy;
 use crate::model::bind::CliLevel::{Admin, User};
+use crate::net::timer::Kill;
 use crate::state::ServerState;
 use crate::state::server::{Endpoint, counter};
 use crate::stats::{rows, servers_state};
@@ -165,7 +166,7 @@ fn get_weight(call: &mut Call<'_>) -> Flow {
 
 fn shutdown_sessions(call: &mut Call<'_>) -> Flow {
     if let Some((_, state)) = find_server(call, 3) {
-        call.control.cores.shutdown_server_sessions(&state);
+        call.control.cores.shutdown_server_sessions(&state, Kill::Operator);
     }
     Flow::Done
 }

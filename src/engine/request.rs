@@ -1,0 +1,124 @@
+//! Phase 4, ReadRequest: the request head, complete or refused.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::exchange::{End, Exchange};
+use super::wait;
+use crate::base::clock;
+use crate::http::h1::framing::{self, Body};
+use crate::http::h1::{head, persist};
+use crate::model::proxy::ConnectionMode;
+use crate::net::Buffer;
+use crate::net::buffer::Filled;
+use crate::net::timer::Stop;
+use crate::sample::facts::{Ended, EndedIn};
+use crate::state::proxy::fe;
+use crate::state::tracked::Event;
+
+impl Exchange<'_> {
+    /// A request head that cannot be used.
+    pub(super) fn bad_request(&mut self, status: u16) -> End {
+        self.txn.bad_request = true;
+        self.count_tracked(Event::Request);
+        if (400..500).contains(&status) {
+            self.count_tracked(Event::ClientError);
+        }
+        self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+        let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
+        End { may_keep_alive: false, ..end }
+    }
+
+    /// Reads until the head is complete, and judges it.
+    pub(super) async fn read_request(&mut self) -> Result<(), End> {
+        let global = &self.core.model.global;
+        let limits = head::Limits {
+            fields_max: global.headers_max,
+            bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
+            accept_unsafe: self.frontend.options.accept_unsafe_request,
+        };
+        let timeouts = &self.frontend.timeouts;
+        let started = self.txn.time.first_byte_us / 1000;
+        // The whole head must come within `timeout http-request`, however it trickles.
+        let deadline = timeouts.http_request_ms.map(|ms| started + ms);
+        loop {
+            let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
+            match head::parse_request(bytes, &mut self.txn.request, &limits) {
+                Ok(head::Progress::Complete { len }) => {
+                    if let Some(buffer) = &mut self.client.buffer {
+                        buffer.consume(len);
+                    }
+                    self.txn.bytes_from_client += len as u64;
+                    break;
+                }
+                Ok(head::Progress::Partial) => {}
+                Err(refusal) => return Err(self.bad_request(refusal.status)),
+            }
+            let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
+            match buffer.fill(&self.client.stream) {
+                Ok(Filled::Bytes { .. }) => {}
+                Ok(Filled::Full) => return Err(self.bad_request(431)),
+                Ok(Filled::End) | Err(_) => {
+                    self.txn.bad_request = true;
+                    self.count_tracked(Event::Request);
+                    self.count_tracked(Event::ClientError);
+                    self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+                    let end = self.error_end(400, Ended::Client, EndedIn::Request);
+                    return Err(End { may_keep_alive: false, ..end });
+                }
+                Ok(Filled::Nothing) => {
+                    let until = deadline.unwrap_or_else(|| wait::after(timeouts.client_ms));
+                    let ticket = &self.client.entry.ticket;
+                    match wait::readable(self.core, ticket, until, &mut self.client.stream).await {
+                        Ok(()) => {}
+                        Err(Stop::Timeout) => {
+                            self.txn.bad_request = true;
+                            self.count_tracked(Event::Request);
+                            self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+                            let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
+                            return Err(End { may_keep_alive: false, ..end });
+                        }
+                        Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Request)),
+                    }
+                }
+            }
+        }
+        let framing = match framing::of_request(&self.txn.request) {
+            Ok(framing) => framing,
+            Err(refusal) => return Err(self.bad_request(refusal.status)),
+        };
+        let now = clock::cached();
+        self.txn.has_request = true;
+        if !self.frontend.log.is_empty() {
+            self.keep_request_line();
+        }
+        self.txn.time.request_us = now.mono_us;
+        self.request_body = framing.body;
+        self.txn.body_length = match framing.body {
+            Body::Length(length) => Some(length),
+            _ => None,
+        };
+        self.keep_alive = persist::client_keeps_alive(&self.txn.request)
+            && !framing.must_close
+            && self.frontend.options.connection_mode != ConnectionMode::Close;
+        self.upgrade = persist::request_upgrades(&self.txn.request);
+        self.client.session.requests += 1;
+        let millis = now.millis();
+        self.frontend.state.frontend.add(fe::REQUESTS, 1);
+        self.frontend.state.frontend_request_rate.add(millis, 1);
+        self.core.setup.process.requests.fetch_add(1, Relaxed);
+        self.count_tracked(Event::Request);
+        Ok(())
+    }
+
+    /// Keeps the request line for the log, whatever rules make of the request.
+    fn keep_request_line(&mut self) {
+        let request = &self.txn.request;
+        let line = &mut self.txn.request_line;
+        line.clear();
+        for part in [request.method_bytes(), b" ", request.target(), b" ", request.version.token().as_bytes()]
+        {
+            line.extend_from_slice(part);
+        }
+        line.truncate(self.core.model.global.log_uri_len);
+    }
+}

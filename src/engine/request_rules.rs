@@ -1,0 +1,248 @@
+//! Phases 3, 5 and 7: what the rules of a proxy make of a request.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::exchange::{End, Exchange};
+use super::{packets, wait};
+use crate::base::clock;
+use crate::http::Version;
+use crate::http::h1::encode::{self, Connection};
+use crate::http::h1::framing::Body;
+use crate::model::Proxy;
+use crate::model::proxy::RestrictNames;
+use crate::net::timer::Stop;
+use crate::rules::run::run;
+use crate::rules::{Rule, RuleSet, Run, Service, Verdict};
+use crate::sample::facts::{Direction, Ended, EndedIn};
+use crate::session::switching;
+use crate::state::proxy::{be, fe};
+use crate::state::tracked::Event;
+
+impl Exchange<'_> {
+    /// Deletes or refuses header names that some servers would read as others (`X_Real_Ip`), as
+    /// `option http-restrict-req-hdr-names` says.
+    fn restrict_names(&mut self, proxy: &Proxy) -> Result<(), End> {
+        let is_odd = |name: &[u8]| name.iter().any(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-');
+        let fields = &mut self.txn.request.fields;
+        match proxy.options.http_restrict_names {
+            RestrictNames::Preserve => Ok(()),
+            RestrictNames::Delete => {
+                fields.remove_where(|name, _| is_odd(name));
+                Ok(())
+            }
+            RestrictNames::Reject if fields.iter().any(|(name, _)| is_odd(name)) => {
+                self.count_denied(proxy);
+                self.count_tracked(Event::ClientError);
+                Err(self.error_end(403, Ended::Proxy, EndedIn::Request))
+            }
+            RestrictNames::Reject => Ok(()),
+        }
+    }
+
+    /// Rules, redirections and the statistics page of one proxy.
+    pub(super) async fn process_request(&mut self, proxy: &Arc<Proxy>) -> Result<(), End> {
+        self.restrict_names(proxy)?;
+        // A session that came from TCP mode has had its inspection there.
+        if self.in_backend || self.client.switched.is_none() {
+            self.request_rules(proxy, &proxy.tcp_content, RuleSet::TcpContent).await?;
+        }
+        self.request_rules(proxy, &proxy.http_request, RuleSet::HttpRequest).await?;
+        for (redirect, condition) in &proxy.redirects {
+            let context = self.context(Direction::Request);
+            if condition.as_ref().is_none_or(|condition| condition.holds(&context))
+                && let Some(reply) = redirect.reply(&context, &self.txn.request)
+            {
+                return Err(self.local(reply));
+            }
+        }
+        if let Some(page) = switching::stats_page(proxy, &self.txn.request) {
+            if let Some(refusal) = switching::stats_refusal(page, &self.txn.request) {
+                self.count_tracked(Event::ClientError);
+                return Err(self.local(refusal));
+            }
+            // `stats http-request` rules may refuse what the password allows.
+            let rules = Arc::clone(proxy);
+            if let Some(page) = &rules.stats {
+                self.request_rules(proxy, &page.rules, RuleSet::HttpRequest).await?;
+            }
+            return Err(self.statistics(proxy, page).await?);
+        }
+        Ok(())
+    }
+
+    /// Runs a list from number `from` on and does what it asks for on the way: changes of maps, marks
+    /// of packets, log lines.
+    pub(super) fn run_rules(&mut self, rules: &[Rule], mut from: usize, set: RuleSet) -> Verdict {
+        loop {
+            let verdict = run(
+                rules,
+                from,
+                &mut Run {
+                    set,
+                    session: &mut self.client.session,
+                    txn: self.txn,
+                    process: &self.core.setup.process,
+                    now: clock::cached(),
+                    head_max: self.core.model.global.bufsize,
+                    effects: &mut self.effects,
+                },
+            );
+            self.send_map_orders();
+            packets::mark_client(&mut self.effects, &self.client.stream);
+            match verdict {
+                Verdict::Log { rule } => {
+                    self.log_meanwhile();
+                    from = rule;
+                }
+                verdict => return verdict,
+            }
+        }
+    }
+
+    /// Runs a list and carries its verdict out. A request that is dropped, held or unusable has no time
+    /// at which it was complete: that is how HAProxy logs it.
+    async fn request_rules(&mut self, proxy: &Arc<Proxy>, rules: &[Rule], set: RuleSet) -> Result<(), End> {
+        let mut from = 0;
+        while from < rules.len() {
+            match self.run_rules(rules, from, set) {
+                Verdict::Continue | Verdict::Allow => return Ok(()),
+                Verdict::WaitData { rule } => {
+                    // A whole request is there: what is not known now will not be.
+                    self.txn.inspection_over = true;
+                    from = rule;
+                }
+                Verdict::WaitBody { rule, at_least, timeout_ms } => {
+                    self.buffer_body(at_least, Some(timeout_ms)).await?;
+                    from = rule;
+                }
+                Verdict::Pause { rule, time_ms } => {
+                    self.pause(time_ms).await?;
+                    from = rule;
+                }
+                Verdict::SendHints { rule } => {
+                    self.send_hints().await?;
+                    from = rule;
+                }
+                Verdict::Respond(reply) => {
+                    let reply = if self.effects.error_page { self.error_page(reply.status) } else { *reply };
+                    return Err(self.local(reply));
+                }
+                Verdict::Deny { status, reply } => {
+                    self.count_denied(proxy);
+                    self.count_tracked(Event::ClientError);
+                    let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
+                    return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
+                }
+                Verdict::Tarpit { status, reply } => {
+                    self.txn.time.request_us = 0;
+                    self.count_denied(proxy);
+                    self.count_tracked(Event::ClientError);
+                    self.tarpit(proxy).await?;
+                    let end = self.error_end(status, Ended::Proxy, EndedIn::Tarpit);
+                    return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
+                }
+                Verdict::Reject => {
+                    self.txn.time.request_us = 0;
+                    self.count_denied(proxy);
+                    self.txn.ended = Ended::Proxy;
+                    self.txn.ended_in = EndedIn::Request;
+                    return Err(End::close());
+                }
+                Verdict::SilentDrop(rst_ttl) => {
+                    self.rst_ttl = rst_ttl;
+                    self.txn.time.request_us = 0;
+                    self.count_denied(proxy);
+                    self.txn.ended = Ended::Proxy;
+                    self.txn.ended_in = EndedIn::Request;
+                    return Err(End { silent: true, ..End::close() });
+                }
+                Verdict::BadRequest => {
+                    self.txn.time.request_us = 0;
+                    return Err(self.unusable());
+                }
+                // It is in HTTP mode already: the rule has nothing to do but to end its list.
+                Verdict::SwitchToHttp => return Ok(()),
+                Verdict::Service(Service::PrometheusExporter) => return Err(self.exporter()),
+                Verdict::Log { .. } | Verdict::Service(Service::Stats) | Verdict::Invalid => {
+                    proxy.state.frontend.add(fe::INTERNAL_ERRORS, 1);
+                    return Err(self.error_end(500, Ended::Proxy, EndedIn::Request));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands changes of maps that rules asked for to the control thread.
+    pub(super) fn send_map_orders(&mut self) {
+        for order in self.effects.map_orders.drain(..) {
+            (self.core.setup.map_orders)(order);
+        }
+    }
+
+    fn count_denied(&self, proxy: &Proxy) {
+        if self.in_backend {
+            proxy.state.backend.add(be::DENIED_REQUESTS, 1);
+        }
+        self.frontend.state.frontend.add(fe::DENIED_REQUESTS, 1);
+    }
+
+    /// Holds the request for the tarpit's time, or until the client gives up.
+    async fn tarpit(&mut self, proxy: &Proxy) -> Result<(), End> {
+        let own = self.effects.tarpit_timeout_ms.or(proxy.timeouts.tarpit_ms);
+        let timeout = own.or(proxy.timeouts.connect_ms).unwrap_or(0);
+        let deadline = clock::cached().millis() + timeout;
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core.clone();
+        let gone = wait::until(&core, &ticket, deadline, |context| match self.client_gone(context) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        // `%Tw` tells how long it was held (manual, section 8.5, "PT").
+        self.txn.time.queued_us = clock::cached().mono_us;
+        match gone {
+            Err(Stop::Timeout) => Ok(()),
+            Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Tarpit)),
+            Ok(()) => {
+                self.txn.ended = Ended::Client;
+                self.txn.ended_in = EndedIn::Tarpit;
+                Err(End::close())
+            }
+        }
+    }
+
+    /// Waits as a `pause` rule says; a client that gives up meanwhile ends the wait.
+    async fn pause(&mut self, time_ms: u64) -> Result<(), End> {
+        let deadline = clock::cached().millis() + time_ms;
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core.clone();
+        let abort_matters = self.abort_matters();
+        let waited = wait::until(&core, &ticket, deadline, |context| {
+            if abort_matters && self.client_gone(context) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        match waited.await {
+            Ok(()) | Err(Stop::Timeout) => Ok(()),
+            Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Request)),
+        }
+    }
+
+    /// Sends the early hints that rules have put together (RFC 8297).
+    async fn send_hints(&mut self) -> Result<(), End> {
+        let mut hints = crate::http::Response { version: Version::Http11, ..Default::default() };
+        // The fields first: the reason is kept where they are.
+        std::mem::swap(&mut hints.fields, &mut self.effects.early_hints);
+        hints.set_status(103, b"Early Hints");
+        let mut bytes = Vec::with_capacity(256);
+        encode::response(&hints, Body::None, Connection::Default, &mut bytes);
+        self.adjust_case(&mut bytes);
+        self.txn.bytes_to_client += bytes.len() as u64;
+        let ticket = self.client.entry.ticket.clone();
+        let timeout = self.frontend.timeouts.client_ms;
+        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        written.map_err(|_| {
+            (self.txn.ended, self.txn.ended_in) = (Ended::Client, EndedIn::Request);
+            End::close()
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! Waiting for a message's body, or for enough of it, so that rules can look at it.
+
+use std::task::Poll;
+
+use super::exchange::{End, Exchange};
+use super::idle::ServerConnection;
+use super::response::{Received, Upload};
+use super::wait;
+use crate::base::clock::{self, Millis};
+use crate::http::h1::chunked::{Decoder, Event};
+use crate::http::h1::framing::Body;
+use crate::net::Buffer;
+use crate::net::buffer::Filled;
+use crate::net::timer::{NEVER, Stop};
+use crate::sample::facts::{Ended, EndedIn};
+use crate::state::proxy::{be, fe};
+use crate::state::server::counter;
+use crate::state::tracked;
+
+/// A chunked body that is none.
+struct BadChunk;
+
+/// Decodes what `bytes` hold of a body framed `body` into `out`; whether that is all of it.
+fn decode(body: Body, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, BadChunk> {
+    out.clear();
+    match body {
+        Body::None => Ok(true),
+        Body::UntilClose => {
+            out.extend_from_slice(bytes);
+            Ok(false)
+        }
+        Body::Length(length) => {
+            let have = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+            out.extend_from_slice(&bytes[..have]);
+            Ok(have as u64 == length)
+        }
+        Body::Chunked => {
+            let mut decoder = Decoder::new();
+            let mut at = 0;
+            loop {
+                match decoder.next(&bytes[at..]) {
+                    Ok(Event::NeedMore { .. }) => return Ok(false),
+                    Ok(Event::Data { start, end }) => {
+                        out.extend_from_slice(&bytes[at + start..at + end]);
+                        at += end;
+                    }
+                    Ok(Event::End { .. }) => return Ok(true),
+                    Err(_) => return Err(BadChunk),
+                }
+            }
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Reads the request body into the transaction until it is complete, `at_least` bytes came, the
+    /// buffer is full, or the time is over.
+    pub(super) async fn buffer_body(&mut self, at_least: u64, timeout_ms: Option<u64>) -> Result<(), End> {
+        if self.request_body == Body::None {
+            self.txn.body_complete = true;
+            return Ok(());
+        }
+        if self.txn.body_complete || self.body_broken_off {
+            return Ok(());
+        }
+        self.continue_if_expected().await?;
+        let deadline = timeout_ms.map_or(NEVER, |ms| clock::cached().millis() + ms);
+        loop {
+            self.decode_body()?;
+            let enough = at_least > 0 && self.txn.body.len() as u64 >= at_least;
+            if self.txn.body_complete || enough {
+                return Ok(());
+            }
+            let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
+            match buffer.fill(&self.client.stream) {
+                Ok(Filled::Bytes { .. }) => {}
+                Ok(Filled::Full) => return Ok(()),
+                Ok(Filled::End) | Err(_) => {
+                    // Nothing more will come: the rules see what there is, and no server does.
+                    self.body_broken_off = true;
+                    return Ok(());
+                }
+                Ok(Filled::Nothing) => {
+                    let ticket = self.client.entry.ticket.clone();
+                    match wait::readable(self.core, &ticket, deadline, &mut self.client.stream).await {
+                        Ok(()) => {}
+                        Err(Stop::Timeout) => {
+                            self.txn.time.request_us = 0; // it never became complete
+                            self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+                            let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
+                            return Err(End { may_keep_alive: false, ..end });
+                        }
+                        Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Request)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decodes what the buffer holds of the body into `txn.body`, for rules to see; the buffer keeps
+    /// the raw bytes, which are forwarded later.
+    fn decode_body(&mut self) -> Result<(), End> {
+        let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
+        match decode(self.request_body, bytes, &mut self.txn.body) {
+            Ok(complete) => {
+                self.txn.body_complete = complete || self.request_body == Body::UntilClose;
+                Ok(())
+            }
+            Err(BadChunk) => {
+                self.txn.time.request_us = 0;
+                Err(self.unusable())
+            }
+        }
+    }
+
+    /// Answers `Expect: 100-continue` when the proxy itself needs the body first (RFC 9110 section 10.1.1).
+    async fn continue_if_expected(&mut self) -> Result<(), End> {
+        let expects =
+            self.txn.request.fields.first(b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        let nothing_yet = self.client.buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
+        if expects {
+            // The body is asked for here: the server must not be made to ask again.
+            self.txn.request.fields.remove(b"expect");
+        }
+        if !(expects && nothing_yet) {
+            return Ok(());
+        }
+        let ticket = self.client.entry.ticket.clone();
+        let line = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let timeout = self.frontend.timeouts.client_ms;
+        match wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, line).await {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                self.txn.ended = Ended::Client;
+                self.txn.ended_in = EndedIn::Request;
+                Err(End::close())
+            }
+        }
+    }
+
+    /// A request whose head was good and that cannot be used nevertheless.
+    pub(super) fn unusable(&mut self) -> End {
+        self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+        self.count_tracked(tracked::Event::ClientError);
+        let end = self.error_end(400, Ended::Proxy, EndedIn::Request);
+        End { may_keep_alive: false, ..end }
+    }
+
+    /// `option http-buffer-request`: the time of the request runs until its body is there.
+    pub(super) async fn buffer_whole_body(&mut self, timeout_ms: Option<u64>) -> Result<(), End> {
+        self.buffer_body(0, timeout_ms).await?;
+        self.txn.time.request_us = clock::cached().mono_us;
+        Ok(())
+    }
+
+    /// The end of a request whose body the client broke off while it was waited for.
+    pub(super) fn refuse_broken_off(&mut self) -> Result<(), End> {
+        if !self.body_broken_off {
+            return Ok(());
+        }
+        self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
+        let end = self.error_end(400, Ended::Client, EndedIn::Request);
+        Err(End { may_keep_alive: false, ..end })
+    }
+
+    /// Reads the response body into the transaction until it is complete, `at_least` bytes came, the
+    /// buffer is full, the server ends it, or the time is over: then the answer is 504.
+    pub(super) async fn buffer_response(
+        &mut self,
+        connection: &mut ServerConnection,
+        received: &mut Received,
+        upload: &mut Upload,
+        at_least: u64,
+        timeout_ms: u64,
+    ) -> Result<(), End> {
+        let deadline = clock::cached().millis() + timeout_ms;
+        loop {
+            let bytes = received.rest.as_ref().map_or(&[][..], |buffer| buffer.filled());
+            match decode(received.framing.body, bytes, &mut self.txn.response_body) {
+                Ok(complete) => self.txn.response_body_complete = complete,
+                Err(BadChunk) => {
+                    self.count_failed_response(connection);
+                    return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
+                }
+            }
+            let enough = at_least > 0 && self.txn.response_body.len() as u64 >= at_least;
+            if self.txn.response_body_complete || enough {
+                return Ok(());
+            }
+            match self.wait_on_server(connection, upload, deadline, true).await {
+                Ok(()) => {}
+                Err(Stop::Timeout) => {
+                    self.count_failed_response(connection);
+                    return Err(self.error_end(504, Ended::ServerTimeout, EndedIn::Headers));
+                }
+                Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Headers)),
+            }
+            let buffer = received.rest.get_or_insert_with(Buffer::lease);
+            let filled = buffer.fill(&connection.stream);
+            if buffer.is_empty() {
+                received.rest = None;
+            }
+            match filled {
+                Ok(Filled::Bytes { .. } | Filled::Nothing) => {}
+                // Whether an end was due is for the forwarding to see.
+                Ok(Filled::End) | Err(_) => {
+                    self.txn.response_body_complete = received.framing.body == Body::UntilClose;
+                    return Ok(());
+                }
+                Ok(Filled::Full) => return Ok(()),
+            }
+        }
+    }
+
+    fn count_failed_response(&self, connection: &ServerConnection) {
+        connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
+        self.backend().state.backend.add(be::FAILED_RESPONSES, 1);
+    }
+
+    /// Waits for the server to say something (`readable`) or just for the deadline, while the request
+    /// body goes on its way.
+    pub(super) async fn wait_on_server(
+        &mut self,
+        connection: &mut ServerConnection,
+        upload: &mut Upload,
+        deadline: Millis,
+        readable: bool,
+    ) -> Result<(), Stop> {
+        let ticket = self.client.entry.ticket.clone();
+        let client = &mut self.client.stream;
+        wait::until(self.core, &ticket, deadline, |context| {
+            upload.drive(context, client, &mut connection.stream);
+            match readable {
+                true => connection.stream.poll_readable(context),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
