@@ -294,12 +294,10 @@ impl Expr {
     pub(crate) fn source(&self) -> Source {
         self.fetch.source
     }
-    /// The ACLs that it asks for, if it is `acl(...)`.
-    pub(crate) fn acls(&self) -> &[(bool, Arc<Acl>)] {
-        self.args
-            .iter()
-            .find_map(|arg| if let Arg::Acls(acls) = arg { Some(&**acls) } else { None })
-            .unwrap_or(&[])
+    /// The ACLs that it asks for, by `acl(...)` or `when(acl,...)`.
+    pub(crate) fn acls(&self) -> impl Iterator<Item = &Arc<Acl>> {
+        let all = self.args.iter().chain(self.steps.iter().flat_map(|step| step.args.iter()));
+        all.flat_map(|arg| if let Arg::Acls(acls) = arg { &acls[..] } else { &[] }).map(|(_, acl)| acl)
     }
     pub(crate) fn has_converters(&self) -> bool {
         !self.steps.is_empty()

@@ -81,9 +81,9 @@ fn acl(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     }
     let span = words.span();
     let rest = words.take_rest();
-    // Only the fetch `acl()` refers to other ACLs; a copy of their list for every line would make
+    // Only `acl()` and `when(acl,...)` refer to other ACLs; a copy of their list for every line would make
     // long lists quadratic.
-    let refers = rest.iter().any(|word| word.contains("acl("));
+    let refers = rest.iter().any(|word| word.contains("acl"));
     let known = if refers { draft.acls.share() } else { AclSet::default() };
     let mut context = loading.context(Phase::Log, Some(&draft.name), &known);
     draft.acls.add(&rest, span, &mut context);
