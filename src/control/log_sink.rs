@@ -28,6 +28,9 @@ const BACKLOG_MAX: usize = 256 * 1024;
 const RECONNECT: Duration = Duration::from_secs(1);
 /// The longest that [`drain`] waits for slow descriptors.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// How long lines gather after some were written. Ringing for each line, and waking for it, cost a
+/// fifth of the processor time per logged request; a single line still leaves at once.
+const GATHER: Duration = Duration::from_millis(2);
 /// How often descriptors that were not ready are tried again.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -60,6 +63,9 @@ pub async fn run(control: Rc<Control>, doorbell: Arc<tokio::sync::Notify>) {
         let waiting = control.admin.sink.borrow_mut().flush();
         if taken == BATCH {
             tokio::task::yield_now().await;
+        } else if taken > 0 {
+            // Lines come in bursts: those of the next moment are taken together, without being rung for.
+            tokio::time::sleep(GATHER).await;
         } else if waiting {
             // A descriptor is full: look again soon, or when lines come.
             if control.log.prepare_sleep() {
