@@ -4,6 +4,7 @@ mod balance;
 mod command_line;
 mod configuration;
 mod converters;
+mod documentation;
 mod examples;
 mod faults;
 mod fetches;
