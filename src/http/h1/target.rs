@@ -35,9 +35,21 @@ pub(super) fn judge(request: &mut Request, accept_unsafe: bool) -> Result<(), Re
         (_, Some(authority)) if uri::authority_has_forbidden_byte(authority) => {
             bad_target(request, "invalid character in the authority")
         }
+        // RFC 3986 section 3.2.2: a colon stands in an address in brackets or before the port. Without its
+        // default port `h::80` would be `h:`, which the next reader takes for `h`.
+        (_, Some(authority)) if has_stray_colon(uri::host_and_port(authority).0) => {
+            bad_target(request, "invalid host in the authority")
+        }
         (None, Some(_)) => judge_connect(request, accept_unsafe),
         (Some(_), _) => judge_absolute(request, accept_unsafe),
     }
+}
+
+/// Whether a host, user information in front allowed, has a colon outside brackets.
+fn has_stray_colon(host: &[u8]) -> bool {
+    let start = memchr::memrchr(b'@', host).map_or(0, |at| at + 1);
+    let host = &host[start..];
+    !host.starts_with(b"[") && host.contains(&b':')
 }
 
 /// RFC 9112 section 3.2: more than one `Host`, or an invalid one, is refused. HAProxy takes several
