@@ -70,7 +70,9 @@ fn clients_stay_by_their_header() {
 fn a_redispatch_is_learned() {
     both_drivers(|driver| {
         let [mut one, two] = origins();
-        let lines = "option redispatch 1\n    retries 1\n    stick-table type ip size 10\n    stick on src";
+        // A kept connection that the server closes meanwhile would be answered with a 502.
+        let lines = "option http-server-close\n    option redispatch 1\n    retries 1\n    \
+                     stick-table type ip size 10\n    stick on src";
         let proxy = Proxy::start(driver, &config(lines, &[(&one, ""), (&two, "")]));
         assert_eq!([get(&proxy, ""), get(&proxy, "")], ["s1", "s1"]);
         one.stop();
