@@ -83,7 +83,7 @@ pub struct Exchange<'a> {
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
     /// The server connection of this session under `http-reuse never`.
-    pub(super) attached: &'a mut Option<ServerConnection>,
+    pub(super) attached: &'a mut Option<Box<ServerConnection>>,
     /// The slot on the server.
     pub(super) assigned: Option<Assigned>,
     /// A pipelined request was seen behind this one: the watch for an abort is over.
@@ -111,7 +111,7 @@ impl<'a> Exchange<'a> {
         frontend: &'a Arc<Proxy>,
         client: &'a mut Client,
         txn: &'a mut TransactionFacts,
-        attached: &'a mut Option<ServerConnection>,
+        attached: &'a mut Option<Box<ServerConnection>>,
     ) -> Self {
         Exchange {
             core,

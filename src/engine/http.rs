@@ -73,7 +73,8 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
 
 /// Serves the requests of a client that was admitted.
 pub(super) async fn serve_requests(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
-    let mut attached: Option<ServerConnection> = None;
+    // Boxed: every idle connection carries the room, few ever have one.
+    let mut attached: Option<Box<ServerConnection>> = None;
     let started = clock::cached();
     loop {
         let first = client.session.requests == 0;
@@ -100,7 +101,7 @@ async fn exchange(
     core: &Rc<Core>,
     frontend: &Arc<Proxy>,
     client: &mut Client,
-    attached: &mut Option<ServerConnection>,
+    attached: &mut Option<Box<ServerConnection>>,
     start_us: u64,
     ended: Option<Ended>,
 ) -> (Next, Box<TransactionFacts>) {

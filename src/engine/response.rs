@@ -399,7 +399,7 @@ impl Exchange<'_> {
 
     fn keep(&mut self, connection: ServerConnection, backend: &Proxy) {
         if connection.private || backend.http_reuse == HttpReuse::Never {
-            *self.attached = Some(connection);
+            *self.attached = Some(Box::new(connection));
         } else {
             self.core.idle.put(connection);
         }

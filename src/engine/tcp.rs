@@ -108,6 +108,17 @@ fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> O
     None
 }
 
+/// Walks a session to its tunnel.
+async fn establish(
+    core: &Rc<Core>,
+    frontend: &Arc<Proxy>,
+    client: &mut Client,
+    txn: &mut TransactionFacts,
+) -> Result<Box<Established>, Ending> {
+    let (effects, stores) = (Effects::default(), Stores::default());
+    TcpSession { core, frontend, client, txn, effects, stores }.establish().await
+}
+
 /// Serves a client connection in TCP mode to its end.
 pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
     if !admit(&core, &frontend, &mut client).await {
@@ -118,16 +129,8 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
     txn.time.first_byte_us = client.session.accepted.mono_us;
     txn.time.first_byte_wall_us = client.session.accepted.wall_us;
     txn.time.request_us = now.mono_us;
-    let mut session = TcpSession {
-        core: &core,
-        frontend: &frontend,
-        client: &mut client,
-        txn: &mut txn,
-        effects: Effects::default(),
-        stores: Stores::default(),
-    };
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
-    let established = Box::pin(session.establish()).await;
+    let established = Box::pin(establish(&core, &frontend, &mut client, &mut txn)).await;
     let backend = match established {
         Ok(mut established) => {
             if frontend.options.logasap {

@@ -367,7 +367,7 @@ impl Exchange<'_> {
             })
             .await;
             if alive {
-                return Some(connection);
+                return Some(*connection);
             }
         }
         let first = self.client.session.requests <= 1;
