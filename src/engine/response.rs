@@ -81,6 +81,8 @@ impl Exchange<'_> {
         let mut interim = 0;
         let mut last: Millis = clock::cached().millis();
         loop {
+            // A server that has begun to speak may have begun to act: its silence is not a stale connection's.
+            let may_replay = may_replay && interim == 0;
             // Parse what is there.
             if let Some(bytes) =
                 buffer.as_ref().map(|buffer| buffer.filled()).filter(|bytes| !bytes.is_empty())

@@ -9,6 +9,7 @@ mod examples;
 mod faults;
 mod fetches;
 mod health;
+mod hostile;
 mod http;
 mod limits;
 mod logging;

@@ -40,6 +40,11 @@ pub(super) fn judge(request: &mut Request, accept_unsafe: bool) -> Result<(), Re
         (_, Some(authority)) if has_stray_colon(uri::host_and_port(authority).0) => {
             bad_target(request, "invalid host in the authority")
         }
+        // RFC 9112 section 3.2.3: host and port alone. A path behind them, or a user in front, would be left to
+        // the next hop to make sense of.
+        (None, Some(authority)) if authority.len() != target.len() => {
+            bad_target(request, "CONNECT needs an authority as its target")
+        }
         (None, Some(_)) => judge_connect(request, accept_unsafe),
         (Some(_), _) => judge_absolute(request, accept_unsafe),
     }
