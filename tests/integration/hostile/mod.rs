@@ -10,9 +10,11 @@
 mod cases;
 mod client;
 mod oracle;
+mod origins;
 mod recorder;
 mod requests;
 mod responses;
+mod streams;
 #[path = "../../hostile/text.rs"]
 mod text;
 

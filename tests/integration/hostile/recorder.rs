@@ -173,7 +173,7 @@ impl Connection {
             }
         }
         self.parse(shared);
-        if !self.received.is_empty() && !self.deaf {
+        if !self.received.is_empty() && !self.deaf && !shared.claims {
             let line = oracle::request_head(&self.received);
             let text = line.unwrap_or_else(|| format!("? {}", self.received.escape_ascii()));
             shared.events.push((self.number, Event::Partial(text)));

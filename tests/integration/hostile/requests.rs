@@ -1,7 +1,5 @@
 //! Every request of the corpus on its own, with the recorder as the origin.
 
-use std::time::Duration;
-
 use super::cases::{self, RequestCase, is_one_of};
 use super::client::RawClient;
 use super::oracle;
@@ -10,6 +8,11 @@ use crate::support::*;
 
 /// A proxy with the listeners that cases name, before `server`.
 pub fn proxy(driver: Driver, server: &str) -> Proxy {
+    proxy_of(driver, server, 1)
+}
+
+/// The same with so many threads.
+pub fn proxy_of(driver: Driver, server: &str, threads: u32) -> Proxy {
     let listen = |name: &str, bind: &str, lines: &str| {
         format!(
             "listen {name}\n    bind @{name}@ {bind}\n    http-reuse always\n    no option abortonclose\n    \
@@ -29,8 +32,8 @@ pub fn proxy(driver: Driver, server: &str) -> Proxy {
     ]
     .concat();
     // Longer than a client waits: a connection that should be closed and is not must be seen.
-    let timeouts = "timeout client 1m\n    timeout server 1m\n    timeout http-request 1m\n";
-    Proxy::start(driver, &format!("    nbthread 1\n{HTTP_DEFAULTS}\n    {timeouts}{sections}"))
+    let timeouts = "timeout client 1h\n    timeout server 1h\n    timeout http-request 1h\n";
+    Proxy::start(driver, &format!("    nbthread {threads}\n{HTTP_DEFAULTS}\n    {timeouts}{sections}"))
 }
 
 /// Asks for something harmless over a fresh connection: what it finds is what the case left behind.
@@ -78,7 +81,7 @@ fn check(proxy: &Proxy, recorder: &Recorder, case: &RequestCase, number: usize) 
     }
     drop(client);
     sentinel(proxy, &case.listen, number)?;
-    if !wait_until(Duration::from_secs(5), || recorder.shared().busy == 0) {
+    if !wait_until(LIMIT, || recorder.shared().busy == 0) {
         return Err("a half request stays at the origin".into());
     }
     let events: Vec<_> = recorder.shared().events.iter().map(|(_, event)| event.clone()).collect();

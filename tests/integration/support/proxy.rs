@@ -92,7 +92,9 @@ impl Builder {
         let _ = std::fs::remove_file(&ready);
         let ready_socket = UnixDatagram::bind(&ready).expect("a socket for readiness");
         ready_socket.set_read_timeout(Some(Duration::from_millis(10))).expect("a timeout");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_haring"));
+        // Long runs test an optimised build.
+        let binary = std::env::var_os("HARING_BINARY");
+        let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_haring").into()));
         command
             .args(&self.arguments)
             .args(["-f", &file])
