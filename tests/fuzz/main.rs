@@ -3,11 +3,16 @@
 
 mod entries;
 mod mutate;
+#[path = "../hostile/text.rs"]
+mod text;
 
 use std::path::Path;
 
 use entries::{TARGETS, Target};
 use mutate::Mutator;
+
+/// The longest hostile message taken: heads are read anew at each of their bytes.
+const HOSTILE_MAX: usize = 500;
 
 /// Mutated inputs of each target; some seconds in a debug build.
 const INPUTS: usize = 4000;
@@ -18,7 +23,31 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
         std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("a directory entry").path()).collect();
     paths.sort();
-    paths.iter().map(|path| std::fs::read(path).expect("a corpus file")).collect()
+    let mut inputs: Vec<_> = paths.iter().map(|path| std::fs::read(path).expect("a corpus file")).collect();
+    inputs.extend(hostile(target.name));
+    inputs
+}
+
+/// What the corpus of hostile messages has for a target: heads, or the bodies behind them.
+fn hostile(target: &str) -> Vec<Vec<u8>> {
+    let folder = if target == "response_head" { "responses" } else { "requests" };
+    let entries = text::folder(folder);
+    let messages = entries.iter().map(text::raw).filter(|bytes| bytes.len() <= HOSTILE_MAX);
+    let mut found: Vec<Vec<u8>> = match target {
+        "request_head" | "response_head" => messages.collect(),
+        "chunked" => messages.filter_map(|bytes| body(&bytes).map(<[u8]>::to_vec)).collect(),
+        _ => Vec::new(),
+    };
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// What follows the head of a message that says it is chunked.
+fn body(message: &[u8]) -> Option<&[u8]> {
+    let head = message.windows(4).position(|part| part == b"\r\n\r\n")? + 4;
+    let is_chunked = message[..head].windows(7).any(|part| part.eq_ignore_ascii_case(b"chunked"));
+    (is_chunked && head < message.len()).then(|| &message[head..])
 }
 
 fn run(name: &str) {
