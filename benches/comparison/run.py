@@ -1,0 +1,245 @@
+"""The measuring: origins, proxies and load are started, and rounds of runs are taken.
+
+A round runs every contender once and the base a second time, as another process, at its other end; the next round
+goes backwards. So the base's mean stands in the middle of every round (a steady drift of the machine cancels),
+and the two processes of the base, which are equal, show how far apart equal programs come out.
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import peers as peering
+from .cases import contenders
+from .figures import Invalid, parse_wrk
+from .machine import OTHER_PROCESSOR, PROXY_PROCESSOR, Trouble, Usage, descriptors, free_port, process_seconds, processors
+
+STEAL_MAX = 0.01
+# Of a run, by processes other than the proxy on its processor, before the run is marked.
+FOREIGN_MAX = 0.03
+WARM_SECONDS = 0.5
+
+
+@dataclass
+class Sample:
+    """One run."""
+
+    name: str
+    cost_us: float
+    rate: float
+    marks: list = field(default_factory=list)
+    latency_us: dict = None
+
+
+class Bench:
+    """Everything that is shared by the cases."""
+
+    def __init__(self, processes, tool, all_peers, nginx, pairs, seconds, tell):
+        self.processes = processes
+        self.directory = processes.directory
+        self.tool = tool
+        self.peers = all_peers
+        self.pairs = pairs
+        self.seconds = seconds
+        self.tell = tell
+        self.nginx_program = nginx
+        self.nginx = None
+        # A syslog sink that takes every line and reads none: what it costs is the sender's side alone.
+        self.sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sink.bind(("127.0.0.1", 0))
+
+    def origin(self, kind):
+        """Starts what stands behind the proxies; returns its port and the process if it is this case's own."""
+        if kind == "nginx":
+            if self.nginx is None:
+                self.nginx = self._start_nginx()
+            return self.nginx, None
+        port = free_port()
+        name, _, sizes = kind.partition(":")
+        option = ("--http", str(port)) if name == "upload" else ("--exchange", f"{port}:{sizes}")
+        pid = self.processes.start("origin", [self.tool, "origin", *option], OTHER_PROCESSOR)
+        self.processes.await_port(pid, port)
+        return port, pid
+
+    def _start_nginx(self):
+        port = free_port()
+        home = self.directory / "origin"
+        www = home / "www"
+        www.mkdir(parents=True)
+        for name, size in (("index.html", 1024), ("0", 0), ("1k", 1024), ("64k", 65536), ("1m", 2**20)):
+            (www / name).write_bytes(b"x" * size)
+        paths = " ".join(
+            f"{name}_temp_path {home};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (home / "nginx.conf").write_text(f"""daemon off;
+worker_processes 1;
+worker_rlimit_nofile {descriptors()};
+pid {home}/pid;
+error_log {home}/error.log crit;
+events {{ worker_connections {descriptors() - 100}; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    {paths}
+    server {{
+        listen 0.0.0.0:{port} backlog=4096;
+        root {www};
+        location /key/ {{ try_files /1k =404; }}
+    }}
+}}
+""")
+        words = [self.nginx_program, "-p", home, "-c", home / "nginx.conf"]
+        pid = self.processes.start("nginx-origin", words, OTHER_PROCESSOR)
+        self.processes.await_port(pid, port)
+        return port
+
+    def start_proxy(self, label, peer, setup, origin, processor=PROXY_PROCESSOR, seconds=30.0):
+        """Starts a proxy; returns its process, its port and how long it took to listen."""
+        port = free_port()
+        sink = "127.0.0.1:%d" % self.sink.getsockname()[1]
+        fill = lambda lines: tuple(
+            line.replace("{sink}", sink).replace("{work}", str(self.directory)) for line in lines
+        )
+        setup = replace(
+            setup, global_lines=fill(setup.global_lines), frontend_lines=fill(setup.frontend_lines)
+        )
+        home = self.directory / label.replace(" ", "-")
+        words = peering.command(peer, setup, port, origin, home, self.tool)
+        pid = self.processes.start(label.replace(" ", "-"), words, processor, peer.environment)
+        took = self.processes.await_port(pid, port, seconds)
+        return pid, port, took
+
+    def load(self, name, pid, port, load, units=1.0, seconds=None, extra=(), names=None):
+        """One run of load on a proxy; retried once if it is invalid."""
+        for attempt in (1, 2):
+            try:
+                return self._load(name, pid, port, load, units, seconds or self.seconds, extra, names)
+            except Invalid as problem:
+                self.tell(f"    {name}: the run is worth nothing: {problem}" + ("; again" if attempt == 1 else ""))
+        return None
+
+    def _load(self, name, pid, port, load, units, seconds, extra, names):
+        names = names or (f"cpu{PROXY_PROCESSOR}",)
+        if load.is_wrk:
+            words = ["wrk", "-t", "1", "-c", str(load.connections), "-d", f"{max(1, round(seconds))}s"]
+            words += ["--timeout", "10s", f"http://127.0.0.1:{port}{load.path}"]
+        else:
+            words = [self.tool, "load", "--target", f"127.0.0.1:{port}", "--connections", str(load.connections)]
+            words += ["--seconds", str(seconds), *load.options, *extra]
+        busy_before, own_before = processors(), process_seconds([pid])
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=seconds * 4 + 60)
+        except subprocess.TimeoutExpired:
+            raise Invalid("the load does not end") from None
+        busy_after, own_after = processors(), process_seconds([pid])
+        if not self.processes.alive(pid):
+            raise Trouble(f"{name} has ended\n{self.processes.tail(name.replace(' ', '-'))}")
+        if done.returncode:
+            raise Invalid((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
+        whole = Usage(busy_before, busy_after, names)
+        latency = None
+        if load.is_wrk:
+            completed, elapsed = parse_wrk(done.stdout)
+            usage = whole
+        else:
+            told = json.loads(done.stdout)
+            if told["errors"] or not told["completed"]:
+                raise Invalid(f"{told['errors']} errors: {told['first_error'] or 'nothing was answered'}")
+            completed, elapsed, latency = told["completed"], told["seconds"], told["latency_us"]
+            latency["unsent"] = told["unsent"]
+            usage = Usage(told["before"], told["after"], names)
+        marks = []
+        if usage.steal > STEAL_MAX * usage.whole:
+            marks.append(f"steal {usage.steal / usage.whole:.1%}")
+        foreign = whole.by_processes - (own_after - own_before)
+        if foreign > FOREIGN_MAX * whole.whole:
+            marks.append(f"others on the proxy's processor {foreign / whole.whole:.0%}")
+        cost = usage.busy / (completed * units) * 1e6
+        return Sample(name, cost, completed * units / elapsed, marks, latency)
+
+    def rounds(self, case, running, again):
+        """The rounds of a case: `running` has a name, process, port and load for each contender, base first."""
+        taken = []
+        for number in range(self.pairs):
+            order = [*running, again]
+            if number % 2:
+                order.reverse()
+            samples = []
+            for name, pid, port, load in order:
+                sample = self.load(name, pid, port, load, case.units)
+                if sample is None:
+                    continue
+                samples.append(sample)
+            taken.append(samples)
+            told = "  ".join(
+                f"{sample.name} {sample.cost_us:.3g}{'!' if sample.marks else ''}" for sample in samples
+            )
+            self.tell(f"    round {number + 1}: {told}")
+        return taken
+
+    def run_case(self, case):
+        """Everything of one case; returns its rounds."""
+        who = contenders(case, self.peers, peering.takes_part)
+        port, own = self.origin(case.setup.origin)
+        started, running, skipped = [], [], []
+        if own:
+            started.append(own)
+        try:
+            base = who[0]
+            for name, peer, setup, load in [*who, (f"{base[0]} again", *base[1:])]:
+                try:
+                    pid, listening, _ = self.start_proxy(name, peer, setup, port)
+                    started.append(pid)
+                    # Connections to the origin are open before anything counts.
+                    self.load(name, pid, listening, load, case.units, seconds=1)
+                except Trouble as problem:
+                    if peer is base[1]:
+                        raise
+                    skipped.append(f"{name}: {problem}")
+                    self.tell(f"    {name} is left out: {problem}")
+                    continue
+                running.append((name, pid, listening, load))
+            taken = self.rounds(case, running[:-1], running[-1])
+        finally:
+            self.processes.stop(*started)
+        return taken, skipped
+
+
+def as_rounds(taken):
+    """Costs by contender for each round; the base's two processes stand under one name, the control beside."""
+    rounds, control = [], []
+    for samples in taken:
+        costs = {}
+        for sample in samples:
+            costs.setdefault(sample.name.removesuffix(" again"), []).append(sample.cost_us)
+        rounds.append(costs)
+        again = [sample.cost_us for sample in samples if sample.name.endswith(" again")]
+        base = [sample.cost_us for sample in samples if sample.name == samples_base(samples)]
+        if again and base:
+            control.append(again[0] / base[0])
+    return rounds, control
+
+
+def samples_base(samples):
+    """The name of the contender that was run twice."""
+    return next((s.name.removesuffix(" again") for s in samples if s.name.endswith(" again")), None)
+
+
+def rates(taken):
+    """The median rate of each contender."""
+    found = {}
+    for samples in taken:
+        for sample in samples:
+            found.setdefault(sample.name.removesuffix(" again"), []).append(sample.rate)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def temporary_home(directory):
+    """nginx drops its rights and reads here."""
+    os.chmod(directory, 0o711)
+    return Path(directory)
