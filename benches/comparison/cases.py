@@ -1,10 +1,17 @@
 """The cases: what a proxy is asked to do and by what load, and the bounds that Haring is held to."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from random import Random
 
 from .peers import HAPROXY_LIKE, Setup
 
 MIB = 2**20
+
+SERVERS = 1000
+BACKENDS = 10_000
+# Backends that get requests in the backends case, however many there are.
+BACKENDS_ASKED = 100
+IDLE_CONNECTIONS = 3000
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,30 @@ class Case:
     variants: tuple = ()
     # Which kinds of programs take part, if not all that can.
     kinds: tuple = ()
+    # What is done: "cost" in a closed loop, "latency" at a fixed rate, "idle" memory.
+    measure: str = "cost"
+    # How long a start takes and how much memory it needs are told too.
+    tells_start: bool = False
+    note: str = ""
+
+    @property
+    def figure(self):
+        """What the figures of this case are."""
+        return f"bytes per {self.unit}" if self.measure == "idle" else f"us of processor per {self.unit}"
 
 
 @dataclass(frozen=True)
 class Bound:
-    """`who` may cost so much of what `against` costs; or so many microseconds more."""
+    """`who` may have so much of what `against` has. Without a limit, the figure is only told.
+
+    `of` says what of: "ratio" and "difference" (in microseconds) are about costs, "p99" is the ratio of that
+    latency."""
 
     case: str
     who: str
     against: str
-    limit: float
-    difference: bool = False
+    limit: float = None
+    of: str = "ratio"
 
 
 def tool(connections, *options, path="/"):
@@ -100,6 +120,19 @@ def all_cases(rules_text):
         )
     ]
     upload = replace(PLAIN, origin="upload")
+    maps = [
+        Case(
+            f"map-1m-{kind}",
+            f"a map of 1,000,000 entries beside one of 10, map_{kind}, random keys, 64 connections",
+            map_setup(kind, "10"),
+            tool(64, "--paths", f"{{work}}/{kind}.paths"),
+            unit="request",
+            kinds=HAPROXY_LIKE,
+            variants=(Variant("1m", HAPROXY_LIKE, map_setup(kind, "1m")),),
+            tells_start=True,
+        )
+        for kind in ("str", "beg", "ip")
+    ]
     bodies = []
     for size, title, connections in ((0, "0", 64), (65536, "64k", 16), (MIB, "1m", 8)):
         big = size >= 65536
@@ -163,7 +196,100 @@ def all_cases(rules_text):
             Load(64),
             ("all", "quick"),
         ),
+        Case(
+            "servers-1000",
+            f"round robin over {SERVERS} servers beside 1, 64 connections",
+            PLAIN,
+            Load(64),
+            kinds=HAPROXY_LIKE,
+            variants=(Variant("1000", HAPROXY_LIKE, replace(PLAIN, servers=many_servers(SERVERS))),),
+        ),
+        *maps,
+        Case(
+            "backends-10000",
+            f"{BACKENDS} backends beside {BACKENDS_ASKED}, chosen by name; {BACKENDS_ASKED} of them get requests",
+            backends_setup(BACKENDS_ASKED),
+            tool(64, "--paths", "{work}/backends.paths"),
+            kinds=HAPROXY_LIKE,
+            variants=(Variant("10000", HAPROXY_LIKE, backends_setup(BACKENDS)),),
+            tells_start=True,
+        ),
+        Case(
+            "threads-2",
+            "`nbthread 2` beside 1, 64 connections",
+            PLAIN,
+            Load(64),
+            kinds=HAPROXY_LIKE,
+            variants=(Variant("2-threads", HAPROXY_LIKE, replace(PLAIN, threads=2)),),
+            note="Both threads run on the proxy's one processor: this is the work that sharing asks for (atomics, wake-ups, "
+            "connections spread over two pools). How threads get into each other's way on processors of their own "
+            "cannot be seen while load and origin need one of two processors.",
+        ),
+        Case(
+            "latency",
+            "open loop at 70 % of what the weaker of haproxy and haring reaches, Poisson arrivals, 64 connections",
+            PLAIN,
+            tool(64, "--http", "/", "--poisson"),
+            measure="latency",
+            note="A latency counts from when a request was due. Load and origin share a processor: their own waiting is in "
+            "every figure, so differences between proxies are real and absolute values are not.",
+        ),
+        Case(
+            "idle-http",
+            f"memory of {IDLE_CONNECTIONS} idle keep-alive connections that did one request",
+            replace(PLAIN, origin="idle:http"),
+            Load(IDLE_CONNECTIONS),
+            unit="connection",
+            measure="idle",
+        ),
+        Case(
+            "idle-tcp",
+            f"memory of {IDLE_CONNECTIONS} idle pairs in TCP mode",
+            replace(TCP, origin="idle:tcp"),
+            Load(IDLE_CONNECTIONS),
+            unit="pair",
+            measure="idle",
+        ),
     ]
+
+
+def many_servers(count):
+    """Servers at addresses of their own, which are all the same origin."""
+    return tuple(f"server s{n} 127.0.{n // 250 + 2}.{n % 250 + 1}:{{origin}}" for n in range(count))
+
+
+def map_setup(kind, size):
+    """A look-up in a map for each request, its result in a header."""
+    key = "path,field(3,/)" if kind == "ip" else "path"
+    line = f"http-request set-header X-Found %[{key},map_{kind}({{work}}/{kind}.{size},none)]"
+    return replace(PLAIN, frontend_lines=(line,), plain=False)
+
+
+def backends_setup(count):
+    sections = "".join(f"\nbackend b{n}\n    server origin 127.0.0.1:{{origin}}\n" for n in range(count))
+    return replace(PLAIN, frontend_lines=("use_backend %[path,field(3,/)]",), sections=sections, plain=False)
+
+
+def write_fixtures(case, directory):
+    """The files that a case reads: maps and the paths that are asked for. The same in every run."""
+    kind = case.name.rpartition("-")[2]
+    if case.name.startswith("map-1m-"):
+        random = Random(kind)
+        keys = set()
+        while len(keys) < 1_000_000:
+            number = random.getrandbits(64)
+            keys.add(".".join(str(number >> shift & 255) for shift in (0, 8, 16, 24)) if kind == "ip" else f"{number:x}")
+        keys = sorted(keys)
+        random.shuffle(keys)
+        prefix = "" if kind == "ip" else "/key/"
+        for size, count in (("10", 10), ("1m", len(keys))):
+            with open(directory / f"{kind}.{size}", "w") as file:
+                file.writelines(f"{prefix}{key} value\n" for key in keys[:count])
+        rest = "/below" if kind == "beg" else ""
+        asked = random.sample(keys, 10_000)
+        (directory / f"{kind}.paths").write_text("".join(f"/key/{key}{rest}\n" for key in asked))
+    elif case.name.startswith("backends-"):
+        (directory / "backends.paths").write_text("".join(f"/key/b{n}\n" for n in range(BACKENDS_ASKED)))
 
 
 BOUNDS = [
@@ -176,10 +302,26 @@ BOUNDS = [
     Bound("tcp-1m", "haring", "haproxy+splice", 1.0),
     Bound("http-1m", "haring", "haproxy", 0.75),
     Bound("http-1m", "haring", "haproxy+splice", 1.0),
-    Bound("http-1m-upload", "haring", "haproxy+splice", 1.0),
+    Bound("http-1m-upload", "haring", "haproxy+splice"),
     Bound("log", "haring", "haproxy", 0.85),
     Bound("rules", "haring", "haproxy", 0.9),
-    # Wherever nginx takes part.
+    Bound("servers-1000", "haring+1000", "haring", 1.03),
+    Bound("servers-1000", "haproxy+1000", "haproxy"),
+    *(
+        bound
+        for kind in ("str", "beg", "ip")
+        for bound in (
+            Bound(f"map-1m-{kind}", "haring+1m", "haproxy+1m", 0.9),
+            Bound(f"map-1m-{kind}", "haring+1m", "haring", 0.3, "difference"),
+            Bound(f"map-1m-{kind}", "haproxy+1m", "haproxy", None, "difference"),
+        )
+    ),
+    Bound("backends-10000", "haring+10000", "haring"),
+    Bound("backends-10000", "haproxy+10000", "haproxy"),
+    Bound("threads-2", "haring+2-threads", "haring"),
+    Bound("threads-2", "haproxy+2-threads", "haproxy"),
+    Bound("latency", "haring", "haproxy", 1.0, "p99"),
+    # Wherever nginx takes part and costs are measured.
     Bound("*", "haring", "nginx", 0.95),
 ]
 
@@ -200,4 +342,5 @@ def contenders(case, peers, takes_part):
 
 def bounds_of(case, names):
     """The bounds that concern a case, as far as both sides took part."""
-    return [b for b in BOUNDS if b.case in (case.name, "*") and b.who in names and b.against in names]
+    concerned = (case.name, "*") if case.measure == "cost" else (case.name,)
+    return [b for b in BOUNDS if b.case in concerned and b.who in names and b.against in names]

@@ -20,6 +20,14 @@ def parse_wrk(text):
     return int(completed[1]), float(completed[2]) * unit
 
 
+def parse_idle(text):
+    """The bytes of an idle connection, as benches/idle.py tells them."""
+    found = re.search(r":\s*(-?[\d.]+) bytes each", text)
+    if not found:
+        raise Invalid("benches/idle.py tells no figure")
+    return float(found[1])
+
+
 class Spread:
     """A median with its range."""
 

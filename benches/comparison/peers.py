@@ -17,8 +17,9 @@ HAPROXY_LIKE = ("haproxy", "haring")
 
 
 def connections_max():
-    """What a proxy may have: a connection takes two descriptors, and it needs some for itself."""
-    return (descriptors() - 400) // 2
+    """What a proxy may have: a connection takes two descriptors, and half of one for pipes where HAProxy
+    forwards in the kernel; some are needed beside."""
+    return (descriptors() - 400) * 2 // 5
 
 
 @dataclass(frozen=True)

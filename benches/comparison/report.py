@@ -1,11 +1,15 @@
 """The result of a case, and the report: Markdown for people, JSON for programs."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 
 from .cases import bounds_of
 from .figures import Spread, differences, ratios
+from .plot import plots
 from .run import as_rounds, rates, samples_base
+
+
+PERCENTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
 
 
 @dataclass
@@ -15,12 +19,13 @@ class Verdict:
     who: str
     against: str
     limit: float
-    difference: bool
+    of: str
     spread: Spread
 
     @property
     def met(self):
-        return self.spread.median <= self.limit
+        """Nothing if there is no limit."""
+        return None if self.limit is None else self.spread.median <= self.limit
 
     @property
     def clear(self):
@@ -28,6 +33,8 @@ class Verdict:
         return self.spread.high <= self.limit or self.spread.low > self.limit
 
     def words(self):
+        if self.limit is None:
+            return "told beside"
         said = "met" if self.met else "**missed**"
         return said if self.clear else f"{said} (the range crosses it)"
 
@@ -46,10 +53,11 @@ class Result:
     marks: list
     skipped: list
     runs: list
-    notes: list = field(default_factory=list)
+    notes: list
+    latencies: dict
 
 
-def conclude(case, taken, skipped):
+def conclude(case, taken, skipped, notes):
     """Turns the rounds of a case into its result."""
     rounds, control = as_rounds(taken)
     base = next((name for name in map(samples_base, taken) if name), None)
@@ -62,13 +70,27 @@ def conclude(case, taken, skipped):
             to_base[name] = Spread(found)
     verdicts = []
     for bound in bounds_of(case, names):
-        found = (differences if bound.difference else ratios)(rounds, bound.who, bound.against)
+        figures = as_rounds(taken, "p99_us")[0] if bound.of == "p99" else rounds
+        found = (differences if bound.of == "difference" else ratios)(figures, bound.who, bound.against)
         if found:
-            verdicts.append(Verdict(bound.who, bound.against, bound.limit, bound.difference, Spread(found)))
+            verdicts.append(Verdict(bound.who, bound.against, bound.limit, bound.of, Spread(found)))
     marks = [f"{s.name}, round {n}: {mark}" for n, one in enumerate(taken, 1) for s in one for mark in s.marks]
-    runs = [[sample.__dict__ for sample in one] for one in taken]
+    runs = [[asdict(sample) for sample in one] for one in taken]
     control = Spread(control) if control else None
-    return Result(case, base, costs, to_base, rates(taken), control, verdicts, marks, skipped, runs)
+    latencies = latencies_of(taken) if case.measure == "latency" else {}
+    return Result(
+        case, base, costs, to_base, rates(taken), control, verdicts, marks, skipped, runs, notes, latencies
+    )
+
+
+def latencies_of(taken):
+    """The spread of each percentile over the rounds, by contender."""
+    found = {}
+    for sample in (sample for one in taken for sample in one):
+        of_one = found.setdefault(sample.name.removesuffix(" again"), {})
+        for name in PERCENTILES:
+            of_one.setdefault(name, []).append(sample.latency_us[name])
+    return {name: {key: Spread(values) for key, values in one.items()} for name, one in found.items()}
 
 
 def of(spread, digits=3):
@@ -80,16 +102,20 @@ def cost_words(spread):
     return of(spread, digits)
 
 
+def verdict_words(verdict):
+    """What is compared, and its unit."""
+    if verdict.of == "difference":
+        return f"{verdict.who} above {verdict.against}", " us"
+    return f"{'p99 of ' if verdict.of == 'p99' else ''}{verdict.who} to {verdict.against}", ""
+
+
 def verdict_rows(results):
     rows = []
     for result in results:
         for verdict in result.verdicts:
-            unit = " us" if verdict.difference else ""
-            what = "more than" if verdict.difference else "of"
-            rows.append(
-                f"| {result.case.name} | {verdict.who} {what} {verdict.against} | {of(verdict.spread)}{unit} "
-                f"| {verdict.limit}{unit} | {verdict.words()} |"
-            )
+            what, unit = verdict_words(verdict)
+            limit = "" if verdict.limit is None else f"{verdict.limit:g}{unit}"
+            rows.append(f"| {result.case.name} | {what} | {of(verdict.spread)}{unit} | {limit} | {verdict.words()} |")
     return rows
 
 
@@ -110,12 +136,15 @@ def markdown(results, machine, peers, missing, settings):
         *(f"| {peer.name} | {peer.version} |" for peer in peers),
         "",
     ]
-    lines += [f"Not measured: {reason}." for reason in missing] + [""]
+    lines += [line for reason in missing for line in (f"Not measured: {reason}.", "")]
+    if any(result.marks for result in results):
+        lines += [f"{marked_words(results)} Such figures are not to be relied on.", ""]
     rows = verdict_rows(results)
     if rows:
-        met = sum(verdict.met for result in results for verdict in result.verdicts)
-        lines += [f"## Bounds: {met} of {len(rows)} met", "", "| case | what | measured | bound | |", "|---|---|---|---|---|"]
+        met = [verdict.met for result in results for verdict in result.verdicts if verdict.met is not None]
+        lines += [f"## Bounds: {sum(met)} of {len(met)} met", "", "| case | what | measured | bound | |", "|---|---|---|---|---|"]
         lines += [*rows, ""]
+    lines += [line for name in plots(results) for line in (f"![{name}]({name}.svg)", "")]
     lines += ["## Cases", ""]
     for result in results:
         lines += case_lines(result)
@@ -128,13 +157,21 @@ def case_lines(result):
     if result.control:
         lines += [f"Noise: {of(result.control)}.", ""]
     if result.costs:
-        lines += [f"| program | us of processor per {case.unit} | of {result.base} | {case.unit}s/s |", "|---|---|---|---|"]
+        rate = case.measure != "idle"
+        lines.append(f"| program | {case.figure} | of {result.base} |" + (f" {case.unit}s/s |" if rate else ""))
+        lines.append("|---|---|---|" + ("---|" if rate else ""))
         for name, spread in result.costs.items():
-            ratio = of(result.to_base[name]) if name in result.to_base and name != result.base else ""
+            ratio = of(result.to_base[name]) if name in result.to_base else ""
             ratio = "1" if name == result.base else ratio
-            lines.append(f"| {name} | {cost_words(spread)} | {ratio} | {result.rates[name]:,.0f} |")
+            row = f"| {name} | {cost_words(spread)} | {ratio} |"
+            lines.append(row + (f" {result.rates[name]:,.0f} |" if rate else ""))
         lines.append("")
-    lines += [f"{note}" for note in result.notes] + ([""] if result.notes else [])
+    if result.latencies:
+        lines += ["| program | " + " | ".join(f"{title}, us" for title in PERCENTILES.values()) + " |", "|---|---|---|---|"]
+        for name, one in result.latencies.items():
+            lines.append(f"| {name} | " + " | ".join(of(one[key], 0) for key in PERCENTILES) + " |")
+        lines.append("")
+    lines += [line for note in result.notes for line in (note, "")]
     lines += [f"Left out: {reason}" for reason in result.skipped] + ([""] if result.skipped else [])
     if result.marks:
         lines += [f"Marked runs: {'; '.join(result.marks)}.", ""]
@@ -149,17 +186,32 @@ def terminal_lines(result):
     for name, spread in result.to_base.items():
         if name != result.base:
             cost = cost_words(result.costs[name])
-            lines.append(f"{name:20} {of(spread)} of {result.base}, {cost} us per {result.case.unit}")
+            lines.append(f"{name:20} {of(spread)} of {result.base}, {cost} {result.case.figure}")
+    for name, one in result.latencies.items():
+        lines.append(f"{name:20} " + ", ".join(f"{title} {of(one[key], 0)} us" for key, title in PERCENTILES.items()))
     for verdict in result.verdicts:
-        said = "met" if verdict.met else "MISSED"
-        lines.append(f"bound {verdict.who} to {verdict.against}: {of(verdict.spread)}, {verdict.limit}: {said}")
+        what, unit = verdict_words(verdict)
+        said = {True: "met", False: "MISSED", None: ""}[verdict.met]
+        limit = "" if verdict.limit is None else f", bound {verdict.limit:g}{unit}: {said}"
+        lines.append(f"{what}: {of(verdict.spread)}{unit}{limit}")
+    if result.marks:
+        lines.append(f"{marked_words([result])}")
     return lines + result.notes
+
+
+def marked_words(results):
+    """How many runs were disturbed."""
+    runs = [run for result in results for one in result.runs for run in one]
+    marked = sum(bool(run["marks"]) for run in runs)
+    return f"{marked} of {len(runs)} runs are marked: something else was done on the proxy's processor, or steal."
 
 
 def write(output, results, machine, peers, missing, settings):
     """Leaves the report in a directory."""
     (output / "report.md").write_text(markdown(results, machine, peers, missing, settings))
     (output / "data.json").write_text(data(results, machine, peers, missing, settings))
+    for name, text in plots(results).items():
+        (output / f"{name}.svg").write_text(text)
 
 
 def data(results, machine, peers, missing, settings):
@@ -184,13 +236,17 @@ def data(results, machine, peers, missing, settings):
                         {
                             "who": verdict.who,
                             "against": verdict.against,
-                            "kind": "difference" if verdict.difference else "ratio",
+                            "kind": verdict.of,
                             "limit": verdict.limit,
                             "measured": verdict.spread.as_data(),
                             "met": verdict.met,
                         }
                         for verdict in result.verdicts
                     ],
+                    "latency_us": {
+                        name: {key: spread.as_data() for key, spread in one.items()}
+                        for name, one in result.latencies.items()
+                    },
                     "notes": result.notes,
                     "marks": result.marks,
                     "left_out": result.skipped,

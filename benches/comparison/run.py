@@ -10,18 +10,21 @@ import os
 import socket
 import statistics
 import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import peers as peering
-from .cases import contenders
-from .figures import Invalid, parse_wrk
-from .machine import OTHER_PROCESSOR, PROXY_PROCESSOR, Trouble, Usage, descriptors, free_port, process_seconds, processors
+from .cases import contenders, write_fixtures
+from .figures import Invalid, parse_idle, parse_wrk
+from .machine import OTHER_PROCESSOR, PROXY_PROCESSOR, Trouble, Usage, descriptors, free_port, process_seconds, processors, resident_kib
 
 STEAL_MAX = 0.01
 # Of a run, by processes other than the proxy on its processor, before the run is marked.
 FOREIGN_MAX = 0.03
-WARM_SECONDS = 0.5
+# The rate of the latency case, of what the weaker one reaches.
+RATE_SHARE = 0.7
+IDLE = Path(__file__).resolve().parent.parent / "idle.py"
 
 
 @dataclass
@@ -33,6 +36,10 @@ class Sample:
     rate: float
     marks: list = field(default_factory=list)
     latency_us: dict = None
+
+    @property
+    def p99_us(self):
+        return self.latency_us and self.latency_us["p99"]
 
 
 class Bench:
@@ -54,6 +61,12 @@ class Bench:
 
     def origin(self, kind):
         """Starts what stands behind the proxies; returns its port and the process if it is this case's own."""
+        if kind.startswith("idle:"):
+            ports = [free_port(), free_port()]
+            pid = self.processes.start("origin", [sys.executable, IDLE, "origin", *map(str, ports)], OTHER_PROCESSOR)
+            for port in ports:
+                self.processes.await_port(pid, port)
+            return ports[kind == "idle:tcp"], pid
         if kind == "nginx":
             if self.nginx is None:
                 self.nginx = self._start_nginx()
@@ -130,7 +143,8 @@ http {{
             words += ["--timeout", "10s", f"http://127.0.0.1:{port}{load.path}"]
         else:
             words = [self.tool, "load", "--target", f"127.0.0.1:{port}", "--connections", str(load.connections)]
-            words += ["--seconds", str(seconds), *load.options, *extra]
+            words += ["--seconds", str(seconds), *extra]
+            words += [word.replace("{work}", str(self.directory)) for word in load.options]
         busy_before, own_before = processors(), process_seconds([pid])
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=seconds * 4 + 60)
@@ -154,6 +168,8 @@ http {{
             latency["unsent"] = told["unsent"]
             usage = Usage(told["before"], told["after"], names)
         marks = []
+        if latency and latency["unsent"] > 0.01 * completed:
+            marks.append(f"{latency['unsent']} requests were due and not sent")
         if usage.steal > STEAL_MAX * usage.whole:
             marks.append(f"steal {usage.steal / usage.whole:.1%}")
         foreign = whole.by_processes - (own_after - own_before)
@@ -162,39 +178,50 @@ http {{
         cost = usage.busy / (completed * units) * 1e6
         return Sample(name, cost, completed * units / elapsed, marks, latency)
 
-    def rounds(self, case, running, again):
-        """The rounds of a case: `running` has a name, process, port and load for each contender, base first."""
+    def rounds(self, case, running, extra=()):
+        """The rounds of a case: `running` has a name, process, port and load for each contender, the base first
+        and last."""
         taken = []
         for number in range(self.pairs):
-            order = [*running, again]
-            if number % 2:
-                order.reverse()
-            samples = []
-            for name, pid, port, load in order:
-                sample = self.load(name, pid, port, load, case.units)
-                if sample is None:
-                    continue
-                samples.append(sample)
-            taken.append(samples)
-            told = "  ".join(
-                f"{sample.name} {sample.cost_us:.3g}{'!' if sample.marks else ''}" for sample in samples
-            )
-            self.tell(f"    round {number + 1}: {told}")
+            order = reversed(running) if number % 2 else running
+            runs = [self.load(name, pid, port, load, case.units, extra=extra) for name, pid, port, load in order]
+            taken.append([sample for sample in runs if sample])
+            self.tell_round(number + 1, taken[-1])
         return taken
 
+    def tell_round(self, number, samples):
+        told = "  ".join(f"{s.name} {s.cost_us:.3g}{'!' if s.marks else ''}" for s in samples)
+        self.tell(f"    round {number}: {told}")
+
+    def rate(self, running):
+        """What the latency case is run at: a share of what the weaker of the two reaches here."""
+        found = {}
+        for name, pid, port, load in running:
+            if name in ("haproxy", "haring"):
+                closed = replace(load, options=tuple(word for word in load.options if word != "--poisson"))
+                sample = self.load(name, pid, port, closed)
+                if sample is None:
+                    raise Trouble(f"{name} has no maximum")
+                found[name] = sample.rate
+        return RATE_SHARE * min(found.values()), found
+
     def run_case(self, case):
-        """Everything of one case; returns its rounds."""
+        """Everything of one case; returns its rounds, who was left out, and notes."""
+        if case.measure == "idle":
+            return self.run_idle(case)
+        write_fixtures(case, self.directory)
         who = contenders(case, self.peers, peering.takes_part)
         port, own = self.origin(case.setup.origin)
-        started, running, skipped = [], [], []
-        if own:
-            started.append(own)
+        started, running, skipped = [own] if own else [], [], []
+        notes = [case.note] if case.note else []
         try:
             base = who[0]
             for name, peer, setup, load in [*who, (f"{base[0]} again", *base[1:])]:
                 try:
-                    pid, listening, _ = self.start_proxy(name, peer, setup, port)
+                    pid, listening, took = self.start_proxy(name, peer, setup, port)
                     started.append(pid)
+                    if case.tells_start and not name.endswith(" again"):
+                        notes.append(f"{name}: {took:.2f} s to start, {resident_kib(pid) / 1024:.1f} MiB then.")
                     # Connections to the origin are open before anything counts.
                     self.load(name, pid, listening, load, case.units, seconds=1)
                 except Trouble as problem:
@@ -204,22 +231,54 @@ http {{
                     self.tell(f"    {name} is left out: {problem}")
                     continue
                 running.append((name, pid, listening, load))
-            taken = self.rounds(case, running[:-1], running[-1])
+            extra = ()
+            if case.measure == "latency":
+                rate, reached = self.rate(running)
+                extra = ("--rate", f"{rate:.0f}")
+                told = ", ".join(f"{name} {found:,.0f}" for name, found in reached.items())
+                notes.append(f"{rate:,.0f} requests/s, from the maxima in a closed loop: {told}.")
+            taken = self.rounds(case, running, extra)
         finally:
             self.processes.stop(*started)
-        return taken, skipped
+        return taken, skipped, notes
+
+    def run_idle(self, case):
+        """Memory of idle connections: a fresh process for each figure, one figure for each program."""
+        who = contenders(case, self.peers, peering.takes_part)
+        kind = case.setup.origin.partition(":")[2]
+        port, origin = self.origin(case.setup.origin)
+        samples, skipped = [], []
+        try:
+            for name, peer, setup, load in [*who, (f"{who[0][0]} again", *who[0][1:])]:
+                try:
+                    pid, listening, _ = self.start_proxy(name, peer, setup, port)
+                except Trouble as problem:
+                    skipped.append(f"{name}: {problem}")
+                    continue
+                words = [sys.executable, IDLE, "client", kind, str(listening), str(load.connections), str(pid), name]
+                done = subprocess.run(words, capture_output=True, text=True)
+                self.processes.stop(pid)
+                try:
+                    samples.append(Sample(name, parse_idle(done.stdout), 0.0))
+                except Invalid as problem:
+                    skipped.append(f"{name}: {problem} {done.stderr.strip()}")
+        finally:
+            self.processes.stop(origin)
+        self.tell_round(1, samples)
+        return [samples], skipped, [case.note] if case.note else []
 
 
-def as_rounds(taken):
-    """Costs by contender for each round; the base's two processes stand under one name, the control beside."""
+def as_rounds(taken, what="cost_us"):
+    """Figures by contender for each round; the base's two processes stand under one name, the control beside."""
     rounds, control = [], []
     for samples in taken:
-        costs = {}
+        figures = {}
         for sample in samples:
-            costs.setdefault(sample.name.removesuffix(" again"), []).append(sample.cost_us)
-        rounds.append(costs)
-        again = [sample.cost_us for sample in samples if sample.name.endswith(" again")]
-        base = [sample.cost_us for sample in samples if sample.name == samples_base(samples)]
+            if getattr(sample, what):
+                figures.setdefault(sample.name.removesuffix(" again"), []).append(getattr(sample, what))
+        rounds.append(figures)
+        again = [getattr(sample, what) for sample in samples if sample.name.endswith(" again")]
+        base = [getattr(sample, what) for sample in samples if sample.name == samples_base(samples)]
         if again and base:
             control.append(again[0] / base[0])
     return rounds, control

@@ -56,3 +56,31 @@ impl Histogram {
         self.max
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_lies_in_its_bucket_and_buckets_are_narrow() {
+        for value in
+            (0..70_000).chain((1..40).flat_map(|power| [(1u64 << power) - 1, 1 << power, 3 << power]))
+        {
+            let top = highest(bucket(value));
+            assert!(top >= value && top - value <= value / STEPS, "{value}: {top}");
+            assert!(bucket(value) == 0 || highest(bucket(value) - 1) < value, "{value}");
+        }
+    }
+
+    #[test]
+    fn quantiles() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(0.5), 0);
+        for value in 1..=100 {
+            histogram.add(value);
+        }
+        for (share, expected) in [(0.0, 1), (0.01, 1), (0.5, 50), (0.99, 99), (0.991, 100), (1.0, 100)] {
+            assert_eq!(histogram.quantile(share), expected, "{share}");
+        }
+    }
+}

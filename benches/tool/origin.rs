@@ -168,3 +168,21 @@ pub fn run(options: &Options) -> Result<(), String> {
         free.append(&mut leaving);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads() {
+        let cases: &[(&[u8], Option<usize>, Option<usize>)] = &[
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Some(27), None),
+            (b"HTTP/1.1 200 OK\r\ncontent-length:  12\r\n\r\nabc", Some(40), Some(12)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n", None, Some(12)),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Some(38), None),
+        ];
+        for (head, end, length) in cases {
+            assert_eq!((head_end(head), content_length(head)), (*end, *length), "{head:?}");
+        }
+    }
+}
