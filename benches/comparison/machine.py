@@ -64,12 +64,10 @@ def processors():
 class Usage:
     """What the proxy's processor did between two readings of /proc/stat, in seconds."""
 
-    def __init__(self, before, after, names=(f"cpu{PROXY_PROCESSOR}",)):
-        spent = dict.fromkeys(FIELDS, 0.0)
-        for name in names:
-            for field, first, last in zip(FIELDS, before[name], after[name]):
-                spent[field] += (last - first) * TICK_SECONDS
-        self.spent = spent
+    def __init__(self, before, after):
+        name = f"cpu{PROXY_PROCESSOR}"
+        pairs = zip(FIELDS, before[name], after[name])
+        spent = {field: (last - first) * TICK_SECONDS for field, first, last in pairs}
         self.busy = sum(spent[field] for field in BUSY)
         # Outside interrupts: what processes did.
         self.by_processes = spent["user"] + spent["nice"] + spent["system"]

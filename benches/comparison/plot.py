@@ -152,11 +152,10 @@ def latency_plot(results):
     return None
 
 
+PLOTS = {"ratios": ratios_plot, "connections": connections_plot, "latency": latency_plot}
+
+
 def plots(results):
     """The plots for which there are figures."""
-    drawn = {
-        "ratios": ratios_plot(results),
-        "connections": connections_plot(results),
-        "latency": latency_plot(results),
-    }
+    drawn = {name: draw(results) for name, draw in PLOTS.items()}
     return {name: text for name, text in drawn.items() if text}

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 from .cases import bounds_of
 from .figures import Spread, differences, ratios
-from .plot import plots
-from .run import as_rounds, rates, samples_base
+from .plot import PLOTS, plots
+from .run import as_rounds, medians, samples_base
 
 
 PERCENTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9"}
@@ -48,6 +48,8 @@ class Result:
     costs: dict
     to_base: dict
     rates: dict
+    own: dict
+    own_to_base: dict
     control: Spread
     verdicts: list
     marks: list
@@ -63,11 +65,12 @@ def conclude(case, taken, skipped, notes):
     base = next((name for name in map(samples_base, taken) if name), None)
     names = list(dict.fromkeys(name for costs in rounds for name in costs))
     costs = {name: Spread(cost for one in rounds for cost in one.get(name, [])) for name in names}
-    to_base = {}
-    for name in names:
-        found = ratios(rounds, name, base)
-        if found:
-            to_base[name] = Spread(found)
+
+    def beside_base(rounds):
+        found = {name: ratios(rounds, name, base) for name in names}
+        return {name: Spread(values) for name, values in found.items() if values}
+
+    to_base, own_to_base = beside_base(rounds), beside_base(as_rounds(taken, "own_us")[0])
     verdicts = []
     for bound in bounds_of(case, names):
         figures = as_rounds(taken, "p99_us")[0] if bound.of == "p99" else rounds
@@ -79,7 +82,20 @@ def conclude(case, taken, skipped, notes):
     control = Spread(control) if control else None
     latencies = latencies_of(taken) if case.measure == "latency" else {}
     return Result(
-        case, base, costs, to_base, rates(taken), control, verdicts, marks, skipped, runs, notes, latencies
+        case=case,
+        base=base,
+        costs=costs,
+        to_base=to_base,
+        rates=medians(taken, "rate"),
+        own=medians(taken, "own_us"),
+        own_to_base=own_to_base,
+        control=control,
+        verdicts=verdicts,
+        marks=marks,
+        skipped=skipped,
+        runs=runs,
+        notes=notes,
+        latencies=latencies,
     )
 
 
@@ -129,7 +145,8 @@ def markdown(results, machine, peers, missing, settings):
         "A cost is the busy time of the proxy's whole processor (user, nice, system, interrupts), so what the kernel "
         "does for a proxy counts wherever it does it. Ratios are taken within a round; figures are medians with their "
         "range. The noise column is HAProxy against a second process of the same HAProxy, run at the other end of "
-        "each round: a difference smaller than that is none.",
+        "each round: a difference smaller than that is none. What the program's processes took themselves stands beside: on a "
+        "quiet machine it is the same but for interrupts.",
         "",
         "| program | version |",
         "|---|---|",
@@ -151,6 +168,12 @@ def markdown(results, machine, peers, missing, settings):
     return "\n".join(lines) + "\n"
 
 
+def own_words(result, name):
+    own, rate = result.own.get(name), result.rates[name]
+    ratio = f"{result.own_to_base[name].median:.3f}" if name in result.own_to_base else ""
+    return f" {'' if own is None else f'{own:.2f}'} | {'1' if name == result.base else ratio} | {rate:,.0f} |"
+
+
 def case_lines(result):
     case = result.case
     lines = [f"### {case.name}", "", f"{case.title[0].upper()}{case.title[1:]}.", ""]
@@ -158,13 +181,13 @@ def case_lines(result):
         lines += [f"Noise: {of(result.control)}.", ""]
     if result.costs:
         rate = case.measure != "idle"
-        lines.append(f"| program | {case.figure} | of {result.base} |" + (f" {case.unit}s/s |" if rate else ""))
-        lines.append("|---|---|---|" + ("---|" if rate else ""))
+        lines.append(f"| program | {case.figure} | of {result.base} |" + (f" by its processes | of {result.base} | {case.unit}s/s |" if rate else ""))
+        lines.append("|---|---|---|" + ("---|---|---|" if rate else ""))
         for name, spread in result.costs.items():
             ratio = of(result.to_base[name]) if name in result.to_base else ""
             ratio = "1" if name == result.base else ratio
             row = f"| {name} | {cost_words(spread)} | {ratio} |"
-            lines.append(row + (f" {result.rates[name]:,.0f} |" if rate else ""))
+            lines.append(row + (own_words(result, name) if rate else ""))
         lines.append("")
     if result.latencies:
         lines += ["| program | " + " | ".join(f"{title}, us" for title in PERCENTILES.values()) + " |", "|---|---|---|---|"]
@@ -210,8 +233,12 @@ def write(output, results, machine, peers, missing, settings):
     """Leaves the report in a directory."""
     (output / "report.md").write_text(markdown(results, machine, peers, missing, settings))
     (output / "data.json").write_text(data(results, machine, peers, missing, settings))
-    for name, text in plots(results).items():
-        (output / f"{name}.svg").write_text(text)
+    drawn = plots(results)
+    for name in PLOTS:
+        # A plot of an earlier run must not stand beside this report.
+        (output / f"{name}.svg").unlink(missing_ok=True)
+        if name in drawn:
+            (output / f"{name}.svg").write_text(drawn[name])
 
 
 def data(results, machine, peers, missing, settings):
@@ -231,6 +258,8 @@ def data(results, machine, peers, missing, settings):
                     "cost_us": {name: spread.as_data() for name, spread in result.costs.items()},
                     "of_base": {name: spread.as_data() for name, spread in result.to_base.items()},
                     "rate": result.rates,
+                    "own_us": result.own,
+                    "own_of_base": {name: spread.as_data() for name, spread in result.own_to_base.items()},
                     "noise": result.control.as_data() if result.control else None,
                     "bounds": [
                         {

@@ -17,7 +17,19 @@ from pathlib import Path
 from . import peers as peering
 from .cases import contenders, write_fixtures
 from .figures import Invalid, parse_idle, parse_wrk
-from .machine import OTHER_PROCESSOR, PROXY_PROCESSOR, Trouble, Usage, descriptors, free_port, process_seconds, processors, resident_kib
+from .machine import (
+    OTHER_PROCESSOR,
+    PROXY_PROCESSOR,
+    TICK_SECONDS,
+    Trouble,
+    Usage,
+    descriptors,
+    family,
+    free_port,
+    process_seconds,
+    processors,
+    resident_kib,
+)
 
 STEAL_MAX = 0.01
 # Of a run, by processes other than the proxy on its processor, before the run is marked.
@@ -36,6 +48,8 @@ class Sample:
     rate: float
     marks: list = field(default_factory=list)
     latency_us: dict = None
+    # What the proxy's processes themselves took of the cost, as the kernel's scheduler counts it.
+    own_us: float = None
 
     @property
     def p99_us(self):
@@ -127,23 +141,22 @@ http {{
         took = self.processes.await_port(pid, port, seconds)
         return pid, port, took
 
-    def load(self, name, pid, port, load, units=1.0, seconds=None, extra=(), names=None):
+    def load(self, name, pid, port, load, units=1.0, seconds=None, extra=()):
         """One run of load on a proxy; retried once if it is invalid."""
         for attempt in (1, 2):
             try:
-                return self._load(name, pid, port, load, units, seconds or self.seconds, extra, names)
+                return self._load(name, pid, port, load, units, seconds or self.seconds, extra)
             except Invalid as problem:
                 self.tell(f"    {name}: the run is worth nothing: {problem}" + ("; again" if attempt == 1 else ""))
         return None
 
-    def _load(self, name, pid, port, load, units, seconds, extra, names):
-        names = names or (f"cpu{PROXY_PROCESSOR}",)
+    def _load(self, name, pid, port, load, units, seconds, extra):
         if load.is_wrk:
             words = ["wrk", "-t", "1", "-c", str(load.connections), "-d", f"{max(1, round(seconds))}s"]
             words += ["--timeout", "10s", f"http://127.0.0.1:{port}{load.path}"]
         else:
             words = [self.tool, "load", "--target", f"127.0.0.1:{port}", "--connections", str(load.connections)]
-            words += ["--seconds", str(seconds), *extra]
+            words += ["--seconds", str(seconds), *extra, "--process", *map(str, family([pid]))]
             words += [word.replace("{work}", str(self.directory)) for word in load.options]
         busy_before, own_before = processors(), process_seconds([pid])
         try:
@@ -155,18 +168,18 @@ http {{
             raise Trouble(f"{name} has ended\n{self.processes.tail(name.replace(' ', '-'))}")
         if done.returncode:
             raise Invalid((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
-        whole = Usage(busy_before, busy_after, names)
+        whole = Usage(busy_before, busy_after)
         latency = None
         if load.is_wrk:
             completed, elapsed = parse_wrk(done.stdout)
-            usage = whole
+            usage, own = whole, own_after - own_before
         else:
             told = json.loads(done.stdout)
             if told["errors"] or not told["completed"]:
                 raise Invalid(f"{told['errors']} errors: {told['first_error'] or 'nothing was answered'}")
             completed, elapsed, latency = told["completed"], told["seconds"], told["latency_us"]
             latency["unsent"] = told["unsent"]
-            usage = Usage(told["before"], told["after"], names)
+            usage, own = Usage(told["before"], told["after"]), told["process_ticks"] * TICK_SECONDS
         marks = []
         if latency and latency["unsent"] > 0.01 * completed:
             marks.append(f"{latency['unsent']} requests were due and not sent")
@@ -176,7 +189,8 @@ http {{
         if foreign > FOREIGN_MAX * whole.whole:
             marks.append(f"others on the proxy's processor {foreign / whole.whole:.0%}")
         cost = usage.busy / (completed * units) * 1e6
-        return Sample(name, cost, completed * units / elapsed, marks, latency)
+        own_us = own / (completed * units) * 1e6
+        return Sample(name, cost, completed * units / elapsed, marks, latency, own_us)
 
     def rounds(self, case, running, extra=()):
         """The rounds of a case: `running` has a name, process, port and load for each contender, the base first
@@ -289,12 +303,13 @@ def samples_base(samples):
     return next((s.name.removesuffix(" again") for s in samples if s.name.endswith(" again")), None)
 
 
-def rates(taken):
-    """The median rate of each contender."""
+def medians(taken, what):
+    """The median of something of each contender, over everything that was run."""
     found = {}
     for samples in taken:
         for sample in samples:
-            found.setdefault(sample.name.removesuffix(" again"), []).append(sample.rate)
+            if getattr(sample, what) is not None:
+                found.setdefault(sample.name.removesuffix(" again"), []).append(getattr(sample, what))
     return {name: statistics.median(values) for name, values in found.items()}
 
 

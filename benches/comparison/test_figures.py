@@ -10,7 +10,7 @@ RULES = "    acl is_api path_beg /api\n    use_backend api if is_api\n"
 
 def sample(name, cost, rate=1000.0, p99=None):
     latency = {"p50": p99 / 2, "p99": p99, "p999": p99 * 2} if p99 else None
-    return run.Sample(name, cost, rate, [], latency)
+    return run.Sample(name, cost, rate, [], latency, cost / 2)
 
 
 class Figures(unittest.TestCase):

@@ -266,6 +266,17 @@ fn processors() -> Result<String, String> {
     Ok(format!("{{{}}}", entries.join(", ")))
 }
 
+/// The processor time that processes have taken so far, in ticks; one that has gone counts no more.
+fn process_ticks(processes: &[String]) -> u64 {
+    let ticks = |process: &String| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name, in brackets, may have spaces in it: counting starts behind it (proc(5), fields 14 and 15).
+        let values: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        Some(values.get(11)?.parse::<u64>().ok()? + values.get(12)?.parse::<u64>().ok()?)
+    };
+    processes.iter().filter_map(ticks).sum()
+}
+
 /// The requests to choose from.
 fn requests(options: &Options, target: SocketAddr) -> Result<(Shape, Vec<Vec<u8>>), String> {
     if let Some(word) = options.all("exchange").last() {
@@ -334,13 +345,14 @@ pub fn run(options: &Options) -> Result<(), String> {
         load.next(at);
     }
     let mut events = Vec::new();
-    let (mut window, mut before) = (None, String::new());
+    let watched = options.all("process");
+    let (mut window, mut before, mut ticks_before) = (None, String::new(), 0);
     loop {
         let now = Instant::now();
         let edge = match window {
             None if now - begin >= warm => {
                 load.counting = true;
-                before = processors()?;
+                (before, ticks_before) = (processors()?, process_ticks(watched));
                 window = Some(Instant::now());
                 continue;
             }
@@ -357,7 +369,7 @@ pub fn run(options: &Options) -> Result<(), String> {
             load.advance(event.token, &mut buffer)?;
         }
     }
-    let after = processors()?;
+    let (after, ticks) = (processors()?, process_ticks(watched) - ticks_before);
     let elapsed = window.map_or(0.0, |start| start.elapsed().as_secs_f64());
     let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
     let latency: Vec<String> = quantiles
@@ -367,7 +379,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     let first_error = load.first_error.map_or("null".to_owned(), |what| format!("\"{what}\""));
     println!(
         "{{\"completed\": {}, \"seconds\": {elapsed:.6}, \"errors\": {}, \"first_error\": {first_error}, \
-         \"unsent\": {}, \"latency_us\": {{{}}}, \"before\": {before}, \"after\": {after}}}",
+         \"unsent\": {}, \"process_ticks\": {ticks}, \"latency_us\": {{{}}}, \"before\": {before}, \"after\": {after}}}",
         load.completed,
         load.errors,
         load.backlog.len(),

@@ -6,7 +6,7 @@
 //! versus-tool floor   --listen ADDRESS --server ADDRESS
 //! versus-tool load    --target ADDRESS --connections N --seconds S [--warm S]
 //!                     (--exchange SEND:RECEIVE | --http PATH [--paths FILE] [--body BYTES] [--close])
-//!                     [--rate PER_SECOND [--poisson]] [--sources N]
+//!                     [--rate PER_SECOND [--poisson]] [--sources N] [--process PID...]
 //! ```
 //!
 //! Everything runs on one thread over an edge-triggered epoll; the caller pins it.
