@@ -11,9 +11,10 @@ COLOURS = {
     "haring-epoll": "#d99a1c",
     "nginx": "#2f9e5b",
     "floor": "#5b8def",
-    "haproxy+splice": "#a86fd1",
+    "envoy": "#a86fd1",
+    "sozu": "#2aa5a5",
 }
-OTHERS = ("#c2588b", "#2aa5a5", "#8c7a3d", "#7d6be0")
+OTHERS = ("#c2588b", "#8c7a3d", "#7d6be0")
 STYLE = (
     "<style>text{font:13px system-ui,sans-serif;fill:#24292f}.soft{fill:#6a737d;font-size:12px}"
     ".title{font-size:16px;font-weight:600}.line{stroke:#8a8f98;stroke-opacity:.35}.one{stroke:#8a8f98;stroke-width:1.5}"
@@ -22,9 +23,15 @@ STYLE = (
 )
 
 
+def program(name):
+    """The program of a contender: `haring+1m` is haring with another configuration."""
+    return name.partition("+")[0]
+
+
 def colour(name, names):
     """The colour of a program; one that has none of its own gets one by its place."""
-    strangers = [other for other in names if other not in COLOURS]
+    name = program(name)
+    strangers = [other for other in dict.fromkeys(map(program, names)) if other not in COLOURS]
     return COLOURS.get(name) or OTHERS[strangers.index(name) % len(OTHERS)]
 
 
@@ -42,12 +49,16 @@ class Drawing:
         style = f' stroke="{stroke}" stroke-width="{width}"' if stroke else f' class="{kind}"'
         self.parts.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"{style}/>')
 
-    def dot(self, x, y, fill, told):
-        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}"><title>{escape(told)}</title></circle>')
+    def dot(self, x, y, fill, told, hollow=False):
+        paint = f'fill="none" stroke="{fill}" stroke-width="2"' if hollow else f'fill="{fill}"'
+        self.parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3.5 if hollow else 4.5}" {paint}>'
+            f"<title>{escape(told)}</title></circle>"
+        )
 
     def legend(self, names, y):
         x = 20
-        for name in names:
+        for name in dict.fromkeys(map(program, names)):
             self.dot(x + 5, y - 4, colour(name, names), name)
             self.text(x + 15, y, name)
             x += 40 + 7.5 * len(name)
@@ -67,7 +78,10 @@ def ratios_plot(results):
     top = min(max(top, 1.1), 2.5)
     heights = [14 * max(len(result.to_base) - 1, 1) + 12 for result in shown]
     drawing = Drawing(
-        140 + sum(heights), "Cost beside HAProxy", "of HAProxy's (1.0), smaller is cheaper; lines are ranges, red marks are bounds"
+        140 + sum(heights),
+        "Cost beside HAProxy",
+        "of HAProxy's (1.0), smaller is cheaper; lines are ranges, red marks the strictest bound, "
+        "hollow dots the case's other configuration (splicing, more entries)",
     )
     left, right = 210, WIDTH - 30
     place = lambda value: left + (right - left) * min(value, top) / top
@@ -86,17 +100,27 @@ def ratios_plot(results):
             row = y + 10 + 14 * number
             fill = colour(name, names)
             drawing.line(place(spread.low), row, place(spread.high), row, stroke=fill, width=2)
-            drawing.dot(place(spread.median), row, fill, f"{result.case.name}, {name}: {spread.median:.3f}")
-            for verdict in result.verdicts:
-                if (verdict.who, verdict.against, verdict.of) == (name, result.base, "ratio") and verdict.limit:
-                    drawing.line(place(verdict.limit), row - 7, place(verdict.limit), row + 7, "bound")
+            drawing.dot(place(spread.median), row, fill, f"{result.case.name}, {name}: {spread.median:.3f}", "+" in name)
+            bound = strictest(result, name)
+            if bound:
+                drawing.line(place(bound), row - 7, place(bound), row + 7, "bound")
         drawing.line(20, y + height, right, y + height)
         y += height
     drawing.legend(names, 74)
     return drawing.done()
 
 
-def lines_plot(title, subtitle, columns, series, ranges=None):
+def strictest(result, name):
+    """The lowest bound of a program in a case, of the base's cost."""
+    limits = [
+        verdict.limit * result.to_base[verdict.against].median
+        for verdict in result.verdicts
+        if verdict.who == name and verdict.of == "ratio" and verdict.limit
+    ]
+    return min(limits, default=None)
+
+
+def lines_plot(title, subtitle, columns, series):
     """Lines over named columns, on a logarithmic scale."""
     values = [value for line in series.values() for value in line if value]
     if not values or len(columns) < 2:
