@@ -13,11 +13,11 @@ use super::Core;
 use super::core::SessionEntry;
 use super::mailbox::Order;
 use crate::base::clock;
+use crate::base::id::ProxyIndex;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
 use crate::net::{Stream, executor};
 use crate::sample::facts::{SessionFacts, Transport};
-use crate::state::ProxyState;
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
 
@@ -170,19 +170,19 @@ impl Drop for Place {
 }
 
 /// A place in the count of a backend's sessions; given back when dropped.
-pub struct BackendPlace(Arc<ProxyState>);
+pub struct BackendPlace(Rc<Core>, ProxyIndex);
 
 impl BackendPlace {
     /// Takes one, and how many are taken now.
-    pub fn take(backend: &Arc<ProxyState>) -> (BackendPlace, u32) {
-        let taken = backend.backend_current.fetch_add(1, Relaxed) + 1;
-        (BackendPlace(backend.clone()), taken)
+    pub fn take(core: &Rc<Core>, backend: ProxyIndex) -> (BackendPlace, u32) {
+        let taken = core.proxy(backend).state.backend_current.fetch_add(1, Relaxed) + 1;
+        (BackendPlace(core.clone(), backend), taken)
     }
 }
 
 impl Drop for BackendPlace {
     fn drop(&mut self) {
-        self.0.backend_current.fetch_sub(1, Relaxed);
+        self.0.proxy(self.1).state.backend_current.fetch_sub(1, Relaxed);
     }
 }
 
@@ -329,11 +329,11 @@ fn begin(
     let stream = Stream::new(fd);
     let entry = Rc::new(SessionEntry {
         ticket: Rc::default(),
-        server: RefCell::default(),
+        server: Cell::new(None),
         idle: Cell::new(false),
         number: core.next_number(),
         frontend: proxy.name.clone(),
-        backend: RefCell::default(),
+        backend: Cell::new(None),
         source,
         since_ms: millis,
     });

@@ -16,12 +16,11 @@ use crate::base::id::ProxyIndex;
 use crate::base::rng::Rng;
 use crate::base::{clock, core_id};
 use crate::log::queue::LogQueue;
-use crate::model::{Model, Proxy};
+use crate::model::{Model, Proxy, Server};
 use crate::net::timer::{Kill, Ticket, Wheel};
 use crate::net::{Stream, buffer, driver, executor, reactor, splice};
 use crate::rules::MapOrder;
 use crate::sample::facts::{ProcessFacts, TransactionFacts};
-use crate::state::ServerState;
 use crate::stats::info::InfoFacts;
 use crate::stats::post::PageOrder;
 
@@ -70,16 +69,16 @@ pub struct ProcessRates {
 pub struct SessionEntry {
     /// Its deadline and order to die.
     pub ticket: Rc<Ticket>,
-    /// Its server now.
-    pub server: RefCell<Option<Arc<ServerState>>>,
+    /// Its server now: the backend's place in the model and the server's in the backend.
+    pub server: Cell<Option<(ProxyIndex, u32)>>,
     /// Whether it waits for a request on a kept-alive connection (a soft stop closes it).
     pub idle: Cell<bool>,
     /// Its number.
     pub number: u64,
     /// Its frontend's name.
     pub frontend: Arc<str>,
-    /// Its backend's name.
-    pub backend: RefCell<Option<Arc<str>>>,
+    /// Its backend.
+    pub backend: Cell<Option<ProxyIndex>>,
     /// The client's address.
     pub source: Option<std::net::SocketAddr>,
     /// When it began.
@@ -189,7 +188,7 @@ impl Core {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
             Order::ShutdownServer(server, kill) => self.each_session(|session| {
-                let on_it = session.server.borrow().as_ref().is_some_and(|s| Arc::ptr_eq(s, &server));
+                let on_it = self.server_of(session).is_some_and(|of| Arc::ptr_eq(&of.state, &server));
                 if on_it {
                     session.ticket.kill(kill);
                 }
@@ -211,7 +210,7 @@ impl Core {
             Order::ListSessions(answer) => {
                 let now = clock::refresh().millis();
                 let mut lines = Vec::new();
-                self.each_session(|session| lines.push(describe(session, now)));
+                self.each_session(|session| lines.push(self.describe(session, now)));
                 let _ = answer.send(lines);
             }
             Order::SoftStop => {
@@ -235,22 +234,28 @@ impl Core {
             listener.set(state);
         }
     }
-}
 
-fn describe(session: &SessionEntry, now: u64) -> String {
-    let server = session.server.borrow().as_ref().map_or_else(|| "<none>".to_owned(), |s| s.name.to_string());
-    let backend = session.backend.borrow().as_ref().map_or_else(|| "<NONE>".to_owned(), |b| b.to_string());
-    let (family, source) = match session.source {
-        Some(source) if source.is_ipv4() => ("tcpv4", source.to_string()),
-        Some(source) => ("tcpv6", source.to_string()),
-        None => ("unix_stream", "unix:1".to_owned()),
-    };
-    format!(
-        "{:#x}: proto={family} src={source} fe={} be={backend} srv={server} age={}s",
-        session.number,
-        session.frontend,
-        now.saturating_sub(session.since_ms) / 1000,
-    )
+    /// The server of a session.
+    fn server_of(&self, session: &SessionEntry) -> Option<&Arc<Server>> {
+        let (backend, server) = session.server.get()?;
+        self.proxy(backend).servers.get(server as usize)
+    }
+
+    fn describe(&self, session: &SessionEntry, now: u64) -> String {
+        let server = self.server_of(session).map_or("<none>", |server| &server.state.name);
+        let backend = session.backend.get().map_or("<NONE>", |backend| &self.proxy(backend).name);
+        let (family, source) = match session.source {
+            Some(source) if source.is_ipv4() => ("tcpv4", source.to_string()),
+            Some(source) => ("tcpv6", source.to_string()),
+            None => ("unix_stream", "unix:1".to_owned()),
+        };
+        format!(
+            "{:#x}: proto={family} src={source} fe={} be={backend} srv={server} age={}s",
+            session.number,
+            session.frontend,
+            now.saturating_sub(session.since_ms) / 1000,
+        )
+    }
 }
 
 /// Runs data thread `index` until it is told to stop. `sockets` are its listening sockets.
