@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use super::accept::{Listener, ListenerState};
 use super::borrow::{self, Questions};
+use super::fault::{Fault, Point};
 use super::idle::IdlePool;
 use super::mailbox::{Mailbox, Order};
 use super::queue::Waiting;
@@ -50,6 +51,8 @@ pub struct Setup {
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
     /// The tag of log lines without one of their own.
     pub log_tag: Arc<str>,
+    /// The fault that an operator has ordered, if any.
+    pub fault: Arc<Fault>,
 }
 
 /// Rates of the process, for `maxconnrate`, `maxsessrate` and `show info`.
@@ -273,6 +276,14 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
         || core.wheel.idle(),
         |now| {
             core.mailbox().panics.store(executor::panics(), Relaxed);
+            if let Some(error) = reactor::take_failure() {
+                core.mailbox().fell_back.store(true, Relaxed);
+                eprintln!(
+                    "[ALERT]    ({}) : data thread {index}: io_uring failed ({error}), epoll takes its place",
+                    std::process::id()
+                );
+            }
+            core.setup.fault.strike(Point::Thread);
             core.wheel.advance(now);
             core.idle.purge(now);
         },

@@ -3,6 +3,7 @@
 mod balance;
 mod command_line;
 mod configuration;
+mod containment;
 mod converters;
 mod documentation;
 mod examples;
