@@ -20,6 +20,7 @@ mod rate_limit;
 mod rules;
 mod runtime;
 mod seeds;
+mod shortage;
 mod signals;
 mod sni;
 mod support;
