@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use super::accept::{Listener, ListenerState};
 use super::borrow::{self, Questions};
+use super::fault::{Fault, Point};
 use super::idle::IdlePool;
 use super::mailbox::{Mailbox, Order};
 use super::queue::Waiting;
@@ -18,7 +19,7 @@ use crate::base::{clock, core_id};
 use crate::log::queue::LogQueue;
 use crate::model::{Model, Proxy, Server};
 use crate::net::timer::{Kill, Ticket, Wheel};
-use crate::net::{Stream, buffer, driver, executor, reactor, splice};
+use crate::net::{Stream, buffer, descriptors, driver, executor, reactor, splice};
 use crate::rules::MapOrder;
 use crate::sample::facts::{ProcessFacts, TransactionFacts};
 use crate::stats::info::InfoFacts;
@@ -49,6 +50,8 @@ pub struct Setup {
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
     /// The tag of log lines without one of their own.
     pub log_tag: Arc<str>,
+    /// The fault that an operator has ordered, if any.
+    pub fault: Arc<Fault>,
 }
 
 /// Rates of the process, for `maxconnrate`, `maxsessrate` and `show info`.
@@ -62,6 +65,8 @@ pub struct ProcessRates {
     pub connections_max: AtomicU32,
     /// `maxsessrate`, changeable at run time; 0 is no limit.
     pub sessions_max: AtomicU32,
+    /// When it was last told that descriptors are short.
+    pub shortage_told_ms: AtomicU64,
 }
 
 /// A session in progress, as the rest of the core sees it.
@@ -116,6 +121,8 @@ pub struct Core {
     listeners: RefCell<Vec<Rc<Listener>>>,
 }
 
+/// How often the limit on descriptors is read, since anybody may change it from outside.
+const LIMITS_EVERY_MS: clock::Millis = 1000;
 /// Transaction facts a core keeps for reuse (their arenas are warm).
 const TRANSACTIONS_KEPT: usize = 64;
 
@@ -274,10 +281,23 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
         executor::spawn(super::accept::run(core.clone(), listener));
     }
     executor::spawn(take_orders(core.clone(), core.mailbox().doorbell()?));
+    let mut limits_due = 0;
     let result = executor::run(
         || core.wheel.idle(),
         |now| {
             core.mailbox().panics.store(executor::panics(), Relaxed);
+            if let Some(error) = reactor::take_failure() {
+                core.mailbox().fell_back.store(true, Relaxed);
+                eprintln!(
+                    "[ALERT]    ({}) : data thread {index}: io_uring failed ({error}), epoll takes its place",
+                    std::process::id()
+                );
+            }
+            core.setup.fault.strike(Point::Thread);
+            if now >= limits_due {
+                limits_due = now + LIMITS_EVERY_MS;
+                descriptors::refresh();
+            }
             core.wheel.advance(now);
             core.idle.purge(now);
         },

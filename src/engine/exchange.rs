@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Core;
 use super::accept::BackendPlace;
+use super::fault::Point;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
@@ -155,6 +156,7 @@ impl<'a> Exchange<'a> {
     /// The phases in order (see [`crate::session::phase`]).
     async fn walk(&mut self) -> Result<Next, End> {
         self.read_request().await?; // 4 ReadRequest
+        self.core.setup.fault.strike(Point::Request);
         self.request_frontend().await?; // 3 InspectFrontend, 5 RequestFrontend
         self.switch()?; // 6 Switch
         self.request_backend().await?; // 7 InspectBackend, RequestBackend

@@ -111,6 +111,10 @@ fn pool_key(key: (u32, u32), header: Option<&[u8]>) -> PoolKey {
 /// The idle server connections of one core, newest first.
 #[derive(Default)]
 pub struct IdlePool {
+    #[expect(
+        clippy::vec_box,
+        reason = "an exchange takes the box itself; moving the connection out would copy it"
+    )]
     by_server: RefCell<FxHashMap<PoolKey, Vec<Box<ServerConnection>>>>,
     purged: Cell<Millis>,
 }

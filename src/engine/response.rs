@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::body::{Blocked, Pump, PumpError};
 use super::exchange::{End, Exchange, Next, UploadState};
+use super::fault::Point;
 use super::idle::ServerConnection;
 use super::tunnel::{self, Established, Tunnel};
 use super::upstream::{Failure, RetryCause};
@@ -309,6 +310,7 @@ impl Exchange<'_> {
         mut received: Received,
         upload: &mut Upload,
     ) -> Result<Next, End> {
+        self.core.setup.fault.strike(Point::Response);
         // Whether the server keeps its connection is asked before rules can touch the fields.
         let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
         match self.judge(&mut connection, &mut received, upload).await {

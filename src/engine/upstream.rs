@@ -8,6 +8,7 @@ use super::body::Pump;
 use super::borrow;
 use super::connect::{self, DialError};
 use super::exchange::{End, Exchange, Next, UploadState};
+use super::fault::Point;
 use super::http::Client;
 use super::idle::{Demand, Identity, ServerConnection, Wanted};
 use super::redispatch;
@@ -521,6 +522,7 @@ impl Exchange<'_> {
             encode::Connection::Close
         };
         connection.requests += 1;
+        self.core.setup.fault.strike(Point::Connect);
         if let Some(name) = &backend.send_name_header {
             self.txn.request.fields.set(name.as_bytes(), connection.server.name.as_bytes());
         }
