@@ -15,7 +15,7 @@ use crate::http::h1::framing::Body;
 use crate::http::h1::trailers;
 use crate::net::buffer::Filled;
 use crate::net::splice::LentPipe;
-use crate::net::{Buffer, Stream, executor};
+use crate::net::{Buffer, Stream, executor, text};
 use crate::sys::pipe;
 
 /// Consecutive full reads that make a direction a stream.
@@ -26,6 +26,12 @@ const TURN_BYTES: u64 = 1 << 20;
 const SPLICE_MAX: usize = 1 << 20;
 /// Bytes of a length-framed body that make a pipe worth its two extra calls.
 const SPLICE_MIN: u64 = 16 * 1024;
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        text::give_back(std::mem::take(&mut self.staged));
+    }
+}
 
 /// How the direction is framed.
 #[derive(Debug)]
@@ -130,6 +136,16 @@ impl Pump {
     /// Puts `head` in front of what is to be written (the message's head).
     pub fn stage(&mut self, head: &[u8]) {
         self.staged.extend_from_slice(head);
+        self.complete = false;
+    }
+    /// The same for a head whose room was leased, which becomes the room of what is staged.
+    pub fn stage_leased(&mut self, head: Vec<u8>) {
+        if self.staged.is_empty() {
+            self.staged = head;
+        } else {
+            self.staged.extend_from_slice(&head);
+            text::give_back(head);
+        }
         self.complete = false;
     }
     /// Whether anything waits to be written.
@@ -360,6 +376,11 @@ impl Pump {
             return self.read_spliced(context, source);
         }
         loop {
+            // Asked first: after a short read, a try would only be told that nothing is there.
+            if source.poll_readable(context).is_pending() {
+                self.blocked = Blocked::Source;
+                return Poll::Pending;
+            }
             let buffer = self.buffer.get_or_insert_with(Buffer::lease);
             let filled = buffer.fill(source);
             let is_full = buffer.is_full();
@@ -376,12 +397,7 @@ impl Pump {
                 Ok(Filled::End) => return Poll::Ready(self.end_of_source()),
                 // A chunk's framing longer than a buffer: nothing valid looks like that.
                 Ok(Filled::Full) => return Poll::Ready(Err(PumpError::BadChunk)),
-                Ok(Filled::Nothing) => {
-                    self.blocked = Blocked::Source;
-                    if source.poll_readable(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
+                Ok(Filled::Nothing) => {}
                 Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
             }
         }

@@ -18,7 +18,7 @@ use crate::model::Proxy;
 use crate::model::proxy::HttpReuse;
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
-use crate::net::{Buffer, Stream};
+use crate::net::{Buffer, Stream, text};
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
@@ -344,7 +344,7 @@ impl Exchange<'_> {
             (true, Version::Http10) => encode::Connection::KeepAlive,
             (true, Version::Http11) => encode::Connection::Default,
         };
-        let mut head = Vec::with_capacity(1024);
+        let mut head = text::lease();
         let told = match (output, received.described) {
             // RFC 9110 sections 9.3.2 and 15.4.5: the fields tell what a GET would have brought.
             (Body::None, Body::Chunked) if version == Version::Http10 => Body::UntilClose,
@@ -360,7 +360,7 @@ impl Exchange<'_> {
         let splice = backend.options.splice_response || backend.options.splice_auto;
         let mut pump = Pump::new(input, output, received.rest, splice);
         pump.drop_trailers = self.frontend.options.drop_response_trailers;
-        pump.stage(&head);
+        pump.stage_leased(head);
         let result = self.exchange_bodies(&mut connection, &mut pump, &mut upload, &backend).await;
         self.account(&connection, &pump, &upload);
         if let Err(end) = result {

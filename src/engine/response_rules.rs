@@ -25,11 +25,8 @@ impl Exchange<'_> {
         upload: &mut Upload,
     ) -> Result<(), End> {
         let backend = self.backend().clone();
-        let mut proxies = vec![backend];
-        if !Arc::ptr_eq(&proxies[0], self.frontend) {
-            proxies.push(self.frontend.clone());
-        }
-        for proxy in proxies {
+        let frontend = (!Arc::ptr_eq(&backend, self.frontend)).then(|| self.frontend.clone());
+        for proxy in std::iter::once(backend).chain(frontend) {
             let rules = match set {
                 RuleSet::TcpResponse => &proxy.tcp_response,
                 RuleSet::HttpResponse => &proxy.http_response,

@@ -23,6 +23,7 @@ use crate::http::{Method, Version};
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
 use crate::model::server::UseSource;
 use crate::model::{Proxy, Server};
+use crate::net::text;
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
 use crate::sample::connection::ConnectionError;
@@ -527,7 +528,7 @@ impl Exchange<'_> {
         if let Some(name) = &backend.send_name_header {
             self.txn.request.fields.set(name.as_bytes(), connection.server.name.as_bytes());
         }
-        let mut head = Vec::with_capacity(1024);
+        let mut head = text::lease();
         encode::request(&self.txn.request, self.request_body, mode, &mut head);
         if backend.options.adjust_case_server {
             self.core.model.global.header_case.apply(&mut head);
@@ -538,7 +539,7 @@ impl Exchange<'_> {
         if let (1, Some(header)) = (connection.requests, &connection.header) {
             pump.stage(header);
         }
-        pump.stage(&head);
+        pump.stage_leased(head);
         let mut upload = Upload::new(pump);
         match self.receive(connection, &mut upload, replay.is_some()).await {
             Ok((connection, received)) => Ok((connection, received, upload)),

@@ -10,6 +10,7 @@ pub mod executor;
 pub mod reactor;
 pub mod splice;
 pub mod stream;
+pub mod text;
 pub mod timer;
 
 pub use buffer::Buffer;
