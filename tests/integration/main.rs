@@ -8,6 +8,7 @@ mod documentation;
 mod examples;
 mod faults;
 mod fetches;
+mod hardening;
 mod health;
 mod http;
 mod limits;
