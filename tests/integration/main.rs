@@ -19,6 +19,7 @@ mod proxy_protocol;
 mod rate_limit;
 mod rules;
 mod runtime;
+mod secure_defaults;
 mod seeds;
 mod signals;
 mod sni;
