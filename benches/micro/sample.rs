@@ -98,11 +98,11 @@ fn expression(bencher: Bencher, text: &str) {
     "{ hdr(host) -i example.com www.example.com:8080 shop.example.com }",
     "{ src 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 192.0.2.0/24 }",
     "{ path_reg ^/v[0-9]+/items }",
-    "METH_GET !{ path_sub /../ } { url_param(id) -m int ge 10 }",
+    "{ method GET } !{ path_sub /../ } { url_param(id) -m int ge 10 }",
 ])]
 fn condition(bencher: Bencher, text: &str) {
     let facts = Facts::new();
-    let words: Vec<&str> = text.split(' ').collect();
+    let words: Vec<&str> = std::iter::once("if").chain(text.split(' ')).collect();
     let condition = facts.parse(Phase::HttpRequest, |context| Condition::parse(&words, Span::NONE, context));
     assert!(condition.holds(&facts.context()), "{text}");
     bencher.bench_local(|| black_box(&condition).holds(&facts.context()));
