@@ -352,7 +352,7 @@ fn the_library_is_in_order() {
 #[test]
 fn the_tests_are_in_order() {
     let mut complaints = Vec::new();
-    for source in &sources("tests") {
+    for source in sources("tests").iter().chain(&sources("benches")) {
         complaints.extend(unfinished(source));
         complaints.extend(untold(source));
         complaints.extend(wide(source));
