@@ -14,24 +14,21 @@ use crate::http::h1::chunked::{self, Decoder, Event};
 use crate::http::h1::framing::Body;
 use crate::http::h1::trailers;
 use crate::net::buffer::Filled;
+use crate::net::buffer::Scratch;
 use crate::net::splice::LentPipe;
-use crate::net::{Buffer, Stream, executor, text};
+use crate::net::{Buffer, Stream, executor};
 use crate::sys::pipe;
 
 /// Consecutive full reads that make a direction a stream.
 const STREAMING_READS: u32 = 2;
 /// Bytes a direction may move per turn before the other tasks of the core come first.
 const TURN_BYTES: u64 = 1 << 20;
+/// The longest piece of a body that is copied behind its head rather than gathered by the kernel.
+const JOIN_MAX: usize = 2048;
 /// The most one splice call moves.
 const SPLICE_MAX: usize = 1 << 20;
 /// Bytes of a length-framed body that make a pipe worth its two extra calls.
 const SPLICE_MIN: u64 = 16 * 1024;
-
-impl Drop for Pump {
-    fn drop(&mut self) {
-        text::give_back(std::mem::take(&mut self.staged));
-    }
-}
 
 /// How the direction is framed.
 #[derive(Debug)]
@@ -76,7 +73,7 @@ pub struct Pump {
     mode: Mode,
     buffer: Option<Buffer>,
     /// Encoded output of the chunked modes, and how much of it is written.
-    staged: Vec<u8>,
+    staged: Scratch,
     staged_done: usize,
     pipe: Option<LentPipe>,
     may_splice: bool,
@@ -111,7 +108,7 @@ impl Pump {
         Pump {
             mode,
             buffer: buffer.filter(|b| !b.is_empty()),
-            staged: Vec::new(),
+            staged: Scratch::default(),
             staged_done: 0,
             pipe: None,
             may_splice,
@@ -138,15 +135,12 @@ impl Pump {
         self.staged.extend_from_slice(head);
         self.complete = false;
     }
-    /// The same for a head whose room was leased, which becomes the room of what is staged.
-    pub fn stage_leased(&mut self, head: Vec<u8>) {
-        if self.staged.is_empty() {
-            self.staged = head;
-        } else {
-            self.staged.extend_from_slice(&head);
-            text::give_back(head);
-        }
+    /// Has `write` put a head behind what is staged; that head, as it will be sent.
+    pub fn stage_head(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut [u8] {
+        let start = self.staged.len();
+        write(&mut self.staged);
         self.complete = false;
+        &mut self.staged[start..]
     }
     /// Whether anything waits to be written.
     pub fn has_output(&self) -> bool {
@@ -211,6 +205,7 @@ impl Pump {
                 }
                 result
             } else {
+                self.join_small_body();
                 let staged = &self.staged[self.staged_done..];
                 let plain = match (&self.mode, &self.buffer) {
                     (Mode::Length(left), Some(buffer)) => {
@@ -257,6 +252,21 @@ impl Pump {
         }
     }
 
+    /// Puts a small body right behind its head: one plain send costs less than a gathering one.
+    fn join_small_body(&mut self) {
+        let (Mode::Length(left), Some(buffer)) = (&mut self.mode, &mut self.buffer) else { return };
+        let take = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        if self.staged.is_empty() || take > JOIN_MAX {
+            return;
+        }
+        self.staged.extend_from_slice(&buffer.filled()[..take]);
+        buffer.consume(take);
+        *left -= take as u64;
+        if buffer.is_empty() {
+            self.buffer = None;
+        }
+    }
+
     fn mode_is_done(&self) -> bool {
         match &self.mode {
             Mode::Length(left) => *left == 0,
@@ -280,7 +290,7 @@ impl Pump {
         let from_staged = count.min(self.staged.len() - self.staged_done);
         self.staged_done += from_staged;
         if self.staged_done == self.staged.len() {
-            self.staged.clear();
+            self.staged.give_back(); // an idle direction holds none
             self.staged_done = 0;
         }
         let plain = count - from_staged;

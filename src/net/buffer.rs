@@ -10,6 +10,7 @@ const POOL_MAX: usize = 256;
 
 thread_local! {
     static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static SIZE: Cell<usize> = const { Cell::new(16384) };
 }
 
@@ -110,6 +111,53 @@ impl Buffer {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Bytes being put together, in room that a core reuses: empty it holds none.
+#[derive(Debug, Default)]
+pub struct Scratch(Vec<u8>);
+
+/// Free rooms a core keeps, and the largest one of them.
+const SCRATCH_MAX: usize = 64;
+const SCRATCH_BYTES_MAX: usize = 32 * 1024;
+
+impl Scratch {
+    /// Empties it and gives its room back to the core.
+    pub fn give_back(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0);
+        if bytes.capacity() == 0 || bytes.capacity() > SCRATCH_BYTES_MAX {
+            return;
+        }
+        bytes.clear();
+        let _ = SCRATCH.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
+            if pool.len() < SCRATCH_MAX {
+                pool.push(bytes);
+            }
+        });
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Vec<u8>;
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        if self.0.capacity() == 0 {
+            self.0 = SCRATCH.with(|pool| pool.borrow_mut().pop()).unwrap_or_default();
+        }
+        &mut self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

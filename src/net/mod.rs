@@ -5,12 +5,12 @@
 //! no byte, and both drivers run the same code.
 
 pub mod buffer;
+pub mod descriptors;
 pub mod driver;
 pub mod executor;
 pub mod reactor;
 pub mod splice;
 pub mod stream;
-pub mod text;
 pub mod timer;
 
 pub use buffer::Buffer;

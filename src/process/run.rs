@@ -17,7 +17,7 @@ use crate::diag::Report;
 use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::finish::default_tag;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::threads::{CoreHandles, Threads};
+use crate::engine::threads::{CoreHandles, Threads, accidents};
 use crate::log::queue::{Line, LogQueue};
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
@@ -217,6 +217,7 @@ impl Start<'_> {
             maxconn: maxconn.clone(),
             descriptors_max: self.descriptors_max,
             driver: driver.clone(),
+            mailboxes: mailboxes.clone(),
             log: log.clone(),
             warnings: self.options.warnings,
             model: model.clone(),
@@ -237,6 +238,7 @@ impl Start<'_> {
             }),
             info: Arc::new(move || facts.make()),
             log_tag: default_tag(model.global.log_tag.as_deref()),
+            fault: Arc::default(),
         };
         let cpus: Vec<Vec<usize>> = (1..=threads)
             .map(|thread| {
@@ -373,6 +375,7 @@ struct InfoSource {
     maxconn: Arc<AtomicU32>,
     descriptors_max: u64,
     driver: String,
+    mailboxes: Arc<[Arc<Mailbox>]>,
     log: Arc<LogQueue>,
     warnings: u64,
     model: Arc<Model>,
@@ -385,7 +388,7 @@ impl InfoSource {
             started: self.started,
             maxconn: self.maxconn.load(Relaxed),
             descriptors_max: self.descriptors_max,
-            driver: self.driver.clone(),
+            driver: accidents(&self.mailboxes).driver(&self.driver, self.threads),
             logs_dropped: self.log.dropped(),
             warnings: self.warnings,
             connection_rate_limit: self.model.global.maxconnrate,
