@@ -4,6 +4,8 @@
 //! Every rule is a function over text that returns its complaints, so that each is shown below to
 //! find what it is there to find; one test then runs them all over the tree.
 
+mod dependencies;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -350,7 +352,7 @@ fn the_library_is_in_order() {
 #[test]
 fn the_tests_are_in_order() {
     let mut complaints = Vec::new();
-    for source in &sources("tests") {
+    for source in sources("tests").iter().chain(&sources("benches")) {
         complaints.extend(unfinished(source));
         complaints.extend(untold(source));
         complaints.extend(wide(source));

@@ -123,6 +123,11 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
     upgrades
 }
 
+/// What clients of a frontend in HTTP mode have when nothing is said, in milliseconds.
+const CLIENT_DEFAULT_MS: u64 = 60_000;
+/// The same for the heads of their requests.
+const HTTP_REQUEST_DEFAULT_MS: u64 = 10_000;
+
 /// Looks at a proxy as a whole, and takes away what has no effect in its mode.
 pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut Loading<'_>) {
     // HAProxy does not look at what it will not start.
@@ -141,16 +146,30 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
     }
     let timeouts = &draft.timeouts;
     let http = draft.mode == Mode::Http;
+    // Anybody could hold connections of such a frontend for ever. What TCP carries may be silent for hours
+    // by right, so there it stays at HAProxy's warning.
+    let unprotected = frontend && http && timeouts.client_ms.is_none() && !timeouts.client_unlimited;
     let no_server_timeout = timeouts.server_ms.is_none() && (http || timeouts.tunnel_ms.is_none());
     if (frontend && timeouts.client_ms.is_none())
         || (backend && !draft.servers.is_empty() && (timeouts.connect_ms.is_none() || no_server_timeout))
     {
+        let defaults = if unprotected {
+            "\n   | Until then its clients have 'timeout client 1m' and 'timeout http-request 10s'"
+        } else {
+            ""
+        };
         let message = format!(
             "missing timeouts for {title}.\n   | While not properly invalid, you will certainly encounter various \
              problems\n   | with such a configuration. To fix this, please ensure that all following\n   | timeouts \
-             are set to a non-zero value: 'client', 'connect', 'server'"
+             are set to a non-zero value: 'client', 'connect', 'server'{defaults}"
         );
         warn(draft.span, message);
+    }
+    if unprotected {
+        draft.timeouts.client_ms = Some(CLIENT_DEFAULT_MS);
+        if draft.timeouts.http_request_ms.is_none() && !draft.timeouts.http_request_unlimited {
+            draft.timeouts.http_request_ms = Some(HTTP_REQUEST_DEFAULT_MS);
+        }
     }
     if let Some(capture) = draft.cookie_capture.as_mut().filter(|capture| capture.len >= global.cookie_len) {
         capture.len = global.cookie_len.saturating_sub(1);

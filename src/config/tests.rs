@@ -207,6 +207,10 @@ fn findings_of_proxies() {
             &[(Alert, 4, "did you mean 'flask_servers'")],
         ),
         ("frontend a\nbind :1", &[(Warning, 1, "missing timeouts for frontend 'a'")]),
+        (
+            "frontend a\nmode http\nbind :1",
+            &[(Warning, 1, "Until then its clients have 'timeout client 1m'")],
+        ),
         ("frontend a\ntimeout client 1s", &[(Warning, 1, "frontend 'a' has no 'bind' directive")]),
         ("backend b\nserver s 1.1.1.1:1", &[(Warning, 1, "missing timeouts for backend 'b'")]),
         ("backend b\ntimeout connect 1s\ntimeout tunnel 1s\nserver s 1.1.1.1:1", &[]),

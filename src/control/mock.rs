@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::admin::{Session, exec, line};
 use super::{Control, Cores, ProcessLimit, admin};
 use crate::base::clock;
+use crate::engine::fault::Point;
 use crate::log::queue::LogQueue;
 use crate::model::Model;
 use crate::model::bind::CliLevel;
@@ -60,6 +61,9 @@ impl Cores for MockCores {
     fn soft_stop(&self) {
         note("soft stop".into());
     }
+    fn order_fault(&self, point: Point) {
+        note(format!("fault {point:?}"));
+    }
 }
 
 /// A control thread over [`fixture::model`].
@@ -88,6 +92,16 @@ pub fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
 /// The answer to one command, without the empty line that follows it.
 pub fn ask(control: &Rc<Control>, level: CliLevel, command: &str) -> String {
     answer(control, level, command, None)
+}
+
+/// The answer to one command of an expert.
+pub fn ask_as_expert(control: &Rc<Control>, command: &str) -> String {
+    let mut session = Session::new(CliLevel::Admin, 10_000);
+    session.expert = true;
+    let words: Vec<Vec<u8>> = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    let mut out = Vec::new();
+    exec::run(control, &mut session, &words, None, &mut out);
+    String::from_utf8(out).unwrap()
 }
 
 /// The answer to one command with a payload.

@@ -13,11 +13,14 @@ use super::Core;
 use super::core::SessionEntry;
 use super::mailbox::Order;
 use crate::base::clock;
+use crate::base::id::ProxyIndex;
+use crate::log::queue::Line;
+use crate::log::target;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
+use crate::net::descriptors::{self, Use};
 use crate::net::{Stream, executor};
 use crate::sample::facts::{SessionFacts, Transport};
-use crate::state::ProxyState;
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
 
@@ -27,6 +30,10 @@ const BATCH_DEFAULT: usize = 64;
 const PAUSE_MS: u64 = 5;
 /// How long to wait when the system is out of descriptors or memory.
 const EXHAUSTED_PAUSE_MS: u64 = 50;
+/// How often that is told at most.
+const TELL_EVERY_MS: u64 = 1000;
+/// The syslog level that HAProxy tells it with (emerg).
+const LEVEL_EMERGENCY: u8 = 0;
 
 /// A listening socket of one core.
 pub struct Socket {
@@ -170,19 +177,19 @@ impl Drop for Place {
 }
 
 /// A place in the count of a backend's sessions; given back when dropped.
-pub struct BackendPlace(Arc<ProxyState>);
+pub struct BackendPlace(Rc<Core>, ProxyIndex);
 
 impl BackendPlace {
     /// Takes one, and how many are taken now.
-    pub fn take(backend: &Arc<ProxyState>) -> (BackendPlace, u32) {
-        let taken = backend.backend_current.fetch_add(1, Relaxed) + 1;
-        (BackendPlace(backend.clone()), taken)
+    pub fn take(core: &Rc<Core>, backend: ProxyIndex) -> (BackendPlace, u32) {
+        let taken = core.proxy(backend).state.backend_current.fetch_add(1, Relaxed) + 1;
+        (BackendPlace(core.clone(), backend), taken)
     }
 }
 
 impl Drop for BackendPlace {
     fn drop(&mut self) {
-        self.0.backend_current.fetch_sub(1, Relaxed);
+        self.0.proxy(self.1).state.backend_current.fetch_sub(1, Relaxed);
     }
 }
 
@@ -209,7 +216,14 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
             };
             let Some(fd) = listener.stream.borrow().as_ref().map(Stream::fd) else { break };
             match socket::accept(fd) {
-                Ok((fd, source)) => place_connection(&core, &listener, place, fd, source, now),
+                Ok((fd, source)) => {
+                    let was_last = descriptors::is_reserved(fd.as_raw_fd(), Use::Client);
+                    place_connection(&core, &listener, place, fd, source, now);
+                    if was_last {
+                        await_resources(&core, &listener).await;
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if let Some(stream) = listener.stream.borrow().as_ref() {
                         stream.was_empty();
@@ -220,7 +234,7 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
                     drop(place);
                     let code = error.raw_os_error();
                     if [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].map(Some).contains(&code) {
-                        pause(&core, EXHAUSTED_PAUSE_MS).await;
+                        await_resources(&core, &listener).await;
                         break;
                     }
                 }
@@ -229,6 +243,46 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
     }
     // The port must be free while connections of this listener live on.
     listener.stream.borrow_mut().take();
+}
+
+/// Tells that the system is short of descriptors or memory, once a second over all cores, and waits until
+/// it is so no more.
+async fn await_resources(core: &Core, listener: &Listener) {
+    loop {
+        let (now, told) = (clock::cached(), &core.setup.rates.shortage_told_ms);
+        let last = told.load(Relaxed);
+        let due = now.millis() >= last + TELL_EVERY_MS;
+        if due && told.compare_exchange(last, now.millis(), Relaxed, Relaxed).is_ok() {
+            tell_shortage(core, &listener.proxy, now);
+        }
+        pause(core, EXHAUSTED_PAUSE_MS).await;
+        if descriptors::has_free(Use::Client) || listener.state.get() != ListenerState::Open {
+            return;
+        }
+    }
+}
+
+fn tell_shortage(core: &Core, proxy: &Proxy, now: clock::Now) {
+    let message = format!(
+        "proxy {} cannot accept: the limit on descriptors ({}) is reached. Connections wait in the system's \
+         queue. Raise 'ulimit-n', or lower 'maxconn'.",
+        proxy.name,
+        descriptors::limit()
+    );
+    let line = |targets, text: String| Line {
+        targets,
+        level: LEVEL_EMERGENCY,
+        wall_us: now.wall_us,
+        tag: core.setup.log_tag.clone(),
+        message: text.into_bytes(),
+        structured_data: None,
+    };
+    if !proxy.log.is_empty() {
+        core.setup.log.send(line(proxy.log.clone(), message.clone()));
+    }
+    // By the log's writer: a terminal that is read by nobody must not hold up a data thread.
+    let text = format!("[ALERT]    ({}) : {message}", std::process::id());
+    core.setup.log.send(line(target::events("stderr"), text));
 }
 
 async fn pause(core: &Core, milliseconds: u64) {
@@ -329,11 +383,11 @@ fn begin(
     let stream = Stream::new(fd);
     let entry = Rc::new(SessionEntry {
         ticket: Rc::default(),
-        server: RefCell::default(),
+        server: Cell::new(None),
         idle: Cell::new(false),
         number: core.next_number(),
         frontend: proxy.name.clone(),
-        backend: RefCell::default(),
+        backend: Cell::new(None),
         source,
         since_ms: millis,
     });

@@ -13,7 +13,7 @@ use crate::http::Fields;
 use crate::http::h1::chunked::{self, Decoder, Event};
 use crate::http::h1::framing::Body;
 use crate::http::h1::trailers;
-use crate::net::buffer::Filled;
+use crate::net::buffer::{Filled, Scratch};
 use crate::net::splice::LentPipe;
 use crate::net::{Buffer, Stream, executor};
 use crate::sys::pipe;
@@ -22,6 +22,8 @@ use crate::sys::pipe;
 const STREAMING_READS: u32 = 2;
 /// Bytes a direction may move per turn before the other tasks of the core come first.
 const TURN_BYTES: u64 = 1 << 20;
+/// The longest piece of a body that is copied behind its head rather than gathered by the kernel.
+const JOIN_MAX: usize = 2048;
 /// The most one splice call moves.
 const SPLICE_MAX: usize = 1 << 20;
 /// Bytes of a length-framed body that make a pipe worth its two extra calls.
@@ -70,7 +72,7 @@ pub struct Pump {
     mode: Mode,
     buffer: Option<Buffer>,
     /// Encoded output of the chunked modes, and how much of it is written.
-    staged: Vec<u8>,
+    staged: Scratch,
     staged_done: usize,
     pipe: Option<LentPipe>,
     may_splice: bool,
@@ -105,7 +107,7 @@ impl Pump {
         Pump {
             mode,
             buffer: buffer.filter(|b| !b.is_empty()),
-            staged: Vec::new(),
+            staged: Scratch::default(),
             staged_done: 0,
             pipe: None,
             may_splice,
@@ -131,6 +133,13 @@ impl Pump {
     pub fn stage(&mut self, head: &[u8]) {
         self.staged.extend_from_slice(head);
         self.complete = false;
+    }
+    /// Has `write` put a head behind what is staged; that head, as it will be sent.
+    pub fn stage_head(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut [u8] {
+        let start = self.staged.len();
+        write(&mut self.staged);
+        self.complete = false;
+        &mut self.staged[start..]
     }
     /// Whether anything waits to be written.
     pub fn has_output(&self) -> bool {
@@ -195,6 +204,7 @@ impl Pump {
                 }
                 result
             } else {
+                self.join_small_body();
                 let staged = &self.staged[self.staged_done..];
                 let plain = match (&self.mode, &self.buffer) {
                     (Mode::Length(left), Some(buffer)) => {
@@ -241,6 +251,21 @@ impl Pump {
         }
     }
 
+    /// Puts a small body right behind its head: one plain send costs less than a gathering one.
+    fn join_small_body(&mut self) {
+        let (Mode::Length(left), Some(buffer)) = (&mut self.mode, &mut self.buffer) else { return };
+        let take = buffer.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+        if self.staged.is_empty() || take > JOIN_MAX {
+            return;
+        }
+        self.staged.extend_from_slice(&buffer.filled()[..take]);
+        buffer.consume(take);
+        *left -= take as u64;
+        if buffer.is_empty() {
+            self.buffer = None;
+        }
+    }
+
     fn mode_is_done(&self) -> bool {
         match &self.mode {
             Mode::Length(left) => *left == 0,
@@ -264,7 +289,7 @@ impl Pump {
         let from_staged = count.min(self.staged.len() - self.staged_done);
         self.staged_done += from_staged;
         if self.staged_done == self.staged.len() {
-            self.staged.clear();
+            self.staged.give_back(); // an idle direction holds none
             self.staged_done = 0;
         }
         let plain = count - from_staged;
@@ -360,6 +385,11 @@ impl Pump {
             return self.read_spliced(context, source);
         }
         loop {
+            // Asked first: after a short read, a try would only be told that nothing is there.
+            if source.poll_readable(context).is_pending() {
+                self.blocked = Blocked::Source;
+                return Poll::Pending;
+            }
             let buffer = self.buffer.get_or_insert_with(Buffer::lease);
             let filled = buffer.fill(source);
             let is_full = buffer.is_full();
@@ -376,12 +406,7 @@ impl Pump {
                 Ok(Filled::End) => return Poll::Ready(self.end_of_source()),
                 // A chunk's framing longer than a buffer: nothing valid looks like that.
                 Ok(Filled::Full) => return Poll::Ready(Err(PumpError::BadChunk)),
-                Ok(Filled::Nothing) => {
-                    self.blocked = Blocked::Source;
-                    if source.poll_readable(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
+                Ok(Filled::Nothing) => {}
                 Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
             }
         }

@@ -44,7 +44,7 @@ impl Handed {
         let ServerConnection { stream, server, key, requests, identity, addresses, .. } = connection;
         Handed { fd: stream.into_fd(), server, key, requests, identity, addresses }
     }
-    fn take(self) -> ServerConnection {
+    fn take(self) -> Box<ServerConnection> {
         let Handed { fd, server, key, requests, identity, addresses } = self;
         let mut connection = ServerConnection::new(Stream::new(fd), server, key, identity);
         connection.requests = requests;
@@ -73,7 +73,7 @@ pub(super) async fn borrow(
     ticket: &Rc<Ticket>,
     server: &Server,
     wanted: Wanted,
-) -> Option<ServerConnection> {
+) -> Option<Box<ServerConnection>> {
     if !core.model.global.idle_pool_shared || core.setup.mailboxes.len() < 2 {
         return None;
     }
@@ -93,7 +93,12 @@ pub(super) async fn borrow(
     None
 }
 
-async fn ask(core: &Core, ticket: &Rc<Ticket>, other: usize, wanted: Wanted) -> Option<ServerConnection> {
+async fn ask(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    other: usize,
+    wanted: Wanted,
+) -> Option<Box<ServerConnection>> {
     let token = core.questions.next.get() + 1;
     core.questions.next.set(token);
     core.questions.open.borrow_mut().insert(token, Question::default());
@@ -125,7 +130,7 @@ async fn ask(core: &Core, ticket: &Rc<Ticket>, other: usize, wanted: Wanted) -> 
 /// Gives a connection to the core that asks for it, if there is one.
 pub(super) fn lend(core: &Core, wanted: Wanted, borrower: usize, token: u64) {
     let context = &mut Context::from_waker(Waker::noop());
-    let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(found)));
+    let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(*found)));
     if connection.is_none() && !core.idle.has(wanted.key) {
         let server = core.model.proxies.get(wanted.key.0 as usize);
         if let Some(server) = server.and_then(|backend| backend.servers.get(wanted.key.1 as usize)) {

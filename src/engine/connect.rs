@@ -1,6 +1,7 @@
 //! Dials a server.
 
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 
 use super::Core;
@@ -8,8 +9,8 @@ use super::idle::Identity;
 use super::wait::{self, after};
 use crate::model::server::UseSource;
 use crate::model::{Proxy, Server};
-use crate::net::Stream;
 use crate::net::timer::{Stop, Ticket};
+use crate::net::{Stream, descriptors};
 use crate::sample::connection::ConnectionError;
 use crate::state::server::Endpoint;
 use crate::sys::socket::{self, ConnectOptions, KeepAlive};
@@ -138,6 +139,9 @@ pub async fn dial(
         }
         _ => DialError::Failed(error),
     })?;
+    if descriptors::is_reserved(fd.as_raw_fd(), descriptors::Use::Server) {
+        return Err(DialError::Resource(std::io::Error::from_raw_os_error(libc::EMFILE)));
+    }
     let mut stream = Stream::connecting(fd);
     let mut gone = false;
     let waited = wait::until(core, ticket, after(timeout_ms.or(backend.timeouts.connect_ms)), |context| {

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 use super::accept::{Listener, ListenerState};
 use super::borrow::{self, Questions};
+use super::fault::{Fault, Point};
 use super::idle::IdlePool;
 use super::mailbox::{Mailbox, Order};
 use super::queue::Waiting;
@@ -16,12 +17,11 @@ use crate::base::id::ProxyIndex;
 use crate::base::rng::Rng;
 use crate::base::{clock, core_id};
 use crate::log::queue::LogQueue;
-use crate::model::{Model, Proxy};
+use crate::model::{Model, Proxy, Server};
 use crate::net::timer::{Kill, Ticket, Wheel};
-use crate::net::{Stream, buffer, driver, executor, reactor, splice};
+use crate::net::{Stream, buffer, descriptors, driver, executor, reactor, splice};
 use crate::rules::MapOrder;
 use crate::sample::facts::{ProcessFacts, TransactionFacts};
-use crate::state::ServerState;
 use crate::stats::info::InfoFacts;
 use crate::stats::post::PageOrder;
 
@@ -50,6 +50,8 @@ pub struct Setup {
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
     /// The tag of log lines without one of their own.
     pub log_tag: Arc<str>,
+    /// The fault that an operator has ordered, if any.
+    pub fault: Arc<Fault>,
 }
 
 /// Rates of the process, for `maxconnrate`, `maxsessrate` and `show info`.
@@ -63,6 +65,8 @@ pub struct ProcessRates {
     pub connections_max: AtomicU32,
     /// `maxsessrate`, changeable at run time; 0 is no limit.
     pub sessions_max: AtomicU32,
+    /// When it was last told that descriptors are short.
+    pub shortage_told_ms: AtomicU64,
 }
 
 /// A session in progress, as the rest of the core sees it.
@@ -70,16 +74,16 @@ pub struct ProcessRates {
 pub struct SessionEntry {
     /// Its deadline and order to die.
     pub ticket: Rc<Ticket>,
-    /// Its server now.
-    pub server: RefCell<Option<Arc<ServerState>>>,
+    /// Its server now: the backend's place in the model and the server's in the backend.
+    pub server: Cell<Option<(ProxyIndex, u32)>>,
     /// Whether it waits for a request on a kept-alive connection (a soft stop closes it).
     pub idle: Cell<bool>,
     /// Its number.
     pub number: u64,
     /// Its frontend's name.
     pub frontend: Arc<str>,
-    /// Its backend's name.
-    pub backend: RefCell<Option<Arc<str>>>,
+    /// Its backend.
+    pub backend: Cell<Option<ProxyIndex>>,
     /// The client's address.
     pub source: Option<std::net::SocketAddr>,
     /// When it began.
@@ -117,6 +121,8 @@ pub struct Core {
     listeners: RefCell<Vec<Rc<Listener>>>,
 }
 
+/// How often the limit on descriptors is read, since anybody may change it from outside.
+const LIMITS_EVERY_MS: clock::Millis = 1000;
 /// Transaction facts a core keeps for reuse (their arenas are warm).
 const TRANSACTIONS_KEPT: usize = 64;
 
@@ -189,7 +195,7 @@ impl Core {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
             Order::ShutdownServer(server, kill) => self.each_session(|session| {
-                let on_it = session.server.borrow().as_ref().is_some_and(|s| Arc::ptr_eq(s, &server));
+                let on_it = self.server_of(session).is_some_and(|of| Arc::ptr_eq(&of.state, &server));
                 if on_it {
                     session.ticket.kill(kill);
                 }
@@ -211,7 +217,7 @@ impl Core {
             Order::ListSessions(answer) => {
                 let now = clock::refresh().millis();
                 let mut lines = Vec::new();
-                self.each_session(|session| lines.push(describe(session, now)));
+                self.each_session(|session| lines.push(self.describe(session, now)));
                 let _ = answer.send(lines);
             }
             Order::SoftStop => {
@@ -235,22 +241,28 @@ impl Core {
             listener.set(state);
         }
     }
-}
 
-fn describe(session: &SessionEntry, now: u64) -> String {
-    let server = session.server.borrow().as_ref().map_or_else(|| "<none>".to_owned(), |s| s.name.to_string());
-    let backend = session.backend.borrow().as_ref().map_or_else(|| "<NONE>".to_owned(), |b| b.to_string());
-    let (family, source) = match session.source {
-        Some(source) if source.is_ipv4() => ("tcpv4", source.to_string()),
-        Some(source) => ("tcpv6", source.to_string()),
-        None => ("unix_stream", "unix:1".to_owned()),
-    };
-    format!(
-        "{:#x}: proto={family} src={source} fe={} be={backend} srv={server} age={}s",
-        session.number,
-        session.frontend,
-        now.saturating_sub(session.since_ms) / 1000,
-    )
+    /// The server of a session.
+    fn server_of(&self, session: &SessionEntry) -> Option<&Arc<Server>> {
+        let (backend, server) = session.server.get()?;
+        self.proxy(backend).servers.get(server as usize)
+    }
+
+    fn describe(&self, session: &SessionEntry, now: u64) -> String {
+        let server = self.server_of(session).map_or("<none>", |server| &server.state.name);
+        let backend = session.backend.get().map_or("<NONE>", |backend| &self.proxy(backend).name);
+        let (family, source) = match session.source {
+            Some(source) if source.is_ipv4() => ("tcpv4", source.to_string()),
+            Some(source) => ("tcpv6", source.to_string()),
+            None => ("unix_stream", "unix:1".to_owned()),
+        };
+        format!(
+            "{:#x}: proto={family} src={source} fe={} be={backend} srv={server} age={}s",
+            session.number,
+            session.frontend,
+            now.saturating_sub(session.since_ms) / 1000,
+        )
+    }
 }
 
 /// Runs data thread `index` until it is told to stop. `sockets` are its listening sockets.
@@ -269,10 +281,23 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
         executor::spawn(super::accept::run(core.clone(), listener));
     }
     executor::spawn(take_orders(core.clone(), core.mailbox().doorbell()?));
+    let mut limits_due = 0;
     let result = executor::run(
         || core.wheel.idle(),
         |now| {
             core.mailbox().panics.store(executor::panics(), Relaxed);
+            if let Some(error) = reactor::take_failure() {
+                core.mailbox().fell_back.store(true, Relaxed);
+                eprintln!(
+                    "[ALERT]    ({}) : data thread {index}: io_uring failed ({error}), epoll takes its place",
+                    std::process::id()
+                );
+            }
+            core.setup.fault.strike(Point::Thread);
+            if now >= limits_due {
+                limits_due = now + LIMITS_EVERY_MS;
+                descriptors::refresh();
+            }
             core.wheel.advance(now);
             core.idle.purge(now);
         },

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Core;
 use super::accept::BackendPlace;
+use super::fault::Point;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
@@ -75,7 +76,7 @@ pub struct Exchange<'a> {
     pub(super) client: &'a mut Client,
     pub(super) txn: &'a mut TransactionFacts,
     /// The backend's proxy, once it is chosen; the frontend's own for a `listen`.
-    pub(super) backend: Option<Arc<Proxy>>,
+    pub(super) backend: Option<&'a Arc<Proxy>>,
     pub(super) effects: Effects,
     pub(super) request_body: Body,
     pub(super) upload_state: UploadState,
@@ -155,6 +156,7 @@ impl<'a> Exchange<'a> {
     /// The phases in order (see [`crate::session::phase`]).
     async fn walk(&mut self) -> Result<Next, End> {
         self.read_request().await?; // 4 ReadRequest
+        self.core.setup.fault.strike(Point::Request);
         self.request_frontend().await?; // 3 InspectFrontend, 5 RequestFrontend
         self.switch()?; // 6 Switch
         self.request_backend().await?; // 7 InspectBackend, RequestBackend
@@ -204,8 +206,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// The proxy whose settings govern the server side.
-    pub(super) fn backend(&self) -> &Arc<Proxy> {
-        self.backend.as_ref().unwrap_or(self.frontend)
+    ///
+    /// Borrowed from the model, not from the exchange: a count of references in shared memory costs
+    /// more than most of what is done with it.
+    pub(super) fn backend(&self) -> &'a Arc<Proxy> {
+        self.backend.unwrap_or(self.frontend)
     }
 
     /// An error answer with its letters, from the proxies' own pages if they have one.
@@ -242,10 +247,10 @@ impl<'a> Exchange<'a> {
 
     /// Content inspection and request rules of the frontend, its own answers.
     async fn request_frontend(&mut self) -> Result<(), End> {
-        let frontend = self.frontend.clone();
-        captures::prepare(&frontend, self.txn);
-        captures::request(&frontend, self.txn);
-        if let Some(status) = switching::monitor(&frontend, &self.context(Direction::Request)) {
+        let frontend = self.frontend;
+        captures::prepare(frontend, self.txn);
+        captures::request(frontend, self.txn);
+        if let Some(status) = switching::monitor(frontend, &self.context(Direction::Request)) {
             let reply = self.error_page(status);
             self.txn.log_level = Some(None); // manual, section 4.2 `monitor-uri`: it is not logged
             return Err(self.local(reply));
@@ -254,7 +259,7 @@ impl<'a> Exchange<'a> {
             let timeout_ms = frontend.timeouts.http_request_ms.or(frontend.timeouts.client_ms);
             self.buffer_whole_body(timeout_ms).await?;
         }
-        self.process_request(&frontend).await
+        self.process_request(frontend).await
     }
 
     /// An answer by the proxy itself.
@@ -279,9 +284,9 @@ impl<'a> Exchange<'a> {
         let Some(index) = chosen else {
             return Err(self.error_end(503, Ended::Server, EndedIn::Connect));
         };
-        let backend = self.core.proxy(index).clone();
+        let backend = self.core.proxy(index);
         self.in_backend = true;
-        let (place, taken) = BackendPlace::take(&backend.state);
+        let (place, taken) = BackendPlace::take(self.core, index);
         self.client.backend_place = Some(place);
         backend.state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         backend.state.backend.add(be::SESSIONS, 1);
@@ -290,8 +295,8 @@ impl<'a> Exchange<'a> {
         backend.state.backend_session_rate.add(now.millis(), 1);
         backend.state.last_session_s.store(now.wall_secs() as i64, Relaxed);
         self.txn.backend = Some(backend.state.clone());
-        *self.client.entry.backend.borrow_mut() = Some(backend.name.clone());
-        if !Arc::ptr_eq(&backend, self.frontend) {
+        self.client.entry.backend.set(Some(index));
+        if !Arc::ptr_eq(backend, self.frontend) {
             // It was meant for the listen that it did not stay in (manual, section 4.4 `set-retries`).
             self.effects.retries = None;
         }
@@ -301,7 +306,7 @@ impl<'a> Exchange<'a> {
 
     /// Content inspection and request rules of the backend; the fields that are added last.
     async fn request_backend(&mut self) -> Result<(), End> {
-        let backend = self.backend().clone();
+        let backend = self.backend();
         if backend.mode != Mode::Http {
             // A frontend in HTTP mode hands its request to servers that are spoken to in TCP mode.
             return Err(self.error_end(500, Ended::Internal, EndedIn::Request));
@@ -310,8 +315,8 @@ impl<'a> Exchange<'a> {
             let timeout_ms = backend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms);
             self.buffer_whole_body(timeout_ms).await?;
         }
-        if !Arc::ptr_eq(&backend, self.frontend) {
-            self.process_request(&backend).await?;
+        if !Arc::ptr_eq(backend, self.frontend) {
+            self.process_request(backend).await?;
         }
         Ok(())
     }
@@ -319,7 +324,7 @@ impl<'a> Exchange<'a> {
     /// What is added to the request when nothing refuses it any more.
     async fn before_server(&mut self) -> Result<(), End> {
         self.refuse_broken_off()?;
-        let backend = self.backend().clone();
+        let backend = self.backend();
         let id = unique_id::make(self.frontend, &self.context(Direction::Request));
         unique_id::keep(self.frontend, id, self.txn);
         if let Some(option) = &backend.options.forwarded {
@@ -328,8 +333,8 @@ impl<'a> Exchange<'a> {
         }
         let session = &self.client.session;
         let fields = &mut self.txn.request.fields;
-        forwarded::add(self.frontend, &backend, session.source, session.destination, fields);
-        if self.balances_by_body(&backend) {
+        forwarded::add(self.frontend, backend, session.source, session.destination, fields);
+        if self.balances_by_body(backend) {
             self.buffer_body(0, self.frontend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms))
                 .await?;
         }

@@ -24,7 +24,7 @@ const LEVEL_ERROR: u8 = 3;
 impl Exchange<'_> {
     /// Ends an exchange that became a tunnel, once the tunnel has ended.
     pub(super) fn finish_tunnel(&mut self, established: Box<Established>) {
-        self.backend = Some(established.backend.clone());
+        self.backend = Some(self.core.proxy(established.backend.index));
         self.in_backend = true;
         self.txn.time.end_us = clock::cached().mono_us;
         drop(established); // the slot goes back before the line tells how many are taken
@@ -56,8 +56,8 @@ impl Exchange<'_> {
             self.write_log(false);
         }
         crate::session::addresses::restore(&mut self.client.session, self.txn);
-        *self.client.entry.server.borrow_mut() = None;
-        *self.client.entry.backend.borrow_mut() = None;
+        self.client.entry.server.set(None);
+        self.client.entry.backend.set(None);
     }
 
     /// Sends the log line of the exchange, if the frontend has one.

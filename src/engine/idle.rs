@@ -44,9 +44,9 @@ pub struct ServerConnection {
 }
 
 impl ServerConnection {
-    /// A fresh one.
-    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Self {
-        ServerConnection {
+    /// A fresh one; in a box, since it moves from hand to hand.
+    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Box<Self> {
+        Box::new(ServerConnection {
             stream,
             server,
             key,
@@ -56,7 +56,7 @@ impl ServerConnection {
             identity,
             header: None,
             since: 0,
-        }
+        })
     }
 }
 
@@ -111,7 +111,11 @@ fn pool_key(key: (u32, u32), header: Option<&[u8]>) -> PoolKey {
 /// The idle server connections of one core, newest first.
 #[derive(Default)]
 pub struct IdlePool {
-    by_server: RefCell<FxHashMap<PoolKey, Vec<ServerConnection>>>,
+    #[expect(
+        clippy::vec_box,
+        reason = "an exchange takes the box itself; moving the connection out would copy it"
+    )]
+    by_server: RefCell<FxHashMap<PoolKey, Vec<Box<ServerConnection>>>>,
     purged: Cell<Millis>,
 }
 
@@ -122,7 +126,7 @@ impl IdlePool {
         wanted: &Wanted,
         header: Option<&[u8]>,
         context: &mut Context<'_>,
-    ) -> Option<ServerConnection> {
+    ) -> Option<Box<ServerConnection>> {
         let mut pool = self.by_server.borrow_mut();
         let key = pool_key(wanted.key, header);
         let list = pool.get_mut(&key)?;
@@ -147,7 +151,7 @@ impl IdlePool {
         None
     }
     /// Keeps a connection, unless the server's limit on idle ones is reached.
-    pub fn put(&self, mut connection: ServerConnection) {
+    pub fn put(&self, mut connection: Box<ServerConnection>) {
         let server = &connection.server;
         let limit = server.pool_max_conn;
         let idle = server.state.idle.load(Relaxed);

@@ -72,6 +72,8 @@ pub struct Mailbox {
     pub ended: AtomicBool,
     /// Panics that were caught on the core.
     pub panics: AtomicU32,
+    /// Set once the core's ring has failed and epoll has taken its place.
+    pub fell_back: AtomicBool,
 }
 
 impl Mailbox {
@@ -84,6 +86,7 @@ impl Mailbox {
             connections: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             panics: AtomicU32::new(0),
+            fell_back: AtomicBool::new(false),
         }))
     }
     /// Leaves an order; rings only if the core has not been rung since it last looked.
@@ -92,6 +95,10 @@ impl Mailbox {
         if !self.rung.swap(true, SeqCst) {
             self.doorbell.ring();
         }
+    }
+    /// Ends a wait of the core, with nothing to do for it.
+    pub fn wake(&self) {
+        self.doorbell.ring();
     }
     /// Takes the next order.
     pub fn take(&self) -> Option<Order> {

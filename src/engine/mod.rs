@@ -10,6 +10,7 @@ mod borrow;
 pub mod connect;
 pub mod core;
 pub mod exchange;
+pub mod fault;
 pub mod finish;
 mod handshake;
 pub mod http;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::fault::Point;
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 
@@ -32,6 +33,31 @@ pub trait Cores {
     }
     /// Stops accepting everywhere and ends the process when the last session has (SIGUSR1).
     fn soft_stop(&self);
+    /// What went wrong inside the data threads so far.
+    fn accidents(&self) -> Accidents {
+        Accidents::default()
+    }
+    /// Makes the next connection that comes to this point panic (`debug dev panic`).
+    fn order_fault(&self, _point: Point) {}
+}
+
+/// What went wrong inside the data threads and was survived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accidents {
+    /// Panics, each of which has cost a connection.
+    pub panics: u32,
+    /// Threads whose ring has failed and that go on with epoll.
+    pub rings_failed: usize,
+}
+
+impl Accidents {
+    /// The driver as it was chosen, and what has become of it.
+    pub fn driver(&self, chosen: &str, threads: usize) -> String {
+        match self.rings_failed {
+            0 => chosen.to_owned(),
+            failed => format!("{chosen}; {failed} of {threads} threads fell back to epoll"),
+        }
+    }
 }
 
 /// A limit of the whole process that the runtime API changes.

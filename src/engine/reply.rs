@@ -124,11 +124,9 @@ impl Exchange<'_> {
         txn.has_response = true;
         txn.request_vars.clear();
         // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
-        let mut proxies = if txn.bad_request { Vec::new() } else { vec![self.frontend.clone()] };
-        if let Some(backend) = self.backend.as_ref().filter(|backend| !Arc::ptr_eq(backend, self.frontend)) {
-            proxies.insert(0, backend.clone());
-        }
-        for proxy in &proxies {
+        let frontend = (!txn.bad_request).then_some(self.frontend);
+        let backend = self.backend.filter(|backend| !Arc::ptr_eq(backend, self.frontend));
+        for proxy in [backend, frontend].into_iter().flatten() {
             // An answer that was refused once is not refused again: only the edits count here.
             let _ = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
         }

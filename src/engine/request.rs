@@ -10,7 +10,7 @@ use crate::http::h1::{head, persist};
 use crate::model::proxy::ConnectionMode;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
-use crate::net::timer::Stop;
+use crate::net::timer::{NEVER, Stop};
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::fe;
 use crate::state::tracked::Event;
@@ -38,8 +38,10 @@ impl Exchange<'_> {
         };
         let timeouts = &self.frontend.timeouts;
         let started = self.txn.time.first_byte_us / 1000;
-        // The whole head must come within `timeout http-request`, however it trickles.
-        let deadline = timeouts.http_request_ms.map(|ms| started + ms);
+        // The whole head must come within `timeout http-request`, however it trickles. Without one, `timeout
+        // client` bounds it as a whole: a client that is never silent for so long, yet needs longer for a
+        // head, is an attack (slowloris), not a slow line.
+        let deadline = timeouts.http_request_ms.or(timeouts.client_ms).map_or(NEVER, |ms| started + ms);
         loop {
             let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
             match head::parse_request(bytes, &mut self.txn.request, &limits) {
@@ -66,9 +68,8 @@ impl Exchange<'_> {
                     return Err(End { may_keep_alive: false, ..end });
                 }
                 Ok(Filled::Nothing) => {
-                    let until = deadline.unwrap_or_else(|| wait::after(timeouts.client_ms));
                     let ticket = &self.client.entry.ticket;
-                    match wait::readable(self.core, ticket, until, &mut self.client.stream).await {
+                    match wait::readable(self.core, ticket, deadline, &mut self.client.stream).await {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
                             self.txn.bad_request = true;

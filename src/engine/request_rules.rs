@@ -193,8 +193,8 @@ impl Exchange<'_> {
         let timeout = own.or(proxy.timeouts.connect_ms).unwrap_or(0);
         let deadline = clock::cached().millis() + timeout;
         let ticket = self.client.entry.ticket.clone();
-        let core = self.core.clone();
-        let gone = wait::until(&core, &ticket, deadline, |context| match self.client_gone(context) {
+        let core = self.core;
+        let gone = wait::until(core, &ticket, deadline, |context| match self.client_gone(context) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         })
@@ -216,9 +216,9 @@ impl Exchange<'_> {
     async fn pause(&mut self, time_ms: u64) -> Result<(), End> {
         let deadline = clock::cached().millis() + time_ms;
         let ticket = self.client.entry.ticket.clone();
-        let core = self.core.clone();
+        let core = self.core;
         let abort_matters = self.abort_matters();
-        let waited = wait::until(&core, &ticket, deadline, |context| {
+        let waited = wait::until(core, &ticket, deadline, |context| {
             if abort_matters && self.client_gone(context) { Poll::Ready(()) } else { Poll::Pending }
         });
         match waited.await {

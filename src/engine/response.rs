@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::body::{Blocked, Pump, PumpError};
 use super::exchange::{End, Exchange, Next, UploadState};
+use super::fault::Point;
 use super::idle::ServerConnection;
 use super::tunnel::{self, Established, Tunnel};
 use super::upstream::{Failure, RetryCause};
@@ -65,11 +66,11 @@ impl Exchange<'_> {
     /// Sends the request and reads the response head, forwarding interim responses.
     pub(super) async fn receive(
         &mut self,
-        mut connection: ServerConnection,
+        connection: &mut ServerConnection,
         upload: &mut Upload,
         may_replay: bool,
-    ) -> Result<(ServerConnection, Received), Failure> {
-        let backend = self.backend().clone();
+    ) -> Result<Received, Failure> {
+        let backend = self.backend();
         let global = &self.core.model.global;
         let limits = head::Limits {
             fields_max: global.headers_max,
@@ -96,7 +97,7 @@ impl Exchange<'_> {
                         if (100..200).contains(&status) && status != 101 {
                             interim += 1;
                             if interim > INTERIM_MAX {
-                                return Err(self.bad_response(&connection, RetryCause::JunkResponse, false));
+                                return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
                             }
                             self.forward_interim().await.map_err(Failure::Final)?;
                             continue;
@@ -106,7 +107,7 @@ impl Exchange<'_> {
                             Ok(framing) => framing,
                             Err(_) => {
                                 return Err(self.bad_response(
-                                    &connection,
+                                    connection,
                                     RetryCause::JunkResponse,
                                     may_replay,
                                 ));
@@ -114,11 +115,11 @@ impl Exchange<'_> {
                         };
                         if status == 101 && !(self.upgrade && persist::response_upgrades(&self.txn.response))
                         {
-                            return Err(self.bad_response(&connection, RetryCause::JunkResponse, false));
+                            return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
                         }
                         if may_replay
                             && backend.retry_on.statuses.contains(&status)
-                            && self.retries_on(&backend, RetryCause::Status)
+                            && self.retries_on(backend, RetryCause::Status)
                         {
                             let end = self.error_end(status, Ended::Server, EndedIn::Headers);
                             return Err(Failure::Retry { cause: RetryCause::Status, end });
@@ -127,16 +128,16 @@ impl Exchange<'_> {
                             Body::None => framing::described(&self.txn.response).unwrap_or(Body::None),
                             body => body,
                         };
-                        return Ok((connection, Received { framing, described, rest: buffer }));
+                        return Ok(Received { framing, described, rest: buffer });
                     }
                     Ok(head::Progress::Partial) => {}
                     Err(_) => {
-                        return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay));
+                        return Err(self.bad_response(connection, RetryCause::JunkResponse, may_replay));
                     }
                 }
             }
             // Wait: for the body to go up, the response to come, the client to go.
-            let core = self.core.clone();
+            let core = self.core;
             let ticket = self.client.entry.ticket.clone();
             let abort_matters = self.abort_matters();
             let mut gone = false;
@@ -194,7 +195,7 @@ impl Exchange<'_> {
                 Err(Stop::Timeout) => {
                     connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
                     backend.state.backend.add(be::FAILED_RESPONSES, 1);
-                    observe_l7(&connection, Err(Event::ReadTimeout));
+                    observe_l7(connection, Err(Event::ReadTimeout));
                     let end = self.error_end(504, Ended::ServerTimeout, EndedIn::Headers);
                     let end = End { may_keep_alive: upload.is_over() && end.may_keep_alive, ..end };
                     return Err(retry_if(may_replay, RetryCause::ResponseTimeout, end));
@@ -223,14 +224,14 @@ impl Exchange<'_> {
                     }
                 }
                 Ok(Filled::Full) => {
-                    return Err(self.bad_response(&connection, RetryCause::JunkResponse, may_replay));
+                    return Err(self.bad_response(connection, RetryCause::JunkResponse, may_replay));
                 }
                 Ok(Filled::End) | Err(_) => {
                     if let Some(PumpError::SourceEnded | PumpError::SourceBroken) = upload.error {
                         return Err(self.upload_failed(upload.error));
                     }
                     let cause = if empty { RetryCause::EmptyResponse } else { RetryCause::JunkResponse };
-                    let failure = self.bad_response(&connection, cause, may_replay);
+                    let failure = self.bad_response(connection, cause, may_replay);
                     self.txn.ended = Ended::Server; // a part of a head is no fault that the proxy found
                     return Err(failure);
                 }
@@ -258,7 +259,7 @@ impl Exchange<'_> {
         cause: RetryCause,
         may_replay: bool,
     ) -> Failure {
-        let backend = self.backend().clone();
+        let backend = self.backend();
         connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
         backend.state.backend.add(be::FAILED_RESPONSES, 1);
         let event = match cause {
@@ -298,8 +299,8 @@ impl Exchange<'_> {
     }
 
     /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
-    pub(super) fn take_back(&mut self, upload: Upload) {
-        let Upload { mut pump, .. } = upload;
+    pub(super) fn take_back(&mut self, upload: &mut Upload) {
+        let pump = &mut upload.pump;
         self.upload_state = if pump.is_complete() { UploadState::Done } else { UploadState::Partial };
         self.client.buffer = pump.take_rest();
     }
@@ -307,13 +308,14 @@ impl Exchange<'_> {
     /// Judges the response and forwards it.
     pub(super) async fn respond(
         &mut self,
-        mut connection: ServerConnection,
+        mut connection: Box<ServerConnection>,
         mut received: Received,
-        mut upload: Upload,
+        upload: &mut Upload,
     ) -> Result<Next, End> {
+        self.core.setup.fault.strike(Point::Response);
         // Whether the server keeps its connection is asked before rules can touch the fields.
         let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
-        match self.judge(&mut connection, &mut received, &mut upload).await {
+        match self.judge(&mut connection, &mut received, upload).await {
             Ok(true) => self.tunnel(connection, received, upload).await,
             Ok(false) => self.forward(connection, received, upload, server_keeps).await,
             Err(end) => {
@@ -328,12 +330,12 @@ impl Exchange<'_> {
     /// Writes the head and the body to the client.
     async fn forward(
         &mut self,
-        mut connection: ServerConnection,
+        mut connection: Box<ServerConnection>,
         received: Received,
-        mut upload: Upload,
+        upload: &mut Upload,
         server_keeps: bool,
     ) -> Result<Next, End> {
-        let backend = self.backend().clone();
+        let backend = self.backend();
         let version = self.txn.request.version;
         let input = received.framing.body;
         let method = self.txn.request.method;
@@ -346,25 +348,24 @@ impl Exchange<'_> {
             (true, Version::Http10) => encode::Connection::KeepAlive,
             (true, Version::Http11) => encode::Connection::Default,
         };
-        let mut head = Vec::with_capacity(1024);
         let told = match (output, received.described) {
             // RFC 9110 sections 9.3.2 and 15.4.5: the fields tell what a GET would have brought.
             (Body::None, Body::Chunked) if version == Version::Http10 => Body::UntilClose,
             (Body::None, described) => described,
             (output, _) => output,
         };
-        encode::response(&self.txn.response, told, mode, &mut head);
-        self.adjust_case(&mut head);
-        self.txn.status = self.txn.response.status;
-        if self.frontend.options.logasap {
-            self.log_now(head.len());
-        }
         let splice = backend.options.splice_response || backend.options.splice_auto;
         let mut pump = Pump::new(input, output, received.rest, splice);
         pump.drop_trailers = self.frontend.options.drop_response_trailers;
-        pump.stage(&head);
-        let result = self.exchange_bodies(&mut connection, &mut pump, &mut upload, &backend).await;
-        self.account(&connection, &pump, &upload);
+        let head = pump.stage_head(|out| encode::response(&self.txn.response, told, mode, out));
+        self.adjust_case(head);
+        let head_len = head.len();
+        self.txn.status = self.txn.response.status;
+        if self.frontend.options.logasap {
+            self.log_now(head_len);
+        }
+        let result = self.exchange_bodies(&mut connection, &mut pump, upload, backend).await;
+        self.account(&connection, &pump, upload);
         if let Err(end) = result {
             self.take_back(upload);
             return Err(end);
@@ -377,9 +378,9 @@ impl Exchange<'_> {
         self.client.buffer = rest;
         let server_keeps = server_keeps && !self.effects.close_server;
         connection.private |= self.authenticates_connection();
-        if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(&backend) {
+        if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(backend) {
             // The slot goes back before the connection is offered, so that a waiter finds both.
-            self.keep(connection, &backend);
+            self.keep(connection, backend);
         } else {
             drop(connection);
         }
@@ -399,9 +400,9 @@ impl Exchange<'_> {
         }
     }
 
-    fn keep(&mut self, connection: ServerConnection, backend: &Proxy) {
+    fn keep(&mut self, connection: Box<ServerConnection>, backend: &Proxy) {
         if connection.private || backend.http_reuse == HttpReuse::Never {
-            *self.attached = Some(Box::new(connection));
+            *self.attached = Some(connection);
         } else {
             self.core.idle.put(connection);
         }
@@ -430,7 +431,7 @@ impl Exchange<'_> {
         upload: &mut Upload,
         backend: &Proxy,
     ) -> Result<(), End> {
-        let core = self.core.clone();
+        let core = self.core;
         let ticket = self.client.entry.ticket.clone();
         let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
         let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
@@ -538,11 +539,11 @@ impl Exchange<'_> {
     /// Both connections become a tunnel (101, or 2xx to CONNECT).
     async fn tunnel(
         &mut self,
-        connection: ServerConnection,
+        connection: Box<ServerConnection>,
         received: Received,
-        mut upload: Upload,
+        upload: &mut Upload,
     ) -> Result<Next, End> {
-        let backend = self.backend().clone();
+        let backend = self.backend();
         let mut head = Vec::with_capacity(1024);
         let mode = if self.txn.response.status == 101 {
             encode::Connection::Upgrade
@@ -556,17 +557,18 @@ impl Exchange<'_> {
         if self.frontend.options.logasap {
             self.log_now(head.len());
         }
-        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(&backend));
+        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(backend));
         down.stage(&head);
-        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(&backend));
-        let tunnel = Tunnel::new(up, down, self.frontend, &backend, self.effects.tunnel_timeout_ms);
+        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(backend));
+        let tunnel = Tunnel::new(up, down, self.frontend, backend, self.effects.tunnel_timeout_ms);
         let Some(assigned) = self.assigned.take() else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));
         };
         let failed_rewrites = std::mem::take(&mut self.effects.failed_rewrites);
         self.frontend.state.frontend.add(fe::FAILED_REWRITES, failed_rewrites);
         let stream = connection.stream;
-        self.client.established = Some(Box::new(Established { backend, stream, assigned, tunnel }));
+        self.client.established =
+            Some(Box::new(Established { backend: backend.clone(), stream, assigned, tunnel }));
         Ok(Next::Tunnel)
     }
 

@@ -24,12 +24,9 @@ impl Exchange<'_> {
         received: &mut Received,
         upload: &mut Upload,
     ) -> Result<(), End> {
-        let backend = self.backend().clone();
-        let mut proxies = vec![backend];
-        if !Arc::ptr_eq(&proxies[0], self.frontend) {
-            proxies.push(self.frontend.clone());
-        }
-        for proxy in proxies {
+        let backend = self.backend();
+        let frontend = (!Arc::ptr_eq(backend, self.frontend)).then_some(self.frontend);
+        for proxy in [Some(backend), frontend].into_iter().flatten() {
             let rules = match set {
                 RuleSet::TcpResponse => &proxy.tcp_response,
                 RuleSet::HttpResponse => &proxy.http_response,
@@ -113,7 +110,7 @@ impl Exchange<'_> {
         received: &mut Received,
         upload: &mut Upload,
     ) -> Result<bool, End> {
-        let backend = self.backend().clone();
+        let backend = self.backend();
         self.txn.has_response = true;
         let status = self.txn.response.status;
         let class = usize::from(status / 100).clamp(1, 5) - 1;
@@ -128,7 +125,7 @@ impl Exchange<'_> {
         let tunnel =
             status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse, connection, received, upload).await?;
-        self.store_server(&backend);
+        self.store_server(backend);
         self.response_rules(RuleSet::HttpResponse, connection, received, upload).await?;
         let leaks =
             backend.options.checkcache && cacheability::leaks_cookie(&self.txn.request, &self.txn.response);
@@ -138,7 +135,7 @@ impl Exchange<'_> {
                     && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
             let server = self.assigned.as_ref().map(|assigned| &*assigned.server);
             let now = clock::cached();
-            cookie::on_response(&backend, server, &self.cookie, direct, self.persistence, self.txn, now);
+            cookie::on_response(backend, server, &self.cookie, direct, self.persistence, self.txn, now);
         }
         if leaks {
             self.count_denied_response();

@@ -7,15 +7,14 @@ use std::task::{Context, Poll};
 
 use super::Core;
 use super::core::SessionEntry;
-use super::mailbox::Mailbox;
 use super::queue::{self, QueueOf, QueuePlace};
 use super::wait;
 use crate::balance::{Key, Pick};
 use crate::base::clock;
+use crate::base::id::ProxyIndex;
 use crate::model::{Proxy, Server};
 use crate::net::timer::{Kill, NEVER, Stop};
 use crate::rules::Priority;
-use crate::state::ProxyState;
 use crate::state::server::counter;
 
 /// A slot on a server, given back when dropped.
@@ -24,13 +23,14 @@ pub struct Assigned {
     pub server: Arc<Server>,
     /// Its place in the backend.
     pub index: u32,
-    backend: Arc<ProxyState>,
-    mailboxes: Arc<[Arc<Mailbox>]>,
+    backend: ProxyIndex,
+    core: Rc<Core>,
 }
 
 impl Drop for Assigned {
     fn drop(&mut self) {
-        queue::release(&self.mailboxes, &self.backend, &self.server.state, self.index);
+        let backend = &self.core.proxy(self.backend).state;
+        queue::release(&self.core.setup.mailboxes, backend, &self.server.state, self.index);
     }
 }
 
@@ -189,5 +189,5 @@ fn assigned(core: &Rc<Core>, backend: &Arc<Proxy>, index: u32) -> Assigned {
     server.state.counters.add(counter::SESSIONS, 1);
     server.state.session_rate.add(now.millis(), 1);
     server.state.last_session_s.store(now.wall_secs() as i64, Relaxed);
-    Assigned { server, index, backend: backend.state.clone(), mailboxes: core.setup.mailboxes.clone() }
+    Assigned { server, index, backend: backend.index, core: core.clone() }
 }

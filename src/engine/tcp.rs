@@ -242,14 +242,14 @@ impl TcpSession<'_> {
         }
         let now = clock::cached();
         let state = &backend.state;
-        let (place, taken) = BackendPlace::take(state);
+        let (place, taken) = BackendPlace::take(self.core, index);
         self.client.backend_place = Some(place);
         state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         state.backend.add(be::SESSIONS, 1);
         state.backend_session_rate.add(now.millis(), 1);
         state.last_session_s.store(now.wall_secs() as i64, Relaxed);
         self.txn.backend = Some(state.clone());
-        *self.client.entry.backend.borrow_mut() = Some(backend.name.clone());
+        self.client.entry.backend.set(Some(index));
         match self.reach(&backend).await {
             Ok((mut stream, assigned)) => {
                 let buffer = self.client.buffer.take();
@@ -337,7 +337,7 @@ impl TcpSession<'_> {
             let server = assigned.server.clone();
             self.txn.time.queued_us = clock::cached().mono_us;
             self.txn.server = Some(server.state.clone());
-            *entry.server.borrow_mut() = Some(server.state.clone());
+            entry.server.set(Some((backend.index, assigned.index)));
             if preferred.is_none() {
                 server.state.counters.add(counter::LBTOT, 1);
                 backend.state.backend.add(be::LBTOT, 1);

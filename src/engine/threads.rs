@@ -1,6 +1,7 @@
 //! All data threads: start, orders to every core, end.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::sync::mpsc;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 use super::accept::Socket;
 use super::core::{self, ProcessRates, Setup};
+use super::fault::{Fault, Point};
 use super::mailbox::{Mailbox, Order};
-use super::orders::{Cores, ProcessLimit};
+use super::orders::{Accidents, Cores, ProcessLimit};
 use super::queue;
 use crate::net::timer::Kill;
 use crate::state::proxy::FrontendStatus;
@@ -41,7 +43,11 @@ impl Threads {
                     core_affinity::set_for_current(core_affinity::CoreId { id: *cpu });
                 }
                 let mailbox = setup.mailboxes[at].clone();
-                if let Err(error) = core::run(at + 1, setup, sockets) {
+                // Panics of connections are caught one by one; this one is of the thread itself, and
+                // would end it without a word.
+                let run = AssertUnwindSafe(|| core::run(at + 1, setup, sockets));
+                let result = catch_unwind(run).unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+                if let Err(error) = result {
                     // A process that serves with a part of its cores would fail in ways nobody can see.
                     eprintln!("[ALERT]    ({}) : data thread {} failed: {error}", std::process::id(), at + 1);
                     std::process::exit(1);
@@ -49,9 +55,13 @@ impl Threads {
                 mailbox.ended.store(true, SeqCst);
             })?);
         }
-        let (mailboxes, maxconn, rates) =
-            (setup.mailboxes.clone(), setup.maxconn.clone(), setup.rates.clone());
-        Ok(Threads { cores: CoreHandles { mailboxes, maxconn, rates }, handles })
+        let cores = CoreHandles {
+            mailboxes: setup.mailboxes.clone(),
+            maxconn: setup.maxconn.clone(),
+            rates: setup.rates.clone(),
+            fault: setup.fault.clone(),
+        };
+        Ok(Threads { cores, handles })
     }
     /// A handle for the control thread.
     pub fn cores(&self) -> CoreHandles {
@@ -66,12 +76,21 @@ impl Threads {
     }
 }
 
+/// What went wrong on these cores.
+pub fn accidents(mailboxes: &[Arc<Mailbox>]) -> Accidents {
+    Accidents {
+        panics: mailboxes.iter().map(|mailbox| mailbox.panics.load(Relaxed)).sum(),
+        rings_failed: mailboxes.iter().filter(|mailbox| mailbox.fell_back.load(Relaxed)).count(),
+    }
+}
+
 /// The mailboxes of all cores.
 #[derive(Clone)]
 pub struct CoreHandles {
     mailboxes: Arc<[Arc<Mailbox>]>,
     maxconn: Arc<AtomicU32>,
     rates: Arc<ProcessRates>,
+    fault: Arc<Fault>,
 }
 
 impl CoreHandles {
@@ -83,10 +102,6 @@ impl CoreHandles {
     /// Client connections over all cores.
     pub fn connections(&self) -> u32 {
         self.mailboxes.iter().map(|mailbox| mailbox.connections.load(Relaxed)).sum()
-    }
-    /// Panics that were caught, over all cores.
-    pub fn panics(&self) -> u32 {
-        self.mailboxes.iter().map(|mailbox| mailbox.panics.load(Relaxed)).sum()
     }
 }
 
@@ -138,5 +153,13 @@ impl Cores for CoreHandles {
     }
     fn soft_stop(&self) {
         self.send_all(|| Order::SoftStop);
+    }
+    fn accidents(&self) -> Accidents {
+        accidents(&self.mailboxes)
+    }
+    fn order_fault(&self, point: Point) {
+        self.fault.order(point);
+        // A core that sleeps looks at once.
+        self.mailboxes.iter().for_each(|mailbox| mailbox.wake());
     }
 }

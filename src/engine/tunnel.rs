@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::Core;
 use super::body::{Blocked, Pump, PumpError};
+use super::fault::Point;
 use super::select::Assigned;
 use crate::base::clock::Millis;
 use crate::model::Proxy;
@@ -78,6 +79,7 @@ impl Tunnel {
         client: &mut Stream,
         server: &mut Stream,
     ) -> (Ended, EndedIn) {
+        core.setup.fault.strike(Point::Tunnel);
         std::future::poll_fn(|context| self.poll(core, ticket, client, server, context)).await
     }
 

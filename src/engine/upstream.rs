@@ -8,10 +8,11 @@ use super::body::Pump;
 use super::borrow;
 use super::connect::{self, DialError};
 use super::exchange::{End, Exchange, Next, UploadState};
+use super::fault::Point;
 use super::http::Client;
 use super::idle::{Demand, Identity, ServerConnection, Wanted};
 use super::redispatch;
-use super::response::{Received, Upload};
+use super::response::Upload;
 use super::select::{self, NoServer, QueuePositions, Wish};
 use super::wait;
 use crate::balance::HashFunction;
@@ -57,49 +58,51 @@ pub(super) enum RetryCause {
 impl Exchange<'_> {
     /// Brings the request to a server and the response back.
     pub(super) async fn through_server(&mut self) -> Result<Next, End> {
-        let backend = self.backend().clone();
-        let mut preferred = self.persistent_server(&backend);
+        let backend = self.backend();
+        let mut preferred = self.persistent_server(backend);
         let mut avoid = None;
         let mut stale_retried = false;
-        let replay = self.replay_body(&backend);
+        let replay = self.replay_body(backend);
         loop {
             if self.assigned.is_none() {
-                self.assign(&backend, &mut preferred, avoid).await?;
+                self.assign(backend, &mut preferred, avoid).await?;
             }
             if let Some(reply) = self.redirected_to_server() {
                 let end = self.local(reply);
                 self.txn.ended_in = EndedIn::Connect;
                 return Err(end);
             }
-            let connection = match self.obtain(&backend, stale_retried).await {
+            let mut connection = match self.obtain(backend, stale_retried).await {
                 Ok(connection) => connection,
                 Err(end) => {
-                    self.retry_connect(&backend, end, &mut preferred, &mut avoid).await?;
+                    self.retry_connect(backend, end, &mut preferred, &mut avoid).await?;
                     continue;
                 }
             };
             let reused = connection.requests > 0;
-            match self.send_and_receive(connection, &backend, &replay).await {
-                Ok((connection, received, upload)) => {
-                    return self.respond(connection, received, upload).await;
-                }
+            let mut upload = self.prepare_upload(&mut connection, backend);
+            match self.receive(&mut connection, &mut upload, replay.is_some()).await {
+                Ok(received) => return self.respond(connection, received, &mut upload).await,
                 Err(Failure::Final(end)) => {
+                    self.take_back(&mut upload);
                     self.count_failure(&end);
                     return Err(end);
                 }
                 Err(Failure::Retry { cause, end }) => {
+                    self.take_back(&mut upload);
+                    drop(connection);
                     // A kept connection that the server closed in the very moment of its reuse is nobody's
                     // fault: a request that may be repeated goes out again at once (RFC 9110 section 9.2.2).
                     let stale = reused && cause == RetryCause::EmptyResponse && !stale_retried;
                     let may_repeat = self.txn.request.method.is_idempotent();
-                    let asked = self.retries_on(&backend, cause);
+                    let asked = self.retries_on(backend, cause);
                     if !(replay.is_some() && ((stale && may_repeat) || asked)) {
                         self.count_failure(&end);
                         return Err(end);
                     }
                     (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
                     if asked {
-                        self.again(&backend, false, &mut preferred, &mut avoid).await?;
+                        self.again(backend, false, &mut preferred, &mut avoid).await?;
                     } else {
                         stale_retried = true;
                     }
@@ -171,7 +174,7 @@ impl Exchange<'_> {
         avoid: Option<u32>,
     ) -> Result<(), End> {
         let mut positions = QueuePositions::default();
-        let core = self.core.clone();
+        let core = self.core;
         let entry = self.client.entry.clone();
         let abort_matters = self.abort_matters() && !self.has_pipelined();
         loop {
@@ -204,7 +207,7 @@ impl Exchange<'_> {
                 let timeout_ms = self.effects.queue_timeout_ms;
                 let priority = self.effects.priority;
                 let wish = Wish { backend, preferred: *preferred, key, avoid, timeout_ms, priority };
-                select::assign(&core, &entry, wish, &mut positions, watch).await
+                select::assign(core, &entry, wish, &mut positions, watch).await
             };
             self.txn.server_queue = positions.server;
             self.txn.backend_queue = positions.backend;
@@ -212,7 +215,7 @@ impl Exchange<'_> {
                 Ok(assigned) => {
                     let state = assigned.server.state.clone();
                     self.txn.server = Some(state.clone());
-                    *self.client.entry.server.borrow_mut() = Some(state.clone());
+                    self.client.entry.server.set(Some((backend.index, assigned.index)));
                     if preferred.is_none() {
                         state.counters.add(counter::LBTOT, 1);
                         backend.state.backend.add(be::LBTOT, 1);
@@ -266,13 +269,13 @@ impl Exchange<'_> {
     }
 
     /// A connection to the assigned server: reused if the mode allows it, else dialled.
-    async fn obtain(&mut self, backend: &Arc<Proxy>, fresh: bool) -> Result<ServerConnection, End> {
+    async fn obtain(&mut self, backend: &Arc<Proxy>, fresh: bool) -> Result<Box<ServerConnection>, End> {
         let Some(assigned) = &self.assigned else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
         };
         let server = assigned.server.clone();
         let key = (backend.index, assigned.index);
-        let core = self.core.clone();
+        let core = self.core;
         let identity = self.identity(backend, &server);
         let header = server.proxy_header.as_deref().map(|header| {
             let mut bytes = Vec::new();
@@ -305,7 +308,7 @@ impl Exchange<'_> {
             identity,
         };
         let dialled =
-            connect::dial(&core, &ticket, wish, |context| abort_matters && self.client_gone(context)).await;
+            connect::dial(core, &ticket, wish, |context| abort_matters && self.client_gone(context)).await;
         if let Err(error) = &dialled {
             self.txn.backend_error = error.connection_error();
         }
@@ -356,7 +359,7 @@ impl Exchange<'_> {
         key: (u32, u32),
         identity: Identity,
         header: Option<&[u8]>,
-    ) -> Option<ServerConnection> {
+    ) -> Option<Box<ServerConnection>> {
         if let Some(connection) = self.attached.take()
             && (connection.key, connection.identity) == (key, identity)
             && connection.header.as_deref() == header
@@ -367,7 +370,7 @@ impl Exchange<'_> {
             })
             .await;
             if alive {
-                return Some(*connection);
+                return Some(connection);
             }
         }
         let first = self.client.session.requests <= 1;
@@ -376,14 +379,14 @@ impl Exchange<'_> {
             (HttpReuse::Aggressive, true) => Demand::Proven,
             _ => Demand::Any,
         };
-        let core = self.core.clone();
+        let core = self.core;
         let wanted = Wanted { key, demand, identity };
         let own = std::future::poll_fn(|context| Poll::Ready(core.idle.take(&wanted, header, context))).await;
         // What began with a header speaks for one client: such a connection stays where it is.
         if own.is_some() || header.is_some() {
             return own;
         }
-        borrow::borrow(&core, &self.client.entry.ticket, server, wanted).await
+        borrow::borrow(core, &self.client.entry.ticket, server, wanted).await
     }
 
     /// Decides whether and where a failed attempt is repeated; the given end when it is not.
@@ -443,10 +446,10 @@ impl Exchange<'_> {
             return Ok(());
         }
         let deadline = clock::cached().millis() + redispatch::pause_ms(backend);
-        let core = self.core.clone();
+        let core = self.core;
         let ticket = self.client.entry.ticket.clone();
         let abort_matters = self.abort_matters();
-        let waited = wait::until(&core, &ticket, deadline, |context| {
+        let waited = wait::until(core, &ticket, deadline, |context| {
             if abort_matters && self.client_gone(context) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -504,13 +507,8 @@ impl Exchange<'_> {
         self.client.buffer = Some(buffer);
     }
 
-    /// Sends the request and waits for the response head.
-    async fn send_and_receive(
-        &mut self,
-        mut connection: ServerConnection,
-        backend: &Arc<Proxy>,
-        replay: &Option<Vec<u8>>,
-    ) -> Result<(ServerConnection, Received, Upload), Failure> {
+    /// The request as it goes to the server: its head, and its body as far as the client sends it.
+    fn prepare_upload(&mut self, connection: &mut ServerConnection, backend: &Proxy) -> Upload {
         let keeps = self.keeps_server(backend);
         let mode = if self.upgrade {
             encode::Connection::Upgrade
@@ -524,13 +522,9 @@ impl Exchange<'_> {
             encode::Connection::Close
         };
         connection.requests += 1;
+        self.core.setup.fault.strike(Point::Connect);
         if let Some(name) = &backend.send_name_header {
             self.txn.request.fields.set(name.as_bytes(), connection.server.name.as_bytes());
-        }
-        let mut head = Vec::with_capacity(1024);
-        encode::request(&self.txn.request, self.request_body, mode, &mut head);
-        if backend.options.adjust_case_server {
-            self.core.model.global.header_case.apply(&mut head);
         }
         let splice = backend.options.splice_request || backend.options.splice_auto;
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
@@ -538,15 +532,11 @@ impl Exchange<'_> {
         if let (1, Some(header)) = (connection.requests, &connection.header) {
             pump.stage(header);
         }
-        pump.stage(&head);
-        let mut upload = Upload::new(pump);
-        match self.receive(connection, &mut upload, replay.is_some()).await {
-            Ok((connection, received)) => Ok((connection, received, upload)),
-            Err(failure) => {
-                self.take_back(upload);
-                Err(failure)
-            }
+        let head = pump.stage_head(|out| encode::request(&self.txn.request, self.request_body, mode, out));
+        if backend.options.adjust_case_server {
+            self.core.model.global.header_case.apply(head);
         }
+        Upload::new(pump)
     }
 
     /// Whether the server connection may live on after this exchange.

@@ -202,6 +202,10 @@ pub struct Timeouts {
     pub connect_ms: Option<u64>,
     pub queue_ms: Option<u64>,
     pub http_request_ms: Option<u64>,
+    /// `timeout client 0` was written: no default takes its place.
+    pub client_unlimited: bool,
+    /// The same for `timeout http-request 0`.
+    pub http_request_unlimited: bool,
     pub http_keep_alive_ms: Option<u64>,
     pub check_ms: Option<u64>,
     pub tunnel_ms: Option<u64>,

@@ -10,6 +10,7 @@ const POOL_MAX: usize = 256;
 
 thread_local! {
     static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static SIZE: Cell<usize> = const { Cell::new(16384) };
 }
 
@@ -113,6 +114,56 @@ impl Buffer {
     }
 }
 
+/// Bytes being put together, in room that a core reuses: empty it holds none.
+#[derive(Debug, Default)]
+pub struct Scratch(Vec<u8>);
+
+/// The room of a new one: most heads fit.
+const SCRATCH_BYTES: usize = 1024;
+/// Free rooms a core keeps, and the largest one of them.
+const SCRATCH_MAX: usize = 64;
+const SCRATCH_BYTES_MAX: usize = 32 * 1024;
+
+impl Scratch {
+    /// Empties it and gives its room back to the core.
+    pub fn give_back(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0);
+        if bytes.capacity() == 0 || bytes.capacity() > SCRATCH_BYTES_MAX {
+            return;
+        }
+        bytes.clear();
+        let _ = SCRATCH.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
+            if pool.len() < SCRATCH_MAX {
+                pool.push(bytes);
+            }
+        });
+    }
+}
+
+impl std::ops::Deref for Scratch {
+    type Target = Vec<u8>;
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        if self.0.capacity() == 0 {
+            let pooled = SCRATCH.with(|pool| pool.borrow_mut().pop());
+            self.0 = pooled.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES));
+        }
+        &mut self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
 /// What a receive gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
@@ -147,6 +198,20 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::DerefMut;
+
+    #[test]
+    fn room_comes_back_empty_unless_it_is_too_large() {
+        for (room, kept) in [(10, 1), (SCRATCH_BYTES_MAX, 1), (SCRATCH_BYTES_MAX + 1, 0)] {
+            SCRATCH.with_borrow_mut(Vec::clear);
+            let mut scratch = Scratch::default();
+            assert_eq!(scratch.capacity(), 0, "an empty one holds no room");
+            scratch.resize(room, b'x');
+            drop(scratch);
+            assert_eq!(SCRATCH.with_borrow(Vec::len), kept, "{room}");
+            assert!(Scratch::default().deref_mut().is_empty());
+        }
+    }
 
     #[test]
     fn keeps_bytes_in_order_while_room_is_made() {

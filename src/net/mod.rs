@@ -5,6 +5,7 @@
 //! no byte, and both drivers run the same code.
 
 pub mod buffer;
+pub mod descriptors;
 pub mod driver;
 pub mod executor;
 pub mod reactor;

@@ -5,6 +5,10 @@
 //! cut, clears it. So a keep-alive request costs no operation of the driver beside the wait of the
 //! whole core, and watching a client for its abort, or an idle server connection for its death,
 //! costs nothing at all.
+//!
+//! A ring that fails while it runs (the kernel may refuse to enter it, or its descriptor may be lost) is
+//! replaced by epoll in place: every flag is set and everybody woken, so that each tries its descriptor and
+//! waits anew. Nobody's bytes are in the ring, so nothing is lost with it.
 
 use std::cell::RefCell;
 use std::io;
@@ -21,6 +25,8 @@ use crate::sys::ring::Ring;
 const RING_ENTRIES: u32 = 512;
 /// Completion queue entries; more edges than that between two turns wait in the kernel.
 const COMPLETIONS: u32 = 8192;
+/// How soon a watch is tried again that the kernel had no room for.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// A direction of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,12 @@ pub struct Reactor {
     driver: Driver,
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Who waits for a descriptor that could not be watched: woken after the next wait.
+    unwatched: Vec<Waker>,
+    /// Polls of closed descriptors that could not be taken back yet.
+    stray: Vec<u64>,
+    /// Why the ring was given up, until somebody asks.
+    failure: Option<io::Error>,
 }
 
 thread_local! {
@@ -77,8 +89,21 @@ pub fn install(choice: &Choice) -> io::Result<()> {
         true => Driver::Uring(Box::new(Ring::new(RING_ENTRIES, COMPLETIONS)?)),
         false => Driver::Epoll(Epoll::new()?),
     };
-    REACTOR.with(|cell| *cell.borrow_mut() = Some(Reactor { driver, slots: Vec::new(), free: Vec::new() }));
+    let reactor = Reactor {
+        driver,
+        slots: Vec::new(),
+        free: Vec::new(),
+        unwatched: Vec::new(),
+        stray: Vec::new(),
+        failure: None,
+    };
+    REACTOR.with(|cell| *cell.borrow_mut() = Some(reactor));
     Ok(())
+}
+
+/// Why the ring was given up for epoll, once, if it was.
+pub fn take_failure() -> Option<io::Error> {
+    with(|reactor| reactor.failure.take())
 }
 
 /// Takes this thread's reactor down; descriptors that are still open are closed by their owners.
@@ -117,8 +142,8 @@ pub fn forget(key: Key) {
         if let Driver::Uring(ring) = &mut reactor.driver {
             // The poll holds the file open: without this the peer would never see the close.
             for (half, side) in [(&slot.read, Side::Read), (&slot.write, Side::Write)] {
-                if half.watched {
-                    let _ = ring.unwatch(token(key, side));
+                if half.watched && ring.unwatch(token(key, side)).is_err() {
+                    reactor.stray.push(token(key, side));
                 }
             }
         }
@@ -160,7 +185,6 @@ pub fn poll(key: Key, side: Side, context: &mut Context<'_>) -> Poll<()> {
             _ => half.waker = Some(context.waker().clone()),
         }
         if !half.watched {
-            half.watched = true;
             let result = match &mut reactor.driver {
                 Driver::Uring(ring) => {
                     let events = match side {
@@ -175,14 +199,20 @@ pub fn poll(key: Key, side: Side, context: &mut Context<'_>) -> Poll<()> {
                         (Side::Read, false) => read,
                         _ => read | libc::EPOLLOUT,
                     };
-                    // One watch serves both sides; the read side comes with it.
-                    slot.read.watched = true;
                     epoll.watch(fd, events as u32, token(key, Side::Read), other_watched)
                 }
             };
             if result.is_err() {
-                // What cannot be watched is tried instead: the call will tell the error.
-                return Poll::Ready(());
+                // The kernel is short of something, or the descriptor cannot be watched: it is tried in
+                // a while, when the call itself tells what is wrong. At once would be a busy loop.
+                half.ready = true;
+                reactor.unwatched.push(context.waker().clone());
+                return Poll::Pending;
+            }
+            half.watched = true;
+            if matches!(reactor.driver, Driver::Epoll(_)) {
+                // One watch serves both sides; the read side comes with it.
+                slot.read.watched = true;
             }
         }
         Poll::Pending
@@ -218,7 +248,47 @@ fn token(key: Key, side: Side) -> u64 {
 /// Waits until something is ready or the time has passed, and wakes who waits for it.
 pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
     with(|reactor| {
-        let Reactor { driver, slots, .. } = reactor;
+        let timeout = match reactor.unwatched.is_empty() && reactor.stray.is_empty() {
+            true => timeout,
+            false => Some(timeout.map_or(RETRY, |timeout| timeout.min(RETRY))),
+        };
+        let result = reactor.gather(timeout);
+        if let (Err(_), Driver::Uring(_)) = (&result, &reactor.driver) {
+            let epoll = Epoll::new()?;
+            reactor.failure = result.err();
+            reactor.fall_back(epoll);
+            return Ok(());
+        }
+        result?;
+        reactor.unwatched.drain(..).for_each(Waker::wake);
+        if let Driver::Uring(ring) = &mut reactor.driver {
+            reactor.stray.retain(|token| ring.unwatch(*token).is_err());
+        }
+        Ok(())
+    })
+}
+
+impl Reactor {
+    /// Goes on with epoll: nothing is watched, everything may be ready.
+    fn fall_back(&mut self, epoll: Epoll) {
+        // With the ring go its polls.
+        self.driver = Driver::Epoll(epoll);
+        self.stray.clear();
+        for slot in &mut self.slots {
+            for half in [&mut slot.read, &mut slot.write] {
+                half.watched = false;
+                half.ready = true;
+                if let Some(waker) = half.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+        self.unwatched.drain(..).for_each(Waker::wake);
+    }
+
+    /// Waits once, sets flags and wakes.
+    fn gather(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Reactor { driver, slots, .. } = self;
         // poll(2) and epoll share the values of these bits.
         const OVER: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
         const ENDING: u32 = OVER | libc::EPOLLRDHUP as u32;
@@ -253,5 +323,5 @@ pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
                 fire(token, read, write, events, true);
             }),
         }
-    })
+    }
 }

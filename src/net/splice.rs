@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsRawFd;
 
+use super::descriptors;
 use crate::sys::pipe::Pipe;
 
 /// Free pipes a core keeps.
@@ -36,7 +38,14 @@ impl LentPipe {
         }
         let pipe = match POOL.with(|pool| pool.borrow_mut().pop()) {
             Some(pipe) => pipe,
-            None => Pipe::new(size)?,
+            None => {
+                let pipe = Pipe::new(size)?;
+                // Bytes can be copied; a connection cannot do without its descriptors.
+                if descriptors::is_reserved(pipe.write.as_raw_fd(), descriptors::Use::Client) {
+                    return Err(io::Error::from_raw_os_error(libc::EMFILE));
+                }
+                pipe
+            }
         };
         LENT.with(|lent| lent.set(lent.get() + 1));
         Ok(LentPipe { pipe: Some(pipe), held: 0 })

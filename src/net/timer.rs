@@ -83,13 +83,15 @@ pub struct Wheel {
     slots: RefCell<Vec<Vec<Weak<Ticket>>>>,
     /// The last tick whose slot was looked at.
     done: Cell<u64>,
+    /// No slot between `done` and this tick holds anything: saves looking at each, every turn.
+    empty_to: Cell<u64>,
 }
 
 impl Default for Wheel {
     fn default() -> Self {
         let slots = RefCell::new(vec![Vec::new(); SLOTS]);
         let done = Cell::new(clock::read().millis() / TICK_MS);
-        Wheel { slots, done }
+        Wheel { slots, done, empty_to: Cell::new(0) }
     }
 }
 
@@ -120,6 +122,7 @@ impl Wheel {
         // No farther than a turn, no nearer than the next slot.
         let tick = tick.clamp(self.done.get() + 1, self.done.get() + SLOTS as u64 - 1);
         ticket.queued.set(tick);
+        self.empty_to.set(self.empty_to.get().min(tick));
         self.slots.borrow_mut()[tick as usize % SLOTS].push(Rc::downgrade(ticket));
     }
 
@@ -157,11 +160,14 @@ impl Wheel {
     /// How long nothing is due: up to the next slot that holds something, a second at most.
     pub fn idle(&self) -> Duration {
         let now = clock::cached().millis();
-        let slots = self.slots.borrow();
         let done = self.done.get();
-        let holds = |n: &u64| !slots[(done + n) as usize % SLOTS].is_empty();
-        let ahead = (1..IDLE_TICKS_MAX).find(holds).unwrap_or(IDLE_TICKS_MAX);
-        Duration::from_millis(((done + ahead) * TICK_MS).saturating_sub(now))
+        if self.empty_to.get() <= done {
+            let slots = self.slots.borrow();
+            let holds = |n: &u64| !slots[(done + n) as usize % SLOTS].is_empty();
+            let ahead = (1..IDLE_TICKS_MAX).find(holds).unwrap_or(IDLE_TICKS_MAX);
+            self.empty_to.set(done + ahead);
+        }
+        Duration::from_millis((self.empty_to.get() * TICK_MS).saturating_sub(now))
     }
 }
 

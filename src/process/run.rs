@@ -1,6 +1,7 @@
 //! Start and stop of the serving process, each as a list of steps in order.
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
@@ -16,7 +17,7 @@ use crate::diag::Report;
 use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::finish::default_tag;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::threads::{CoreHandles, Threads};
+use crate::engine::threads::{CoreHandles, Threads, accidents};
 use crate::log::queue::{Line, LogQueue};
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
@@ -77,6 +78,8 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
         show_report(report);
         return 1;
     };
+    // Before `chroot`, behind which the manager's socket has no path.
+    let manager = Manager::find();
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
     if let Err(message) = enter_background_and_identity(&model, options, daemon) {
         report.alert(crate::diag::Span::NONE, message);
@@ -105,7 +108,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
         }
     };
     let local = tokio::task::LocalSet::new();
-    let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn };
+    let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager };
     local.block_on(&runtime, start.run())
 }
 
@@ -143,7 +146,16 @@ fn enter_background_and_identity(model: &Model, options: &Options, daemon: bool)
     }
     let (uid, gid) = (model.global.uid, model.global.gid);
     sys::process::change_identity(uid, gid)
-        .map_err(|error| format!("cannot become uid {uid:?}, gid {gid:?}: {error}"))
+        .map_err(|error| format!("cannot become uid {uid:?}, gid {gid:?}: {error}"))?;
+    if !model.global.insecure_setuid {
+        sys::process::forbid_new_privileges().map_err(|error| {
+            format!("cannot give up new privileges ('insecure-setuid-wanted' keeps them): {error}")
+        })?;
+    }
+    if model.global.dumpable {
+        sys::process::allow_core_dumps().map_err(|error| format!("cannot allow core dumps: {error}"))?;
+    }
+    Ok(())
 }
 
 /// All that the control thread starts with.
@@ -156,6 +168,7 @@ struct Start<'a> {
     started: clock::Now,
     descriptors_max: u64,
     maxconn: u32,
+    manager: Manager,
 }
 
 impl Start<'_> {
@@ -204,6 +217,7 @@ impl Start<'_> {
             maxconn: maxconn.clone(),
             descriptors_max: self.descriptors_max,
             driver: driver.clone(),
+            mailboxes: mailboxes.clone(),
             log: log.clone(),
             warnings: self.options.warnings,
             model: model.clone(),
@@ -224,6 +238,7 @@ impl Start<'_> {
             }),
             info: Arc::new(move || facts.make()),
             log_tag: default_tag(model.global.log_tag.as_deref()),
+            fault: Arc::default(),
         };
         let cpus: Vec<Vec<usize>> = (1..=threads)
             .map(|thread| {
@@ -284,14 +299,14 @@ impl Start<'_> {
         for pid in &self.options.terminate {
             let _ = sys::process::signal(*pid, libc::SIGTERM);
         }
-        notify(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
+        self.manager.tell(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
         control.admin.boot_ms.set(clock::read().millis().saturating_sub(self.started.millis()));
         if !model.global.quiet && !model.global.daemon {
             notice(&format!("{threads} data thread(s), driver {driver}"));
             super::welcome::show(&model);
         }
         let end = signals.wait(&control, &running.cores()).await;
-        notify("STOPPING=1");
+        self.manager.tell("STOPPING=1");
         running.stop();
         sink.abort();
         control::log_sink::drain(&control);
@@ -326,20 +341,31 @@ fn failed(message: &str) -> u8 {
     1
 }
 
-/// Tells the service manager, if there is one (sd_notify).
-fn notify(text: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    use std::os::unix::ffi::OsStrExt;
-    let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
-    let result = match path.as_bytes() {
-        [b'@', name @ ..] => {
-            use std::os::linux::net::SocketAddrExt;
-            std::os::unix::net::SocketAddr::from_abstract_name(name)
-                .and_then(|address| socket.send_to_addr(text.as_bytes(), &address))
+/// The way to the service manager, if there is one (sd_notify).
+struct Manager(Option<UnixDatagram>);
+
+impl Manager {
+    fn find() -> Manager {
+        Manager(std::env::var_os("NOTIFY_SOCKET").and_then(|path| Self::connect(&path).ok()))
+    }
+
+    fn connect(path: &std::ffi::OsStr) -> std::io::Result<UnixDatagram> {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::ffi::OsStrExt;
+        let socket = UnixDatagram::unbound()?;
+        match path.as_bytes() {
+            [b'@', name @ ..] => {
+                socket.connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)?;
+            }
+            _ => socket.connect(path)?,
         }
-        _ => socket.send_to(text.as_bytes(), &path),
-    };
-    let _ = result; // a manager that does not listen is none
+        Ok(socket)
+    }
+
+    fn tell(&self, text: &str) {
+        let Some(socket) = &self.0 else { return };
+        let _ = socket.send(text.as_bytes()); // a manager that does not listen is none
+    }
 }
 
 /// Makes the facts of `show info` wherever they are asked for.
@@ -349,6 +375,7 @@ struct InfoSource {
     maxconn: Arc<AtomicU32>,
     descriptors_max: u64,
     driver: String,
+    mailboxes: Arc<[Arc<Mailbox>]>,
     log: Arc<LogQueue>,
     warnings: u64,
     model: Arc<Model>,
@@ -361,7 +388,7 @@ impl InfoSource {
             started: self.started,
             maxconn: self.maxconn.load(Relaxed),
             descriptors_max: self.descriptors_max,
-            driver: self.driver.clone(),
+            driver: accidents(&self.mailboxes).driver(&self.driver, self.threads),
             logs_dropped: self.log.dropped(),
             warnings: self.warnings,
             connection_rate_limit: self.model.global.maxconnrate,

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -27,6 +28,39 @@ pub fn raise_descriptor_limit(wanted: Option<u64>) -> u64 {
     } else {
         limit.rlim_cur
     }
+}
+
+/// The limit on open descriptors in force.
+pub fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer names a struct that lives for the call.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+        0 => limit.rlim_cur,
+        _ => u64::MAX,
+    }
+}
+
+/// The number that the next descriptor would have.
+pub fn lowest_free_descriptor() -> io::Result<RawFd> {
+    // SAFETY: no memory is involved.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) }.into())?;
+    // SAFETY: eventfd made the descriptor just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }.as_raw_fd())
+}
+
+/// Puts an empty file in the place of a descriptor's, so that whatever is done with it fails.
+///
+/// Closing it would free its number, which the next file to be opened would get: its owner would then use,
+/// and close, somebody else's.
+pub fn take_file_away(fd: RawFd) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }.into())?;
+    // SAFETY: no memory is involved.
+    let empty = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) }.into())?;
+    // SAFETY: eventfd made the descriptor just now.
+    let empty = unsafe { OwnedFd::from_raw_fd(empty as RawFd) };
+    // SAFETY: no memory is involved. The number stays its owner's.
+    check(unsafe { libc::dup3(empty.as_raw_fd(), fd, libc::O_CLOEXEC) }.into()).map(drop)
 }
 
 /// Bounds the process's memory (`-m`): allocations beyond it fail.
@@ -60,6 +94,26 @@ pub fn change_identity(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         check(unsafe { libc::setuid(uid) }.into())?;
     }
     Ok(())
+}
+
+/// Takes from this process and what it starts the way to gain rights through a program's owner or
+/// capabilities (PR_SET_NO_NEW_PRIVS). Threads made later inherit it.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into()).map(drop)
+}
+
+/// Lets a crash leave a core of any size that the hard limit permits (`set-dumpable`). To be called last:
+/// a change of the owner takes the permission away.
+pub fn allow_core_dumps() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer names a struct that lives for the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) }.into())?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) }.into())?;
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }.into()).map(drop)
 }
 
 /// Owner and mode of a Unix socket (`uid`, `gid`, `mode` of a bind line).

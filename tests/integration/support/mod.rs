@@ -9,6 +9,7 @@ pub mod programs;
 pub mod proxy;
 pub mod syslog;
 pub mod websocket;
+pub mod wire;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use client::{Client, Response};
 pub use origin::{Origin, Reply, Request};
 pub use proxy::Proxy;
 pub use syslog::Syslog;
+pub use wire::{Fault, Way, Wire};
 
 /// The longest anything may take before a test gives up on it.
 pub const LIMIT: Duration = Duration::from_secs(15);

@@ -13,7 +13,7 @@ pub static COMMANDS: &[Command] = &[
     Command { words: &["echo"], arguments: "<text>", text: "print the text", level: User, run: echo },
     Command { words: &["operator"], arguments: "", text: "lower the level of this connection to operator", level: Operator, run: |call| lower(call, Operator) },
     Command { words: &["user"], arguments: "", text: "lower the level of this connection to user", level: User, run: |call| lower(call, User) },
-    Command { words: &["expert-mode"], arguments: "[on|off]", text: "(accepted for scripts: no command is for experts only)", level: Admin, run: |call| mode(call, "expert-mode") },
+    Command { words: &["expert-mode"], arguments: "[on|off]", text: "(allow or forbid the commands for experts: debug dev)", level: Admin, run: |call| mode(call, "expert-mode") },
     Command { words: &["experimental-mode"], arguments: "[on|off]", text: "(accepted for scripts: no command is experimental)", level: Admin, run: |call| mode(call, "experimental-mode") },
     Command { words: &["set", "timeout"], arguments: "[cli] <delay>", text: "change a time-out; its unit is seconds", level: User, run: set_timeout },
     Command { words: &["set", "severity-output"], arguments: "[none|number|string]", text: "show severities in feedback", level: User, run: set_severity },

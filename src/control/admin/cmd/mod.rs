@@ -2,6 +2,7 @@
 
 pub mod absent;
 pub mod basic;
+pub mod debug;
 pub mod events;
 pub mod frontend;
 pub mod map;
@@ -31,6 +32,7 @@ static TABLES: &[&[Command]] = &[
     process::COMMANDS,
     events::COMMANDS,
     variable::COMMANDS,
+    debug::COMMANDS,
     absent::COMMANDS,
 ];
 

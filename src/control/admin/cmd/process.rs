@@ -110,6 +110,9 @@ fn activity(call: &mut Call<'_>) -> Flow {
     let _ = writeln!(text, "bytes_in: {}", sum(fe::BYTES_IN));
     let _ = writeln!(text, "bytes_out: {}", sum(fe::BYTES_OUT));
     let _ = writeln!(text, "dropped_logs: {}", crate::control::log_sink::dropped(control));
+    let accidents = control.cores.accidents();
+    let _ = writeln!(text, "panics: {}", accidents.panics);
+    let _ = writeln!(text, "rings_failed: {}", accidents.rings_failed);
     call.print(text);
     Flow::Done
 }

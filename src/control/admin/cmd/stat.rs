@@ -37,7 +37,7 @@ pub fn info_facts(control: &Control) -> InfoFacts {
         maxconn: control.maxconn.get(),
         maxconn_hard: model.global.maxconn.unwrap_or(0).max(control.maxconn.get()),
         descriptors_max: control.descriptors_max,
-        driver: control.driver.clone(),
+        driver: control.cores.accidents().driver(&control.driver, control.threads),
         logs_dropped: log_sink::dropped(control),
         memory_bytes: super::process::resident_bytes(),
         stopping: shared.stopping.get(),

@@ -1,0 +1,1 @@
+"""The parts of benches/versus: what is compared, on what machine, how, and how it is told."""

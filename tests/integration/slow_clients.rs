@@ -1,0 +1,113 @@
+//! Clients that are slow on purpose: heads that trickle, bodies that stop, answers that are not read. They
+//! are cut in time, others are served meanwhile, and nothing of them stays.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+/// Attackers of each kind.
+const COUNT: usize = 60;
+
+fn resident_kib(proxy: &Proxy) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn descriptors(proxy: &Proxy) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).expect("it runs").count()
+}
+
+fn connect(proxy: &Proxy, first: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(proxy.address("fe")).expect("it accepts");
+    stream.write_all(first.as_bytes()).expect("it takes the first bytes");
+    stream.set_nonblocking(true).expect("a mode");
+    stream
+}
+
+/// Whether the other side has closed (what it said before is thrown away).
+fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut part = [0; 4096];
+    loop {
+        match stream.read(&mut part) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+#[test]
+fn slow_clients_are_cut_and_others_served() {
+    both_drivers(|driver| {
+        let origin = Origin::http(|request| match request.path() {
+            "/large" => Reply::ok(vec![b'x'; 6_000_000]),
+            _ => Reply::ok("ok"),
+        });
+        for head_limit in ["timeout http-request 600ms", ""] {
+            let proxy = Proxy::start(
+                driver,
+                &format!(
+                    "global\n    nbthread 2\n{HTTP_DEFAULTS}    timeout client 700ms\n    {head_limit}\nlisten be\n    \
+                     bind @fe@\n    server s1 {} pool-max-conn 0\n",
+                    origin.address()
+                ),
+            );
+            let current = || proxy.stat("be", "FRONTEND", "scur").parse::<usize>().expect("a number");
+            assert_eq!(proxy.client("fe").get("/large", "").status, 200);
+            assert!(wait_until(LIMIT, || current() == 0));
+            let (open, memory) = (descriptors(&proxy), resident_kib(&proxy));
+            let mut trickling: Vec<_> =
+                (0..COUNT).map(|_| connect(&proxy, "GET / HTTP/1.1\r\nHost: a\r\n")).collect();
+            let mut stopped: Vec<_> = (0..COUNT)
+                .map(|_| connect(&proxy, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nbegun"))
+                .collect();
+            let deaf: Vec<_> =
+                (0..COUNT).map(|_| connect(&proxy, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+            let started = Instant::now();
+            let mut served = 0;
+            let mut client = proxy.client("fe");
+            while !(trickling.is_empty() && stopped.is_empty() && current() <= 1) {
+                assert!(started.elapsed() < LIMIT, "{} still there {head_limit:?}", current());
+                // A field of the head now and then: never silent for as long as `timeout client`.
+                trickling.retain_mut(|stream| !is_closed(stream) && stream.write_all(b"X-a: b\r\n").is_ok());
+                stopped.retain_mut(|stream| !is_closed(stream));
+                let asked = Instant::now();
+                assert_eq!(client.get("/", "").status, 200);
+                assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+                served += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(served >= 5, "{served} served beside them");
+            drop((client, deaf));
+            assert!(wait_until(LIMIT, || current() == 0 && descriptors(&proxy) <= open), "{open} before");
+            let grown = resident_kib(&proxy).saturating_sub(memory);
+            assert!(grown < 8 * 1024, "{grown} KiB more than before");
+        }
+    });
+}
+
+#[test]
+fn a_frontend_without_time_outs_has_safe_ones() {
+    let origin = Origin::named("a");
+    let listen = |lines: &str| {
+        let config =
+            format!("listen be\n    mode http\n    bind @fe@\n{lines}    server s1 {}\n", origin.address());
+        let proxy = Proxy::start(Driver::Epoll, &config);
+        let mut client = proxy.client("fe");
+        client.read_limit(Duration::from_secs(20));
+        client.send("GET / HTTP/1.1\r\n");
+        (proxy, client)
+    };
+    let (proxy, mut client) = listen("");
+    let started = Instant::now();
+    assert!(proxy.stderr().contains("'timeout http-request 10s'"), "{}", proxy.stderr());
+    let (_asked_for, mut patient) = listen("    timeout client 0\n    timeout http-request 0\n");
+    assert_eq!(client.response().status, 408);
+    assert!((Duration::from_secs(9)..Duration::from_secs(14)).contains(&started.elapsed()));
+    // Who asks for no limit gets none.
+    patient.send("Host: a\r\n\r\n");
+    assert_eq!(patient.response().status, 200);
+}
