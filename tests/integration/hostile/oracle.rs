@@ -149,7 +149,7 @@ pub fn response(bytes: &[u8], head_only: impl FnOnce(&Response) -> bool, ended: 
     }
     if framing == Framing::UntilClose {
         let body = bytes[at..].to_vec();
-        return Ok(ended.then(|| (Response { body, ..head }, bytes.len())));
+        return Ok(ended.then_some((Response { body, ..head }, bytes.len())));
     }
     let Some((body, len)) = body(framing, &bytes[at..])? else { return Ok(None) };
     Ok(Some((Response { body, ..head }, at + len)))

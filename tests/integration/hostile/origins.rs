@@ -20,6 +20,9 @@ use super::oracle;
 use super::requests::proxy;
 use crate::support::*;
 
+/// How to start one.
+type Start = fn() -> Program;
+
 /// A server that is a program, and its log.
 struct Program {
     name: &'static str,
@@ -252,7 +255,7 @@ fn check(proxy: &Proxy, origin: &Program, case: &RequestCase, number: usize) -> 
     }
     let mut found: Vec<_> = origin.lines(from).iter().map(|line| seen(line)).collect();
     found.pop();
-    if let Some((line, other)) = found.iter().find(|(_, client)| !case.from_proxy(client, &name)) {
+    if let Some((line, other)) = found.iter().find(|(_, client)| !case.was_asked_by(client, &name)) {
         return Err(format!("a request that the proxy did not make: {line} of {other}"));
     }
     let found: Vec<_> = found.into_iter().map(|(line, _)| line).collect();
@@ -268,7 +271,7 @@ fn check(proxy: &Proxy, origin: &Program, case: &RequestCase, number: usize) -> 
 
 impl RequestCase {
     /// Whether a log's last word names the client, as the proxy writes it.
-    fn from_proxy(&self, word: &str, name: &str) -> bool {
+    fn was_asked_by(&self, word: &str, name: &str) -> bool {
         word == name || self.listen == "preface"
     }
 
@@ -286,7 +289,7 @@ fn servers_that_people_run_read_what_the_proxy_meant() {
     let only = std::env::var("HOSTILE_CASE").unwrap_or_default();
     assert!(cases.len() >= 200, "{} requests", cases.len());
     let without = std::env::var("HOSTILE_WITHOUT").unwrap_or_default();
-    let known: [(&str, fn() -> Program); 7] = [
+    let known: [(&str, Start); 7] = [
         ("nginx", Program::nginx),
         ("node", || Program::script("node", "node", "node.js")),
         ("http.server", || Program::script("http.server", "/usr/bin/python3", "http_server.py")),
