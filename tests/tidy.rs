@@ -4,6 +4,8 @@
 //! Every rule is a function over text that returns its complaints, so that each is shown below to
 //! find what it is there to find; one test then runs them all over the tree.
 
+mod dependencies;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

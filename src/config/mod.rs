@@ -15,6 +15,7 @@ pub mod loading;
 pub mod draft;
 pub mod section;
 pub mod audit;
+pub mod exposure;
 pub mod wire;
 pub mod finish;
 pub mod build;

@@ -13,8 +13,7 @@ use crate::http::Fields;
 use crate::http::h1::chunked::{self, Decoder, Event};
 use crate::http::h1::framing::Body;
 use crate::http::h1::trailers;
-use crate::net::buffer::Filled;
-use crate::net::buffer::Scratch;
+use crate::net::buffer::{Filled, Scratch};
 use crate::net::splice::LentPipe;
 use crate::net::{Buffer, Stream, executor};
 use crate::sys::pipe;
@@ -386,6 +385,11 @@ impl Pump {
             return self.read_spliced(context, source);
         }
         loop {
+            // Asked first: after a short read, a try would only be told that nothing is there.
+            if source.poll_readable(context).is_pending() {
+                self.blocked = Blocked::Source;
+                return Poll::Pending;
+            }
             let buffer = self.buffer.get_or_insert_with(Buffer::lease);
             let filled = buffer.fill(source);
             let is_full = buffer.is_full();
@@ -402,12 +406,7 @@ impl Pump {
                 Ok(Filled::End) => return Poll::Ready(self.end_of_source()),
                 // A chunk's framing longer than a buffer: nothing valid looks like that.
                 Ok(Filled::Full) => return Poll::Ready(Err(PumpError::BadChunk)),
-                Ok(Filled::Nothing) => {
-                    self.blocked = Blocked::Source;
-                    if source.poll_readable(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
+                Ok(Filled::Nothing) => {}
                 Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),
             }
         }

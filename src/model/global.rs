@@ -59,6 +59,10 @@ pub struct Global {
     pub gid: Option<u32>,
     /// `chroot`.
     pub chroot: Option<PathBuf>,
+    /// `set-dumpable`: a crash may leave a core.
+    pub dumpable: bool,
+    /// `insecure-setuid-wanted`: programs that this process starts may gain rights.
+    pub insecure_setuid: bool,
     /// `stats socket` lines.
     pub stats_sockets: Vec<Bind>,
     /// `stats timeout`, in milliseconds (10 s by default).

@@ -118,6 +118,8 @@ impl Buffer {
 #[derive(Debug, Default)]
 pub struct Scratch(Vec<u8>);
 
+/// The room of a new one: most heads fit.
+const SCRATCH_BYTES: usize = 1024;
 /// Free rooms a core keeps, and the largest one of them.
 const SCRATCH_MAX: usize = 64;
 const SCRATCH_BYTES_MAX: usize = 32 * 1024;
@@ -149,7 +151,8 @@ impl std::ops::Deref for Scratch {
 impl std::ops::DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut Vec<u8> {
         if self.0.capacity() == 0 {
-            self.0 = SCRATCH.with(|pool| pool.borrow_mut().pop()).unwrap_or_default();
+            let pooled = SCRATCH.with(|pool| pool.borrow_mut().pop());
+            self.0 = pooled.unwrap_or_else(|| Vec::with_capacity(SCRATCH_BYTES));
         }
         &mut self.0
     }
@@ -195,6 +198,20 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::DerefMut;
+
+    #[test]
+    fn room_comes_back_empty_unless_it_is_too_large() {
+        for (room, kept) in [(10, 1), (SCRATCH_BYTES_MAX, 1), (SCRATCH_BYTES_MAX + 1, 0)] {
+            SCRATCH.with_borrow_mut(Vec::clear);
+            let mut scratch = Scratch::default();
+            assert_eq!(scratch.capacity(), 0, "an empty one holds no room");
+            scratch.resize(room, b'x');
+            drop(scratch);
+            assert_eq!(SCRATCH.with_borrow(Vec::len), kept, "{room}");
+            assert!(Scratch::default().deref_mut().is_empty());
+        }
+    }
 
     #[test]
     fn keeps_bytes_in_order_while_room_is_made() {

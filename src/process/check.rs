@@ -49,6 +49,11 @@ pub fn read(options: &Options, console: &Console, load: Load<'_>) -> Result<Load
     let inputs = inputs(options, console)?;
     let mut report = Report::default();
     let model = load(&inputs, &options.settings(), &System, &mut report);
+    if options.diag
+        && let Some(model) = &model
+    {
+        crate::config::exposure::look(model, &mut report);
+    }
     console.report(&report);
     let Some(model) = model.filter(|_| !report.has_alerts()) else {
         if !report.has_alerts() {

@@ -1,6 +1,7 @@
 //! Start and stop of the serving process, each as a list of steps in order.
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
@@ -79,6 +80,8 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
         show_report(report);
         return 1;
     };
+    // Before `chroot`, behind which the manager's socket has no path.
+    let manager = Manager::find();
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
     if let Err(message) = enter_background_and_identity(&model, options, daemon) {
         report.alert(crate::diag::Span::NONE, message);
@@ -108,7 +111,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
         }
     };
     let local = tokio::task::LocalSet::new();
-    let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn };
+    let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager };
     local.block_on(&runtime, start.run())
 }
 
@@ -146,7 +149,16 @@ fn enter_background_and_identity(model: &Model, options: &Options, daemon: bool)
     }
     let (uid, gid) = (model.global.uid, model.global.gid);
     sys::process::change_identity(uid, gid)
-        .map_err(|error| format!("cannot become uid {uid:?}, gid {gid:?}: {error}"))
+        .map_err(|error| format!("cannot become uid {uid:?}, gid {gid:?}: {error}"))?;
+    if !model.global.insecure_setuid {
+        sys::process::forbid_new_privileges().map_err(|error| {
+            format!("cannot give up new privileges ('insecure-setuid-wanted' keeps them): {error}")
+        })?;
+    }
+    if model.global.dumpable {
+        sys::process::allow_core_dumps().map_err(|error| format!("cannot allow core dumps: {error}"))?;
+    }
+    Ok(())
 }
 
 /// All that the control thread starts with.
@@ -159,6 +171,7 @@ struct Start<'a> {
     started: clock::Now,
     descriptors_max: u64,
     maxconn: u32,
+    manager: Manager,
 }
 
 impl Start<'_> {
@@ -289,14 +302,14 @@ impl Start<'_> {
         for pid in &self.options.terminate {
             let _ = sys::process::signal(*pid, libc::SIGTERM);
         }
-        notify(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
+        self.manager.tell(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
         control.admin.boot_ms.set(clock::read().millis().saturating_sub(self.started.millis()));
         if !model.global.quiet && !model.global.daemon {
             notice(&format!("{threads} data thread(s), driver {driver}"));
             super::welcome::show(&model);
         }
         let end = signals.wait(&control, &running.cores()).await;
-        notify("STOPPING=1");
+        self.manager.tell("STOPPING=1");
         running.stop();
         sink.abort();
         control::log_sink::drain(&control);
@@ -331,20 +344,31 @@ fn failed(message: &str) -> u8 {
     1
 }
 
-/// Tells the service manager, if there is one (sd_notify).
-fn notify(text: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    use std::os::unix::ffi::OsStrExt;
-    let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
-    let result = match path.as_bytes() {
-        [b'@', name @ ..] => {
-            use std::os::linux::net::SocketAddrExt;
-            std::os::unix::net::SocketAddr::from_abstract_name(name)
-                .and_then(|address| socket.send_to_addr(text.as_bytes(), &address))
+/// The way to the service manager, if there is one (sd_notify).
+struct Manager(Option<UnixDatagram>);
+
+impl Manager {
+    fn find() -> Manager {
+        Manager(std::env::var_os("NOTIFY_SOCKET").and_then(|path| Self::connect(&path).ok()))
+    }
+
+    fn connect(path: &std::ffi::OsStr) -> std::io::Result<UnixDatagram> {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::ffi::OsStrExt;
+        let socket = UnixDatagram::unbound()?;
+        match path.as_bytes() {
+            [b'@', name @ ..] => {
+                socket.connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)?;
+            }
+            _ => socket.connect(path)?,
         }
-        _ => socket.send_to(text.as_bytes(), &path),
-    };
-    let _ = result; // a manager that does not listen is none
+        Ok(socket)
+    }
+
+    fn tell(&self, text: &str) {
+        let Some(socket) = &self.0 else { return };
+        let _ = socket.send(text.as_bytes()); // a manager that does not listen is none
+    }
 }
 
 /// Makes the facts of `show info` wherever they are asked for.

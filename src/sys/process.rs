@@ -89,6 +89,26 @@ pub fn change_identity(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes from this process and what it starts the way to gain rights through a program's owner or
+/// capabilities (PR_SET_NO_NEW_PRIVS). Threads made later inherit it.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into()).map(drop)
+}
+
+/// Lets a crash leave a core of any size that the hard limit permits (`set-dumpable`). To be called last:
+/// a change of the owner takes the permission away.
+pub fn allow_core_dumps() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer names a struct that lives for the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_CORE, &mut limit) }.into())?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) }.into())?;
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }.into()).map(drop)
+}
+
 /// Owner and mode of a Unix socket (`uid`, `gid`, `mode` of a bind line).
 pub fn set_ownership(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) -> io::Result<()> {
     if uid.is_some() || gid.is_some() {

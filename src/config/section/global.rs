@@ -57,7 +57,7 @@ keywords! {
     "http-err-codes" "[+-]<range>[,...] [...]" GLOBAL => Parse(|g, w, l| statuses(w, l, &mut g.global.counted_statuses.errors)), "Statuses that count as the client's errors.";
     "http-fail-codes" "[+-]<range>[,...] [...]" GLOBAL => Parse(|g, w, l| statuses(w, l, &mut g.global.counted_statuses.failures)), "Statuses that count as the server's failures.";
     "insecure-fork-wanted" "" GLOBAL => NoAction("no directive that starts programs is available"), "Lets the process start programs.";
-    "insecure-setuid-wanted" "" GLOBAL => NoAction("no directive that starts programs is available"), "Lets programs gain rights.";
+    "insecure-setuid-wanted" "" GLOBAL => Parse(|g, w, l| switch(w, l, &mut g.global.insecure_setuid)), "Lets programs that the process starts gain rights.";
     "localpeer" "<name>" GLOBAL => Parse(localpeer), "The name of this peer.";
     "log" "<target> [len <length>] [format <format>] [sample <ranges>:<size>] <facility> [<level> [<minlevel>]]" GLOBAL => Parse(log), "Where log lines of 'log global' go.";
     "log-send-hostname" "[<string>]" GLOBAL => Parse(log_send_hostname), "Puts a host name into log lines.";
@@ -78,7 +78,7 @@ keywords! {
     "unsetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets variables.";
     "server-state-base" "<directory>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The directory of server state files.";
     "server-state-file" "<file>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The file that server state is taken from.";
-    "set-dumpable" "[on | off | libs]" GLOBAL => NoAction("core dumps are the service manager's business"), "Allows core dumps.";
+    "set-dumpable" "[on | off | libs]" GLOBAL => Parse(set_dumpable), "Lets a crash leave a core, also after 'user' has changed the process's owner.";
     "set-var" "<var-name> <expr>" GLOBAL => Parse(set_var), "Sets a variable of the process.";
     "set-var-fmt" "<var-name> <fmt>" GLOBAL => Parse(set_var_format), "Sets a variable of the process.";
     "setcap" "<name>[,<name>...]" GLOBAL => Refused("keeping capabilities is not available yet"), "Capabilities to keep.";
@@ -198,6 +198,25 @@ fn path(words: &mut Words<'_>, loading: &mut Loading<'_>, to: impl FnOnce(PathBu
     if let Some(word) = words.expect(loading.report, "a file name as argument") {
         to(PathBuf::from(&word.text));
     }
+    words.end(loading.report);
+}
+
+fn set_dumpable(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let negated = words.is_negated();
+    let wanted = match words.take_word() {
+        None => true,
+        Some(word) => match word.text.as_str() {
+            // One file holds all that a core needs to be read: there are no libraries to add.
+            "on" | "libs" => true,
+            "off" => false,
+            other => {
+                let message = format!("'set-dumpable' expects 'on', 'off' or 'libs', not '{other}'");
+                loading.report.alert(word.span, message);
+                return;
+            }
+        },
+    };
+    global.global.dumpable = wanted && !negated;
     words.end(loading.report);
 }
 

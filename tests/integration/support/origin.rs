@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::client::{find, header_values};
-use super::own_address;
+use super::{LIMIT, own_address, wait_until};
 
 /// A request an origin got.
 #[derive(Clone, Debug)]
@@ -173,10 +173,17 @@ impl Origin {
     }
 
     /// Listens again at the same place.
+    ///
+    /// It may take more than one try: a process that another test starts at this moment holds a copy of
+    /// the listener between its fork and its exec.
     pub fn restart(&mut self) {
         self.stop();
-        let listener = TcpListener::bind(self.address).expect("the port of before");
-        self.run(listener);
+        let mut listener = None;
+        wait_until(LIMIT, || {
+            listener = TcpListener::bind(self.address).ok();
+            listener.is_some()
+        });
+        self.run(listener.expect("the port of before"));
     }
 
     fn run(&mut self, listener: TcpListener) {
