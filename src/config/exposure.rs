@@ -16,7 +16,7 @@ pub fn look(model: &Model, report: &mut Report) {
     for proxy in model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled) {
         if proxy.mode == Mode::Http && proxy.timeouts.http_request_ms.is_none() {
             let message = format!(
-                "'{}' has no 'timeout http-request': a client that sends a byte now and then keeps its connection",
+                "'{}' has no 'timeout http-request': a head may take as long as 'timeout client' lets a silence last",
                 proxy.name
             );
             find(proxy.span, message, "timeout http-request 10s");

@@ -22,6 +22,7 @@ use crate::net::timer::{NEVER, Stop};
 use crate::net::{Buffer, Stream};
 use crate::sample::facts::Ended;
 use crate::sample::{SessionFacts, TransactionFacts};
+use crate::sys::pooled::Pooled;
 
 /// A client connection and what belongs to it.
 pub struct Client {
@@ -85,9 +86,9 @@ pub(super) async fn serve_requests(core: Rc<Core>, frontend: Arc<Proxy>, mut cli
             Awaited::Empty(ended) => Some(ended),
         };
         let start_us = if first { 0 } else { begun.mono_us };
-        // Boxed so that the idle connection does not carry the room of a transaction.
+        // In a room of its own, so that the idle connection does not carry that of a transaction.
         let (next, txn) =
-            Box::pin(exchange(&core, &frontend, &mut client, &mut attached, start_us, ended)).await;
+            Pooled::new(|| exchange(&core, &frontend, &mut client, &mut attached, start_us, ended)).await;
         match next {
             Next::KeepAlive => core.return_transaction(txn),
             Next::Close => return core.return_transaction(txn),

@@ -158,8 +158,8 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Its test needs root: `hardening::cores_are_left_only_when_wanted`.
-const ELSEWHERE: &[&str] = &["Core dumps"];
+/// Rows whose tests stand in `slow_clients` (they take their time) and in `hardening` (they need root).
+const ELSEWHERE: &[&str] = &["Slow heads", "Silent clients", "Core dumps"];
 
 fn page() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/secure-defaults.md");
