@@ -5,6 +5,7 @@
 //! server that hangs must not hang the traffic.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -37,7 +38,7 @@ const RETRY: Duration = Duration::from_millis(10);
 /// The outputs, opened when first needed.
 #[derive(Debug, Default)]
 pub struct Sink {
-    udp: [Option<UdpSocket>; 2],
+    udp: HashMap<SocketAddr, UdpSocket>,
     unix: HashMap<String, UnixOutput>,
     fds: HashMap<i32, FdOutput>,
     frame: Vec<u8>,
@@ -183,13 +184,23 @@ impl Sink {
         self.dropped += u64::from(!sent);
     }
     fn send_udp(&mut self, to: SocketAddr, frame: &[u8]) -> bool {
-        let socket = &mut self.udp[usize::from(to.is_ipv6())];
-        if socket.is_none() {
-            *socket = open_udp(to.is_ipv6()).ok();
-        }
-        let Some(socket) = socket else { return false };
+        let socket = match self.udp.entry(to) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => match open_udp(to) {
+                Ok(socket) => place.insert(socket),
+                Err(_) => return false,
+            },
+        };
         // A refusal that an earlier datagram met is reported here, so one more try is fair.
-        socket.send_to(frame, to).or_else(|_| socket.send_to(frame, to)).is_ok()
+        match socket.send(frame).or_else(|_| socket.send(frame)) {
+            Ok(_) => true,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.udp.remove(&to); // the route may have changed, and with it our own address
+                }
+                false
+            }
+        }
     }
     fn send_unix(&mut self, path: &str, frame: &[u8]) -> bool {
         if !self.unix.contains_key(path) {
@@ -286,9 +297,11 @@ fn whole_lines(bytes: &[u8]) -> usize {
     memchr::memrchr(b'\n', window).map_or(window.len(), |at| at + 1)
 }
 
-fn open_udp(is_v6: bool) -> io::Result<UdpSocket> {
-    let any: IpAddr = if is_v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+/// A socket for one log server: connected, so that the kernel looks for the way once and not per line.
+fn open_udp(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

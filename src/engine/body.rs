@@ -1,8 +1,9 @@
 //! Moves one direction's bytes: a message body by its framing, or a tunnel until its end.
 //!
-//! A pump copies through one leased buffer while pieces are small, and hands a direction that
-//! streams to splice(2) where the options allow it. It holds a buffer or a pipe only while bytes
-//! are in it.
+//! A pump copies through one leased buffer while pieces are small, and hands a large body or a direction
+//! that streams to splice(2), as soon as an option asks for that, or a little later by itself: HAProxy
+//! copies without the option, at twice the processor time per megabyte. It holds a buffer or a pipe only
+//! while bytes are in it.
 
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -18,16 +19,37 @@ use crate::net::splice::LentPipe;
 use crate::net::{Buffer, Stream, executor};
 use crate::sys::pipe;
 
-/// Consecutive full reads that make a direction a stream.
+/// Full reads that make a direction a stream where an option asks for splicing, and where none does.
 const STREAMING_READS: u32 = 2;
+const STREAMING_READS_UNASKED: u32 = 8;
 /// Bytes a direction may move per turn before the other tasks of the core come first.
 const TURN_BYTES: u64 = 1 << 20;
 /// The longest piece of a body that is copied behind its head rather than gathered by the kernel.
 const JOIN_MAX: usize = 2048;
 /// The most one splice call moves.
 const SPLICE_MAX: usize = 1 << 20;
-/// Bytes of a length-framed body that make a pipe worth its two extra calls.
+/// Bytes that make a pipe worth its two extra calls.
 const SPLICE_MIN: u64 = 16 * 1024;
+/// Bytes of a length-framed body that is spliced from its start, asked or not.
+const SPLICE_LARGE: u64 = 128 * 1024;
+
+/// When a direction is handed to splice(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splice {
+    /// Never: there is no pipe, or the socket is of the wrong kind.
+    Never,
+    /// Where it is sure to pay.
+    Unasked,
+    /// Where it may pay (`option splice-auto` and its kin).
+    Asked,
+}
+
+impl Splice {
+    /// What the options of both proxies say.
+    pub fn of(asked: bool) -> Splice {
+        if asked { Splice::Asked } else { Splice::Unasked }
+    }
+}
 
 /// How the direction is framed.
 #[derive(Debug)]
@@ -75,7 +97,9 @@ pub struct Pump {
     staged: Scratch,
     staged_done: usize,
     pipe: Option<LentPipe>,
-    may_splice: bool,
+    splice: Splice,
+    /// The body was large when it began.
+    large: bool,
     /// Leave the trailers of chunked bodies out.
     pub drop_trailers: bool,
     full_reads: u32,
@@ -94,7 +118,7 @@ pub struct Pump {
 impl Pump {
     /// A pump for a body framed `input` at the source and `output` at the destination; `buffer`
     /// holds what was read behind the head. A body of none or 0 bytes is complete at once.
-    pub fn new(input: Body, output: Body, buffer: Option<Buffer>, may_splice: bool) -> Pump {
+    pub fn new(input: Body, output: Body, buffer: Option<Buffer>, splice: Splice) -> Pump {
         let mode = match (input, output) {
             (Body::None, _) => Mode::Length(0),
             (Body::Length(length), _) => Mode::Length(length),
@@ -104,13 +128,15 @@ impl Pump {
             (Body::UntilClose, _) => Mode::UntilClose,
         };
         let complete = matches!(mode, Mode::Length(0));
+        let large = matches!(mode, Mode::Length(length) if length >= SPLICE_LARGE);
         Pump {
             mode,
             buffer: buffer.filter(|b| !b.is_empty()),
             staged: Scratch::default(),
             staged_done: 0,
             pipe: None,
-            may_splice,
+            splice,
+            large,
             drop_trailers: false,
             full_reads: 0,
             source_ended: false,
@@ -122,8 +148,8 @@ impl Pump {
         }
     }
     /// A tunnel: bytes until the source's end.
-    pub fn tunnel(buffer: Option<Buffer>, may_splice: bool) -> Pump {
-        Pump::new(Body::UntilClose, Body::UntilClose, buffer, may_splice)
+    pub fn tunnel(buffer: Option<Buffer>, splice: Splice) -> Pump {
+        Pump::new(Body::UntilClose, Body::UntilClose, buffer, splice)
     }
     /// Whether all is written.
     pub fn is_complete(&self) -> bool {
@@ -418,7 +444,12 @@ impl Pump {
             Mode::UntilClose => true,
             _ => false,
         };
-        self.may_splice && wide && self.full_reads >= STREAMING_READS && self.buffer.is_none()
+        let streams = match self.splice {
+            Splice::Never => false,
+            Splice::Unasked => self.large || self.full_reads >= STREAMING_READS_UNASKED,
+            Splice::Asked => self.large || self.full_reads >= STREAMING_READS,
+        };
+        streams && wide && self.buffer.is_none()
     }
 
     fn read_spliced(
@@ -430,8 +461,8 @@ impl Pump {
             match LentPipe::lend() {
                 Ok(pipe) => self.pipe = Some(pipe),
                 Err(_) => {
-                    // No pipe to be had: copy on, and ask again after the next full reads.
-                    self.full_reads = 0;
+                    // No pipe to be had: the rest is copied.
+                    self.splice = Splice::Never;
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -450,6 +481,11 @@ impl Pump {
                 Ok(count) => {
                     lent.held += count;
                     self.bytes_in += count as u64;
+                    // A stream that has become a trickle is copied again.
+                    self.full_reads = match (count as u64) < SPLICE_MIN {
+                        true => self.full_reads.saturating_sub(1),
+                        false => (self.full_reads + 1).min(STREAMING_READS_UNASKED + STREAMING_READS),
+                    };
                     self.last_ms = clock::cached().millis();
                     if let Mode::Length(left) = &mut self.mode {
                         *left -= count as u64;
@@ -459,7 +495,6 @@ impl Pump {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     source.was_empty();
                     self.pipe = None;
-                    self.full_reads = 0;
                     self.blocked = Blocked::Source;
                     if source.poll_readable(context).is_pending() {
                         return Poll::Pending;
@@ -470,7 +505,7 @@ impl Pump {
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     // This kind of socket cannot be spliced.
                     self.pipe = None;
-                    self.may_splice = false;
+                    self.splice = Splice::Never;
                     return Poll::Ready(Ok(()));
                 }
                 Err(_) => return Poll::Ready(Err(PumpError::SourceBroken)),

@@ -352,7 +352,7 @@ impl Exchange<'_> {
             (Body::None, described) => described,
             (output, _) => output,
         };
-        let splice = backend.options.splice_response || backend.options.splice_auto;
+        let splice = tunnel::splices_down(self.frontend, backend);
         let mut pump = Pump::new(input, output, received.rest, splice);
         pump.drop_trailers = self.frontend.options.drop_response_trailers;
         let head = pump.stage_head(|out| encode::response(&self.txn.response, told, mode, out));
@@ -555,9 +555,9 @@ impl Exchange<'_> {
         if self.frontend.options.logasap {
             self.log_now(head.len());
         }
-        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(backend));
+        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(self.frontend, backend));
         down.stage(&head);
-        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(backend));
+        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(self.frontend, backend));
         let tunnel = Tunnel::new(up, down, self.frontend, backend, self.effects.tunnel_timeout_ms);
         let Some(assigned) = self.assigned.take() else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));

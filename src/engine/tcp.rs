@@ -253,7 +253,7 @@ impl TcpSession<'_> {
         match self.reach(&backend).await {
             Ok((mut stream, assigned)) => {
                 let buffer = self.client.buffer.take();
-                let mut up = Pump::tunnel(buffer, tunnel::splices_up(&backend));
+                let mut up = Pump::tunnel(buffer, tunnel::splices_up(&frontend, &backend));
                 if let Some(header) = &assigned.server.proxy_header {
                     up.stage(&self.proxy_header(header));
                 }
@@ -261,7 +261,7 @@ impl TcpSession<'_> {
                     return Err(Ending::Over(Some(backend)));
                 };
                 self.store_server(&backend, &assigned);
-                let down = Pump::tunnel(first, tunnel::splices_down(&backend));
+                let down = Pump::tunnel(first, tunnel::splices_down(&frontend, &backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Core;
-use super::body::{Blocked, Pump, PumpError};
+use super::body::{Blocked, Pump, PumpError, Splice};
 use super::fault::Point;
 use super::select::Assigned;
 use crate::base::clock::Millis;
@@ -19,14 +19,14 @@ use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::be;
 use crate::state::server::counter;
 
-/// Whether bytes towards the server may be spliced.
-pub(super) fn splices_up(backend: &Proxy) -> bool {
-    backend.options.splice_auto || backend.options.splice_request
+/// When bytes towards the server are spliced: both proxies have a say (manual, section 4.2 `option splice-auto`).
+pub(super) fn splices_up(frontend: &Proxy, backend: &Proxy) -> Splice {
+    Splice::of([frontend, backend].iter().any(|p| p.options.splice_auto || p.options.splice_request))
 }
 
-/// Whether bytes towards the client may be spliced.
-pub(super) fn splices_down(backend: &Proxy) -> bool {
-    backend.options.splice_auto || backend.options.splice_response
+/// When bytes towards the client are spliced.
+pub(super) fn splices_down(frontend: &Proxy, backend: &Proxy) -> Splice {
+    Splice::of([frontend, backend].iter().any(|p| p.options.splice_auto || p.options.splice_response))
 }
 
 /// Both directions, and how long each side may be silent.

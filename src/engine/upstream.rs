@@ -14,7 +14,7 @@ use super::idle::{Demand, Identity, ServerConnection, Wanted};
 use super::redispatch;
 use super::response::Upload;
 use super::select::{self, NoServer, QueuePositions, Wish};
-use super::wait;
+use super::{tunnel, wait};
 use crate::balance::HashFunction;
 use crate::base::clock;
 use crate::http::h1::encode;
@@ -526,7 +526,7 @@ impl Exchange<'_> {
         if let Some(name) = &backend.send_name_header {
             self.txn.request.fields.set(name.as_bytes(), connection.server.name.as_bytes());
         }
-        let splice = backend.options.splice_request || backend.options.splice_auto;
+        let splice = tunnel::splices_up(self.frontend, backend);
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
         pump.drop_trailers = backend.options.drop_request_trailers;
         if let (1, Some(header)) = (connection.requests, &connection.header) {

@@ -1,5 +1,7 @@
 //! The set itself: entries, the table that strings are sought in, and the second views.
 
+use smallvec::SmallVec;
+
 use super::index::{BadPattern, Index, Lengths, earlier, same};
 use super::table::{Edit, Hash, Packed, TEXT_MAX, Table};
 use super::{Kind, Regex, Subject};
@@ -223,14 +225,15 @@ impl PatternSet {
         let seek = |hash: Hash, part: &[u8]| self.table.find(hash, |key| same(key, part, ignore_case));
         match kind {
             Kind::Beg => {
-                let mut best = None;
+                // The longest wins: it is sought first, since in a large set each probe is a cache miss.
+                let mut parts: SmallVec<[(usize, Hash); 32]> = SmallVec::new();
                 let (mut hash, mut hashed) = (Hash::new(), 0);
                 for len in self.lengths.iter().take_while(|len| *len <= text.len()) {
                     hash = hash.extend(&text[hashed..len]);
                     hashed = len;
-                    best = seek(hash, &text[..len]).or(best);
+                    parts.push((len, hash));
                 }
-                best
+                parts.iter().rev().find_map(|(len, hash)| seek(*hash, &text[..*len]))
             }
             Kind::End => self.lengths.iter().take_while(|len| *len <= text.len()).fold(None, |best, len| {
                 let part = &text[text.len() - len..];

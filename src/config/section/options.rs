@@ -53,7 +53,7 @@ keywords! {
     "option persist" "" BACK => Parse(|d, w, l| flag(d, w, l, |o| &mut o.persist)), "Try a server that a cookie names even while it is down.";
     "option prefer-last-server" "" BACK => Parse(|d, w, l| http(d, w, l, |o| &mut o.prefer_last_server)), "Stay with the server of the client connection's previous request if possible.";
     "option socket-stats" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.socket_stats)), "Statistics per listener.";
-    "option splice-auto" "" ALL => Parse(|d, w, l| flag(d, w, l, |o| &mut o.splice_auto)), "Forward in the kernel where it helps.";
+    "option splice-auto" "" ALL => Parse(|d, w, l| flag(d, w, l, |o| &mut o.splice_auto)), "Forward in the kernel where it may help. Bodies from 128 kB and steady streams are forwarded so without it; `nosplice` forbids that.";
     "option splice-request" "" ALL => Parse(|d, w, l| flag(d, w, l, |o| &mut o.splice_request)), "Forward requests in the kernel.";
     "option splice-response" "" ALL => Parse(|d, w, l| flag(d, w, l, |o| &mut o.splice_response)), "Forward responses in the kernel.";
     "option srvtcpka" "" BACK => Parse(|d, w, l| flag(d, w, l, |o| &mut o.srvtcpka)), "TCP keep-alive probes towards servers.";
