@@ -267,7 +267,7 @@ const FLAGS: &[Flag] = &[
         o.proxy_maxconn = Some(number(v)?);
         Ok(())
     }),
-    text("-m", Takes::Value("<megabytes>"), "limits the memory", |o, v| {
+    text("-m", Takes::Value("<megabytes>"), "limits the memory, by the connections that fit", |o, v| {
         o.memory_mb = Some(number(v)?);
         Ok(())
     }),

@@ -50,6 +50,8 @@ pub struct Options {
     pub terminate: Vec<i32>,
     /// Warnings given while loading.
     pub warnings: u64,
+    /// Connections that fit into the memory the process may use (`-m`).
+    pub connections_by_memory: Option<u32>,
 }
 
 /// Why the process ends.
@@ -100,6 +102,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     );
     let by_descriptors = descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + listener_count(&sockets)) / 2;
     let maxconn = model.global.maxconn.unwrap_or(u32::try_from(by_descriptors).unwrap_or(u32::MAX));
+    let maxconn = maxconn.min(options.connections_by_memory.unwrap_or(u32::MAX));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -9,6 +9,23 @@ use super::console::Console;
 use super::run;
 use crate::diag::{Level, Report};
 
+/// Memory of a process without connections, in MiB: threads, the configuration, pools.
+const BASE_MB: u64 = 16;
+/// Bytes of a connection beside its buffers: its task, its transaction, its server connection.
+const CONNECTION_BYTES: u64 = 4096;
+
+/// How many connections fit into a limit on memory (`-m`): each with a buffer for either direction.
+///
+/// The limit is kept by accepting no more than that, not by a limit of the kernel's (setrlimit): there the
+/// allocator's reservations would count, and an allocation that is refused ends the whole process.
+fn connections_within(megabytes: u64, bufsize: u64) -> Result<u32, String> {
+    let left = megabytes.saturating_sub(BASE_MB) << 20;
+    match u32::try_from(left / (2 * bufsize + CONNECTION_BYTES)).unwrap_or(u32::MAX) {
+        0 => Err(format!("-m {megabytes}: no connection fits; use {} or more", BASE_MB + 1)),
+        count => Ok(count),
+    }
+}
+
 /// Starts the process on `loaded`; returns when it ends, with its exit code, or with the reason why it
 /// did not start.
 pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
@@ -21,9 +38,15 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
     let mut model = loaded.model;
     model.global.maxconn = options.maxconn.or(model.global.maxconn);
     model.global.quiet |= options.is_silent();
-    if let Some(megabytes) = options.memory_mb {
-        crate::sys::process::limit_memory(megabytes << 20)
-            .map_err(|error| format!("-m {megabytes}: {error}"))?;
+    let connections_by_memory = match options.memory_mb {
+        Some(megabytes) => Some(connections_within(megabytes, model.global.bufsize as u64)?),
+        None => None,
+    };
+    if let (Some(fit), Some(wanted)) = (connections_by_memory, model.global.maxconn)
+        && fit < wanted
+        && !options.is_silent()
+    {
+        console.message(Level::Warning, &format!("-m: {fit} connections fit, not {wanted} ('maxconn')"));
     }
     for (given, what) in [
         (
@@ -47,10 +70,25 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
         master_worker: options.master_worker || options.systemd || model.global.master_worker,
         finish: options.finish.clone(),
         terminate: options.terminate.clone(),
+        connections_by_memory,
         warnings: u64::from(loaded.warnings),
     };
     let report = RefCell::new(Report::default());
     let code =
         run::serve(Arc::new(model), &run_options, &mut report.borrow_mut(), |report| console.report(report));
     Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::connections_within;
+
+    #[test]
+    fn memory_bounds_connections() {
+        for (megabytes, bufsize, expected) in
+            [(16, 16384, None), (17, 16384, Some(28)), (100, 16384, Some(2389)), (100, 32768, Some(1264))]
+        {
+            assert_eq!(connections_within(megabytes, bufsize).ok(), expected, "{megabytes} {bufsize}");
+        }
+    }
 }

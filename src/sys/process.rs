@@ -63,13 +63,6 @@ pub fn take_file_away(fd: RawFd) -> io::Result<()> {
     check(unsafe { libc::dup3(empty.as_raw_fd(), fd, libc::O_CLOEXEC) }.into()).map(drop)
 }
 
-/// Bounds the process's memory (`-m`): allocations beyond it fail.
-pub fn limit_memory(bytes: u64) -> io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: the pointer names a struct that lives for the call.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) }.into()).map(drop)
-}
-
 /// Enters a root directory (`chroot`).
 pub fn change_root(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;

@@ -46,6 +46,21 @@ fn maxconn_holds_at_every_place_and_is_given_back() {
 }
 
 #[test]
+fn a_limit_on_memory_bounds_connections() {
+    let origin = Origin::named("a");
+    let config = format!(
+        "global\n    maxconn 5000\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+        origin.address()
+    );
+    let proxy = Proxy::build(Driver::Epoll).argument("-m").argument("64").start(&config);
+    assert!(proxy.stderr().contains("1365 connections fit, not 5000"), "{}", proxy.stderr());
+    assert!(proxy.admin("show info").contains("\nMaxconn: 1365\n"));
+    assert_eq!(proxy.client("fe").get("/", "").status, 200);
+    let small = Proxy::build(Driver::Epoll).argument("-m").argument("8").try_start(&config);
+    assert!(small.is_err_and(|said| said.contains("use 17 or more")));
+}
+
+#[test]
 fn slots_come_back_from_aborts_time_outs_and_kills() {
     both_drivers(|driver| {
         let origin = Origin::http(|_| {

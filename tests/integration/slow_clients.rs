@@ -50,8 +50,9 @@ fn slow_clients_are_cut_and_others_served() {
             let proxy = Proxy::start(
                 driver,
                 &format!(
-                    "global\n    nbthread 2\n{HTTP_DEFAULTS}    timeout client 700ms\n    {head_limit}\nlisten be\n    \
-                     bind @fe@\n    server s1 {} pool-max-conn 0\n",
+                    "global\n    nbthread 2\n{HTTP_DEFAULTS}\nfrontend patient\n    bind @patient@\n    default_backend be\n\
+                     listen be\n    timeout client 700ms\n    {head_limit}\n    bind @fe@\n    \
+                     server s1 {} pool-max-conn 0\n",
                     origin.address()
                 ),
             );
@@ -68,15 +69,16 @@ fn slow_clients_are_cut_and_others_served() {
                 (0..COUNT).map(|_| connect(&proxy, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
             let started = Instant::now();
             let mut served = 0;
-            let mut client = proxy.client("fe");
-            while !(trickling.is_empty() && stopped.is_empty() && current() <= 1) {
+            // Whom the others' short time-outs do not concern, however busy the machine is.
+            let mut client = proxy.client("patient");
+            while !(trickling.is_empty() && stopped.is_empty() && current() == 0) {
                 assert!(started.elapsed() < LIMIT, "{} still there {head_limit:?}", current());
                 // A field of the head now and then: never silent for as long as `timeout client`.
                 trickling.retain_mut(|stream| !is_closed(stream) && stream.write_all(b"X-a: b\r\n").is_ok());
                 stopped.retain_mut(|stream| !is_closed(stream));
                 let asked = Instant::now();
                 assert_eq!(client.get("/", "").status, 200);
-                assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+                assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
                 served += 1;
                 std::thread::sleep(Duration::from_millis(20));
             }
