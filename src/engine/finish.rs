@@ -101,6 +101,9 @@ pub(super) fn finish_backend(backend: &Proxy, txn: &TransactionFacts) {
         (be::TTIME_SUM, be::TTIME_MAX, counter::TTIME_SUM, counter::TTIME_MAX, total),
     ];
     for (sum, max, server_sum, server_max, value) in sums {
+        if value == 0 {
+            continue; // nothing to add, and nothing to fetch from memory for it
+        }
         counters.add(sum, value);
         counters.raise(max, value);
         if let Some(server) = &txn.server {
