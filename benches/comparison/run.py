@@ -293,7 +293,7 @@ def as_rounds(taken, what="cost_us"):
         rounds.append(figures)
         again = [getattr(sample, what) for sample in samples if sample.name.endswith(" again")]
         base = [getattr(sample, what) for sample in samples if sample.name == samples_base(samples)]
-        if again and base:
+        if again and base and again[0] and base[0]:
             control.append(again[0] / base[0])
     return rounds, control
 

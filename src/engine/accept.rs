@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub struct Listener {
     pub bind: Arc<Bind>,
     /// The socket, until it is closed: connections outlive it, and keep this.
     stream: RefCell<Option<Stream>>,
+    /// The one address its connections can have come to, if there is one: it need not be asked for.
+    address: Option<SocketAddr>,
     state: Cell<ListenerState>,
     waker: RefCell<Option<Waker>>,
     connections: Arc<AtomicU32>,
@@ -76,11 +79,16 @@ pub struct Listener {
 impl Listener {
     /// Takes a socket over; `index` is its place in the list, the same on every core.
     pub fn new(socket: Socket, index: usize) -> Rc<Self> {
+        let stream = Stream::new(socket.fd);
+        let address = stream.local_address();
+        // A socket for any address, or for others' (`transparent`), learns it with each connection.
+        let address = address.filter(|address| !(address.ip().is_unspecified() || socket.bind.transparent));
         Rc::new(Listener {
             index,
             proxy: socket.proxy,
             bind: socket.bind,
-            stream: RefCell::new(Some(Stream::new(socket.fd))),
+            address,
+            stream: RefCell::new(Some(stream)),
             state: Cell::new(ListenerState::Open),
             waker: RefCell::default(),
             connections: socket.connections,
@@ -321,7 +329,7 @@ fn place_connection(
     listener: &Rc<Listener>,
     place: Place,
     fd: OwnedFd,
-    source: Option<std::net::SocketAddr>,
+    source: Option<SocketAddr>,
     now: clock::Now,
 ) {
     let mailboxes = &core.setup.mailboxes;
@@ -338,12 +346,7 @@ fn place_connection(
 }
 
 /// Serves a connection that another core has accepted.
-pub(super) fn adopt(
-    core: &Rc<Core>,
-    listener: &Rc<Listener>,
-    fd: OwnedFd,
-    source: Option<std::net::SocketAddr>,
-) {
+pub(super) fn adopt(core: &Rc<Core>, listener: &Rc<Listener>, fd: OwnedFd, source: Option<SocketAddr>) {
     let place = Place::adopt(core, listener);
     begin(core, listener, place, fd, source, clock::cached());
 }
@@ -353,7 +356,7 @@ fn begin(
     listener: &Rc<Listener>,
     place: Place,
     fd: OwnedFd,
-    source: Option<std::net::SocketAddr>,
+    source: Option<SocketAddr>,
     now: clock::Now,
 ) {
     let proxy = &listener.proxy;
@@ -399,7 +402,7 @@ fn begin(
         listener_id: listener.bind.id,
         listener_name: listener.bind.name.clone(),
         source,
-        destination: stream.local_address(),
+        destination: listener.address.or_else(|| stream.local_address()),
         connection: None,
         handshake_ms: 0,
         accepted: now,

@@ -102,6 +102,8 @@ pub struct Pump {
     large: bool,
     /// Leave the trailers of chunked bodies out.
     pub drop_trailers: bool,
+    /// The kernel holds bytes back for a full segment.
+    held_back: bool,
     full_reads: u32,
     source_ended: bool,
     complete: bool,
@@ -138,6 +140,7 @@ impl Pump {
             splice,
             large,
             drop_trailers: false,
+            held_back: false,
             full_reads: 0,
             source_ended: false,
             complete,
@@ -211,7 +214,12 @@ impl Pump {
             match self.read(context, source) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if std::mem::take(&mut self.held_back) {
+                        destination.push(); // what was expected has not come: nobody waits for it
+                    }
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -221,8 +229,9 @@ impl Pump {
         let mut moved = 0;
         loop {
             self.transform()?;
+            let more = self.expects_more();
             let result = if let Some(lent) = self.pipe.as_mut().filter(|pipe| pipe.held > 0) {
-                let result = pipe::splice(lent.pipe().read.as_raw_fd(), destination.fd(), lent.held);
+                let result = pipe::splice(lent.pipe().read.as_raw_fd(), destination.fd(), lent.held, more);
                 match &result {
                     Ok(count) => lent.held -= count,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => destination.was_full(),
@@ -245,10 +254,12 @@ impl Pump {
                         self.complete = self.mode_is_done();
                         return Poll::Ready(Ok(moved));
                     }
-                    (true, false) => destination.try_write(plain),
-                    (false, true) => destination.try_write(staged),
-                    (false, false) => destination
-                        .try_write_vectored(&[std::io::IoSlice::new(staged), std::io::IoSlice::new(plain)]),
+                    (true, false) => destination.try_write_before(plain, more),
+                    (false, true) => destination.try_write_before(staged, more),
+                    (false, false) => destination.try_write_vectored(
+                        &[std::io::IoSlice::new(staged), std::io::IoSlice::new(plain)],
+                        more,
+                    ),
                 };
                 if let Ok(count) = result {
                     self.wrote(count);
@@ -257,6 +268,7 @@ impl Pump {
             };
             match result {
                 Ok(count) => {
+                    self.held_back = more;
                     moved += count as u64;
                     self.bytes_out += count as u64;
                     self.last_ms = clock::cached().millis();
@@ -274,6 +286,16 @@ impl Pump {
                 self.complete = true;
                 return Poll::Ready(Ok(moved));
             }
+        }
+    }
+
+    /// Whether the body goes on behind what is at hand, and at once: the last read filled all the room it had.
+    /// Its pieces then leave as full segments.
+    fn expects_more(&self) -> bool {
+        match (&self.mode, &self.pipe, &self.buffer) {
+            (Mode::Length(left), Some(pipe), _) => *left > 0 && pipe.held as u64 >= SPLICE_MIN,
+            (Mode::Length(left), None, Some(buffer)) => *left > buffer.len() as u64 && buffer.reaches_end(),
+            _ => false,
         }
     }
 
@@ -473,7 +495,7 @@ impl Pump {
         };
         loop {
             let Some(lent) = &mut self.pipe else { return Poll::Ready(Ok(())) };
-            match pipe::splice(source.fd(), lent.pipe().write.as_raw_fd(), most) {
+            match pipe::splice(source.fd(), lent.pipe().write.as_raw_fd(), most, false) {
                 Ok(0) => {
                     self.pipe = None;
                     return Poll::Ready(self.end_of_source());

@@ -142,6 +142,10 @@ pub async fn dial(
     if descriptors::is_reserved(fd.as_raw_fd(), descriptors::Use::Server) {
         return Err(DialError::Resource(std::io::Error::from_raw_os_error(libc::EMFILE)));
     }
+    // A server nearby has often answered within the call: then nothing need be armed and waited for.
+    if socket::is_connected(fd.as_raw_fd()) {
+        return Ok(Stream::connected(fd));
+    }
     let mut stream = Stream::connecting(fd);
     let mut gone = false;
     let waited = wait::until(core, ticket, after(timeout_ms.or(backend.timeouts.connect_ms)), |context| {

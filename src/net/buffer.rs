@@ -58,6 +58,10 @@ impl Buffer {
     pub fn is_full(&self) -> bool {
         self.len() == self.bytes.len()
     }
+    /// Whether what is in it reaches to its end: whoever filled it may have had more.
+    pub fn reaches_end(&self) -> bool {
+        self.end == self.bytes.len()
+    }
     /// How many bytes it holds at most.
     pub fn capacity(&self) -> usize {
         self.bytes.len()

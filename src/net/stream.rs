@@ -39,6 +39,12 @@ impl Stream {
         reactor::clear(stream.watch.0, Side::Read);
         stream
     }
+    /// A socket whose connection stands: there is room to write, and nothing to read yet.
+    pub fn connected(fd: OwnedFd) -> Stream {
+        let stream = Stream::new(fd);
+        reactor::clear(stream.watch.0, Side::Read);
+        stream
+    }
     /// Gives the descriptor away, watched by nobody.
     pub fn into_fd(self) -> OwnedFd {
         let Stream { watch, fd } = self;
@@ -74,12 +80,21 @@ impl Stream {
     /// Sends once.
     #[inline]
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.wrote(socket::send(self.fd(), bytes, false))
+        self.try_write_before(bytes, false)
     }
-    /// Sends several pieces with one call.
+    /// Sends once; with `more`, other bytes follow soon and the kernel may wait for a full segment.
     #[inline]
-    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.wrote(socket::send_vectored(self.fd(), pieces))
+    pub fn try_write_before(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        self.wrote(socket::send(self.fd(), bytes, more))
+    }
+    /// Sends several pieces with one call; `more` as above.
+    #[inline]
+    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        self.wrote(socket::send_vectored(self.fd(), pieces, more))
+    }
+    /// Sends what the kernel holds back for a full segment.
+    pub fn push(&self) {
+        socket::set_nodelay(self.fd()); // it is set already; setting it again pushes (tcp(7))
     }
     /// A call of splice(2) found nothing to read here.
     pub fn was_empty(&self) {

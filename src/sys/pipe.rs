@@ -31,10 +31,10 @@ impl Pipe {
     }
 }
 
-/// Moves up to `len` bytes between a pipe and a non-blocking socket.
-pub fn splice(from: RawFd, to: RawFd, len: usize) -> io::Result<usize> {
-    // SPLICE_F_MORE would hold back the last segment for 200 ms when nothing follows, so it is never set.
-    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
+/// Moves up to `len` bytes between a pipe and a non-blocking socket. `more` says that others will follow:
+/// without them, the kernel would hold the last segment back for 200 ms.
+pub fn splice(from: RawFd, to: RawFd, len: usize, more: bool) -> io::Result<usize> {
+    let flags = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK | if more { libc::SPLICE_F_MORE } else { 0 };
     // SAFETY: null offsets are allowed for pipes and sockets; no memory of ours is involved.
     check(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), len, flags) }
         as libc::c_long)

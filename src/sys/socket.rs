@@ -74,22 +74,27 @@ pub fn peek(fd: RawFd) -> io::Result<usize> {
 /// Sends from `bytes`; more is true when more will follow at once, so that the kernel may wait for a full segment.
 #[inline]
 pub fn send(fd: RawFd, bytes: &[u8], more: bool) -> io::Result<usize> {
-    let flags = libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    let flags = send_flags(more);
     let none = std::ptr::null::<u8>();
     // SAFETY: pointer and length describe `bytes`, borrowed for the call.
     check(unsafe { libc::syscall(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), flags, none, 0) })
 }
 
-/// Sends from several pieces with one call.
+fn send_flags(more: bool) -> c_int {
+    libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 }
+}
+
+/// Sends from several pieces with one call; `more` as for [`send`].
 #[inline]
-pub fn send_vectored(fd: RawFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+pub fn send_vectored(fd: RawFd, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    let flags = send_flags(more);
     // SAFETY: an all-zero msghdr is a valid empty one.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // IoSlice is guaranteed to have the layout of iovec.
     message.msg_iov = pieces.as_ptr().cast_mut().cast();
     message.msg_iovlen = pieces.len() as _;
     // SAFETY: the header names `pieces`, which sendmsg only reads, borrowed for the call.
-    check(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const message, libc::MSG_NOSIGNAL) })
+    check(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const message, flags) })
 }
 
 /// Ends one or both directions of a connection; an error means that it was over already.
@@ -112,6 +117,14 @@ fn borrow<T>(fd: RawFd, act: impl FnOnce(socket2::SockRef<'_>) -> T) -> T {
 /// The local address of a connection, if it is an IP address.
 pub fn local_address(fd: RawFd) -> Option<SocketAddr> {
     borrow(fd, |socket| socket.local_addr().ok().and_then(|address| address.as_socket()))
+}
+
+/// Whether a socket has a peer: a connection that is still being made, or has failed, has none.
+pub fn is_connected(fd: RawFd) -> bool {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: the pointers name a storage of `len` bytes that outlives the call; it is not read.
+    unsafe { libc::getpeername(fd, storage.as_mut_ptr().cast(), &mut len) == 0 }
 }
 
 /// Takes the pending error of a socket, which tells how a connect ended.

@@ -1,6 +1,7 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
 
 mod balance;
+mod clocks;
 mod command_line;
 mod configuration;
 mod containment;

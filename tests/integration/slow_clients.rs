@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::support::programs::{output, program};
 use crate::support::*;
 
 /// Attackers of each kind.
@@ -112,4 +113,67 @@ fn a_frontend_without_time_outs_has_safe_ones() {
     // Who asks for no limit gets none.
     patient.send("Host: a\r\n\r\n");
     assert_eq!(patient.response().status, 200);
+}
+
+/// slowhttptest in its three forms at once: slow heads, slow bodies, answers that are read slowly.
+#[test]
+fn slowhttptest_keeps_nobody_from_being_served() {
+    both_drivers(|driver| {
+        if program("slowhttptest").is_none() {
+            return;
+        }
+        let origin = Origin::http(|request| match request.path() {
+            "/large" => Reply::ok(vec![b'x'; 2_000_000]),
+            _ => Reply::ok("ok"),
+        });
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    nbthread 2\n{HTTP_DEFAULTS}\nlisten fe\n    timeout client 2s\n    timeout http-request 1s\n    \
+                 bind @fe@\n    server s1 {} pool-max-conn 0\nlisten others\n    bind @others@\n    server s1 {}\n",
+                origin.address(),
+                origin.address()
+            ),
+        );
+        assert_eq!(proxy.client("fe").get("/", "").status, 200);
+        let current = || proxy.stat("fe", "FRONTEND", "scur").parse::<usize>().expect("a number");
+        assert!(wait_until(LIMIT, || current() == 0));
+        let open = descriptors(&proxy);
+        let forms: [(&str, &[&str]); 3] = [
+            ("/", &["-H", "-i", "1", "-x", "8"]),
+            ("/", &["-B", "-i", "1", "-s", "4096", "-t", "POST"]),
+            ("/large", &["-X", "-w", "64", "-y", "128", "-n", "1", "-z", "16"]),
+        ];
+        let attacks: Vec<_> = forms
+            .iter()
+            .map(|(path, form)| {
+                let mut command = program("slowhttptest").expect("it was there");
+                command.args(*form).args(["-c", "100", "-r", "100", "-l", "5", "-p", "3", "-u"]);
+                command.arg(proxy.url("fe", path));
+                std::thread::spawn(move || output(&mut command))
+            })
+            .collect();
+        let mut served = 0;
+        let mut most = 0;
+        let mut client = proxy.client("others");
+        while attacks.iter().any(|attack| !attack.is_finished()) {
+            assert_eq!(client.get("/", "").status, 200);
+            served += 1;
+            most = most.max(current());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(served >= 20, "{served} served beside the attacks");
+        assert!(most >= 100, "only {most} attackers were seen at a time");
+        for (attack, (_, form)) in attacks.into_iter().zip(forms) {
+            let told = attack.join().expect("it ran");
+            assert!(told.contains("Exit status"), "{form:?}: {told}");
+        }
+        drop(client);
+        assert!(wait_until(LIMIT, || current() == 0), "{} still there", current());
+        assert!(
+            wait_until(LIMIT, || descriptors(&proxy) <= open + 2),
+            "{} were open, {open} before",
+            descriptors(&proxy)
+        );
+    });
 }

@@ -36,6 +36,7 @@ pub struct Builder {
     driver: Driver,
     folder: Arc<Folder>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     listeners: BTreeMap<String, TcpListener>,
 }
 
@@ -43,6 +44,12 @@ impl Builder {
     /// More command line.
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -100,6 +107,7 @@ impl Builder {
             .args(["-f", &file])
             .env("HARING_DRIVER", self.driver.name())
             .env("NOTIFY_SOCKET", &ready)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -143,7 +151,13 @@ impl Proxy {
 
     /// For the cases that need more than a configuration.
     pub fn build(driver: Driver) -> Builder {
-        Builder { driver, folder: Arc::new(Folder::new()), arguments: Vec::new(), listeners: BTreeMap::new() }
+        Builder {
+            driver,
+            folder: Arc::new(Folder::new()),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            listeners: BTreeMap::new(),
+        }
     }
 
     /// Where the listener of this name is.
