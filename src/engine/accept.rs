@@ -11,12 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::task::{Poll, Waker};
 
 use super::Core;
-use super::core::SessionEntry;
+use super::core::{LEVEL_EMERGENCY, SessionEntry};
 use super::mailbox::Order;
 use crate::base::clock;
 use crate::base::id::ProxyIndex;
 use crate::log::queue::Line;
-use crate::log::target;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
 use crate::net::descriptors::{self, Use};
@@ -33,8 +32,6 @@ const PAUSE_MS: u64 = 5;
 const EXHAUSTED_PAUSE_MS: u64 = 50;
 /// How often that is told at most.
 const TELL_EVERY_MS: u64 = 1000;
-/// The syslog level that HAProxy tells it with (emerg).
-const LEVEL_EMERGENCY: u8 = 0;
 
 /// A listening socket of one core.
 pub struct Socket {
@@ -277,20 +274,17 @@ fn tell_shortage(core: &Core, proxy: &Proxy, now: clock::Now) {
         proxy.name,
         descriptors::limit()
     );
-    let line = |targets, text: String| Line {
-        targets,
-        level: LEVEL_EMERGENCY,
-        wall_us: now.wall_us,
-        tag: core.setup.log_tag.clone(),
-        message: text.into_bytes(),
-        structured_data: None,
-    };
     if !proxy.log.is_empty() {
-        core.setup.log.send(line(proxy.log.clone(), message.clone()));
+        core.setup.log.send(Line {
+            targets: proxy.log.clone(),
+            level: LEVEL_EMERGENCY,
+            wall_us: now.wall_us,
+            tag: core.setup.log_tag.clone(),
+            message: message.clone().into_bytes(),
+            structured_data: None,
+        });
     }
-    // By the log's writer: a terminal that is read by nobody must not hold up a data thread.
-    let text = format!("[ALERT]    ({}) : {message}", std::process::id());
-    core.setup.log.send(line(target::events("stderr"), text));
+    core.alert(&message);
 }
 
 async fn pause(core: &Core, milliseconds: u64) {

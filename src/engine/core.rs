@@ -16,7 +16,8 @@ use crate::balance::{Candidate, Picker};
 use crate::base::id::ProxyIndex;
 use crate::base::rng::Rng;
 use crate::base::{clock, core_id};
-use crate::log::queue::LogQueue;
+use crate::log::queue::{Line, LogQueue};
+use crate::log::target;
 use crate::model::{Model, Proxy, Server};
 use crate::net::timer::{Kill, Ticket, Wheel};
 use crate::net::{Stream, buffer, descriptors, driver, executor, reactor, splice};
@@ -121,6 +122,8 @@ pub struct Core {
     listeners: RefCell<Vec<Rc<Listener>>>,
 }
 
+/// The syslog level of what ends service (emerg).
+pub(super) const LEVEL_EMERGENCY: u8 = 0;
 /// How often the limit on descriptors is read, since anybody may change it from outside.
 const LIMITS_EVERY_MS: clock::Millis = 1000;
 /// Transaction facts a core keeps for reuse (their arenas are warm).
@@ -242,6 +245,19 @@ impl Core {
         }
     }
 
+    /// Says something on standard error, by the log's writer: a terminal that is read by nobody must not
+    /// hold up a data thread.
+    pub(super) fn alert(&self, message: &str) {
+        self.setup.log.send(Line {
+            targets: target::events("stderr"),
+            level: LEVEL_EMERGENCY,
+            wall_us: clock::cached().wall_us,
+            tag: self.setup.log_tag.clone(),
+            message: format!("[ALERT]    ({}) : {message}", std::process::id()).into_bytes(),
+            structured_data: None,
+        });
+    }
+
     /// The server of a session.
     fn server_of(&self, session: &SessionEntry) -> Option<&Arc<Server>> {
         let (backend, server) = session.server.get()?;
@@ -288,10 +304,7 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
             core.mailbox().panics.store(executor::panics(), Relaxed);
             if let Some(error) = reactor::take_failure() {
                 core.mailbox().fell_back.store(true, Relaxed);
-                eprintln!(
-                    "[ALERT]    ({}) : data thread {index}: io_uring failed ({error}), epoll takes its place",
-                    std::process::id()
-                );
+                core.alert(&format!("data thread {index}: io_uring failed ({error}), epoll takes its place"));
             }
             core.setup.fault.strike(Point::Thread);
             if now >= limits_due {
