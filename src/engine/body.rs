@@ -101,6 +101,9 @@ pub struct Pump {
     splice: Splice,
     /// The body was large when it began.
     large: bool,
+    /// The destination's direction ends behind the body, and at once: the last bytes leave with that end, in
+    /// one segment, so they wait for it in the kernel.
+    pub ends_destination: bool,
     /// Leave the trailers of chunked bodies out.
     pub drop_trailers: bool,
     /// The kernel holds bytes back for a full segment.
@@ -140,6 +143,7 @@ impl Pump {
             pipe: None,
             splice,
             large,
+            ends_destination: false,
             drop_trailers: false,
             held_back: false,
             full_reads: 0,
@@ -230,7 +234,7 @@ impl Pump {
         let mut moved = 0;
         loop {
             self.transform()?;
-            let more = self.expects_more();
+            let more = self.expects_more() || (self.ends_destination && self.has_all());
             let result = if let Some(lent) = self.pipe.as_mut().filter(|pipe| pipe.held > 0) {
                 let result = pipe::splice(lent.pipe().read.as_raw_fd(), destination.fd(), lent.held, more);
                 match &result {
@@ -297,6 +301,15 @@ impl Pump {
             (Mode::Length(left), Some(pipe), _) => *left > 0 && pipe.held as u64 >= SPLICE_MIN,
             (Mode::Length(left), None, Some(buffer)) => *left > buffer.len() as u64 && buffer.reaches_end(),
             _ => false,
+        }
+    }
+
+    /// Whether the rest of the body is at hand.
+    fn has_all(&self) -> bool {
+        match (&self.mode, &self.pipe, &self.buffer) {
+            (Mode::Length(left), Some(pipe), _) if pipe.held > 0 => *left == 0,
+            (Mode::Length(left), _, buffer) => *left <= buffer.as_ref().map_or(0, |b| b.len() as u64),
+            _ => self.mode_is_done(),
         }
     }
 

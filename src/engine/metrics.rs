@@ -76,7 +76,7 @@ impl Exchange<'_> {
                 }
                 _ => std::mem::swap(&mut bytes, &mut part),
             }
-            wait::write_all(&core, &ticket, timeout, &mut self.client.stream, &bytes).await?;
+            wait::write_all(&core, &ticket, timeout, &mut self.client.stream, &bytes, false).await?;
             self.txn.bytes_to_client += bytes.len() as u64;
             if !more {
                 return Ok(());

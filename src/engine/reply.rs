@@ -57,7 +57,9 @@ impl Exchange<'_> {
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
-        let mut written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        let ends = !stays && streamed.is_none();
+        let mut written =
+            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, ends).await;
         if let (Ok(()), Some(asked), Some(framing)) = (&written, metrics, streamed)
             && self.txn.request.method != Method::Head
             && status::allows_body(self.txn.status)

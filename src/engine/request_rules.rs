@@ -239,7 +239,8 @@ impl Exchange<'_> {
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
-        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        let written =
+            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
         written.map_err(|_| {
             (self.txn.ended, self.txn.ended_in) = (Ended::Client, EndedIn::Request);
             End::close()

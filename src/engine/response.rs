@@ -294,7 +294,8 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
         self.txn.bytes_to_client += bytes.len() as u64;
-        let written = wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes).await;
+        let written =
+            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
         written.map_err(|_| self.client_left(EndedIn::Headers))
     }
 
@@ -357,6 +358,7 @@ impl Exchange<'_> {
         let splice = tunnel::splices_down(self.frontend, backend);
         let mut pump = Pump::new(input, output, received.rest, splice);
         pump.drop_trailers = self.frontend.options.drop_response_trailers;
+        pump.ends_destination = !stays;
         let head = pump.stage_head(|out| encode::response(&self.txn.response, told, mode, out));
         self.adjust_case(head);
         let head_len = head.len();
@@ -369,6 +371,10 @@ impl Exchange<'_> {
         if let Err(end) = result {
             self.take_back(upload);
             return Err(end);
+        }
+        if !stays {
+            // Sends what was held back for it.
+            self.client.stream.shutdown_write();
         }
         self.txn.time.end_us = clock::cached().mono_us;
         let unasked = pump.take_rest().is_some();
@@ -475,13 +481,6 @@ impl Exchange<'_> {
         let blocked = pump.blocked;
         let (ended, ended_in) = match result {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(PumpError::BadChunk)) if pump.bytes_out == 0 => {
-                // Nothing of the response has left yet: the client can still be told.
-                connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
-                backend.state.backend.add(be::FAILED_RESPONSES, 1);
-                self.count_tracked(Counted::ServerFailure);
-                return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
-            }
             Ok(Err(PumpError::DestinationBroken)) => {
                 connection.server.state.counters.add(counter::CLIENT_ABORTS, 1);
                 backend.state.backend.add(be::CLIENT_ABORTS, 1);

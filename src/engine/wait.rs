@@ -75,16 +75,18 @@ pub enum WriteError {
     Stopped(Stop),
 }
 
-/// Writes all of `bytes`; the time-out starts anew with each progress.
+/// Writes all of `bytes`; the time-out starts anew with each progress. With `ends` our direction ends behind
+/// them, in the same segment.
 pub async fn write_all(
     core: &Core,
     ticket: &Rc<Ticket>,
     timeout_ms: Option<u64>,
     stream: &mut Stream,
     mut bytes: &[u8],
+    ends: bool,
 ) -> Result<(), WriteError> {
     while !bytes.is_empty() {
-        match stream.try_write(bytes) {
+        match stream.try_write_before(bytes, ends) {
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 writable(core, ticket, after(timeout_ms), stream).await.map_err(WriteError::Stopped)?;
@@ -92,6 +94,9 @@ pub async fn write_all(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Err(WriteError::Broken),
         }
+    }
+    if ends {
+        stream.shutdown_write();
     }
     Ok(())
 }

@@ -77,11 +77,6 @@ impl Stream {
         }
         result
     }
-    /// Sends once.
-    #[inline]
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_write_before(bytes, false)
-    }
     /// Sends once; with `more`, other bytes follow soon and the kernel may wait for a full segment.
     #[inline]
     pub fn try_write_before(&self, bytes: &[u8], more: bool) -> io::Result<usize> {

@@ -77,9 +77,20 @@ impl Ring {
         self.push(&opcode::AsyncCancel::new(token).build().user_data(IGNORED))
     }
 
+    /// Hands over what was queued and has the kernel make the completions that are due, without waiting.
+    fn look(&mut self) -> io::Result<usize> {
+        /// `IORING_ENTER_GETEVENTS` (io_uring_enter(2)); deferred completions are made with it only.
+        const GET_EVENTS: u32 = 1;
+        let queued = self.ring.submission().len() as u32;
+        // SAFETY: no argument is given, and the entries made here name no memory.
+        unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, 0, GET_EVENTS, None) }
+    }
+
     /// Hands over what was queued, waits for something to fire or the time to pass, and reports what fired.
     pub fn wait(&mut self, timeout: Option<Duration>, mut fired: impl FnMut(Fired)) -> io::Result<()> {
         let result = match timeout {
+            // No timer is started for no time.
+            Some(Duration::ZERO) => self.look(),
             Some(timeout) => {
                 let time = types::Timespec::from(timeout);
                 let arguments = types::SubmitArgs::new().timespec(&time);

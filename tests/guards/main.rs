@@ -107,7 +107,8 @@ const CASES: &[Case] = &[
         ..STANDING
     },
     // Three polls: the client's, the server's for its being connected and for its answer. The server's connection
-    // is boxed, since idle clients that hold one carry its room otherwise.
+    // is boxed, since idle clients that hold one carry its room otherwise. The shutdown sends the answer and the
+    // end in one segment.
     Case {
         name: "both connections per request",
         load: Load::Connections,
@@ -122,6 +123,7 @@ const CASES: &[Case] = &[
             ("recvfrom", 4),
             ("send", 2),
             ("setsockopt", 2),
+            ("shutdown", 1),
             ("socket", 1),
             ("wait", 4),
         ],

@@ -18,7 +18,7 @@ fn live_connections_tell_their_figures() {
 frontend fe
     bind @fe@
     redirect scheme https code 301 if {{ path /tls }} !{{ ssl_fc }}
-    http-request set-var(txn.front) 'fc_rtt(us),add(0)' if {{ fc_unacked ge 0 }} {{ dst_conn 1 }} {{ fe_defbe be }}
+    http-request set-var(txn.front) 'fc_rtt(us),add(0)' if {{ fc_unacked ge 0 }} {{ dst_conn ge 1 }} {{ fe_defbe be }}
     http-response set-header X-Reused %[bc_reused]
     http-response set-header X-To %[bc_dst]:%[bc_dst_port]
     http-response set-header X-Known 1 if {{ bc_rtt(us) ge 0 }} {{ var(txn.front) -m found }} {{ bc_src 127.0.0.0/8 }}
@@ -33,6 +33,7 @@ backend be
                 origin.address()
             ),
         );
+        // `dst_conn` is not compared with 1: another core may just have taken a place to look for a client in vain.
         let mut client = proxy.client("fe");
         for (path, reused, timeouts) in [("/", "0", "10000/10000/30000"), ("/slow", "1", "10000/4000/30000")]
         {
