@@ -1,5 +1,6 @@
 //! A syslog receiver over UDP.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,9 @@ impl Syslog {
                 self.lines.extend(text.lines().map(str::to_owned));
                 true
             }
-            Err(_) => false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) => panic!("the receiver of the log: {error}"),
         }
     }
 }
