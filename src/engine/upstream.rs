@@ -256,6 +256,8 @@ impl Exchange<'_> {
     pub(super) fn client_left(&mut self, ended_in: EndedIn) -> End {
         self.txn.ended = Ended::Client;
         self.txn.ended_in = ended_in;
+        // An attempt that failed before may have left its own.
+        self.txn.status = 0;
         self.backend().state.backend.add(be::CLIENT_ABORTS, 1);
         if let Some(assigned) = &self.assigned {
             assigned.server.state.counters.add(counter::CLIENT_ABORTS, 1);

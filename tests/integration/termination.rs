@@ -96,9 +96,13 @@ backend moved
 backend none
 backend one
     server s1 {origin} maxconn 1
+backend refusing
+    retries 100
+    server s1 {refusing}
 ",
         log = syslog.address(),
         origin = origin.address(),
+        refusing = std::net::SocketAddr::new(own_address(), 1),
     );
     Scene { proxy: Proxy::start(driver, &config), syslog, origin }
 }
@@ -226,7 +230,11 @@ fn servers_that_fail() {
 #[test]
 fn clients_that_leave_or_stop() {
     both_drivers(|driver| {
-        let mut scene = scene(driver, "timeout client 400ms\n    use_backend one if { path_beg /one }");
+        let mut scene = scene(
+            driver,
+            "timeout client 400ms\n    use_backend one if { path_beg /one }\n    \
+             use_backend refusing if { path_beg /refused }",
+        );
         drop(scene.begin(&get("/silent1")));
         scene.expect("/silent1", told("400", "be/s1", "CH--"));
         let mut client = scene.begin(&get("/endless1"));
@@ -236,6 +244,12 @@ fn clients_that_leave_or_stop() {
         let client = scene.begin(&get("/endless2"));
         scene.expect("/endless2", told("200", "be/s1", "cD--"));
         drop(client);
+        // It leaves while a server that refused is about to be tried again: what that had given is not told.
+        let mut client = scene.proxy.client("fe");
+        client.send(get("/refused/left"));
+        assert!(wait_until(LIMIT, || scene.proxy.stat("refusing", "s1", "wretr") != "0"));
+        drop(client);
+        scene.expect("/refused/left", told("-1", "refusing/s1", "CC--"));
         // The only slot is taken: one who waits for it leaves, another waits too long.
         let holder = scene.begin(&get("/one/silent"));
         let mut waiting = scene.proxy.client("fe");
