@@ -83,24 +83,23 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     // Before `chroot`, behind which the manager's socket has no path.
     let manager = Manager::find();
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
+    // Before root, who may raise limits, is given up.
+    let reserved = DESCRIPTORS_RESERVED + listener_count(&sockets);
+    let descriptors_max = raise_descriptor_limit(&model, reserved, report);
+    if report.has_alerts() {
+        show_report(report);
+        return 1;
+    }
+    if report.has_warnings() {
+        show_report(report);
+        *report = Report::default();
+    }
     if let Err(message) = enter_background_and_identity(&model, options, daemon) {
         report.alert(crate::diag::Span::NONE, message);
         show_report(report);
         return 1;
     }
-    let descriptors_max = sys::process::raise_descriptor_limit(
-        model
-            .global
-            .ulimit_n
-            .or_else(|| {
-                model
-                    .global
-                    .maxconn
-                    .map(|maxconn| 2 * u64::from(maxconn) + DESCRIPTORS_RESERVED + listener_count(&sockets))
-            })
-            .filter(|wanted| *wanted > 0),
-    );
-    let by_descriptors = descriptors_max.saturating_sub(DESCRIPTORS_RESERVED + listener_count(&sockets)) / 2;
+    let by_descriptors = descriptors_max.saturating_sub(reserved) / 2;
     let maxconn = model.global.maxconn.unwrap_or(u32::try_from(by_descriptors).unwrap_or(u32::MAX));
     let maxconn = maxconn.min(options.connections_by_memory.unwrap_or(u32::MAX));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -113,6 +112,38 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     let local = tokio::task::LocalSet::new();
     let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager };
     local.block_on(&runtime, start.run())
+}
+
+/// Raises the limit on descriptors to what `ulimit-n` says or `maxconn` needs beside the `reserved` ones;
+/// returns the limit in force. A system that refuses is an alert, or a warning with `no strict-limits`.
+fn raise_descriptor_limit(model: &Model, reserved: u64, report: &mut Report) -> u64 {
+    let global = &model.global;
+    // A connection and one to its server.
+    let needed = global.maxconn.map(|maxconn| 2 * u64::from(maxconn));
+    let wanted = global.ulimit_n.or(needed.map(|needed| needed + reserved)).filter(|wanted| *wanted > 0);
+    let limit = sys::process::raise_descriptor_limit(wanted);
+    // The reserve is generous: that it does not fit whole is no reason to refuse what else does.
+    let least = global.ulimit_n.or(needed).unwrap_or(0);
+    if limit < least {
+        let message =
+            format!("cannot raise the limit on descriptors to {}, it is {limit}", wanted.unwrap_or(least));
+        let help = "raise the hard limit ('ulimit -Hn', LimitNOFILE of systemd, fs.nr_open), or lower 'maxconn'; \
+                    with 'no strict-limits' connections wait while descriptors are short";
+        if global.strict_limits {
+            report.alert(crate::diag::Span::NONE, message).help(help);
+        } else {
+            report.warning(crate::diag::Span::NONE, message);
+        }
+    } else if let (Some(set), Some(needed), Some(maxconn)) = (global.ulimit_n, needed, global.maxconn)
+        && set < needed
+    {
+        let message =
+            format!("'ulimit-n {set}' is too low for 'maxconn {maxconn}', which needs {needed} descriptors");
+        report
+            .warning(crate::diag::Span::NONE, message)
+            .help("raise or remove 'ulimit-n', or lower 'maxconn'");
+    }
+    limit
 }
 
 /// The driver the configuration wants; `HARING_DRIVER` decides where it does not say.

@@ -170,3 +170,26 @@ fn connections_that_stay_are_spread_and_counted_once() {
         assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
     });
 }
+
+/// No system grants as many descriptors as the largest `maxconn` asks for.
+#[test]
+fn descriptors_that_the_system_refuses_are_told_before_anything_is_served() {
+    let origin = Origin::named("a");
+    let config = |lines: &str| {
+        format!(
+            "global\n    {lines}\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+            origin.address()
+        )
+    };
+    let start = |lines: &str| Proxy::build(Driver::Epoll).try_start(&config(lines));
+    let refused = start("maxconn 2000000000").err().expect("it does not start");
+    for part in ["cannot raise the limit on descriptors to 40000000", "LimitNOFILE", "'no strict-limits'"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    let lenient = start("maxconn 2000000000\n    no strict-limits").expect("it starts");
+    assert!(lenient.stderr().contains("[WARNING]"), "{}", lenient.stderr());
+    assert_eq!(lenient.client("fe").get("/", "").status, 200);
+    let own = start("maxconn 500\n    ulimit-n 200").expect("it starts");
+    assert!(own.stderr().contains("'ulimit-n 200' is too low for 'maxconn 500'"), "{}", own.stderr());
+    assert_eq!(own.client("fe").get("/", "").status, 200);
+}
