@@ -13,7 +13,7 @@ use super::listeners::{self, Bound};
 use crate::base::clock;
 use crate::control::admin::socket::AdminListener;
 use crate::control::{self, Control};
-use crate::diag::Report;
+use crate::diag::{Level, Report, Span};
 use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::finish::default_tag;
 use crate::engine::mailbox::Mailbox;
@@ -72,7 +72,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     let choice = match driver::choose(wanted_driver(&model)) {
         Ok(choice) => Some(choice),
         Err(message) => {
-            report.alert(crate::diag::Span::NONE, message);
+            report.alert(Span::NONE, message);
             None
         }
     };
@@ -95,7 +95,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
         *report = Report::default();
     }
     if let Err(message) = enter_background_and_identity(&model, options, daemon) {
-        report.alert(crate::diag::Span::NONE, message);
+        report.alert(Span::NONE, message);
         show_report(report);
         return 1;
     }
@@ -115,7 +115,10 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
 }
 
 /// Raises the limit on descriptors to what `ulimit-n` says or `maxconn` needs beside the `reserved` ones;
-/// returns the limit in force. A system that refuses is an alert, or a warning with `no strict-limits`.
+/// returns the limit in force. A system that refuses is a warning, or an alert with `strict-limits`.
+///
+/// HAProxy refuses to start unless it is told not to (since 2.3). Here connections wait in the system's queue
+/// while descriptors are short, so a configuration made for another machine serves.
 fn raise_descriptor_limit(model: &Model, reserved: u64, report: &mut Report) -> u64 {
     let global = &model.global;
     // A connection and one to its server.
@@ -127,21 +130,17 @@ fn raise_descriptor_limit(model: &Model, reserved: u64, report: &mut Report) -> 
     if limit < least {
         let message =
             format!("cannot raise the limit on descriptors to {}, it is {limit}", wanted.unwrap_or(least));
-        let help = "raise the hard limit ('ulimit -Hn', LimitNOFILE of systemd, fs.nr_open), or lower 'maxconn'; \
-                    with 'no strict-limits' connections wait while descriptors are short";
-        if global.strict_limits {
-            report.alert(crate::diag::Span::NONE, message).help(help);
-        } else {
-            report.warning(crate::diag::Span::NONE, message);
-        }
+        let level = if global.strict_limits { Level::Alert } else { Level::Warning };
+        report.push(level, Span::NONE, message).help(
+            "raise the hard limit ('ulimit -Hn', LimitNOFILE of systemd, fs.nr_open), or lower 'maxconn'; beyond \
+             the limit connections wait",
+        );
     } else if let (Some(set), Some(needed), Some(maxconn)) = (global.ulimit_n, needed, global.maxconn)
         && set < needed
     {
         let message =
             format!("'ulimit-n {set}' is too low for 'maxconn {maxconn}', which needs {needed} descriptors");
-        report
-            .warning(crate::diag::Span::NONE, message)
-            .help("raise or remove 'ulimit-n', or lower 'maxconn'");
+        report.warning(Span::NONE, message).help("raise or remove 'ulimit-n', or lower 'maxconn'");
     }
     limit
 }

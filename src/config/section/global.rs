@@ -91,7 +91,7 @@ keywords! {
     "shm-stats-file" "<name>" GLOBAL => NoAction("counters live on over reloads by themselves"), "Counters shared between processes.";
     "shm-stats-file-max-objects" "<number>" GLOBAL => NoAction("counters live on over reloads by themselves"), "The size of 'shm-stats-file'.";
     "stress-level" "<level>" GLOBAL => NoAction("it is for developers of HAProxy"), "Makes rare cases frequent.";
-    "strict-limits" "" GLOBAL => Parse(strict_limits), "Does not start where the system refuses the descriptors that are wanted (the default).";
+    "strict-limits" "" GLOBAL => Parse(strict_limits), "Does not start where the system refuses the descriptors that 'maxconn' or 'ulimit-n' wants. Without it that is a warning, and connections wait while descriptors are short.";
     "thread-group" "<group> [<thread-range>...]" GLOBAL => NoAction("threads are not grouped"), "The threads of a group.";
     "thread-groups" "<number>" GLOBAL => Parse(thread_groups), "Groups of threads.";
     "thread-hard-limit" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 1..=i64::from(i32::MAX), |n| g.thread_hard_limit = Some(n as usize))), "The most threads to start.";
@@ -134,7 +134,6 @@ impl Default for GlobalDraft {
             global: Global {
                 stats_timeout_ms: 10_000,
                 stats_maxconn: 10,
-                strict_limits: true,
                 bufsize: 16_384,
                 maxrewrite: 1024,
                 headers_max: 101,
