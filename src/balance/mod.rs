@@ -8,7 +8,8 @@
 //! Making a picker sorts and lists; picking looks at one entry of a list in the common case. For the
 //! same servers and keys the choices are HAProxy's, with two exceptions, both in favour of a request
 //! that would fail or wait: a redispatched request leaves its server under map-based hashing too, and
-//! `random` looks on when what it drew is full.
+//! `random` looks on when what it drew is full. `random` draws by the weights themselves, where HAProxy draws
+//! a place on its ring, whose arcs follow them roughly only.
 #![forbid(unsafe_code)]
 
 mod cycle;
@@ -164,8 +165,10 @@ struct Usable {
 enum Table {
     /// Round robin, static-rr and map-based hashing.
     List(Vec<u32>),
-    /// Consistent hashing and random.
+    /// Consistent hashing.
     Ring(Ring),
+    /// random draws a part of the sum of the weights; `even` when all weigh the same.
+    Weights { even: bool, draws: u32 },
     /// leastconn looks at the servers themselves.
     Servers,
 }
@@ -268,8 +271,10 @@ fn table(candidates: &[Candidate], usable: &[Usable], settings: Settings) -> Tab
                 usable.iter().map(|one| of(one).state.user_weight().div_ceil(divisor)).collect();
             Table::List(cycle::map(&weights))
         }
-        (Algorithm::Random { .. }, _) | (Algorithm::Hash, true) => {
-            Table::Ring(Ring::new(usable.iter().map(|one| (of(one), one.weight))))
+        (Algorithm::Hash, true) => Table::Ring(Ring::new(usable.iter().map(|one| (of(one), one.weight)))),
+        (Algorithm::Random { draws }, _) => {
+            let even = usable.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+            Table::Weights { even, draws }
         }
         (Algorithm::First, _) => {
             let mut order: Vec<u32> = (0..usable.len() as u32).collect();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::ring::Ring;
 use super::{Affinity, Algorithm, Candidate, Key, Pick, Picker, Table};
 use crate::base::clock;
+use crate::base::rng::Rng;
 
 /// Places of the cycle that round robin takes before it looks for any server with room: taking one
 /// per full server keeps the alternation of the others exact, but costs a shared write each.
@@ -32,7 +33,7 @@ impl Picker {
                 None => self.in_turn(map, pick),
             },
             (Table::List(cycle), _) => self.in_turn(cycle, pick),
-            (Table::Ring(ring), Algorithm::Random { draws }) => self.at_random(ring, draws, pick),
+            (Table::Weights { even, draws }, _) => self.at_random(*even, *draws, pick),
             (Table::Ring(ring), _) => match self.hash_of(pick) {
                 Some(hash) => self.by_ring(ring, hash, pick),
                 None => self.in_turn(ring.servers(), pick),
@@ -160,23 +161,34 @@ impl Picker {
         u64::from(self.candidate(place).state.served.load(Relaxed)) < share.max(1)
     }
 
+    /// A server drawn by weight or, if it does not suit, the next one that does.
+    fn draw(&self, even: bool, rng: &mut Rng, suits: impl Fn(usize) -> bool) -> usize {
+        let count = self.usable.len();
+        let drawn = if even {
+            rng.below(count as u64) as usize
+        } else {
+            let last = self.usable[count - 1];
+            let part = rng.below(u64::from(last.weight_before + last.weight)) as u32;
+            self.usable.partition_point(|one| one.weight_before <= part) - 1
+        };
+        (drawn..count).chain(0..drawn).find(|&place| suits(place)).unwrap_or(drawn)
+    }
+
     /// The less loaded of some servers drawn by weight.
-    fn at_random(&self, ring: &Ring, draws: u32, pick: &mut Pick<'_>) -> usize {
-        let mut best = None;
-        for _ in 0..draws.max(1) {
-            let hash = pick.rng.next_u64() as u32;
-            let drawn = self.on_ring(ring, hash, |place| !self.is_avoided(place, pick));
-            best = Some(match best {
-                Some(best) if best != drawn && !self.is_lighter(drawn, best) => best,
-                _ => drawn,
-            });
+    fn at_random(&self, even: bool, draws: u32, pick: &mut Pick<'_>) -> usize {
+        let avoid = pick.avoid;
+        let may_be = |place: usize| avoid != Some(self.candidate(place).index);
+        let mut best = self.draw(even, pick.rng, may_be);
+        for _ in 1..draws {
+            let drawn = self.draw(even, pick.rng, may_be);
+            if drawn != best && self.is_lighter(drawn, best) {
+                best = drawn;
+            }
         }
-        let best = best.unwrap_or(0);
         if self.has_room(best) {
             return best;
         }
-        let hash = pick.rng.next_u64() as u32;
-        let other = self.on_ring(ring, hash, |place| !self.is_avoided(place, pick) && self.has_room(place));
+        let other = self.draw(even, pick.rng, |place| may_be(place) && self.has_room(place));
         if self.has_room(other) { other } else { best }
     }
 
@@ -459,6 +471,22 @@ mod tests {
         }
         let counts: Vec<u32> = bench.candidates.iter().map(|one| one.state.served.load(Relaxed)).collect();
         assert!(counts.iter().all(|count| (80..=120).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn random_draws_by_weight() {
+        let mut bench = Bench::new(&[1, 5, 0, 10, 4]);
+        let picker = bench.picker(algorithm(Algorithm::Random { draws: 1 }));
+        let mut counts = [0; 5];
+        for _ in 0..20_000 {
+            counts[bench.pick(&picker, None, None).unwrap() as usize] += 1;
+        }
+        for (count, expected) in counts.into_iter().zip([1000, 5000, 0, 10_000, 4000]) {
+            assert!((expected * 9 / 10..=expected * 11 / 10).contains(&count), "{counts:?}");
+        }
+        for _ in 0..100 {
+            assert_ne!(bench.pick(&picker, None, Some(3)), Some(3));
+        }
     }
 
     #[test]

@@ -11,12 +11,10 @@ use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use crossbeam_utils::CachePadded;
-
 use super::counter::Counters;
 use super::queue::Queue;
 use crate::base::rate::Rate;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Operational state, numbered as in `show servers state` (`srv_op_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,42 +201,56 @@ pub struct CheckReport {
 }
 
 /// One server, shared by all cores, the control thread and successive models.
+///
+/// In the order of use: with many servers each line of memory is a cache miss. The first line holds what
+/// every request writes, whichever core serves it; the second what it reads; what follows is seldom needed.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub struct ServerState {
-    /// The backend's name.
-    pub backend: Box<str>,
-    /// The server's name.
-    pub name: Box<str>,
     /// Sessions in progress on it, over all cores (exact: `maxconn` counts on it).
-    pub served: CachePadded<AtomicU32>,
+    pub served: AtomicU32,
     /// Idle connections kept to it, over all cores.
     pub idle: AtomicU32,
     /// The cores that may have some of them, a bit each from core 1 on.
     pub idle_cores: AtomicU64,
-    /// Requests waiting for one of its slots.
-    pub queue: Queue,
-    /// Counters by [`counter`].
-    pub counters: Counters<{ counter::COUNT }>,
     /// New sessions per second.
     pub session_rate: Rate,
-    /// The server's number in its backend (`id`), set by the newest model.
-    pub id: AtomicU32,
-    /// Where to connect; changed by `set server ... addr` and by name resolution.
-    pub endpoint: ArcSwap<Endpoint>,
-    /// `maxconn`, as changed at run time; 0 means no limit.
-    pub maxconn: AtomicU32,
-    /// Results of the health check, for statistics.
-    pub check: ArcSwap<CheckReport>,
-    /// Results of the agent check.
-    pub agent: ArcSwap<CheckReport>,
-    /// The name to resolve, if its address is a name (`set server ... fqdn`).
-    pub hostname: ArcSwapOption<String>,
+    /// Wall clock seconds of the last session; -1 before the first.
+    pub last_session_s: AtomicI64,
     /// Consecutive errors seen by `observe`.
     pub consecutive_errors: AtomicU32,
     /// The last of them, as `health::observe::Event` numbers it.
     pub last_error: AtomicU8,
     /// Set by a data thread when `observe` saw `error-limit` errors: the control thread acts.
     pub error_limit_hit: AtomicBool,
+    operational: AtomicU8,
+    admin: AtomicU8,
+    /// Counters by [`counter`].
+    pub counters: Counters<{ counter::COUNT }>,
+    /// Where to connect; changed by `set server ... addr` and by name resolution.
+    pub endpoint: ArcSwap<Endpoint>,
+    /// `maxconn`, as changed at run time; 0 means no limit.
+    pub maxconn: AtomicU32,
+    /// The weight balancing uses now, in units of 1/16 (slowstart gives fractions); see `effective_weight`.
+    effective_weight: AtomicI32,
+    /// Requests waiting for one of its slots.
+    pub queue: Queue,
+    user_weight: AtomicU16,
+    initial_weight: AtomicU16,
+    /// Where throttling (slowstart) stands, in percent; 100 when done.
+    pub throttle_percent: AtomicU8,
+    /// The backend's name.
+    pub backend: Box<str>,
+    /// The server's name.
+    pub name: Box<str>,
+    /// The server's number in its backend (`id`), set by the newest model.
+    pub id: AtomicU32,
+    /// Results of the health check, for statistics.
+    pub check: ArcSwap<CheckReport>,
+    /// Results of the agent check.
+    pub agent: ArcSwap<CheckReport>,
+    /// The name to resolve, if its address is a name (`set server ... fqdn`).
+    pub hostname: ArcSwapOption<String>,
     /// Wall clock seconds of the last change of operational state.
     pub last_change_s: AtomicU64,
     /// Seconds of accumulated down time, without the current one.
@@ -249,21 +261,16 @@ pub struct ServerState {
     pub failed_checks: AtomicU64,
     /// Responses that `observe` counted as failed.
     pub failed_hana: AtomicU64,
-    /// Wall clock seconds of the last session; -1 before the first.
-    pub last_session_s: AtomicI64,
-    /// Where throttling (slowstart) stands, in percent; 100 when done.
-    pub throttle_percent: AtomicU8,
-    operational: AtomicU8,
-    admin: AtomicU8,
-    user_weight: AtomicU16,
-    initial_weight: AtomicU16,
-    /// The weight balancing uses now, in units of 1/16 (slowstart gives fractions); see `effective_weight`.
-    effective_weight: AtomicI32,
     /// What the model in force says.
     configured: ArcSwapOption<Configured>,
     /// What a model says that is not in force yet.
     pending: ArcSwapOption<Configured>,
 }
+
+const _: () = {
+    assert!(std::mem::offset_of!(ServerState, counters) <= 64);
+    assert!(std::mem::offset_of!(ServerState, queue) <= 128);
+};
 
 impl ServerState {
     /// A server that runs with weight 1 until its model says more.
@@ -271,7 +278,7 @@ impl ServerState {
         ServerState {
             backend: backend.into(),
             name: name.into(),
-            served: CachePadded::new(AtomicU32::new(0)),
+            served: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             idle_cores: AtomicU64::new(0),
             queue: Queue::default(),
