@@ -66,6 +66,8 @@ def haproxy_text(setup, port, origin, socket):
     mode = ("mode http", "http-reuse always") if setup.mode == "http" else ("mode tcp",)
     keep = ("timeout http-keep-alive 300s",) if setup.mode == "http" else ()
     close = ("option httpclose",) if setup.close else ()
+    # Said, since the default differs between versions.
+    mode = (*mode, "balance roundrobin")
     defaults = (*mode, "timeout connect 5s", "timeout client 300s", "timeout server 300s", *keep, *close)
     return (
         "global\n"

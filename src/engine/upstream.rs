@@ -213,13 +213,12 @@ impl Exchange<'_> {
             self.txn.backend_queue = positions.backend;
             let error = match outcome {
                 Ok(assigned) => {
-                    let state = assigned.server.state.clone();
-                    self.txn.server = Some(state.clone());
                     self.client.entry.server.set(Some((backend.index, assigned.index)));
                     if preferred.is_none() {
-                        state.counters.add(counter::LBTOT, 1);
+                        assigned.server.state.counters.add(counter::LBTOT, 1);
                         backend.state.backend.add(be::LBTOT, 1);
                     }
+                    self.txn.server = Some(assigned.server.state.clone());
                     self.client.last_server = Some((backend.index, assigned.index));
                     self.assigned = Some(assigned);
                     self.txn.time.queued_us = clock::cached().mono_us;
@@ -275,10 +274,11 @@ impl Exchange<'_> {
         let Some(assigned) = &self.assigned else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
         };
-        let server = assigned.server.clone();
+        // Not a reference of its own: counting it is a write that cores contend for.
+        let server = &backend.servers[assigned.index as usize];
         let key = (backend.index, assigned.index);
         let core = self.core;
-        let identity = self.identity(backend, &server);
+        let identity = self.identity(backend, server);
         let header = server.proxy_header.as_deref().map(|header| {
             let mut bytes = Vec::new();
             header.for_client(&self.context(Direction::Request), &mut bytes);
@@ -286,7 +286,7 @@ impl Exchange<'_> {
         });
         let reused = match fresh {
             true => None,
-            false => self.reuse(backend, &server, key, identity, header.as_deref()).await,
+            false => self.reuse(backend, server, key, identity, header.as_deref()).await,
         };
         if let Some(connection) = reused {
             server.state.counters.add(counter::REUSE, 1);
@@ -304,7 +304,7 @@ impl Exchange<'_> {
         let abort_matters = self.abort_matters();
         let wish = connect::Dial {
             backend,
-            server: &server,
+            server,
             destination,
             timeout_ms: self.effects.connect_timeout_ms,
             identity,
@@ -316,14 +316,14 @@ impl Exchange<'_> {
         }
         match dialled {
             Ok(stream) => {
-                observe_l4(&server, true);
+                observe_l4(server, true);
                 self.txn.backend_source = stream.local_address();
-                self.txn.backend_destination = connect::address_of(&server, destination);
+                self.txn.backend_destination = connect::address_of(server, destination);
                 self.txn.time.connected_us = clock::cached().mono_us;
                 self.txn.backend_error = ConnectionError::NONE;
                 self.txn.server_socket = Some(stream.fd());
                 self.txn.server_reused = false;
-                let mut connection = ServerConnection::new(stream, server, key, identity);
+                let mut connection = ServerConnection::new(stream, server.clone(), key, identity);
                 connection.header = header;
                 connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
                 Ok(connection)
@@ -331,12 +331,12 @@ impl Exchange<'_> {
             Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
             Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
             Err(DialError::Timeout) => {
-                observe_l4(&server, false);
+                observe_l4(server, false);
                 Err(self.error_end(503, Ended::ServerTimeout, EndedIn::Connect))
             }
             Err(DialError::Resource(_)) => Err(self.error_end(503, Ended::Resource, EndedIn::Connect)),
             Err(DialError::Failed(_)) => {
-                observe_l4(&server, false);
+                observe_l4(server, false);
                 Err(self.error_end(503, Ended::Server, EndedIn::Connect))
             }
         }

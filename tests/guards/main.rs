@@ -1,4 +1,5 @@
-//! What a request costs in system calls, submissions to the ring and allocations, held to exact limits.
+//! What a request costs in system calls, submissions to the ring, allocations and locked instructions, held to
+//! exact limits.
 //!
 //! None of these numbers depends on the machine's speed, so they show a dearer data path where a timing
 //! would drown it in noise. The proxy is this very program, started again: it then runs
@@ -10,6 +11,8 @@
 
 mod allocations;
 mod load;
+#[cfg(target_arch = "x86_64")]
+mod stepper;
 mod tracer;
 
 use std::collections::BTreeMap;
@@ -179,6 +182,11 @@ fn main() -> ExitCode {
             }
         }
     }
+    #[cfg(target_arch = "x86_64")]
+    if wanted.is_empty() || wanted.iter().any(|part| "locked".contains(&**part)) {
+        complaints.extend(check_locked());
+        run += 1;
+    }
     println!("\n{run} guards, {} complaints", complaints.len());
     complaints.iter().for_each(|complaint| println!("  {complaint}"));
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -324,6 +332,69 @@ fn check(case: &Case, driver: &str) -> Vec<String> {
     }
     println!("{:32} {driver:8} {}", case.name, report.join(", "));
     complaints
+}
+
+/// Requests that are stepped through.
+#[cfg(target_arch = "x86_64")]
+const STEPPED: usize = 2;
+/// Locked instructions per keep-alive request. Each is a line of memory that cores may have to hand over, some
+/// tens of nanoseconds: what keeps two threads from doing twice the work of one.
+#[cfg(target_arch = "x86_64")]
+const LOCKED_MAX: u64 = 22;
+
+/// Steps through some keep-alive requests and returns what was more than its limit.
+#[cfg(target_arch = "x86_64")]
+fn check_locked() -> Vec<String> {
+    use std::sync::atomic::AtomicBool;
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    let proxy = Proxy::start(&CASES[0], "epoll");
+    let mut client = Client::new(CASES[0].load, proxy.address);
+    client.run(WARM_UP);
+    let threads = proxy.threads();
+    let data = threads.iter().find(|(_, name)| name.starts_with("haring/")).expect("a data thread");
+    let (ready, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (process, thread) = (proxy.child.id(), *data.0);
+    let steps = std::thread::scope(|scope| {
+        let stepper = scope.spawn(|| stepper::steps(process, thread, &ready, &stop));
+        while !ready.load(SeqCst) && !stepper.is_finished() {
+            std::thread::yield_now();
+        }
+        let _stop = Stop(&stop);
+        client.run(STEPPED);
+        stop.store(true, SeqCst);
+        client.run(1); // it sleeps otherwise, and is not stepped
+        stepper.join().expect("the stepper does not panic")
+    });
+    let steps = match steps {
+        Ok(steps) => steps,
+        Err(error) => {
+            println!("LOCKED INSTRUCTIONS WERE NOT COUNTED: this machine does not permit ptrace: {error}");
+            return Vec::new();
+        }
+    };
+    if std::env::var_os("HARING_GUARDS_WHERE").is_some() {
+        let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
+        let own = maps.lines().find(|line| line.contains("/guards-")).unwrap_or_default();
+        let base = own.split('-').next().and_then(|start| u64::from_str_radix(start, 16).ok()).unwrap_or(0);
+        for (at, count) in &steps.locked {
+            println!("  {count} times at {:#x}", at.wrapping_sub(base));
+        }
+    }
+    let per_request = steps.locked.values().sum::<u64>() / STEPPED as u64;
+    println!(
+        "locked instructions              epoll    {per_request} of {} per request",
+        steps.instructions / STEPPED as u64
+    );
+    match per_request {
+        0 => vec!["locked: none was seen".into()],
+        count if count > LOCKED_MAX => vec![format!("locked: {count} per request, limit {LOCKED_MAX}")],
+        _ => Vec::new(),
+    }
 }
 
 /// The sum over threads, with one name for what is one thing: the waits of both drivers, the ways to send.

@@ -79,7 +79,7 @@ impl Tracer {
     }
 }
 
-fn request(what: libc::c_long, thread: u32, address: usize, data: usize) -> io::Result<()> {
+pub fn request(what: libc::c_long, thread: u32, address: usize, data: usize) -> io::Result<()> {
     // SAFETY: none of the requests made here but GET_SYSCALL_INFO names memory, and that names a struct
     // of the size it says which lives for the call.
     let result = unsafe { libc::syscall(libc::SYS_ptrace, what, libc::c_long::from(thread), address, data) };

@@ -1,0 +1,87 @@
+//! Counts the locked instructions of a thread, one instruction at a time (ptrace): each is a read and a write of
+//! memory that other cores may write too, which is what keeps two threads from doing twice the work of one.
+//!
+//! Plain stores to shared memory are not seen.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use crate::tracer::request;
+
+/// The longest instruction there is (AMD64 Architecture Programmer's Manual, volume 3, 1.1).
+const INSTRUCTION_MAX: usize = 15;
+
+/// What was seen of the thread.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// All instructions.
+    pub instructions: u64,
+    /// Locked ones, by their address.
+    pub locked: BTreeMap<u64, u64>,
+}
+
+/// Steps through a thread until `stop`, and leaves it running. `ready` is set once each step is counted.
+pub fn steps(process: u32, thread: u32, ready: &AtomicBool, stop: &AtomicBool) -> io::Result<Steps> {
+    let memory = File::open(format!("/proc/{process}/mem"))?;
+    request(libc::PTRACE_SEIZE.into(), thread, 0, 0)?;
+    request(libc::PTRACE_INTERRUPT.into(), thread, 0, 0)?;
+    let mut seen: HashMap<u64, bool> = HashMap::new();
+    let mut steps = Steps::default();
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer names an integer that lives for the call.
+        let changed = unsafe { libc::waitpid(thread as i32, &mut status, libc::__WALL) };
+        if changed < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if !libc::WIFSTOPPED(status) {
+            return Err(io::Error::other("the thread has ended"));
+        }
+        ready.store(true, SeqCst);
+        if stop.load(SeqCst) {
+            request(libc::PTRACE_DETACH.into(), thread, 0, 0)?;
+            return Ok(steps);
+        }
+        let at = instruction_pointer(thread)?;
+        let locked = *seen.entry(at).or_insert_with(|| {
+            let mut bytes = [0; INSTRUCTION_MAX];
+            memory.read_at(&mut bytes, at).is_ok_and(|count| is_locked(&bytes[..count]))
+        });
+        steps.instructions += 1;
+        if locked {
+            *steps.locked.entry(at).or_default() += 1;
+        }
+        let stopped_for = libc::WSTOPSIG(status);
+        let pass_on = if stopped_for == libc::SIGTRAP { 0 } else { stopped_for as usize };
+        request(libc::PTRACE_SINGLESTEP.into(), thread, 0, pass_on)?;
+    }
+}
+
+fn instruction_pointer(thread: u32) -> io::Result<u64> {
+    // SAFETY: all registers may be zero.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let place = std::ptr::from_mut(&mut registers) as usize;
+    request(libc::PTRACE_GETREGS.into(), thread, 0, place)?;
+    Ok(registers.rip)
+}
+
+/// Whether an instruction has the lock prefix, or is an exchange with memory, which locks by itself.
+fn is_locked(bytes: &[u8]) -> bool {
+    let mut rest = bytes.iter().copied();
+    let mut opcode = 0;
+    for byte in rest.by_ref() {
+        match byte {
+            0xf0 => return true,
+            // Other prefixes, and REX.
+            0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf2 | 0xf3 | 0x40..=0x4f => {}
+            _ => {
+                opcode = byte;
+                break;
+            }
+        }
+    }
+    matches!(opcode, 0x86 | 0x87) && rest.next().is_some_and(|operands| operands >> 6 != 3)
+}
