@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// The longest a byte may be awaited.
-const LIMIT: Duration = Duration::from_secs(20);
+/// The longest a byte may be awaited; more than the stepper takes.
+const LIMIT: Duration = Duration::from_secs(90);
 /// The body of every answer.
 const BODY: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// What TCP mode carries there and back.

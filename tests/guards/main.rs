@@ -373,7 +373,7 @@ fn check_locked() -> Vec<String> {
     let steps = match steps {
         Ok(steps) => steps,
         Err(error) => {
-            println!("LOCKED INSTRUCTIONS WERE NOT COUNTED: this machine does not permit ptrace: {error}");
+            println!("LOCKED INSTRUCTIONS WERE NOT COUNTED: {error}");
             return Vec::new();
         }
     };

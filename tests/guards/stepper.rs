@@ -8,9 +8,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use crate::tracer::request;
 
+/// How long the stepping may take: a request is some hundred thousand instructions of the debug build, each a
+/// change of process.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest instruction there is (AMD64 Architecture Programmer's Manual, volume 3, 1.1).
 const INSTRUCTION_MAX: usize = 15;
 
@@ -30,6 +34,7 @@ pub fn steps(process: u32, thread: u32, ready: &AtomicBool, stop: &AtomicBool) -
     request(libc::PTRACE_INTERRUPT.into(), thread, 0, 0)?;
     let mut seen: HashMap<u64, bool> = HashMap::new();
     let mut steps = Steps::default();
+    let begun = Instant::now();
     loop {
         let mut status = 0;
         // SAFETY: the pointer names an integer that lives for the call.
@@ -41,9 +46,10 @@ pub fn steps(process: u32, thread: u32, ready: &AtomicBool, stop: &AtomicBool) -
             return Err(io::Error::other("the thread has ended"));
         }
         ready.store(true, SeqCst);
-        if stop.load(SeqCst) {
+        let late = begun.elapsed() > PATIENCE;
+        if late || stop.load(SeqCst) {
             request(libc::PTRACE_DETACH.into(), thread, 0, 0)?;
-            return Ok(steps);
+            return if late { Err(io::Error::other("this machine is too slow for it")) } else { Ok(steps) };
         }
         let at = instruction_pointer(thread)?;
         let locked = *seen.entry(at).or_insert_with(|| {
