@@ -336,11 +336,11 @@ fn check(case: &Case, driver: &str) -> Vec<String> {
 
 /// Requests that are stepped through.
 #[cfg(target_arch = "x86_64")]
-const STEPPED: usize = 2;
+const STEPPED: usize = 1;
 /// Locked instructions per keep-alive request. Each is a line of memory that cores may have to hand over, some
 /// tens of nanoseconds: what keeps two threads from doing twice the work of one.
 #[cfg(target_arch = "x86_64")]
-const LOCKED_MAX: u64 = 22;
+const LOCKED_MAX: u64 = 16;
 
 /// Steps through some keep-alive requests and returns what was more than its limit.
 #[cfg(target_arch = "x86_64")]

@@ -30,6 +30,8 @@ pub struct Steps {
 /// Steps through a thread until `stop`, and leaves it running. `ready` is set once each step is counted.
 pub fn steps(process: u32, thread: u32, ready: &AtomicBool, stop: &AtomicBool) -> io::Result<Steps> {
     let memory = File::open(format!("/proc/{process}/mem"))?;
+    // On one processor each step is a change of process; on two, one has to be woken each time.
+    share_processor(thread)?;
     request(libc::PTRACE_SEIZE.into(), thread, 0, 0)?;
     request(libc::PTRACE_INTERRUPT.into(), thread, 0, 0)?;
     let mut seen: HashMap<u64, bool> = HashMap::new();
@@ -64,6 +66,27 @@ pub fn steps(process: u32, thread: u32, ready: &AtomicBool, stop: &AtomicBool) -
         let pass_on = if stopped_for == libc::SIGTRAP { 0 } else { stopped_for as usize };
         request(libc::PTRACE_SINGLESTEP.into(), thread, 0, pass_on)?;
     }
+}
+
+/// Has this thread and another run on the first processor that this one may use.
+fn share_processor(thread: u32) -> io::Result<()> {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set is made of integers, and each call gets its size and a pointer that lives for the call.
+    unsafe {
+        let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size, &mut allowed) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let first = (0..libc::CPU_SETSIZE as usize).find(|processor| libc::CPU_ISSET(*processor, &allowed));
+        libc::CPU_SET(first.unwrap_or(0), &mut one);
+        for each in [0, thread as i32] {
+            if libc::sched_setaffinity(each, size, &one) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn instruction_pointer(thread: u32) -> io::Result<u64> {
