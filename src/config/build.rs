@@ -333,9 +333,9 @@ impl<'a> Builder<'a, '_> {
             // ACLs are not inherited: those of a section serve its own rules only.
             draft.acls = Default::default();
             lines(draft, &self.defaults[index].section.lines, self.loading);
+            draft.checks.inherited();
         }
         draft.inheriting = false;
-        draft.checks.inherited();
         draft.acls = Default::default();
         draft.rule_spans = RuleSpans::default();
         // All of it was reported when the section was read by itself.

@@ -370,8 +370,9 @@ fn servers(
     let checks = std::mem::take(&mut draft.checks);
     let none = AclSet::default();
     let script = {
+        let proxy = draft.title();
         let mut context = loading.context(Phase::Check, Some(&draft.name), &none);
-        checks.finish(draft.span, &mut context)
+        checks.finish(&proxy, draft.span, &mut context)
     };
     let lines = std::mem::take(&mut draft.servers);
     let ids = number(&lines.iter().map(|line| line.settings.id).collect::<Vec<_>>(), 1);

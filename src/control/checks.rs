@@ -289,7 +289,8 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
         0 => BUFFER_DEFAULT,
         size => size,
     };
-    let mut machine = Machine::new(spec.clone(), input_max);
+    let backend = servers::View::of(control, &entry.state).proxy.map(|proxy| proxy.state.clone());
+    let mut machine = Machine::new(spec.clone(), input_max).about(backend, entry.state.clone());
     let mut socket: Option<dial::Socket> = None;
     // The first connect sets it; until then nothing waits.
     let mut deadline = Instant::now() + Duration::from_millis(spec.server.inter_ms.max(1));
@@ -314,6 +315,7 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
                     Ok(made) => {
                         let made = socket.insert(made);
                         let (local, peer) = made.addresses();
+                        machine.dialled(made.descriptor(), local, peer);
                         let sent = match machine.proxy_header(&env, local, peer) {
                             Some(header) => limit(deadline, made.write_all(&header)).await,
                             None => Ok(()),

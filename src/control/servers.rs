@@ -592,12 +592,15 @@ fn settle_report(
     reports::change(cell, |report| match spec {
         Some(spec) => {
             let (rise, fall) = (spec.server.rise, spec.server.fall);
-            if report.configured {
-                let was_up = status::is_up(report);
+            if report.configured && (report.rise, report.fall) != (rise as i32, fall as i32) {
+                let (was_up, was_full) = (status::is_up(report), report.health == status::health_max(report));
                 (report.rise, report.fall) = (rise as i32, fall as i32);
-                report.health =
-                    if was_up { status::health_max(report) } else { report.health.min(report.rise - 1) };
-            } else {
+                report.health = match (was_up, was_full) {
+                    (true, true) => status::health_max(report),
+                    (true, false) => report.rise,
+                    (false, _) => report.health.min(report.rise - 1),
+                };
+            } else if !report.configured {
                 *report = status::initial(rise, fall, true, agent);
             }
         }

@@ -131,24 +131,43 @@ enum Chosen {
     Protocol(Script),
 }
 
-/// The check directives of one backend, gathered in order (those of its defaults first).
+/// The `http-check` lines of one section, with the request of its `option httpchk` among them.
+#[derive(Debug, Default)]
+struct HttpRules {
+    rules: Vec<Rule>,
+    disable_on_404: bool,
+    send_state: bool,
+}
+
+/// The check directives of one proxy. A section's rules of a kind are one list, which its proxies use
+/// as a whole or, once they have a rule or an `option` of that kind of their own, not at all.
 #[derive(Debug, Default)]
 pub struct CheckDirectives {
     chosen: Chosen,
-    http: Vec<Rule>,
+    http: HttpRules,
     tcp: Vec<Rule>,
-    request: Option<Request>,
-    disable_on_404: bool,
-    send_state: bool,
-    http_inherited: bool,
-    tcp_inherited: bool,
+    /// The list of a defaults section that is in force, until the own one replaces it.
+    inherited_http: Option<HttpRules>,
+    inherited_tcp: Option<Vec<Rule>>,
+    /// The request that `option httpchk` gave a replaced list.
+    inherited_request: Option<Request>,
+    /// Rules stand here whose `option` was not seen.
+    http_unused: bool,
+    tcp_unused: bool,
 }
 
 impl CheckDirectives {
-    /// Everything so far came from a defaults section: own rules replace inherited ones of their kind.
+    /// Everything so far came from a defaults section: of it, the list that is in force stays.
     pub fn inherited(&mut self) {
-        self.http_inherited = !self.http.is_empty();
-        self.tcp_inherited = !self.tcp.is_empty();
+        let http = std::mem::take(&mut self.http);
+        let tcp = std::mem::take(&mut self.tcp);
+        let (kept_http, kept_tcp) = (self.inherited_http.take(), self.inherited_tcp.take());
+        match self.chosen {
+            Chosen::Http => self.inherited_http = Some(with_flags(kept_http, http)),
+            Chosen::Tcp => self.inherited_tcp = Some(kept_tcp.unwrap_or(tcp)),
+            Chosen::Nothing | Chosen::Protocol(_) => {}
+        }
+        (self.http_unused, self.tcp_unused) = (false, false);
     }
 
     /// `option httpchk ...`: `words` start with the option's name; `no` undoes it.
@@ -172,11 +191,15 @@ impl CheckDirectives {
         match name {
             "httpchk" => {
                 if let Some(request) = option_httpchk(arguments, span, context) {
-                    self.request = Some(request);
                     self.chosen = Chosen::Http;
+                    (self.inherited_http, self.inherited_request, self.http_unused) = (None, None, false);
+                    add_request(&mut self.http.rules, request);
                 }
             }
-            "tcp-check" => self.chosen = Chosen::Tcp,
+            "tcp-check" => {
+                self.chosen = Chosen::Tcp;
+                (self.inherited_tcp, self.tcp_unused) = (None, false);
+            }
             "smtpchk" => {
                 let greeting = match arguments {
                     ["EHLO" | "HELO", _] => arguments.join(" "),
@@ -212,16 +235,10 @@ impl CheckDirectives {
 
     /// `http-check ...`: `words` start after the keyword.
     pub fn http_check(&mut self, words: &[&str], span: Span, context: &mut ParseContext<'_>) {
-        if std::mem::take(&mut self.http_inherited) {
-            self.http.clear();
-        }
         self.directive(true, words, span, context);
     }
     /// `tcp-check ...`: `words` start after the keyword.
     pub fn tcp_check(&mut self, words: &[&str], span: Span, context: &mut ParseContext<'_>) {
-        if std::mem::take(&mut self.tcp_inherited) {
-            self.tcp.clear();
-        }
         self.directive(false, words, span, context);
     }
 
@@ -237,48 +254,83 @@ impl CheckDirectives {
             context.report.alert(span, text).help = help;
             return;
         };
-        let rules = if http { &mut self.http } else { &mut self.tcp };
+        let rules = if http { &mut self.http.rules } else { &mut self.tcp };
         let mut args = Args::new(keyword, http, words, span, context, rules);
         let parsed = (row.parse)(&mut args);
         match parsed {
             None => {}
-            Some(Parsed::DisableOn404) => self.disable_on_404 = true,
-            Some(Parsed::SendState) => self.send_state = true,
+            Some(Parsed::DisableOn404) => self.http.disable_on_404 = true,
+            Some(Parsed::SendState) => self.http.send_state = true,
             Some(Parsed::Step(step, comment)) => {
-                let index = rules.len();
-                if http && let Some(text) = out_of_order(rules, &step, index) {
+                let index = match rules.last() {
+                    Some(last) if !last.is_from_option() => last.index + 1,
+                    _ => 0,
+                };
+                let is_in_force = match self.chosen {
+                    Chosen::Http => http,
+                    Chosen::Tcp => !http,
+                    Chosen::Nothing | Chosen::Protocol(_) => false,
+                };
+                // The order counts for a list in use only.
+                if http
+                    && is_in_force
+                    && let Some(text) = out_of_order(rules, &step, index)
+                {
                     let text = format!("'{keyword} {word}' : {text}.");
                     context.report.alert(span, text);
                     return;
                 }
-                rules.push(Rule { index, comment, step });
+                let rule = Rule { index, comment, step };
+                if !is_in_force {
+                    *(if http { &mut self.http_unused } else { &mut self.tcp_unused }) = true;
+                    rules.push(rule);
+                } else if http {
+                    self.http_unused = false;
+                    if let Some(replaced) = self.inherited_http.take() {
+                        self.inherited_request = replaced.rules.into_iter().find_map(Rule::into_request);
+                    }
+                    add_rule(&mut self.http.rules, rule);
+                } else {
+                    (self.inherited_tcp, self.tcp_unused) = (None, false);
+                    rules.push(rule);
+                }
             }
         }
     }
 
-    /// Ends the gathering: checks what only the whole tells, and makes the script all servers of the backend share.
-    pub fn finish(self, span: Span, context: &mut ParseContext<'_>) -> CheckScript {
-        let name = context.proxy.unwrap_or("").to_owned();
+    /// Ends the gathering: checks what only the whole tells, and makes the script all servers of the
+    /// backend share; `proxy` names it in messages.
+    pub fn finish(mut self, proxy: &str, span: Span, context: &mut ParseContext<'_>) -> CheckScript {
         let mut ignored = |keyword: &str, option: &str| {
             let text =
-                format!("'{name}' uses {keyword} rules without 'option {option}', so the rules are ignored.");
+                format!("{proxy} uses {keyword} rules without 'option {option}', so the rules are ignored.");
             context.report.warning(span, text);
         };
-        if !self.http.is_empty() && !matches!(self.chosen, Chosen::Http) {
+        if self.http_unused {
             ignored("http-check", "httpchk");
         }
-        if !self.tcp.is_empty() && !matches!(self.chosen, Chosen::Tcp) {
+        if self.tcp_unused {
             ignored("tcp-check", "tcp-check");
         }
         let mut script = match self.chosen {
             Chosen::Nothing => Script::default(),
-            Chosen::Tcp => Script { kind: Kind::Tcp, rules: self.tcp, ..Script::default() },
-            Chosen::Http => Script {
-                kind: Kind::Http,
-                rules: http_rules(self.http, self.request.unwrap_or_default()),
-                disable_on_404: self.disable_on_404,
-                send_state: self.send_state,
-            },
+            Chosen::Tcp => {
+                Script { kind: Kind::Tcp, rules: self.inherited_tcp.unwrap_or(self.tcp), ..Script::default() }
+            }
+            Chosen::Http => {
+                let mut http = with_flags(self.inherited_http, self.http);
+                if let Some(request) = self.inherited_request.take()
+                    && !http.rules.iter().any(|rule| matches!(rule.step, Step::Emit(_)))
+                {
+                    add_request(&mut http.rules, request);
+                }
+                Script {
+                    kind: Kind::Http,
+                    rules: http_rules(http.rules),
+                    disable_on_404: http.disable_on_404,
+                    send_state: http.send_state,
+                }
+            }
             Chosen::Protocol(script) => script,
         };
         complete(&mut script);
@@ -286,10 +338,36 @@ impl CheckDirectives {
     }
 }
 
+/// The list in force: an inherited one gets what own lines without a rule add to it.
+fn with_flags(inherited: Option<HttpRules>, own: HttpRules) -> HttpRules {
+    match inherited {
+        Some(list) => HttpRules {
+            disable_on_404: list.disable_on_404 || own.disable_on_404,
+            send_state: list.send_state || own.send_state,
+            ..list
+        },
+        None => own,
+    }
+}
+
+impl Rule {
+    /// Whether it is the request of `option httpchk` that no `http-check send` completed.
+    pub(super) fn is_from_option(&self) -> bool {
+        matches!(&self.step, Step::Emit(Emit::Http(request)) if request.from_option)
+    }
+    /// The request it sends.
+    fn into_request(self) -> Option<Request> {
+        match self.step {
+            Step::Emit(Emit::Http(request)) => Some(*request),
+            _ => None,
+        }
+    }
+}
+
 /// What is wrong about a rule after those that came before, in `http-check`.
 fn out_of_order(rules: &[Rule], step: &Step, index: usize) -> Option<String> {
-    let last = rules.iter().rev().map(|rule| &rule.step).find(|step| step.is_io())?;
-    let (what, missing) = match (last, step) {
+    let last = rules.iter().rev().find(|rule| rule.step.is_io() && !rule.is_from_option())?;
+    let (what, missing) = match (&last.step, step) {
         (Step::Emit(_) | Step::Expect(_), Step::Emit(_)) => ("send", "connect"),
         (Step::Connect(_), Step::Expect(_)) => ("expect", "send"),
         (Step::Connect(_) | Step::Emit(_), Step::Connect(_)) => ("connect", "expect"),
@@ -298,34 +376,56 @@ fn out_of_order(rules: &[Rule], step: &Step, index: usize) -> Option<String> {
     Some(format!("unable to add http-check {what} rule at step {} (missing {missing} rule)", index + 1))
 }
 
-/// Puts the request of `option httpchk` where it belongs, and the expectation that goes without saying at the end.
-fn http_rules(mut rules: Vec<Rule>, option: Request) -> Vec<Rule> {
-    let first = rules.iter().position(|rule| rule.step.is_io());
-    // After the first connect, if the rules begin with one.
-    let at = match first {
-        Some(at) if matches!(rules[at].step, Step::Connect(_)) => rules[at + 1..]
-            .iter()
-            .position(|rule| rule.step.is_io())
-            .map_or(rules.len(), |next| at + 1 + next),
-        Some(at) => at,
-        None => 0,
-    };
-    match rules.get_mut(at).map(|rule| &mut rule.step) {
-        // An explicit send completes what the option says.
-        Some(Step::Emit(Emit::Http(request))) => {
-            let explicit = std::mem::replace(&mut **request, option);
-            request.overwrite(explicit);
+/// Adds the request of `option httpchk` to a list: an explicit request that stands first takes over
+/// what it says, the request of an earlier line gives way to it.
+fn add_request(rules: &mut Vec<Rule>, mut request: Request) {
+    request.from_option = true;
+    let mut io = (0..rules.len()).filter(|at| rules[*at].step.is_io());
+    let mut first = io.next();
+    if first.is_some_and(|at| matches!(rules[at].step, Step::Connect(_))) {
+        first = io.next();
+    }
+    if let Some(at) = first
+        && let Step::Emit(Emit::Http(known)) = &mut rules[at].step
+    {
+        if !known.from_option {
+            known.overwrite(request);
+            return;
         }
-        _ => {
-            let (place, index) = match first {
-                Some(first) if matches!(rules[first].step, Step::Connect(_)) => {
-                    (first + 1, rules[first].index + 1)
-                }
-                _ => (0, 0),
-            };
-            let step = Step::Emit(Emit::Http(Box::new(option)));
-            rules.insert(place, Rule { index, comment: None, step });
-        }
+        rules.remove(at);
+    }
+    let step = Step::Emit(Emit::Http(Box::new(request)));
+    rules.insert(0, Rule { index: 0, comment: None, step });
+}
+
+/// Appends a rule; a request completes that of `option httpchk`, if this still waits for one.
+fn add_rule(rules: &mut Vec<Rule>, mut rule: Rule) {
+    if let Step::Emit(Emit::Http(request)) = &mut rule.step
+        && let Some(first) = rules.iter().position(|rule| rule.step.is_io())
+        && rules[first].is_from_option()
+    {
+        let option = rules.remove(first);
+        // Messages count the two as one step, at the place of the first.
+        rule.index = option.index;
+        let mut made = option.into_request().unwrap_or_default();
+        made.overwrite(std::mem::take(&mut **request));
+        made.from_option = false;
+        **request = made;
+    }
+    rules.push(rule);
+}
+
+/// Puts the request of `option httpchk` behind the first connect, and the expectation that goes
+/// without saying at the end.
+fn http_rules(mut rules: Vec<Rule>) -> Vec<Rule> {
+    let mut io = (0..rules.len()).filter(|at| rules[*at].step.is_io());
+    if let (Some(first), Some(next)) = (io.next(), io.next())
+        && rules[first].is_from_option()
+        && matches!(rules[next].step, Step::Connect(_))
+    {
+        let mut request = rules.remove(first);
+        request.index = rules[next - 1].index + 1;
+        rules.insert(next, request);
     }
     let last = rules.iter().rev().find(|rule| rule.step.is_io());
     if let Some(Rule { index, step: Step::Emit(_), .. }) = last {
@@ -418,6 +518,7 @@ fn option_httpchk(arguments: &[&str], span: Span, context: &mut ParseContext<'_>
         version: version.map(Into::into),
         fields,
         body: None,
+        from_option: true,
     })
 }
 
@@ -534,7 +635,7 @@ mod tests {
                 "'tcp-check connect' : first step MUST also be a 'connect'",
             ),
             (
-                &["http-check connect", "http-check expect string x"],
+                &["option httpchk", "http-check connect", "http-check expect string x"],
                 "'http-check expect' : unable to add http-check expect rule at step 2 (missing send rule).",
             ),
             (
@@ -545,7 +646,7 @@ mod tests {
             (&["option redis-check now"], "'option redis-check' cannot handle unexpected argument 'now'."),
             (
                 &["http-check expect string x"],
-                "'be' uses http-check rules without 'option httpchk', so the rules are ignored.",
+                "backend 'be' uses http-check rules without 'option httpchk', so the rules are ignored.",
             ),
         ] {
             let (_, findings) = parse(lines);

@@ -23,6 +23,8 @@ pub struct Request {
     pub fields: Vec<(Box<str>, Text)>,
     /// The body.
     pub body: Option<Text>,
+    /// It is that of `option httpchk`, as it stands.
+    pub from_option: bool,
 }
 
 impl Request {
@@ -47,47 +49,85 @@ impl Request {
     /// Its bytes; `state` is the value of `X-Haproxy-Server-State`, if that is sent.
     pub fn bytes(&self, context: &Context<'_>, state: Option<&str>) -> Vec<u8> {
         let method = self.method.as_deref().unwrap_or("OPTIONS");
-        let version = self.version.as_deref().unwrap_or("HTTP/1.0");
+        let is_11 = self.version.as_deref().is_some_and(is_11_or_later);
         let mut target = self.target.as_ref().map(|text| text.render(context)).unwrap_or_default();
         if target.is_empty() {
             target.push(b'/');
         }
         let body = self.body.as_ref().map(|text| text.render(context)).unwrap_or_default();
-        let mut out = Vec::with_capacity(256 + body.len());
-        out.extend_from_slice(method.as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(&target);
-        out.push(b' ');
-        out.extend_from_slice(version.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        let mut fields = Vec::with_capacity(512);
         let mut field = |name: &str, value: &[u8]| {
-            out.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
-            out.extend_from_slice(b"\r\n");
+            fields.extend(name.bytes().map(|byte| byte.to_ascii_lowercase()));
+            fields.extend_from_slice(b": ");
+            fields.extend_from_slice(value);
+            fields.extend_from_slice(b"\r\n");
         };
-        let mut has_connection = false;
+        let (mut closes, mut keeps, mut has_connection) = (false, false, false);
         for (name, value) in &self.fields {
-            let value = value.render(context);
+            let mut value = value.render(context);
             if value.is_empty() {
                 continue;
             }
-            has_connection |= name.eq_ignore_ascii_case("connection");
+            if name.eq_ignore_ascii_case("host") {
+                target = with_authority(target, &value);
+            }
+            if name.eq_ignore_ascii_case("connection") {
+                has_connection = true;
+                let others: Vec<&[u8]> = (value.split(|byte| *byte == b','))
+                    .map(<[u8]>::trim_ascii)
+                    .filter(|option| {
+                        let (close, keep) = (
+                            option.eq_ignore_ascii_case(b"close"),
+                            option.eq_ignore_ascii_case(b"keep-alive"),
+                        );
+                        closes |= close;
+                        keeps |= keep;
+                        !close && !keep
+                    })
+                    .collect();
+                value = others.join(&b", "[..]);
+                if value.is_empty() {
+                    continue;
+                }
+            }
             field(name, &value);
         }
         if let Some(state) = state {
             field("x-haproxy-server-state", state.as_bytes());
         }
-        if !has_connection {
-            field("connection", b"close");
-        }
         if !body.is_empty() || !matches!(method, "OPTIONS" | "GET" | "HEAD" | "DELETE") {
             field("content-length", body.len().to_string().as_bytes());
         }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&body);
-        out
+        // What a version means anyway is not said (RFC 9112 section 9.3).
+        match is_11 {
+            true if closes || !has_connection => field("connection", b"close"),
+            false if keeps && !closes => field("connection", b"keep-alive"),
+            _ => {}
+        }
+        let version: &[u8] = if is_11 { b"HTTP/1.1" } else { b"HTTP/1.0" };
+        let line = [method.as_bytes(), b" ", &target, b" ", version, b"\r\n"].concat();
+        [&line[..], &fields, b"\r\n", &body].concat()
     }
+}
+
+/// Whether a request of this version is sent as one of HTTP/1.1, the highest that checks speak.
+fn is_11_or_later(version: &str) -> bool {
+    match version.as_bytes() {
+        [_, _, _, _, _, b'2'] => true,
+        [_, _, _, _, _, major, _, minor] => *major > b'1' || (*major == b'1' && *minor >= b'1'),
+        _ => false,
+    }
+}
+
+/// An absolute target names the host that `Host` names (RFC 9112 section 3.2.2); others stay.
+fn with_authority(target: Vec<u8>, host: &[u8]) -> Vec<u8> {
+    let Some(start) = memchr::memmem::find(&target, b"://").filter(|_| target[0] != b'/') else {
+        return target;
+    };
+    let start = start + 3;
+    let len = target[start..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    let end = len.map_or(target.len(), |len| start + len);
+    [&target[..start], host, &target[end..]].concat()
 }
 
 impl Text {

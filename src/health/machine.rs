@@ -20,6 +20,7 @@ use crate::sample::facts::{Context, Direction, ProcessFacts, TransactionFacts};
 use crate::sample::proxy_header::ProxyHeader;
 use crate::sample::vars::Vars;
 use crate::sample::{Expr, Value};
+use crate::state::{ProxyState, ServerState};
 
 /// What the machine looks at besides the bytes.
 #[derive(Clone, Copy)]
@@ -145,6 +146,20 @@ impl Machine {
             None => ProxyHeader::default().for_check(local, peer, &context, &mut header),
         }
         Some(header)
+    }
+
+    /// Whom the check is about: expressions may ask.
+    pub fn about(mut self, backend: Option<Arc<ProxyState>>, server: Arc<ServerState>) -> Machine {
+        self.facts.backend = backend;
+        self.facts.server = Some(server);
+        self
+    }
+
+    /// The socket of the connection asked for, with its own address and the server's.
+    pub fn dialled(&mut self, socket: Option<i32>, local: Option<SocketAddr>, peer: Option<SocketAddr>) {
+        self.facts.server_socket = socket;
+        self.facts.backend_source = local;
+        self.facts.backend_destination = peer;
     }
 
     /// The connection asked for stands.

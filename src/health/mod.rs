@@ -86,7 +86,7 @@ impl Default for ServerCheck {
     }
 }
 
-/// The script that some configuration lines make, and the findings about them.
+/// The script that some configuration lines make, and the findings about them; `~` is a blank within a word.
 #[cfg(test)]
 pub(crate) fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
     use crate::diag::{Report, Span};
@@ -114,7 +114,8 @@ pub(crate) fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
     };
     let mut directives = config::CheckDirectives::default();
     for line in lines {
-        let words: Vec<&str> = line.split(' ').collect();
+        let words: Vec<String> = line.split(' ').map(|word| word.replace('~', " ")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[0] {
             "option" => directives.option(false, &words[1..], Span::NONE, &mut context),
             "inherited" => directives.inherited(),
@@ -122,6 +123,6 @@ pub(crate) fn script_for_tests(lines: &[&str]) -> (CheckScript, Vec<String>) {
             _ => directives.tcp_check(&words[1..], Span::NONE, &mut context),
         }
     }
-    let script = directives.finish(Span::NONE, &mut context);
+    let script = directives.finish("backend 'be'", Span::NONE, &mut context);
     (script, report.diagnostics.into_iter().map(|found| found.message).collect())
 }

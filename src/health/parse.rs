@@ -151,7 +151,9 @@ pub fn text(text: &str, span: Span, context: &mut ParseContext<'_>) -> Option<Te
 
 /// `connect ...`.
 pub fn connect(args: &mut Args<'_, '_, '_>) -> Option<(Connect, Comment)> {
-    let first = args.rules.iter().map(|rule| &rule.step).find(|step| step.is_io());
+    let first = (args.rules.iter().filter(|rule| !rule.is_from_option()))
+        .map(|rule| &rule.step)
+        .find(|step| step.is_io());
     if !matches!(first, None | Some(Step::Connect(_))) {
         return args.refuse(
             "first step MUST also be a 'connect', optionally preceded by a 'set-var', an 'unset-var' or a \

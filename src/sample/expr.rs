@@ -172,7 +172,7 @@ impl Expr {
             "" => Ok(expr),
             rest => Err(expr.trailing(rest)),
         });
-        let checked = parsed.and_then(|expr| expr.check_phase(context.phase).map(|()| expr));
+        let checked = parsed.and_then(|expr| expr.check_phase(span, context).map(|()| expr));
         match checked {
             Ok(expr) => Some(expr),
             Err(fault) => {
@@ -263,9 +263,10 @@ impl Expr {
         Ok((expr, at))
     }
 
-    /// Whether the data it needs exist in `phase`.
-    pub(crate) fn check_phase(&self, phase: Phase) -> Result<(), Fault> {
-        if self.fetch.source.exists_in(phase) {
+    /// Whether the data it needs exist in the phase of the configuration.
+    fn check_phase(&self, span: Span, context: &mut ParseContext<'_>) -> Result<(), Fault> {
+        let phase = context.phase;
+        if self.is_allowed(span, context) {
             return Ok(());
         }
         let name = self.fetch.name;
@@ -277,6 +278,18 @@ impl Expr {
             ),
             help: self.fetch.source.advice(phase).map(str::to_owned),
         })
+    }
+
+    /// Whether it may stand in the phase at all; warns of one that never has a value there.
+    pub(crate) fn is_allowed(&self, span: Span, context: &mut ParseContext<'_>) -> bool {
+        let phase = context.phase;
+        if !self.fetch.is_empty_in(phase) {
+            return self.fetch.source.exists_in(phase);
+        }
+        let name = self.fetch.name;
+        let message = format!("sample fetch '{name}' never has a value in {}", phase.name());
+        context.report.warning(span, message).help = Some("a check has no client".to_owned());
+        true
     }
 
     /// The type it yields.

@@ -345,7 +345,7 @@ fn expression(
         }
         None => return Err(format!("missing ']' after '{}'", &rest[..len]).into()),
     }
-    if !expr.source().exists_in(context.phase) {
+    if !expr.is_allowed(span, context) {
         return Err(Fault {
             message: format!(
                 "sample fetch <{}> may not be reliably used here because it needs '{}' which is not available here",

@@ -274,6 +274,44 @@ listen be
 }
 
 #[test]
+fn a_dead_server_is_down_with_the_first_check() {
+    both_drivers(|driver| {
+        let mut syslog = Syslog::start();
+        let live = Origin::named("live");
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global
+    log {} local0
+{HTTP_DEFAULTS}
+    log global
+    option httpchk GET /own
+    http-check send-state
+    http-check expect status 200
+backend be
+    http-check send uri-lf /chk hdr Host %[srv_name].%[be_name]
+    http-check expect status 200
+    server live {} check inter 300ms rise 40 fall 500
+    server dead {closed} check inter 300ms rise 40 fall 500
+    server shadow {closed} track be/dead
+",
+                syslog.address(),
+                live.address(),
+            ),
+        );
+        syslog.wait_for(&["Server be/dead is DOWN", "ECONNREFUSED returned by OS (Connection refused)"]);
+        proxy.wait_status("be", "shadow", "DOWN");
+        assert!(wait_until(LIMIT, || live.requests() > 0));
+        let last = live.last();
+        assert_eq!(last.head.lines().next(), Some("OPTIONS /chk HTTP/1.0"));
+        assert_eq!(last.header("host"), Some("live.be"));
+        assert_eq!(last.header("x-haproxy-server-state"), None, "the list of the defaults is replaced");
+        assert_eq!(proxy.stat("be", "live", "status"), "UP");
+    });
+}
+
+#[test]
 fn checks_keep_their_pace() {
     both_drivers(|driver| {
         let one = Origin::named("one");

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ fn by_kernel(error: &io::Error) -> String {
         Some(libc::EPIPE) => "EPIPE",
         _ => return format!("General socket error ({})", strerror(error)),
     };
-    format!("{name} returned by OS")
+    format!("{name} returned by OS ({})", strerror(error))
 }
 
 /// The kernel's text without the number that the standard library adds.
@@ -146,6 +147,14 @@ impl Socket {
         match &self.stream {
             Stream::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
             Stream::Unix(_) => (None, None),
+        }
+    }
+
+    /// Its descriptor, for figures of the connection.
+    pub fn descriptor(&self) -> Option<i32> {
+        match &self.stream {
+            Stream::Tcp(stream) => Some(stream.as_raw_fd()),
+            Stream::Unix(_) => None,
         }
     }
 

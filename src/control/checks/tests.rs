@@ -272,7 +272,7 @@ fn failures_are_told_with_their_reason() {
             false,
         );
         super::start(&bench.control);
-        let text = "Server be/s1 is DOWN, reason: Layer4 connection problem, info: \"ECONNREFUSED returned by OS\", \
+        let text = "Server be/s1 is DOWN, reason: Layer4 connection problem, info: \"ECONNREFUSED returned by OS (Connection refused)\", \
                     check duration: Nms. 0 active and 1 backup servers left. Running on backup. \
                     0 sessions active, 0 requeued, 0 remaining in queue.";
         assert_eq!(bench.line().await, line(1, text));
@@ -283,6 +283,43 @@ fn failures_are_told_with_their_reason() {
                     0 sessions active, 0 requeued, 0 remaining in queue.";
         assert_eq!(bench.line().await, line(1, text));
         assert_eq!(bench.state(1).failed_checks.load(Relaxed), 1);
+    });
+}
+
+#[test]
+fn the_first_check_after_a_start_decides_whatever_rise_and_fall() {
+    in_local_set(async || {
+        let spec = |inter_ms| {
+            let server = ServerCheck { inter_ms, rise: 3, fall: 4, ..ServerCheck::default() };
+            Some(script_for_tests(&[]).0.for_server(server))
+        };
+        let down = Line { port: closed_port().await, check: spec(400), ..Line::default() };
+        let up = Line { port: answering("").await, check: spec(400), ..Line::default() };
+        let bench = Bench::new(vec![down, up, Line { tracks: Some(0), ..Line::default() }], false);
+        for at in 0..2 {
+            let line = bench.model().proxies[1].servers[at].clone();
+            line.state.configure(crate::state::server::Configured {
+                id: line.id,
+                endpoint: Endpoint::clone(&line.state.endpoint.load()),
+                hostname: None,
+                weight: 1,
+                maxconn: 0,
+                disabled: false,
+                check: Some((3, 4)),
+                agent: None,
+            });
+        }
+        super::start(&bench.control);
+        assert!(bench.line().await.1.starts_with("Server be/s1 is DOWN, reason: Layer4 connection problem"));
+        assert_eq!(bench.state(0).failed_checks.load(Relaxed), 1);
+        assert_eq!(bench.state(2).operational(), Operational::Stopped, "it tracks the first");
+        for _ in 0..400 {
+            if bench.state(1).check.load().health == 6 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("one success did not make it fully up");
     });
 }
 

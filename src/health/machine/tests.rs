@@ -142,7 +142,7 @@ const OK: &str = "HTTP/1.0 200 OK\r\nX-A: one, two\r\nContent-Length: 5\r\n\r\nh
 fn http_checks_ask_and_judge() {
     use Status::*;
     let sent = check(&["option httpchk"], &[OK], L7Ok, 200, "");
-    assert_eq!(sent, "connect;OPTIONS / HTTP/1.0\r\nconnection: close\r\n\r\n");
+    assert_eq!(sent, "connect;OPTIONS / HTTP/1.0\r\n\r\n");
     let lines = &[
         "option httpchk POST /up HTTP/1.1 www",
         "http-check send body ping hdr X-B two hdr Content-Length 9",
@@ -151,8 +151,8 @@ fn http_checks_ask_and_judge() {
     let sent = check(lines, &["HTTP/1.1 503 Gone away\r\n\r\n"], L7Status, 503, "Gone away");
     assert_eq!(
         sent,
-        "connect;POST /up HTTP/1.1\r\nx-b: two\r\nx-haproxy-server-state: UP\r\nconnection: close\r\n\
-         content-length: 4\r\n\r\nping"
+        "connect;POST /up HTTP/1.1\r\nx-b: two\r\nx-haproxy-server-state: UP\r\ncontent-length: 4\r\n\
+         connection: close\r\n\r\nping"
     );
     check(&["option httpchk"], &["HTTP/1.0 20", "4 x\r\n", "\r\n"], L7Ok, 204, "");
     check(&["option httpchk"], &["..."], L7Timeout, 0, "");
@@ -254,4 +254,171 @@ fn agents_are_listened_to() {
     let (_, finding) = run_spec(spec(None), &["up"]);
     assert_eq!(finding.info, "Ignoring incomplete line from agent");
     assert_eq!(finding.status, Status::Checked);
+}
+
+/// The request that a script of `option httpchk` sends.
+fn asked(lines: &[&str]) -> String {
+    let (script, findings) = parse(lines);
+    assert_eq!(findings, Vec::<String>::new(), "{lines:?}");
+    run(&script, &[OK]).0.replacen("connect;", "", 1).replace("\r\n", "|")
+}
+
+#[test]
+fn the_request_says_what_its_version_needs() {
+    for (send, expected) in [
+        ("ver HTTP/1.1", "OPTIONS / HTTP/1.1|connection: close||"),
+        ("ver HTTP/2.0", "OPTIONS / HTTP/1.1|connection: close||"),
+        ("hdr Connection keep-alive", "OPTIONS / HTTP/1.0|connection: keep-alive||"),
+        ("hdr Connection close", "OPTIONS / HTTP/1.0||"),
+        ("ver HTTP/1.1 hdr Connection keep-alive hdr a b", "OPTIONS / HTTP/1.1|a: b||"),
+        ("ver HTTP/1.1 hdr Connection close,foo", "OPTIONS / HTTP/1.1|connection: foo|connection: close||"),
+        (
+            "ver HTTP/1.1 hdr Upgrade x hdr Connection upgrade",
+            "OPTIONS / HTTP/1.1|upgrade: x|connection: upgrade||",
+        ),
+        ("meth PUT hdr transfer-encoding chunked", "PUT / HTTP/1.0|content-length: 0||"),
+        ("uri http://a.example:81/x", "OPTIONS http://a.example:81/x HTTP/1.0||"),
+        ("uri http://a.example/x hdr Host b", "OPTIONS http://b/x HTTP/1.0|host: b||"),
+        ("uri /x?u=http://a/ hdr Host b", "OPTIONS /x?u=http://a/ HTTP/1.0|host: b||"),
+        ("uri-lf %[var(check.none)]", "OPTIONS / HTTP/1.0||"),
+    ] {
+        assert_eq!(asked(&["option httpchk", &format!("http-check send {send}")]), expected, "{send}");
+    }
+}
+
+#[test]
+fn the_later_of_option_and_send_wins() {
+    let full = "option httpchk HEAD /x HTTP/1.1 h.example";
+    let send = "http-check send meth GET hdr X-A b body foo";
+    for (lines, expected) in [
+        (vec![full, send], "GET /x HTTP/1.1|x-a: b|content-length: 3|connection: close||foo"),
+        (vec![send, full], "HEAD /x HTTP/1.1|host: h.example|content-length: 3|connection: close||foo"),
+        (vec![send, "option httpchk"], "GET / HTTP/1.0|x-a: b|content-length: 3||foo"),
+        (vec![full, "option httpchk /y", send], "GET /y HTTP/1.0|x-a: b|content-length: 3||foo"),
+        (vec![full, "http-check connect", "http-check expect string x"], "HEAD"),
+    ] {
+        if expected == "HEAD" {
+            // The request stands between the connection and what it expects.
+            let (_, findings) = parse(&lines);
+            assert!(findings[0].contains("missing send rule"), "{findings:?}");
+        } else {
+            assert_eq!(asked(&lines), expected, "{lines:?}");
+        }
+    }
+}
+
+#[test]
+fn rules_of_a_defaults_section_hold_until_the_proxy_has_its_own() {
+    let with_option = ["option httpchk GET /d", "http-check send-state", "http-check expect status 200"];
+    let without = ["http-check expect status 300", "http-check send uri /d", "tcp-check send D"];
+    let state = "x-haproxy-server-state: UP|";
+    let own = |base: &[&str], lines: &[&str]| {
+        let lines = [base, &["inherited"], lines].concat();
+        asked(&lines)
+    };
+    for (base, lines, expected) in [
+        (&with_option[..], &[][..], format!("GET /d HTTP/1.0|{state}|")),
+        (&with_option, &["option httpchk"], "OPTIONS / HTTP/1.0||".to_owned()),
+        (&with_option, &["http-check send uri /own"], "OPTIONS /own HTTP/1.0||".to_owned()),
+        // A list that sends nothing keeps the request that it was meant for.
+        (&with_option, &["http-check expect status 200"], "GET /d HTTP/1.0||".to_owned()),
+        (&with_option, &["http-check set-var(check.x) int(1)"], "GET /d HTTP/1.0||".to_owned()),
+        (&with_option, &["option tcp-check"], String::new()),
+        (&with_option, &["option tcp-check", "tcp-check send x"], "x".to_owned()),
+        // Without its option a list is not inherited.
+        (&without, &[], String::new()),
+        (&without, &["option httpchk"], "OPTIONS / HTTP/1.0||".to_owned()),
+        (&without, &["option tcp-check"], String::new()),
+        (&["option tcp-check", "tcp-check send D"], &[], "D".to_owned()),
+        (&["option tcp-check", "tcp-check send D"], &["tcp-check send E"], "E".to_owned()),
+        (&["option tcp-check", "tcp-check send D"], &["option tcp-check"], String::new()),
+        (&["option redis-check"], &["option httpchk"], "OPTIONS / HTTP/1.0||".to_owned()),
+    ] {
+        assert_eq!(own(base, lines), expected, "{base:?} {lines:?}");
+    }
+    // A section between hands on what it inherited.
+    let chain = [&with_option[..], &["inherited", "inherited"]].concat();
+    assert_eq!(asked(&chain), format!("GET /d HTTP/1.0|{state}|"));
+}
+
+#[test]
+fn only_own_unused_rules_are_told_of() {
+    let told = |lines: &[&str]| parse(lines).1.len();
+    for (lines, expected) in [
+        (&["http-check expect status 200", "tcp-check send a"][..], 2),
+        (&["http-check expect status 200", "tcp-check send a", "inherited"], 0),
+        (&["option httpchk", "http-check expect status 200", "option tcp-check"], 0),
+        (&["http-check expect status 200", "option tcp-check"], 1),
+        (&["option httpchk", "inherited", "tcp-check send a"], 1),
+        // The order counts in a list that is used.
+        (&["http-check expect status 200", "http-check send uri /x", "inherited"], 0),
+    ] {
+        assert_eq!(told(lines), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn expressions_see_the_server_its_backend_and_the_connection() {
+    let registry = crate::state::Registry::new(1);
+    let backend = registry.proxy("app");
+    let server = Arc::new(ServerState::new("app", "s7", 1));
+    server.id.store(7, std::sync::atomic::Ordering::Relaxed);
+    let look =
+        "%[srv_name]~%[srv_id]~%[be_name]~%[bc_src_port]~%[bc_dst]~%[bc_dst_port]~%b~%s~%si:%sp~%[bc_err]";
+    let expected = "s7 7 app 1234 192.0.2.1 80 app s7 192.0.2.1:80 0";
+    for lines in [
+        &["option httpchk", "http-check send uri-lf LOOK"][..],
+        &["option httpchk", "http-check send meth POST body-lf LOOK"],
+        &["option httpchk", "http-check send hdr x LOOK"],
+        &["option tcp-check", "tcp-check send-lf LOOK"],
+        &[
+            "option tcp-check",
+            "tcp-check connect",
+            "tcp-check set-var-fmt(check.x) LOOK",
+            "tcp-check send-lf %[var(check.x)]",
+        ],
+    ] {
+        let process = ProcessFacts::default();
+        let now = Now { mono_us: 1, wall_us: 0 };
+        let env = Env { now, process: &process, is_stopped: false, server_state: None };
+        let lines: Vec<String> = lines.iter().map(|line| line.replace("LOOK", look)).collect();
+        let (script, findings) = parse(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(findings, Vec::<String>::new());
+        let spec = script.for_server(ServerCheck::default());
+        let mut machine = Machine::new(spec, 16384).about(Some(backend.clone()), server.clone());
+        let found = loop {
+            match machine.next(&env) {
+                Want::Connect(_) => {
+                    let at = |text: &str| Some(text.parse().expect("an address"));
+                    machine.dialled(Some(1), at("192.0.2.9:1234"), at("192.0.2.1:80"));
+                    machine.connected();
+                }
+                Want::Write(bytes) => break String::from_utf8(bytes).expect("text"),
+                other => panic!("{lines:?}: {other:?}"),
+            }
+        };
+        assert!(found.contains(expected), "{lines:?}: {found}");
+    }
+}
+
+#[test]
+fn what_never_has_a_value_in_a_check_is_told() {
+    for (expr, expected) in [
+        ("src", "sample fetch 'src' never has a value in health checks"),
+        ("unique-id", "sample fetch 'unique-id' never has a value"),
+        ("src_conn_cnt(t)", ""),
+        ("fe_name", "needs 'client address' which is not available here"),
+        ("so_id", "needs 'client address' which is not available here"),
+        ("req.hdr(host)", "needs 'HTTP request headers' which is not available here"),
+        ("srv_name", ""),
+        ("be_id", ""),
+        ("res.hdr(x)", ""),
+    ] {
+        let (_, findings) = parse(&["option httpchk", &format!("http-check send hdr x %[{expr}]")]);
+        if expected.is_empty() {
+            assert!(!findings.iter().any(|found| found.contains("available here")), "{expr}: {findings:?}");
+        } else {
+            assert!(findings.iter().any(|found| found.contains(expected)), "{expr}: {findings:?}");
+        }
+    }
 }

@@ -90,7 +90,8 @@ impl Source {
         match self {
             Source::Constant => true,
             Source::Internal => phase != Config,
-            Source::Client => phase != Config,
+            // A check has no client; see `Fetch::is_empty_in`.
+            Source::Client => !matches!(phase, Config | Check),
             Source::RequestBuffer | Source::RequestHeaders => request,
             Source::Request | Source::Statistics => request || response || phase == Log,
             Source::Backend => request || response || matches!(phase, Log | Check),
@@ -156,6 +157,18 @@ pub struct Fetch {
 }
 
 impl Fetch {
+    /// Whether it is allowed in a phase although it never has a value there: what configurations
+    /// say of a client in health checks has always passed, other than what needs its frontend.
+    pub fn is_empty_in(&self, phase: Phase) -> bool {
+        const FRONTEND: &[&str] =
+            &["fe_", "so_", "dst_conn", "fc_pp_tlv", "fc_settings", "cur_", "ssl_", "req.ssl_", "fs."];
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| self.name.starts_with(prefix));
+        phase == Phase::Check
+            && match self.source {
+                Source::Client => !starts(FRONTEND),
+                _ => starts(&["sc_", "sc0_", "sc1_", "sc2_"]),
+            }
+    }
     /// A row without arguments.
     pub const fn new(name: &'static str, output: Type, source: Source, doc: &'static str, get: Get) -> Fetch {
         Fetch {

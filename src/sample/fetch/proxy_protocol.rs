@@ -129,7 +129,9 @@ fn client_error(context: &Context<'_>) -> Option<ConnectionError> {
 }
 fn server_error(context: &Context<'_>) -> Option<ConnectionError> {
     let txn = context.txn;
-    let tried = txn.time.connected_us != 0 || txn.backend_error != ConnectionError::NONE;
+    let tried = txn.time.connected_us != 0
+        || txn.server_socket.is_some()
+        || txn.backend_error != ConnectionError::NONE;
     tried.then_some(txn.backend_error)
 }
 fn fc_err<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
