@@ -162,6 +162,8 @@ pub enum Reading {
     Complete,
     /// It is not HTTP.
     Invalid,
+    /// The head is there; what follows is no body.
+    BadBody,
 }
 
 /// Reads what has come so far of a response to a `method` request; `closed` tells that no more will.
@@ -208,7 +210,7 @@ pub fn read(
             }
             Body::Chunked => match chunks(rest, body) {
                 Some(complete) => complete,
-                None => return Reading::Invalid,
+                None => return Reading::BadBody,
             },
         },
     };

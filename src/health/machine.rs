@@ -313,10 +313,14 @@ impl Machine {
     }
 
     fn reading_head(&self) -> bool {
-        matches!(self.reading, Reading::Body | Reading::Complete)
+        matches!(self.reading, Reading::Body | Reading::Complete | Reading::BadBody)
     }
 
-    pub(super) fn finding(&self, status: Status, info: String) -> Finding {
+    pub(super) fn finding(&self, status: Status, mut info: String) -> Finding {
+        // Servers speak in C strings: what follows a NUL is another field (PostgreSQL's errors).
+        if let Some(end) = info.find('\0') {
+            info.truncate(end);
+        }
         Finding { status, code: self.code, info, duration_ms: None }
     }
 
@@ -330,7 +334,9 @@ impl Machine {
             Note::FirstLine { skip } => {
                 let rest = self.input.get(*skip..).unwrap_or_default();
                 let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
-                String::from_utf8_lossy(&rest[..end]).trim_start_matches(' ').to_owned()
+                let line = String::from_utf8_lossy(&rest[..end]);
+                // Behind a code blanks may stand; a line as a whole is shown as it is.
+                if *skip == 0 { line.into_owned() } else { line.trim_start_matches(' ').to_owned() }
             }
         }
     }
@@ -446,13 +452,14 @@ impl Machine {
         let is_last = is_last || self.reading == Reading::Complete;
         self.facts.has_response = self.reading_head();
         match self.reading {
-            Reading::Invalid => {
+            // It does not speak HTTP, or said nothing: no answer that an expectation could judge.
+            Reading::Invalid | Reading::Head if is_last || self.reading == Reading::Invalid => {
+                return Verdict::Stop(self.finding(Status::SocketError, String::new()));
+            }
+            Reading::Invalid | Reading::Head => return Verdict::Wait,
+            Reading::BadBody => {
                 return self.stop(script, rule, expect, Some(Status::L7Response), false, "", env);
             }
-            Reading::Head if is_last => {
-                return self.stop(script, rule, expect, Some(Status::L7Response), false, "", env);
-            }
-            Reading::Head => return Verdict::Wait,
             Reading::Body | Reading::Complete => {}
         }
         self.facts.response_payload.clone_from(&self.body);

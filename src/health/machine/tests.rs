@@ -156,8 +156,23 @@ fn http_checks_ask_and_judge() {
     );
     check(&["option httpchk"], &["HTTP/1.0 20", "4 x\r\n", "\r\n"], L7Ok, 204, "");
     check(&["option httpchk"], &["..."], L7Timeout, 0, "");
-    check(&["option httpchk"], &[], L7Response, 0, "TCPCHK got an empty response at step 2");
-    check(&["option httpchk"], &["SSH-2.0-x\r\n"], L7Response, 0, "TCPCHK got an empty response at step 2");
+    for silent_or_foreign in
+        [&[][..], &["SSH-2.0-x\r\n"], &["HTTP/1.1 200 OK\r\nx: y\r\n"], &["HTTP/1.1\r\n\r\n"]]
+    {
+        check(&["option httpchk"], silent_or_foreign, SocketError, 0, "");
+    }
+    let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
+    check(
+        &["option httpchk"],
+        &[chunks],
+        L7Response,
+        0,
+        "TCPCHK did not match content(status codes) at step 2",
+    );
+    // Servers of databases put several strings into one message.
+    let error = "E\0\0\0\x19SFATAL\0C28000\0Mno entry\0\0";
+    check(&["option pgsql-check user u"], &[error], L7Response, 0, "FATAL");
+    check(&["option redis-check"], &["  -ERR x\n"], L7Status, 0, "  -ERR x");
     let gentle = &["option httpchk /", "http-check disable-on-404", "http-check expect status 200"];
     check(gentle, &["HTTP/1.0 404 No\r\n\r\n"], L7OkConditional, 404, "");
 }
