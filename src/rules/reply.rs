@@ -249,7 +249,28 @@ pub fn unauthorized(realm: &str) -> Reply {
     let mut reply = Reply::error(401);
     reply.status = 401;
     reply.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"www-authenticate"));
+    // A quoted string (RFC 9110 section 5.6.4): two bytes would end it or change what follows.
+    let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
     let challenge = format!("Basic realm=\"{realm}\"");
     reply.fields.push((b"www-authenticate".to_vec(), challenge.into_bytes()));
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_realm_is_a_quoted_string() {
+        for (realm, challenge) in [
+            ("Statistics", r#"Basic realm="Statistics""#),
+            (r#"a "b""#, r#"Basic realm="a \"b\"""#),
+            (r"a\b", r#"Basic realm="a\\b""#),
+        ] {
+            let reply = unauthorized(realm);
+            let field = reply.fields.iter().find(|(name, _)| name == b"www-authenticate").unwrap();
+            assert_eq!(String::from_utf8_lossy(&field.1), challenge);
+            assert_eq!(reply.status, 401);
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod field;
 pub mod html;
 pub mod info;
 pub mod json;
+pub mod origin;
 pub mod page;
 pub mod post;
 pub mod prometheus;

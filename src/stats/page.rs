@@ -1,17 +1,14 @@
-//! The statistics page as an HTTP service: who may see it, what was asked for, what comes back.
+//! The statistics page as an HTTP service: what was asked for, what comes back.
 //!
 //! Pure: a request and its body in, a reply and orders for the control thread out. Options hang on
 //! the configured URI behind semicolons (`;csv`, `;up`, `;norefresh`...), as HAProxy's do, so
 //! bookmarks and scrapers keep working.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::info::{InfoFacts, Source};
 use super::post::{self, Outcome, PageOrder};
 use super::rows::Filter;
 use super::subject::View;
-use super::{csv, html, json, typed};
+use super::{csv, html, json, origin, typed};
 use crate::base::clock::Now;
 use crate::base::text;
 use crate::http::reply::Reply;
@@ -20,8 +17,6 @@ use crate::model::proxy::StatsPage;
 use crate::model::{Model, Proxy};
 use crate::sample::facts::ProcessFacts;
 
-/// The realm asked for when `stats realm` names none.
-const REALM: &str = "HAProxy Statistics";
 /// The longest `scope=` that is looked at.
 const SCOPE_LEN_MAX: usize = 20;
 
@@ -106,12 +101,7 @@ impl Asked {
     }
 }
 
-/// Whether a request target asks for the page.
-pub fn is_for(target: &[u8], page: &StatsPage) -> bool {
-    target.starts_with(page.uri.as_bytes())
-}
-
-/// Answers a request for the page.
+/// Answers a request for the page; [`crate::session::switching`] tells which is one, and who may ask.
 pub fn serve(
     request: &Request,
     body: &[u8],
@@ -123,15 +113,12 @@ pub fn serve(
     now: Now,
     info: &InfoFacts,
 ) -> PageOutcome {
-    if !is_authorized(request, page) {
-        return PageOutcome { reply: unauthorized(page), orders: Vec::new() };
-    }
     let asked = Asked::parse(request.target().get(page.uri.len()..).unwrap_or_default());
     let names = scope_names(page, proxy);
     match request.method {
         Method::Get | Method::Head => {}
         Method::Post => {
-            let (outcome, orders) = if admin_allowed && !is_cross_site(request) {
+            let (outcome, orders) = if admin_allowed && !origin::is_cross_site(request) {
                 let is_whole = content_length(request).is_none_or(|length| length <= body.len() as u64);
                 post::read(body, is_whole, model, &names)
             } else {
@@ -202,56 +189,6 @@ fn content_length(request: &Request) -> Option<u64> {
     std::str::from_utf8(request.fields.first(b"content-length")?).ok()?.trim().parse().ok()
 }
 
-/// A browser says when another site sent the form; credentials it adds by itself must not count then.
-fn is_cross_site(request: &Request) -> bool {
-    request.fields.first(b"sec-fetch-site").is_some_and(|site| site == b"cross-site")
-}
-
-/// `stats auth` (manual, section 4.2): any of the users, or everybody if there is none.
-fn is_authorized(request: &Request, page: &StatsPage) -> bool {
-    if page.users.is_empty() {
-        return true;
-    }
-    let Some(given) = credentials(request) else { return false };
-    // Every user is compared, whole, so that the time taken tells nothing about names or passwords.
-    let mut is_known = false;
-    for (user, password) in &page.users {
-        let expected = [user.as_bytes(), b":", password.as_bytes()].concat();
-        is_known |= same(&given, &expected);
-    }
-    is_known
-}
-
-/// `user:password` of a Basic authorization (RFC 7617).
-fn credentials(request: &Request) -> Option<Vec<u8>> {
-    let value = request.fields.first(b"authorization")?;
-    let (scheme, rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    STANDARD.decode(text::trim(rest)).ok()
-}
-
-/// Whether two byte strings are equal, in a time that depends on their lengths only.
-fn same(given: &[u8], expected: &[u8]) -> bool {
-    let mut difference = given.len() ^ expected.len();
-    for at in 0..given.len().max(expected.len()) {
-        let a = given.get(at).copied().unwrap_or(0);
-        let b = expected.get(at).copied().unwrap_or(0);
-        difference |= usize::from(a ^ b);
-    }
-    std::hint::black_box(difference) == 0
-}
-
-fn unauthorized(page: &StatsPage) -> Reply {
-    let realm = page.realm.as_deref().unwrap_or(REALM).replace('\\', "\\\\").replace('"', "\\\"");
-    let mut reply = Reply::error(401);
-    reply.status = 401;
-    reply.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"www-authenticate"));
-    reply.fields.push((b"WWW-Authenticate".to_vec(), format!("Basic realm=\"{realm}\"").into_bytes()));
-    reply
-}
-
 /// Back to the page by GET, so that reloading it does not send the form again.
 fn see_other(page: &StatsPage, asked: &Asked, outcome: Outcome) -> Reply {
     let location = format!("{};st={}{}", page.uri, outcome.word(), asked.suffix());
@@ -289,34 +226,6 @@ mod tests {
         }
         let asked = Asked::parse(b";norefresh;up?scope=a%20b;csv");
         assert_eq!(asked.suffix(), ";up;norefresh;scope=a%20b");
-    }
-
-    #[test]
-    fn compares_whole_credentials() {
-        for (given, expected, equal) in [
-            (&b"a:b"[..], &b"a:b"[..], true),
-            (b"a:b", b"a:bc", false),
-            (b"", b"", true),
-            (b"a:b\0", b"a:b", false),
-            (b"x:b", b"a:b", false),
-        ] {
-            assert_eq!(same(given, expected), equal);
-        }
-    }
-
-    #[test]
-    fn reads_basic_credentials() {
-        for (value, expected) in [
-            (&b"Basic dXNlcjpwYXNz"[..], Some(&b"user:pass"[..])),
-            (b"basic  dXNlcjpwYXNz ", Some(b"user:pass")),
-            (b"Bearer dXNlcjpwYXNz", None),
-            (b"Basic !!", None),
-            (b"Basic", None),
-        ] {
-            let mut request = Request::default();
-            request.fields.append(b"Authorization", value);
-            assert_eq!(credentials(&request).as_deref(), expected, "{}", text::lossy(value));
-        }
     }
 
     fn ask(method: &[u8], target: &str, body: &[u8], page: &StatsPage, admin: bool) -> PageOutcome {
@@ -377,17 +286,6 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_credentials() {
-        let mut page = crate::stats::fixture::page();
-        page.users = vec![("u".into(), "p".into())];
-        page.realm = Some("a \"b\"".into());
-        let reply = ask(b"GET", "/stats", b"", &page, true).reply;
-        assert_eq!(reply.status, 401);
-        let challenge = reply.fields.iter().find(|(name, _)| name == b"WWW-Authenticate").unwrap();
-        assert_eq!(text::lossy(&challenge.1), "Basic realm=\"a \\\"b\\\"\"");
-    }
-
-    #[test]
     fn forms_become_orders() {
         let page = crate::stats::fixture::page();
         for (method, body, admin, word, orders) in [
@@ -407,6 +305,26 @@ mod tests {
             let location = text::lossy(&outcome.reply.fields[2].1).into_owned();
             assert_eq!(location, format!("/stats;st={word};up"), "{}", text::lossy(body));
             assert_eq!(outcome.orders.len(), orders, "{}", text::lossy(body));
+        }
+    }
+
+    #[test]
+    fn forms_of_other_sites_change_nothing() {
+        let page = crate::stats::fixture::page();
+        let model = crate::stats::fixture::model();
+        let (process, info) = (ProcessFacts::default(), InfoFacts::default());
+        for (origin, word) in [("http://lb:8404", "DONE"), ("http://evil", "DENY")] {
+            let mut request = Request::default();
+            request.set_method(b"POST");
+            request.set_target(b"/stats");
+            request.fields.append(b"Host", b"lb:8404");
+            request.fields.append(b"Origin", origin.as_bytes());
+            let body = b"s=s1&action=maint&b=be";
+            let now = Now::default();
+            let outcome = serve(&request, body, &page, &model.proxies[0], &model, &process, true, now, &info);
+            let location = text::lossy(&outcome.reply.fields[2].1).into_owned();
+            assert_eq!(location, format!("/stats;st={word}"), "{origin}");
+            assert_eq!(outcome.orders.is_empty(), word == "DENY", "{origin}");
         }
     }
 }

@@ -277,3 +277,55 @@ frontend fe
         assert_eq!(client.get("/open", "").header("x-var"), Some("bye"));
     });
 }
+
+#[test]
+fn only_forms_of_the_page_itself_change_servers() {
+    both_drivers(|driver| {
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{HTTP_DEFAULTS}
+listen be
+    bind @fe@
+    stats uri /stats
+    stats auth me:too
+    stats realm a\\ \"\\\"b\\\"\"
+    stats admin if TRUE
+    server s1 127.0.0.1:1
+"
+            ),
+        );
+        let host = proxy.address("fe");
+        let unknown = proxy.client("fe").get("/stats", "");
+        assert_eq!(unknown.status, 401);
+        assert_eq!(unknown.header("www-authenticate"), Some(r#"Basic realm="a \"b\"""#));
+        let ask = |lines: &str, action: &str| {
+            let body = format!("s=s1&action={action}&b=be");
+            let mut client = proxy.client("fe");
+            client.send(format!(
+                "POST /stats HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic bWU6dG9v\r\n{lines}\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            ));
+            let response = client.response();
+            assert_eq!(response.status, 303, "{lines}");
+            response.header("location").unwrap().to_owned()
+        };
+        for lines in [
+            "Origin: http://evil.internal\r\n",
+            "Origin: null\r\n",
+            "Referer: http://evil.internal/lb\r\n",
+            "Sec-Fetch-Site: cross-site\r\n",
+        ] {
+            assert_eq!(ask(lines, "maint"), "/stats;st=DENY", "{lines}");
+        }
+        for lines in
+            [String::new(), format!("Origin: http://{host}\r\n"), format!("Referer: http://{host}/stats\r\n")]
+        {
+            assert_eq!(ask(&lines, "maint"), "/stats;st=DONE", "{lines}");
+            proxy.wait_status("be", "s1", "MAINT");
+            assert_eq!(ask(&lines, "ready"), "/stats;st=DONE", "{lines}");
+            proxy.wait_status("be", "s1", "no check");
+        }
+    });
+}
