@@ -109,12 +109,33 @@ pub fn ask_with(control: &Rc<Control>, level: CliLevel, command: &str, payload: 
     answer(control, level, command, Some(payload))
 }
 
+/// The parts that the answer to one command is made of.
+pub fn parts(control: &Rc<Control>, command: &str) -> Vec<Vec<u8>> {
+    let words: Vec<Vec<u8>> = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+    let mut out = Vec::new();
+    let mut session = Session::new(CliLevel::Admin, 10_000);
+    let flow = exec::run(control, &mut session, &words, None, &mut out);
+    let mut made = vec![out];
+    if let admin::Flow::Parts(mut parts) = flow {
+        let mut more = true;
+        while more {
+            let mut part = Vec::new();
+            more = parts.fill(&mut part);
+            made.push(part);
+        }
+    }
+    made
+}
+
 fn answer(control: &Rc<Control>, level: CliLevel, command: &str, payload: Option<&[u8]>) -> String {
     let mut reader = line::Reader::default();
     reader.feed(command.as_bytes());
     let request = reader.next(true).unwrap().expect("a command");
     let mut session = Session::new(level, 10_000);
     let mut out = Vec::new();
-    exec::run(control, &mut session, &request.commands[0], payload, &mut out);
+    let flow = exec::run(control, &mut session, &request.commands[0], payload, &mut out);
+    if let admin::Flow::Parts(mut parts) = flow {
+        while parts.fill(&mut out) {}
+    }
     String::from_utf8(out).unwrap()
 }

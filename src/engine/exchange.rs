@@ -11,6 +11,7 @@ use super::fault::Point;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
+use super::streamed::Streamed;
 use super::wait;
 use crate::base::clock;
 use crate::http::Method;
@@ -27,7 +28,6 @@ use crate::session::sticking::Stores;
 use crate::session::{captures, error_page, forwarded, rfc7239, switching, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::tracked::Event;
-use crate::stats::prometheus::Asked;
 
 /// What the connection does after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +99,8 @@ pub struct Exchange<'a> {
     pub(super) cookie: RequestCookie,
     /// See `cookie`.
     pub(super) persistence: Persistence,
-    /// The metrics that follow the head of the answer.
-    pub(super) metrics: Option<Box<Asked>>,
+    /// The body that follows the head of the answer in parts.
+    pub(super) streamed: Option<Box<Streamed>>,
     /// What `stick` rules keep once the server answered.
     pub(super) stores: Stores,
 }
@@ -133,7 +133,7 @@ impl<'a> Exchange<'a> {
             rst_ttl: None,
             cookie: RequestCookie::default(),
             persistence: Persistence::default(),
-            metrics: None,
+            streamed: None,
             stores: Stores::default(),
         }
     }

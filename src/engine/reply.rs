@@ -40,10 +40,9 @@ impl Exchange<'_> {
             return Next::Close;
         };
         let body_left = self.unread_body();
-        let metrics = self.metrics.take();
-        // The length of metrics is known when they are over; an older client sees that by the end
-        // of the connection.
-        let streamed = metrics.as_ref().map(|_| match self.txn.request.version {
+        let body = self.streamed.take();
+        // Its length is known when it is over; an older client sees that by the end of the connection.
+        let streamed = body.as_ref().map(|_| match self.txn.request.version {
             Version::Http10 => Body::UntilClose,
             Version::Http11 => Body::Chunked,
         });
@@ -60,11 +59,11 @@ impl Exchange<'_> {
         let ends = !stays && streamed.is_none();
         let mut written =
             wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, ends).await;
-        if let (Ok(()), Some(asked), Some(framing)) = (&written, metrics, streamed)
+        if let (Ok(()), Some(mut body), Some(framing)) = (&written, body, streamed)
             && self.txn.request.method != Method::Head
             && status::allows_body(self.txn.status)
         {
-            written = self.send_metrics(&asked, framing).await;
+            written = self.send_streamed(&mut body, framing).await;
         }
         self.txn.time.end_us = clock::cached().mono_us;
         if written.is_err() {
@@ -203,16 +202,17 @@ impl Exchange<'_> {
             page,
             proxy,
             &self.core.model,
-            &self.core.setup.process,
             allowed,
-            clock::cached(),
-            &(self.core.setup.info)(),
         );
         for order in outcome.orders {
             (self.core.setup.page_orders)(order);
         }
         self.served_by("<STATS>");
-        let end = self.local(outcome.reply);
+        let reply = match outcome.dump {
+            Some(dump) => self.stream(dump, outcome.reply),
+            None => outcome.reply,
+        };
+        let end = self.local(reply);
         self.txn.ended_in = EndedIn::Request;
         self.txn.ended = Ended::Local;
         Ok(end)

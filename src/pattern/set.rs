@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::index::{BadPattern, Index, Lengths, earlier, same};
+pub use super::table::Place;
 use super::table::{Edit, Hash, Packed, TEXT_MAX, Table};
 use super::{Kind, Regex, Subject};
 
@@ -165,6 +166,15 @@ impl PatternSet {
         let mut all: Vec<_> = self.table.iter().map(entry).collect();
         all.sort_unstable_by_key(|entry| entry.id);
         all
+    }
+    /// Where the patterns of one shard lie, in no order; `None` past the last shard. With [`Self::at`] a long list
+    /// is walked piece by piece, in the order of the places once they are sorted: that of addition.
+    pub fn places(&self, shard: usize) -> Option<impl Iterator<Item = Place>> {
+        self.table.places(shard)
+    }
+    /// The pattern at a place of this version of the set.
+    pub fn at(&self, place: Place) -> Entry<'_> {
+        entry(self.table.at(place))
     }
     /// Gives back what growing has reserved.
     pub fn shrink(&mut self) {

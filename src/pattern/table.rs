@@ -103,6 +103,16 @@ pub struct Packed<'a> {
     pub value: &'a [u8],
 }
 
+/// Where an entry lies in one version of a table; places are ordered as their entries were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    id: u64,
+    shard: u32,
+    offset: u32,
+}
+
+const _: () = assert!(DATA_MAX <= u32::MAX as usize && SHARD_BITS_MAX <= u32::BITS);
+
 #[derive(Clone, Debug, Default)]
 struct Shard {
     slots: Box<[u32]>,
@@ -305,6 +315,23 @@ impl Table {
     /// Every entry, shard by shard: in order of addition only while there is one shard.
     pub fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
         self.shards.iter().flat_map(|shard| shard.iter())
+    }
+    /// Where the entries of one shard lie; `None` past the last shard.
+    pub fn places(&self, shard: usize) -> Option<impl Iterator<Item = Place>> {
+        let owner = self.shards.get(shard)?;
+        let mut offset = 0;
+        Some(std::iter::from_fn(move || {
+            (offset < owner.data.len()).then(|| {
+                let (packed, next) = owner.at(offset);
+                let place = Place { id: packed.id, shard: shard as u32, offset: offset as u32 };
+                offset = next;
+                place
+            })
+        }))
+    }
+    /// The entry at a place of this version of the table.
+    pub fn at(&self, place: Place) -> Packed<'_> {
+        self.shards[place.shard as usize].at(place.offset as usize).0
     }
     /// Bytes it takes.
     pub fn memory(&self) -> usize {

@@ -1,18 +1,10 @@
 //! Statistics as comma-separated values (management manual, section 9.1).
 
 use super::columns::TABLE;
-use super::rows::{self, Filter};
-use super::subject::View;
 use super::{Subject, Value};
 
 /// Ends the fixed columns in every line; columns of modules would follow it.
 const MARK: &[u8] = b"-,";
-
-/// The whole table: a header line, then a line per object.
-pub fn render(view: &View<'_>, filter: &Filter, out: &mut Vec<u8>) {
-    header(out);
-    rows::all(view, filter, |subject| line(subject, out));
-}
 
 /// The header line.
 pub fn header(out: &mut Vec<u8>) {

@@ -2,14 +2,15 @@
 //! light and dark, without scripts and without anything loaded from elsewhere.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::columns::index;
 use super::info::{BUILD, PRODUCT, Source, uptime};
 use super::page::Asked;
 use super::post::{ACTIONS, Outcome};
-use super::rows::{self, Filter};
+use super::rows::Step;
 use super::status::{Standing, is_active, standing};
-use super::subject::{Of, Subject, View, in_maintenance};
+use super::subject::{Of, Subject, in_maintenance};
 use super::{Kind, Value, columns::TABLE};
 use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
@@ -30,6 +31,8 @@ struct Cell {
 enum CellForm {
     Number,
     Seconds,
+    /// A number; `-` where there is no limit.
+    Limit,
     Text,
     /// Written specially; see [`special`].
     Special(&'static str),
@@ -37,6 +40,10 @@ enum CellForm {
 
 const fn cell(title: &'static str, name: &str) -> Cell {
     Cell { title, column: index(name), form: CellForm::Number }
+}
+
+const fn limit(name: &str) -> Cell {
+    Cell { title: "Limit", column: index(name), form: CellForm::Limit }
 }
 
 const fn age(title: &'static str, name: &str) -> Cell {
@@ -50,9 +57,9 @@ const fn special_cell(title: &'static str, name: &'static str) -> Cell {
 /// The table's head, from left to right.
 #[rustfmt::skip]
 static GROUPS: &[Group] = &[
-    Group("Queue", &[cell("Cur", "qcur"), cell("Max", "qmax"), cell("Limit", "qlimit")]),
-    Group("Session rate", &[special_cell("Cur", "rate"), special_cell("Max", "rate_max"), cell("Limit", "rate_lim")]),
-    Group("Sessions", &[cell("Cur", "scur"), cell("Max", "smax"), cell("Limit", "slim"), special_cell("Total", "stot"), cell("LbTot", "lbtot"), age("Last", "lastsess")]),
+    Group("Queue", &[cell("Cur", "qcur"), cell("Max", "qmax"), limit("qlimit")]),
+    Group("Session rate", &[special_cell("Cur", "rate"), special_cell("Max", "rate_max"), limit("rate_lim")]),
+    Group("Sessions", &[cell("Cur", "scur"), cell("Max", "smax"), limit("slim"), special_cell("Total", "stot"), cell("LbTot", "lbtot"), age("Last", "lastsess")]),
     Group("Bytes", &[cell("In", "bin"), cell("Out", "bout")]),
     Group("Denied", &[special_cell("Req", "dreq"), cell("Resp", "dresp")]),
     Group("Errors", &[cell("Req", "ereq"), cell("Conn", "econ"), special_cell("Resp", "eresp")]),
@@ -84,30 +91,59 @@ const LEGEND: &[(&str, &str)] = &[
 /// The tables whose columns explain themselves.
 const EXPLAINED_MAX: usize = 20;
 
-/// Renders the page.
-pub fn render(
-    view: &View<'_>,
-    source: &Source<'_>,
-    filter: &Filter,
-    page: &StatsPage,
-    asked: &Asked,
-    admin_allowed: bool,
-    out: &mut Vec<u8>,
-) {
-    let mut text = String::with_capacity(64 * 1024);
-    head(&mut text, source, page);
-    overview(&mut text, source, page, asked);
-    if let Some(outcome) = asked.outcome {
-        message(&mut text, outcome, page, asked);
+/// The page, made piece by piece while [`super::dump::Dump`] walks the model.
+#[derive(Debug)]
+pub struct Page {
+    /// The proxy whose page it is.
+    pub proxy: Arc<Proxy>,
+    /// What the request asks for.
+    pub asked: Asked,
+    /// Whether the user may change servers.
+    pub admin_allowed: bool,
+    /// Tables begun so far.
+    tables: usize,
+}
+
+impl Page {
+    /// The page of `proxy`, which has one.
+    pub fn new(proxy: Arc<Proxy>, asked: Asked, admin_allowed: bool) -> Page {
+        Page { proxy, asked, admin_allowed, tables: 0 }
     }
-    let shown = source.model.proxies.iter().filter(|proxy| filter.wants_proxy(proxy));
-    for (index, proxy) in shown.enumerate() {
-        // What a column means is told in the first tables only: ten thousand would double the page.
-        let explains = index < EXPLAINED_MAX;
-        table(&mut text, view, proxy, filter, page, asked, admin_allowed, explains);
+
+    /// What stands before the tables.
+    pub fn begin(&self, source: &Source<'_>, out: &mut Vec<u8>) {
+        let Some(page) = &self.proxy.stats else { return };
+        let mut text = String::with_capacity(16 * 1024);
+        head(&mut text, source, page);
+        overview(&mut text, source, page, &self.asked);
+        if let Some(outcome) = self.asked.outcome {
+            message(&mut text, outcome, page, &self.asked);
+        }
+        out.extend_from_slice(text.as_bytes());
     }
-    text.push_str("</body></html>\n");
-    out.extend_from_slice(text.as_bytes());
+
+    /// One step of the walk.
+    pub fn step(&mut self, step: Step<'_, '_>, out: &mut Vec<u8>) {
+        let Some(page) = &self.proxy.stats else { return };
+        let has_form = |proxy: &Proxy| self.admin_allowed && proxy.is_backend && !proxy.servers.is_empty();
+        let mut text = String::new();
+        match step {
+            Step::Begin(proxy) => {
+                // What a column means is told in the first tables only: ten thousand would double the page.
+                let explains = self.tables < EXPLAINED_MAX;
+                self.tables += 1;
+                table_head(&mut text, proxy, page, &self.asked, has_form(proxy), explains);
+            }
+            Step::Object(subject) => row(&mut text, subject, has_form(subject.proxy)),
+            Step::End(proxy) => table_end(&mut text, proxy, has_form(proxy)),
+        }
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    /// What stands behind the tables.
+    pub fn end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"</body></html>\n");
+    }
 }
 
 fn head(out: &mut String, source: &Source<'_>, page: &StatsPage) {
@@ -221,17 +257,14 @@ fn message(out: &mut String, outcome: Outcome, page: &StatsPage, asked: &Asked) 
     );
 }
 
-fn table(
+fn table_head(
     out: &mut String,
-    view: &View<'_>,
     proxy: &Proxy,
-    filter: &Filter,
     page: &StatsPage,
     asked: &Asked,
-    admin_allowed: bool,
+    has_form: bool,
     explains: bool,
 ) {
-    let has_form = admin_allowed && proxy.is_backend && !proxy.servers.is_empty();
     let name = escape(&proxy.name);
     if has_form {
         let _ = writeln!(
@@ -268,7 +301,9 @@ fn table(
         }
     }
     out.push_str("</tr></thead>\n<tbody>\n");
-    rows::of_proxy(view, proxy, filter, &mut |subject| row(out, subject, has_form));
+}
+
+fn table_end(out: &mut String, proxy: &Proxy, has_form: bool) {
     out.push_str("</tbody></table>\n");
     if has_form {
         out.push_str("Choose the action to perform on the checked servers : <select name=\"action\"><option value=\"\"></option>");
@@ -359,6 +394,11 @@ fn write_cell(out: &mut String, subject: &Subject<'_>, cell: &Cell) {
     out.push_str("<td>");
     match (cell.form, &value) {
         (CellForm::Special(name), _) => special(out, subject, name, &value),
+        (CellForm::Limit, value) if value.number() == 0 => {
+            if has_limit(subject.kind(), TABLE[cell.column].name) {
+                out.push('-');
+            }
+        }
         (_, Value::Empty) => {}
         (CellForm::Seconds, Value::S32(..0)) => out.push('?'),
         (CellForm::Seconds, value) => out.push_str(&duration(value.number())),
@@ -369,6 +409,15 @@ fn write_cell(out: &mut String, subject: &Subject<'_>, cell: &Cell) {
         (_, value) => out.push_str(&grouped(value.number())),
     }
     out.push_str("</td>");
+}
+
+/// Whether a kind of object may have this limit.
+fn has_limit(kind: Kind, name: &str) -> bool {
+    match name {
+        "qlimit" => kind == Kind::Server,
+        "rate_lim" => kind == Kind::Frontend,
+        _ => true,
+    }
 }
 
 /// The cells that say more than a number.

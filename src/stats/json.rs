@@ -5,23 +5,9 @@ use serde_json::json;
 use super::Subject;
 use super::columns::{self, TABLE};
 use super::field::{Tags, Value};
-use super::rows::{self, Filter};
-use super::subject::View;
 
-/// The whole table: an array of objects, each an array of its fields.
-pub fn render(view: &View<'_>, filter: &Filter, out: &mut Vec<u8>) {
-    out.push(b'[');
-    let mut is_first = true;
-    rows::all(view, filter, |subject| {
-        if !std::mem::take(&mut is_first) {
-            out.push(b',');
-        }
-        object(subject, out);
-    });
-    out.extend_from_slice(b"]\n");
-}
-
-fn object(subject: &Subject<'_>, out: &mut Vec<u8>) {
+/// One object: an array of its fields.
+pub fn object(subject: &Subject<'_>, out: &mut Vec<u8>) {
     let kind = subject.kind();
     let head = format!(
         "{{\"objType\":\"{}\",\"proxyId\":{},\"id\":{},",

@@ -4,18 +4,17 @@
 //! the configured URI behind semicolons (`;csv`, `;up`, `;norefresh`...), as HAProxy's do, so
 //! bookmarks and scrapers keep working.
 
-use super::info::{InfoFacts, Source};
+use std::sync::Arc;
+
+use super::dump::{self, Dump};
 use super::post::{self, Outcome, PageOrder};
 use super::rows::Filter;
-use super::subject::View;
-use super::{csv, html, json, origin, typed};
-use crate::base::clock::Now;
+use super::{html, json, origin};
 use crate::base::text;
 use crate::http::reply::Reply;
 use crate::http::{Method, Request};
 use crate::model::proxy::StatsPage;
 use crate::model::{Model, Proxy};
-use crate::sample::facts::ProcessFacts;
 
 /// The longest `scope=` that is looked at.
 const SCOPE_LEN_MAX: usize = 20;
@@ -23,8 +22,10 @@ const SCOPE_LEN_MAX: usize = 20;
 /// What comes of a request for the page.
 #[derive(Debug)]
 pub struct PageOutcome {
-    /// The answer.
+    /// The answer, or its head.
     pub reply: Reply,
+    /// The statistics that follow the head.
+    pub dump: Option<Box<Dump>>,
     /// What the user ordered, for the control thread.
     pub orders: Vec<PageOrder>,
 }
@@ -101,20 +102,18 @@ impl Asked {
     }
 }
 
-/// Answers a request for the page; [`crate::session::switching`] tells which is one, and who may ask.
+/// Answers a request for the page of `proxy`; [`crate::session::switching`] tells which is one, and who may ask.
 pub fn serve(
     request: &Request,
     body: &[u8],
     page: &StatsPage,
-    proxy: &Proxy,
+    proxy: &Arc<Proxy>,
     model: &Model,
-    process: &ProcessFacts,
     admin_allowed: bool,
-    now: Now,
-    info: &InfoFacts,
 ) -> PageOutcome {
     let asked = Asked::parse(request.target().get(page.uri.len()..).unwrap_or_default());
     let names = scope_names(page, proxy);
+    let answer = |reply: Reply, orders: Vec<PageOrder>| PageOutcome { reply, dump: None, orders };
     match request.method {
         Method::Get | Method::Head => {}
         Method::Post => {
@@ -124,14 +123,11 @@ pub fn serve(
             } else {
                 (Outcome::Deny, Vec::new())
             };
-            return PageOutcome { reply: see_other(page, &asked, outcome), orders };
+            return answer(see_other(page, &asked, outcome), orders);
         }
-        _ => return PageOutcome { reply: see_other(page, &asked, Outcome::Ival), orders: Vec::new() },
+        _ => return answer(see_other(page, &asked, Outcome::Ival), Vec::new()),
     }
 
-    let mut view = View::new(model, now, info.started.wall_us / 1_000_000, info.maxconn);
-    view.legends = page.show_legends;
-    view.count_servers = asked.hide_down || asked.hide_maintenance;
     let filter = Filter {
         hide_maintenance: asked.hide_maintenance,
         hide_down: asked.hide_down,
@@ -139,44 +135,38 @@ pub fn serve(
         names,
         ..Filter::default()
     };
-    let mut out = Vec::with_capacity(64 * 1024);
-    let content_type: &[u8] = match asked.form {
+    let (is_html, no_refresh) = (asked.form == Form::Html, asked.no_refresh);
+    let (form, content_type): (_, &[u8]) = match asked.form {
         Form::Html => {
-            let source = Source { info, process, model, now, float: false };
-            html::render(&view, &source, &filter, page, &asked, admin_allowed, &mut out);
-            b"text/html; charset=utf-8"
+            let page = html::Page::new(proxy.clone(), asked, admin_allowed);
+            (Some(dump::Form::Html(page)), b"text/html; charset=utf-8")
         }
-        Form::Csv => {
-            csv::render(&view, &filter, &mut out);
-            b"text/plain"
-        }
-        Form::Typed => {
-            typed::render(&view, &filter, false, &mut out);
-            b"text/plain"
-        }
-        Form::Json => {
-            json::render(&view, &filter, &mut out);
-            b"application/json"
-        }
-        Form::JsonSchema => {
-            out.extend_from_slice(json::schema().as_bytes());
-            b"application/json"
-        }
+        Form::Csv => (Some(dump::Form::Csv), b"text/plain"),
+        Form::Typed => (Some(dump::Form::Typed { describe: false }), b"text/plain"),
+        Form::Json => (Some(dump::Form::Json), b"application/json"),
+        Form::JsonSchema => (None, b"application/json"),
     };
+    let dump = form.map(|form| {
+        let mut dump = Dump::new(form, filter);
+        dump.legends = page.show_legends;
+        Box::new(dump)
+    });
+    let body = if dump.is_none() { json::schema().into_bytes() } else { Vec::new() };
     let mut fields = vec![
         (b"Cache-Control".to_vec(), b"no-cache".to_vec()),
         (b"Content-Type".to_vec(), content_type.to_vec()),
     ];
-    if asked.form == Form::Html {
+    if is_html {
         // Names in the table come from the configuration, yet nothing else may ever run here.
         let policy =
             b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'self'";
         fields.push((b"Content-Security-Policy".to_vec(), policy.to_vec()));
     }
-    if let Some(seconds) = page.refresh_s.filter(|seconds| *seconds > 0 && !asked.no_refresh) {
+    if let Some(seconds) = page.refresh_s.filter(|seconds| *seconds > 0 && !no_refresh) {
         fields.push((b"Refresh".to_vec(), seconds.to_string().into_bytes()));
     }
-    PageOutcome { reply: Reply { status: 200, fields, body: out, ..Reply::default() }, orders: Vec::new() }
+    let reply = Reply { status: 200, fields, body, ..Reply::default() };
+    PageOutcome { reply, dump, orders: Vec::new() }
 }
 
 /// The proxies `stats scope` allows; `.` is the page's own.
@@ -206,6 +196,10 @@ fn see_other(page: &StatsPage, asked: &Asked, outcome: Outcome) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Now;
+    use crate::sample::facts::ProcessFacts;
+    use crate::stats::info::{InfoFacts, Source};
+    use crate::stats::{Parts as _, fixture};
 
     #[test]
     fn reads_options_behind_the_uri() {
@@ -228,20 +222,45 @@ mod tests {
         assert_eq!(asked.suffix(), ";up;norefresh;scope=a%20b");
     }
 
-    fn ask(method: &[u8], target: &str, body: &[u8], page: &StatsPage, admin: bool) -> PageOutcome {
-        let model = crate::stats::fixture::model();
+    /// A model whose first proxy has a page.
+    fn model() -> Model {
+        let mut model = fixture::model();
+        Arc::get_mut(&mut model.proxies[0]).unwrap().stats = Some(fixture::page().into());
+        model
+    }
+
+    fn ask(model: &Model, method: &[u8], target: &str, body: &[u8], admin: bool) -> PageOutcome {
         let mut request = Request::default();
         request.set_method(method);
         request.set_target(target.as_bytes());
+        serve(&request, body, &fixture::page(), &model.proxies[0], model, admin)
+    }
+
+    /// The body of an answer, made in parts of some `bytes_max` bytes; the longest of them.
+    fn body(model: &Model, target: &str, bytes_max: usize) -> (String, usize) {
+        let outcome = ask(model, b"GET", target, b"", true);
+        assert_eq!(outcome.reply.status, 200);
         let process = ProcessFacts { pid: 42, ..ProcessFacts::default() };
         let info = InfoFacts::default();
         let now = Now { mono_us: 5_000_000, wall_us: 5_000_000 };
-        serve(&request, body, page, &model.proxies[0], &model, &process, admin, now, &info)
+        let source = Source { info: &info, process: &process, model, now, float: false };
+        let (mut whole, mut longest) = (outcome.reply.body, 0);
+        let Some(mut dump) = outcome.dump else { return (String::from_utf8(whole).unwrap(), 0) };
+        let mut part = Vec::new();
+        loop {
+            part.clear();
+            let more = dump.fill(&source, &mut part, bytes_max);
+            longest = longest.max(part.len());
+            whole.extend_from_slice(&part);
+            if !more {
+                return (String::from_utf8(whole).unwrap(), longest);
+            }
+        }
     }
 
     #[test]
     fn serves_every_form() {
-        let page = crate::stats::fixture::page();
+        let model = model();
         for (target, content_type, part) in [
             ("/stats", "text/html; charset=utf-8", "<h2>Statistics Report for pid 42</h2>"),
             ("/stats;csv", "text/plain", "\nbe,s1,"),
@@ -250,44 +269,36 @@ mod tests {
             ("/stats;json-schema", "application/json", "draft-04"),
             ("/stats?scope=fe", "text/html; charset=utf-8", "id=\"fe\""),
         ] {
-            let outcome = ask(b"GET", target, b"", &page, false);
-            let body = text::lossy(&outcome.reply.body).into_owned();
-            assert_eq!(outcome.reply.status, 200);
+            let outcome = ask(&model, b"GET", target, b"", false);
             assert_eq!(outcome.reply.fields[1].1, content_type.as_bytes(), "{target}");
-            assert!(body.contains(part), "{target}: {body}");
+            // Whatever the parts, the whole is the same.
+            let (text, _) = body(&model, target, usize::MAX);
+            assert!(text.contains(part), "{target}: {text}");
+            assert_eq!(body(&model, target, 1).0, text, "{target}");
         }
-        let scoped = ask(b"GET", "/stats?scope=fe", b"", &page, false);
-        assert!(!text::lossy(&scoped.reply.body).contains("id=\"be\""));
+        assert!(!body(&model, "/stats?scope=fe", 1000).0.contains("id=\"be\""));
     }
 
     #[test]
-    fn ten_thousand_backends_are_shown() {
-        let mut model = crate::stats::fixture::model();
+    fn ten_thousand_servers_come_in_small_parts() {
+        let mut model = model();
         let registry = model.registry.clone();
-        for number in 0..10_000u32 {
-            let name = format!("be{number}");
-            let mut proxy = crate::stats::fixture::proxy(&registry, &name, 10 + number, 2 + number);
-            proxy.is_backend = true;
-            proxy.servers = vec![crate::stats::fixture::server(&registry, &name, "s1", 1, false)];
-            model.proxies.push(std::sync::Arc::new(proxy));
-        }
-        let info = InfoFacts::default();
-        let now = Now { mono_us: 5_000_000, wall_us: 5_000_000 };
-        let process = ProcessFacts::default();
-        let page = crate::stats::fixture::page();
-        for (target, bytes_max) in [("/stats", 40 << 20), ("/stats;csv", 8 << 20)] {
-            let mut request = Request::default();
-            request.set_method(b"GET");
-            request.set_target(target.as_bytes());
-            let outcome = serve(&request, b"", &page, &model.proxies[0], &model, &process, true, now, &info);
-            assert!(outcome.reply.body.len() < bytes_max, "{target}: {}", outcome.reply.body.len());
-            assert!(text::lossy(&outcome.reply.body).contains("be9999"));
+        let mut proxy = fixture::proxy(&registry, "many", 10, 2);
+        proxy.is_backend = true;
+        let server = |number: u32| fixture::server(&registry, "many", &format!("s{number}"), number, false);
+        proxy.servers = (1..=10_000).map(server).collect();
+        model.proxies.push(Arc::new(proxy));
+        for target in ["/stats", "/stats;csv", "/stats;typed", "/stats;json"] {
+            let (text, longest) = body(&model, target, 32 * 1024);
+            assert!(text.contains("s9999") && text.len() > 1 << 20, "{target}: {}", text.len());
+            // The part, and the object that went over it.
+            assert!(longest < 64 * 1024, "{target}: {longest} bytes ahead of the reader");
         }
     }
 
     #[test]
     fn forms_become_orders() {
-        let page = crate::stats::fixture::page();
+        let model = model();
         for (method, body, admin, word, orders) in [
             (&b"POST"[..], &b"s=s1&action=drain&b=%233"[..], true, "DONE", 1),
             (b"POST", b"s=s1&s=s2&action=maint&b=be", true, "DONE", 2),
@@ -300,7 +311,7 @@ mod tests {
             (b"POST", b"s=s1&action=maint&b=be", false, "DENY", 0),
             (b"PUT", b"", true, "IVAL", 0),
         ] {
-            let outcome = ask(method, "/stats;up", body, &page, admin);
+            let outcome = ask(&model, method, "/stats;up", body, admin);
             assert_eq!(outcome.reply.status, 303);
             let location = text::lossy(&outcome.reply.fields[2].1).into_owned();
             assert_eq!(location, format!("/stats;st={word};up"), "{}", text::lossy(body));
@@ -310,9 +321,7 @@ mod tests {
 
     #[test]
     fn forms_of_other_sites_change_nothing() {
-        let page = crate::stats::fixture::page();
-        let model = crate::stats::fixture::model();
-        let (process, info) = (ProcessFacts::default(), InfoFacts::default());
+        let model = model();
         for (origin, word) in [("http://lb:8404", "DONE"), ("http://evil", "DENY")] {
             let mut request = Request::default();
             request.set_method(b"POST");
@@ -320,8 +329,7 @@ mod tests {
             request.fields.append(b"Host", b"lb:8404");
             request.fields.append(b"Origin", origin.as_bytes());
             let body = b"s=s1&action=maint&b=be";
-            let now = Now::default();
-            let outcome = serve(&request, body, &page, &model.proxies[0], &model, &process, true, now, &info);
+            let outcome = serve(&request, body, &fixture::page(), &model.proxies[0], &model, true);
             let location = text::lossy(&outcome.reply.fields[2].1).into_owned();
             assert_eq!(location, format!("/stats;st={word}"), "{origin}");
             assert_eq!(outcome.orders.is_empty(), word == "DENY", "{origin}");

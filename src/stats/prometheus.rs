@@ -9,16 +9,19 @@
 pub mod asked;
 pub mod metrics;
 
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 
 pub use asked::{Asked, Scope};
 
 use self::metrics::{Check, Fact, Metric, OBJECTS, PROCESS, Shape, TABLES};
+use super::Parts;
 use super::field::{Kind, Value};
 use super::info::{self, Source};
 use super::rows;
 use super::status::{self, is_active};
-use super::subject::{Of, Subject, View, in_maintenance};
+use super::subject::{Of, Shared, Subject, View, in_maintenance};
 use crate::health::status::{Outcome, Status};
 use crate::model::{Mode, Proxy};
 use crate::state::ServerState;
@@ -41,11 +44,11 @@ const LISTENER_STATES: [&str; 3] = ["WAITING", "OPEN", "FULL"];
 type Labels<'l> = SmallVec<[(&'static str, &'l str); 4]>;
 
 /// A scrape under way.
-pub struct Scrape<'m> {
-    asked: &'m Asked,
-    view: View<'m>,
-    source: Source<'m>,
+#[derive(Debug)]
+pub struct Scrape {
+    asked: Asked,
     at: Place,
+    shared: Option<Rc<Shared>>,
     /// Objects that may still be looked at for the part under way.
     looks: usize,
     /// The metric whose `HELP` and `TYPE` were written last.
@@ -71,29 +74,31 @@ impl Place {
     }
 }
 
-impl<'m> Scrape<'m> {
-    /// A scrape that begins.
-    pub fn new(asked: &'m Asked, source: Source<'m>) -> Scrape<'m> {
-        let started_s = source.info.started.wall_us / 1_000_000;
-        let view = View::new(source.model, source.now, started_s, source.info.maxconn);
-        Scrape { asked, view, source, at: Place::default(), looks: 0, announced: None }
-    }
+/// What a scrape looks at while it makes one part.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    source: &'a Source<'a>,
+    view: &'a View<'a>,
+}
 
-    /// Appends samples until `out` holds some `bytes_max` bytes, or nothing for a while; says whether
-    /// more may follow.
-    pub fn fill(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+impl Parts for Scrape {
+    fn fill(&mut self, source: &Source<'_>, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let shared = self.shared.get_or_insert_with(|| Shared::of(source.model, source.info.maxconn)).clone();
+        let started_s = source.info.started.wall_us / 1_000_000;
+        let view = View::new(source.model, source.now, started_s, source.info.maxconn, shared);
+        let look = Look { source, view: &view };
         self.looks = LOOKS_MAX;
         while out.len() < bytes_max && self.looks > 0 {
             self.looks -= 1;
             let Some(&scope) = Scope::ALL.get(self.at.scope) else { return false };
             let is_over = !self.asked.wants(scope)
                 || match scope {
-                    Scope::Global => self.process(out),
-                    Scope::Frontend => self.objects(scope, Kind::Frontend, out, bytes_max),
-                    Scope::Listener => self.objects(scope, Kind::Listener, out, bytes_max),
-                    Scope::Backend => self.objects(scope, Kind::Backend, out, bytes_max),
-                    Scope::Server => self.objects(scope, Kind::Server, out, bytes_max),
-                    Scope::StickTable => self.tables(out),
+                    Scope::Global => self.process(look, out),
+                    Scope::Frontend => self.objects(look, scope, Kind::Frontend, out, bytes_max),
+                    Scope::Listener => self.objects(look, scope, Kind::Listener, out, bytes_max),
+                    Scope::Backend => self.objects(look, scope, Kind::Backend, out, bytes_max),
+                    Scope::Server => self.objects(look, scope, Kind::Server, out, bytes_max),
+                    Scope::StickTable => self.tables(look, out),
                 };
             if is_over {
                 self.at = Place { scope: self.at.scope + 1, ..Place::default() };
@@ -101,17 +106,24 @@ impl<'m> Scrape<'m> {
         }
         true
     }
+}
+
+impl Scrape {
+    /// A scrape that begins.
+    pub fn new(asked: Asked) -> Scrape {
+        Scrape { asked, at: Place::default(), shared: None, looks: 0, announced: None }
+    }
 
     /// The next metric of the process; true when there is none.
-    fn process(&mut self, out: &mut Vec<u8>) -> bool {
+    fn process(&mut self, Look { source, .. }: Look<'_>, out: &mut Vec<u8>) -> bool {
         let Some(metric) = PROCESS.get(self.at.metric) else { return true };
         self.at.next_metric();
         if !self.asked.wants_metric(Scope::Global, metric.name) {
             return false;
         }
         let field = metric.field();
-        let value = (field.read)(&self.source);
-        let description = self.source.model.global.description.as_deref();
+        let value = (field.read)(source);
+        let description = source.model.global.description.as_deref();
         let mut labels = Labels::new();
         let number = match (metric.fact, &value) {
             (Fact::Number, _) => value.clone(),
@@ -135,13 +147,20 @@ impl<'m> Scrape<'m> {
     }
 
     /// Some objects with the current metric of that kind; true when there are no more metrics.
-    fn objects(&mut self, scope: Scope, kind: Kind, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+    fn objects(
+        &mut self,
+        Look { view, .. }: Look<'_>,
+        scope: Scope,
+        kind: Kind,
+        out: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> bool {
         let Some(metric) = OBJECTS.get(self.at.metric) else { return true };
         if !metric.is_on(kind) || !self.asked.wants_metric(scope, metric.name) {
             self.at.next_metric();
             return false;
         }
-        let model = self.view.model;
+        let model = view.model;
         let Some(proxy) = model.proxies.get(self.at.proxy) else {
             self.at.next_metric();
             return false;
@@ -155,7 +174,7 @@ impl<'m> Scrape<'m> {
             self.at.next_proxy();
             return false;
         }
-        let (view, announced, describe) = (&self.view, &mut self.announced, self.asked.describe);
+        let (announced, describe) = (&mut self.announced, self.asked.describe);
         let mut write = |subject: &Subject<'_>, out: &mut Vec<u8>| {
             samples(scope, metric, subject, describe, announced, out);
         };
@@ -177,7 +196,7 @@ impl<'m> Scrape<'m> {
             }
             Kind::Server => {
                 let live = proxy.state.servers.load();
-                for (state, config) in rows::servers(proxy, &live).skip(self.at.object) {
+                while let Some((state, config)) = rows::server(proxy, &live, self.at.object) {
                     if out.len() >= bytes_max || self.looks == 0 {
                         return false;
                     }
@@ -194,9 +213,9 @@ impl<'m> Scrape<'m> {
     }
 
     /// The next stick table with the current metric; true when there are no more metrics.
-    fn tables(&mut self, out: &mut Vec<u8>) -> bool {
+    fn tables(&mut self, Look { source, .. }: Look<'_>, out: &mut Vec<u8>) -> bool {
         let Some(metric) = TABLES.get(self.at.metric) else { return true };
-        let proxies = &self.source.model.proxies;
+        let proxies = &source.model.proxies;
         if !self.asked.wants_metric(Scope::StickTable, metric.name) || self.at.proxy >= proxies.len() {
             self.at.next_metric();
             return false;
@@ -412,12 +431,12 @@ mod tests {
         let asked = Asked::parse(format!("/metrics?{query}").as_bytes()).unwrap();
         let (info, process) = (InfoFacts::default(), ProcessFacts::default());
         let now = Now { mono_us: 50_000_000, wall_us: 1_000_050_000_000 };
-        let mut scrape =
-            Scrape::new(&asked, Source { info: &info, process: &process, model, now, float: false });
+        let source = Source { info: &info, process: &process, model, now, float: false };
+        let mut scrape = Scrape::new(asked);
         let (mut all, mut part) = (Vec::new(), Vec::new());
         loop {
             part.clear();
-            let more = scrape.fill(&mut part, bytes_max);
+            let more = scrape.fill(&source, &mut part, bytes_max);
             all.extend_from_slice(&part);
             if !more {
                 return String::from_utf8(all).unwrap();
@@ -601,11 +620,11 @@ mod tests {
         let (info, process) = (InfoFacts::default(), ProcessFacts::default());
         let source =
             Source { info: &info, process: &process, model: &model, now: Now::default(), float: false };
-        let mut scrape = Scrape::new(&asked, source);
+        let mut scrape = Scrape::new(asked);
         let (mut part, mut lines) = (Vec::new(), 0);
         loop {
             part.clear();
-            let more = scrape.fill(&mut part, 16_384);
+            let more = scrape.fill(&source, &mut part, 16_384);
             assert!(part.len() < 20_000, "{}", part.len());
             lines += part.iter().filter(|byte| **byte == b'\n').count();
             if !more {

@@ -1,5 +1,5 @@
-//! Walks the model and hands every object to a renderer, in the order users know: a proxy's
-//! frontend, its listeners, its servers, its backend.
+//! Walks the model step by step and hands every object to a renderer, in the order users know: a
+//! proxy's frontend, its listeners, its servers, its backend.
 
 use std::sync::Arc;
 
@@ -72,41 +72,110 @@ pub fn servers<'a>(
     known.chain(added.map(|(_, state)| (state, None)))
 }
 
-/// Calls `each` with every wanted object of one proxy.
-pub fn of_proxy(view: &View<'_>, proxy: &Proxy, filter: &Filter, each: &mut impl FnMut(&Subject<'_>)) {
-    if proxy.is_frontend {
-        if filter.wants(Kind::Frontend) {
-            each(&Subject::frontend(view, proxy));
-        }
-        if proxy.options.socket_stats && filter.wants(Kind::Listener) {
-            for bind in proxy.binds.iter().filter(|bind| filter.wants_number(bind.id)) {
-                each(&Subject::listener(view, proxy, bind));
-            }
-        }
-    }
-    if !proxy.is_backend {
-        return;
-    }
-    let live = proxy.state.servers.load();
-    if filter.wants(Kind::Server) {
-        for (state, config) in servers(proxy, &live) {
-            if filter.wants_number(state.id.load(std::sync::atomic::Ordering::Relaxed))
-                && !filter.hides(view, state)
-            {
-                each(&Subject::server(view, proxy, state, config));
-            }
-        }
-    }
-    if filter.wants(Kind::Backend) {
-        each(&Subject::backend(view, proxy, servers(proxy, &live)));
+/// The server at a place of [`servers`].
+pub fn server<'a>(
+    proxy: &'a Proxy,
+    live: &'a [Arc<ServerState>],
+    at: usize,
+) -> Option<(&'a Arc<ServerState>, Option<&'a Server>)> {
+    match proxy.servers.get(at) {
+        Some(server) => Some((&server.state, Some(server))),
+        None => servers(proxy, live).nth(at),
     }
 }
 
-/// Calls `each` with every wanted object of a model.
-pub fn all(view: &View<'_>, filter: &Filter, mut each: impl FnMut(&Subject<'_>)) {
-    let model: &Model = view.model;
-    for proxy in model.proxies.iter().filter(|proxy| filter.wants_proxy(proxy)) {
-        of_proxy(view, proxy, filter, &mut each);
+/// A walk over the wanted objects of a model that stops anywhere and goes on from there.
+///
+/// Nothing is held between two steps: what is added or removed meanwhile shows up if the walk has not passed it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    proxy: usize,
+    stage: Stage,
+}
+
+/// What of a proxy comes next.
+#[derive(Clone, Copy, Debug, Default)]
+enum Stage {
+    #[default]
+    Begin,
+    Frontend,
+    Listener(usize),
+    Server(usize),
+    Backend,
+    End,
+}
+
+/// What a step of a walk comes to.
+pub enum Step<'s, 'a> {
+    /// A wanted proxy begins.
+    Begin(&'s Proxy),
+    /// One of its objects.
+    Object(&'s Subject<'a>),
+    /// It is over.
+    End(&'s Proxy),
+}
+
+impl Walk {
+    /// Takes one step, which shows one thing or passes over one that is not wanted; false at the end.
+    pub fn step(&mut self, view: &View<'_>, filter: &Filter, each: impl FnOnce(Step<'_, '_>)) -> bool {
+        let model: &Model = view.model;
+        let Some(proxy) = model.proxies.get(self.proxy) else { return false };
+        self.stage = match self.stage {
+            Stage::Begin if !filter.wants_proxy(proxy) => {
+                self.proxy += 1;
+                return true;
+            }
+            Stage::Begin => {
+                each(Step::Begin(proxy));
+                Stage::Frontend
+            }
+            Stage::Frontend => {
+                if proxy.is_frontend && filter.wants(Kind::Frontend) {
+                    each(Step::Object(&Subject::frontend(view, proxy)));
+                }
+                Stage::Listener(0)
+            }
+            Stage::Listener(at) => {
+                let shows = proxy.is_frontend && proxy.options.socket_stats && filter.wants(Kind::Listener);
+                match proxy.binds.get(at).filter(|_| shows) {
+                    Some(bind) => {
+                        if filter.wants_number(bind.id) {
+                            each(Step::Object(&Subject::listener(view, proxy, bind)));
+                        }
+                        Stage::Listener(at + 1)
+                    }
+                    None => Stage::Server(0),
+                }
+            }
+            Stage::Server(at) => {
+                let shows = proxy.is_backend && filter.wants(Kind::Server);
+                let live = proxy.state.servers.load();
+                match server(proxy, &live, at).filter(|_| shows) {
+                    Some((state, config)) => {
+                        if filter.wants_number(state.id.load(std::sync::atomic::Ordering::Relaxed))
+                            && !filter.hides(view, state)
+                        {
+                            each(Step::Object(&Subject::server(view, proxy, state, config)));
+                        }
+                        Stage::Server(at + 1)
+                    }
+                    None => Stage::Backend,
+                }
+            }
+            Stage::Backend => {
+                if proxy.is_backend && filter.wants(Kind::Backend) {
+                    let live = proxy.state.servers.load();
+                    each(Step::Object(&Subject::backend(view, proxy, servers(proxy, &live))));
+                }
+                Stage::End
+            }
+            Stage::End => {
+                each(Step::End(proxy));
+                self.proxy += 1;
+                Stage::Begin
+            }
+        };
+        true
     }
 }
 
@@ -114,20 +183,29 @@ pub fn all(view: &View<'_>, filter: &Filter, mut each: impl FnMut(&Subject<'_>))
 mod tests {
     use super::*;
     use crate::base::clock::Now;
+    use crate::sample::facts::ProcessFacts;
     use crate::state::server::{CheckReport, admin, counter};
-    use crate::stats::{csv, fixture, json, typed};
+    use crate::stats::dump::{Dump, Form, whole};
+    use crate::stats::fixture;
+    use crate::stats::info::{InfoFacts, Source};
 
     fn now() -> Now {
         Now { mono_us: 50_000_000, wall_us: 1_000_050_000_000 }
     }
 
     fn table(model: &Model, filter: &Filter) -> Vec<Vec<String>> {
-        let mut view = View::new(model, now(), 1_000_000, 1000);
-        view.legends = true;
-        let mut out = Vec::new();
-        csv::render(&view, filter, &mut out);
-        let text = String::from_utf8(out).unwrap();
+        let mut dump = Dump::new(Form::Csv, filter.clone());
+        dump.legends = true;
+        let text = rendered(model, &mut dump);
         text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
+    }
+
+    fn rendered(model: &Model, dump: &mut Dump) -> String {
+        let started = Now { mono_us: 0, wall_us: 1_000_000_000_000 };
+        let info = InfoFacts { started, maxconn: 1000, ..InfoFacts::default() };
+        let process = ProcessFacts::default();
+        let source = Source { info: &info, process: &process, model, now: now(), float: false };
+        String::from_utf8(whole(dump, &source)).unwrap()
     }
 
     fn names(rows: &[Vec<String>]) -> Vec<String> {
@@ -240,10 +318,7 @@ mod tests {
     fn typed_and_json_tell_the_same() {
         let model = fixture::model();
         model.proxies[0].state.frontend.add(crate::state::proxy::fe::BYTES_IN, 123);
-        let view = View::new(&model, now(), 0, 1000);
-        let mut out = Vec::new();
-        typed::render(&view, &Filter::default(), false, &mut out);
-        let text = String::from_utf8(out).unwrap();
+        let text = rendered(&model, &mut Dump::new(Form::Typed { describe: false }, Filter::default()));
         for line in [
             "F.2.0.0.pxname.1:KNSV:str:fe\n",
             "F.2.0.8.bin.1:MCPP:u64:123\n",
@@ -252,9 +327,8 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
-        let mut out = Vec::new();
-        json::render(&view, &Filter::default(), &mut out);
-        let parsed: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let text = rendered(&model, &mut Dump::new(Form::Json, Filter::default()));
+        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed.as_array().map(Vec::len), Some(4));
         assert_eq!(parsed[0][0]["objType"], "Frontend");
         assert_eq!(parsed[0][0]["field"]["name"], "pxname");

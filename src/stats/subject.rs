@@ -1,6 +1,7 @@
 //! The objects that rows are about, with what several columns share worked out once.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -26,30 +27,35 @@ pub struct View<'m> {
     pub legends: bool,
     /// The backend's status tells how many of its servers are up (`up`, `no-maint`).
     pub count_servers: bool,
+    shared: Rc<Shared>,
+}
+
+/// What takes a look at the whole model to find, and holds as long as the model does: a rendering that is made in
+/// parts works it out once.
+#[derive(Debug)]
+pub struct Shared {
     fullconn: Vec<u32>,
-    tracking: HashMap<*const ServerState, &'m Arc<ServerState>>,
+    tracking: HashMap<*const ServerState, Arc<ServerState>>,
+}
+
+impl Shared {
+    /// Works it out.
+    pub fn of(model: &Model, maxconn: u32) -> Rc<Shared> {
+        let servers = model.proxies.iter().flat_map(|proxy| proxy.servers.iter());
+        let tracking = servers
+            .filter_map(|server| server.track.as_ref().map(|to| (Arc::as_ptr(&server.state), to.clone())))
+            .collect();
+        Rc::new(Shared { fullconn: fullconn(model, maxconn), tracking })
+    }
 }
 
 /// The most steps a chain of `track` is followed; the configuration refuses loops.
 const TRACK_STEPS_MAX: usize = 64;
 
 impl<'m> View<'m> {
-    /// A view of `model`; works out what all rows share.
-    pub fn new(model: &'m Model, now: Now, started_s: u64, maxconn: u32) -> View<'m> {
-        let servers = || model.proxies.iter().flat_map(|proxy| proxy.servers.iter());
-        let tracking = servers()
-            .filter_map(|server| server.track.as_ref().map(|to| (Arc::as_ptr(&server.state), to)))
-            .collect();
-        View {
-            model,
-            now,
-            started_s,
-            maxconn,
-            legends: false,
-            count_servers: false,
-            fullconn: fullconn(model, maxconn),
-            tracking,
-        }
+    /// A view of `model`, with what was worked out of it before.
+    pub fn new(model: &'m Model, now: Now, started_s: u64, maxconn: u32, shared: Rc<Shared>) -> View<'m> {
+        View { model, now, started_s, maxconn, legends: false, count_servers: false, shared }
     }
     /// `maxconn` of a frontend now.
     pub fn frontend_limit(&self, proxy: &Proxy) -> u32 {
@@ -61,13 +67,13 @@ impl<'m> View<'m> {
     }
     /// `fullconn` of a backend.
     pub fn fullconn(&self, proxy: &Proxy) -> u32 {
-        self.fullconn.get(proxy.index as usize).copied().unwrap_or(0)
+        self.shared.fullconn.get(proxy.index as usize).copied().unwrap_or(0)
     }
     /// The server whose checks decide about `state`: the end of its chain of `track`.
-    pub fn checked(&self, state: &'m Arc<ServerState>) -> &'m Arc<ServerState> {
+    pub fn checked<'s>(&'s self, state: &'s Arc<ServerState>) -> &'s Arc<ServerState> {
         let mut at = state;
         for _ in 0..TRACK_STEPS_MAX {
-            match self.tracking.get(&Arc::as_ptr(at)) {
+            match self.shared.tracking.get(&Arc::as_ptr(at)) {
                 Some(next) => at = next,
                 None => break,
             }

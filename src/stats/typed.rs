@@ -4,15 +4,9 @@
 use super::Subject;
 use super::columns::{self, TABLE};
 use super::field::{Tags, Value};
-use super::rows::{self, Filter};
-use super::subject::View;
 
-/// The whole table; with `describe` each line ends with the column's meaning.
-pub fn render(view: &View<'_>, filter: &Filter, describe: bool, out: &mut Vec<u8>) {
-    rows::all(view, filter, |subject| lines(subject, describe, out));
-}
-
-fn lines(subject: &Subject<'_>, describe: bool, out: &mut Vec<u8>) {
+/// One object's lines; with `describe` each ends with the column's meaning.
+pub fn lines(subject: &Subject<'_>, describe: bool, out: &mut Vec<u8>) {
     let prefix = format!("{}.{}.{}.", subject.kind().letter(), subject.proxy.id, subject.number());
     for (position, column) in TABLE.iter().enumerate() {
         let value = column.value(subject);

@@ -283,11 +283,9 @@ fn the_answer_is_that_of_an_http_service() {
             client.send(format!("{method} /metrics{query} HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"));
             let response = client.response_to(method);
             assert_eq!(response.status, status, "{method} {query}");
-            for (name, value) in [
-                ("content-type", "text/plain; version=0.0.4"),
-                ("cache-control", "no-cache"),
-                ("transfer-encoding", "chunked"),
-            ] {
+            for (name, value) in
+                [("content-type", "text/plain; version=0.0.4"), ("cache-control", "no-cache")]
+            {
                 assert_eq!(response.header(name), Some(value), "{method} {query}");
             }
             let scrape = Scrape::parse(&response.text());
@@ -305,40 +303,69 @@ fn the_answer_is_that_of_an_http_service() {
         let line = syslog.wait_for(&["/stats;csv"]);
         assert!(line.contains(" fe fe/<STATS> 0/0/0/0/"), "{line}");
 
+        // What takes several parts has no length, and an older client sees its end by that of the connection.
+        assert_eq!(proxy.client("fe").get("/metrics", "").header("transfer-encoding"), Some("chunked"));
         let mut old = proxy.client("fe");
-        old.send("GET /metrics?scope=global HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        for target in ["/metrics?scope=global", "/stats;csv"] {
+            old.send(format!("GET {target} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+            let response = old.response();
+            assert_eq!(response.header("connection"), Some("keep-alive"), "{target}");
+            assert_eq!(
+                response.header("content-length"),
+                Some(&*response.text().len().to_string()),
+                "{target}"
+            );
+        }
+        old.send("GET /metrics HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
         let whole = String::from_utf8(old.read_to_end()).unwrap();
         let (head, body) = whole.split_once("\r\n\r\n").unwrap();
         assert!(!head.contains("chunked") && head.contains("connection: close"), "{head}");
-        assert_eq!(Scrape::parse(body).families().len(), 1);
+        assert!(Scrape::parse(body).families().len() > 1);
     });
 }
 
-/// Enough backends that the answer comes in many parts while others are served.
+/// Enough backends that the answers come in many parts while others are served.
 #[test]
 fn a_long_answer_leaves_the_thread_to_others() {
     both_drivers(|driver| {
         let mut text = String::from("    nbthread 1\n");
         text += HTTP_DEFAULTS;
-        text += "frontend fe\n    bind @fe@\n    http-request use-service prometheus-exporter if { path /metrics }\n    \
-                 http-request return status 200\n";
+        text += "frontend fe\n    bind @fe@\n    stats uri /stats\n    \
+                 http-request use-service prometheus-exporter if { path /metrics }\n    \
+                 http-request return status 200 if { path /other }\n";
         for number in 0..300 {
             text += &format!("backend b{number}\n    server s 127.0.0.1:1\n");
         }
         let proxy = Proxy::start(driver, &text);
-        let mut slow = proxy.client("fe");
-        slow.send("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
-        // The one thread is in the middle of an answer nobody reads: it must answer this one too.
+        let targets = ["/metrics", "/stats", "/stats;csv", "/stats;json", "/stats;typed"];
+        let slow = targets.map(|target| {
+            let mut slow = proxy.client("fe");
+            slow.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
+            slow
+        });
+        // The one thread is in the middle of answers nobody reads: it must answer this one too.
         let mut other = proxy.client("fe");
         for _ in 0..3 {
             assert_eq!(other.get("/other", "").status, 200);
         }
-        let response = slow.response();
-        let scrape = Scrape::parse(&response.text());
-        for number in [0, 150, 299] {
-            let labels = [("proxy", format!("b{number}"))];
-            assert_eq!(scrape.value("haproxy_backend_weight", &[("proxy", &labels[0].1)]), 1.0);
+        for (mut slow, target) in slow.into_iter().zip(targets) {
+            let response = slow.response();
+            let text = response.text();
+            assert!(text.len() > 100 << 10, "{target}: {}", text.len());
+            match target {
+                "/metrics" => {
+                    let scrape = Scrape::parse(&text);
+                    for name in ["b0", "b150", "b299"] {
+                        assert_eq!(scrape.value("haproxy_backend_weight", &[("proxy", name)]), 1.0);
+                    }
+                }
+                "/stats" => assert!(text.ends_with("</body></html>\n"), "{target}"),
+                "/stats;json" => {
+                    let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    assert_eq!(rows.as_array().unwrap().len(), 1 + 2 * 300);
+                }
+                _ => assert!(text.contains("b299"), "{target}"),
+            }
         }
-        assert!(response.text().len() > 1 << 20, "{}", response.text().len());
     });
 }

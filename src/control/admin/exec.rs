@@ -142,4 +142,54 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
     }
+
+    #[test]
+    fn long_answers_are_made_as_they_are_read() {
+        use crate::control::mock;
+        use crate::state::table::{KeyType, testing};
+        use crate::stats::fixture;
+        let table = testing::table(KeyType::Integer, 20_000, &[]);
+        (0..20_000u32).for_each(|key| drop(table.find_or_create(&key.to_be_bytes(), 1)));
+        let control = mock::control_with(|model| {
+            let registry = model.registry.clone();
+            let mut many = fixture::proxy(&registry, "many", 10, 2);
+            many.is_backend = true;
+            let server = |id: u32| fixture::server(&registry, "many", &format!("s{id}"), id, false);
+            many.servers = (1..=5_000).map(server).collect();
+            many.table = Some(table);
+            model.proxies.push(many.into());
+        });
+        let registry = control.model().registry.clone();
+        let lines: String = (0..50_000).map(|number| format!("key{number} value{number}\n")).collect();
+        registry.map("/big.map", true).0.load_text(lines.as_bytes()).unwrap();
+        registry.map("/big.lst", false).0.load_text(lines.as_bytes()).unwrap();
+        for (command, rows) in [
+            ("show stat", 5_000 + 4 + 1 + 1),
+            ("show stat typed", 5_000 * 60),
+            ("show stat json", 0),
+            ("show servers state", 5_000 + 2 + 2),
+            ("show servers conn", 5_000 + 2 + 1),
+            ("show table t", 20_000 + 1),
+            ("show map /big.map", 50_000),
+            ("show acl /big.lst", 50_000),
+        ] {
+            let parts = mock::parts(&control, command);
+            // A part, and the object that went over it.
+            let longest = parts.iter().map(Vec::len).max().unwrap();
+            assert!(longest < 2 * super::super::PART_BYTES, "{command}: {longest} bytes ahead of the reader");
+            let whole = parts.concat();
+            let found = whole.iter().filter(|byte| **byte == b'\n').count();
+            assert!(
+                found >= rows && whole.len() > 200_000,
+                "{command}: {found} lines, {} bytes",
+                whole.len()
+            );
+        }
+        // Entries come in the order in which they were added.
+        let text = String::from_utf8(mock::parts(&control, "show map /big.map").concat()).unwrap();
+        let mut keys = text.lines().map(|line| line.split(' ').nth(1).unwrap());
+        assert!(
+            (0..50_000).all(|number| keys.next() == Some(&*format!("key{number}"))) && keys.next().is_none()
+        );
+    }
 }

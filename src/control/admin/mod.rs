@@ -54,11 +54,40 @@ impl Command {
     }
 }
 
+/// The rest of an answer, made part by part while the client reads.
+pub struct Parts(Box<Fill>);
+
+/// Makes the next part.
+type Fill = dyn FnMut(&mut Vec<u8>) -> bool;
+
+impl Parts {
+    /// `fill` appends some [`PART_BYTES`] bytes, or less if finding them takes its time, and says whether more may
+    /// follow.
+    pub fn new(fill: impl FnMut(&mut Vec<u8>) -> bool + 'static) -> Parts {
+        Parts(Box::new(fill))
+    }
+    /// Appends the next part; false behind the last one.
+    pub fn fill(&mut self, out: &mut Vec<u8>) -> bool {
+        (self.0)(out)
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Parts")
+    }
+}
+
+/// About so many bytes of an answer are made before the client has read those before them.
+pub const PART_BYTES: usize = 32 * 1024;
+
 /// What follows a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Flow {
     /// The next command.
     Done,
+    /// More of the answer.
+    Parts(Parts),
     /// The end of the connection (`quit`).
     Quit,
     /// A pause, until the time is over or the condition holds (`wait`).

@@ -167,6 +167,14 @@ async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
                 return Ok(true);
             }
             Flow::Wait { ms, until } => wait(control, ms, until, &mut out).await,
+            Flow::Parts(mut parts) => {
+                // Checks and logs have their turn between two parts, and a slow reader costs one part.
+                while parts.fill(&mut out) {
+                    send(stream, session, &out).await?;
+                    out.clear();
+                    tokio::task::yield_now().await;
+                }
+            }
             Flow::Follow { ring, from, end } => {
                 send(stream, session, &out).await?;
                 follow(control, stream, &ring, from, end).await?;

@@ -131,6 +131,13 @@ const EXPIRED_PER_NEW: usize = 2;
 /// Entries that are looked at under one lock by whoever walks a table.
 const WALK_BATCH: u32 = 64;
 
+/// Where a walk over a table is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    shard: usize,
+    row: u32,
+}
+
 impl Table {
     /// An empty one.
     pub fn new(name: &str, settings: Settings) -> Arc<Table> {
@@ -296,39 +303,45 @@ impl Table {
             }
         }
     }
-    /// Shows every entry in turn. Others may change the table meanwhile: what is there from beginning to
-    /// end is shown once.
-    pub fn each(&self, now: Millis, mut show: impl FnMut(&mut Shown<'_>)) {
-        self.walk(now, |shown| {
+    /// Shows some entries in turn, those behind `cursor`, and moves it on; false behind the last one. Others may
+    /// change the table meanwhile: what is there from beginning to end is shown once.
+    pub fn each(&self, cursor: &mut Cursor, now: Millis, mut show: impl FnMut(&mut Shown<'_>)) -> bool {
+        self.walk(cursor, now, |shown| {
             show(shown);
             false
-        });
+        })
+    }
+    /// Shows every entry.
+    #[cfg(test)]
+    fn every(&self, now: Millis, mut show: impl FnMut(&mut Shown<'_>)) {
+        let mut cursor = Cursor::default();
+        while self.each(&mut cursor, now, &mut show) {}
     }
     /// Forgets the entries that nobody holds and that `wanted` chooses.
-    pub fn remove_where(&self, now: Millis, wanted: impl FnMut(&mut Shown<'_>) -> bool) {
-        self.walk(now, wanted);
+    pub fn remove_where(&self, now: Millis, mut wanted: impl FnMut(&mut Shown<'_>) -> bool) {
+        let mut cursor = Cursor::default();
+        while self.walk(&mut cursor, now, &mut wanted) {}
     }
-    fn walk(&self, now: Millis, mut goes: impl FnMut(&mut Shown<'_>) -> bool) {
-        for at in 0..self.shards.len() {
-            let mut from = 0;
-            loop {
-                let mut shard = self.lock(at);
-                let end = shard.rows().min(from + WALK_BATCH);
-                for row in from..end {
-                    // Emptied, it gave its rows back.
-                    if !shard.is_used(row) || shard.is_past(row, now) {
-                        continue;
-                    }
-                    if goes(&mut self.shown(&mut shard, at, row, now)) {
-                        self.remove_row(&mut shard, row);
-                    }
-                }
-                if end >= shard.rows() {
-                    break;
-                }
-                from = end;
+    fn walk(&self, cursor: &mut Cursor, now: Millis, mut goes: impl FnMut(&mut Shown<'_>) -> bool) -> bool {
+        if cursor.shard >= self.shards.len() {
+            return false;
+        }
+        let mut shard = self.lock(cursor.shard);
+        let end = shard.rows().min(cursor.row + WALK_BATCH);
+        for row in cursor.row..end {
+            // Emptied, it gave its rows back.
+            if !shard.is_used(row) || shard.is_past(row, now) {
+                continue;
+            }
+            if goes(&mut self.shown(&mut shard, cursor.shard, row, now)) {
+                self.remove_row(&mut shard, row);
             }
         }
+        *cursor = match end >= shard.rows() {
+            true => Cursor { shard: cursor.shard + 1, row: 0 },
+            false => Cursor { row: end, ..*cursor },
+        };
+        true
     }
     fn shown<'s>(&'s self, shard: &'s mut Shard, at: usize, row: u32, now: Millis) -> Shown<'s> {
         Shown {
@@ -539,7 +552,7 @@ mod tests {
     }
     fn keys(table: &Table, now: Millis) -> Vec<u32> {
         let mut keys = Vec::new();
-        table.each(now, |shown| keys.push(u32::from_be_bytes(shown.key[..].try_into().unwrap())));
+        table.every(now, |shown| keys.push(u32::from_be_bytes(shown.key[..].try_into().unwrap())));
         keys.sort_unstable();
         keys
     }
@@ -628,7 +641,7 @@ mod tests {
         let table = table(KeyType::Integer, 10, &[counter(Data::Gpc0)]);
         assert!((0..4).all(|key| make(&table, key, 1)));
         let mut ids = Vec::new();
-        table.each(1, |shown| ids.push((shown.id, shown.key.clone())));
+        table.every(1, |shown| ids.push((shown.id, shown.key.clone())));
         for (id, key) in &ids {
             assert_eq!(&table.by_id(*id).unwrap().key(), key);
         }
@@ -678,7 +691,7 @@ mod tests {
             }
         });
         let mut seen = (0, 0, 0);
-        shared.each(1, |shown| {
+        shared.every(1, |shown| {
             let get = |data| shown.cells.get(data, 0).unwrap();
             seen = (seen.0 + get(Data::Gpc0), seen.1 + get(Data::ConnCur), seen.2 + shown.references);
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::control::admin::{Call, Command, Flow};
+use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts};
 use crate::model::bind::CliLevel::Admin;
 use crate::pattern::file::source;
 use crate::pattern::{Kind, PatternSet, Subject};
@@ -93,16 +93,47 @@ fn show(call: &mut Call<'_>, what: What) -> Flow {
         None => Some(map.snapshot()),
     };
     let Some(set) = set else { return Flow::Done };
-    for entry in set.entries() {
-        call.print(format!("0x{:x} ", entry.id));
-        call.print(entry.key);
-        if map.is_map {
-            call.print(" ");
-            call.print(entry.value);
+    contents(set, map.is_map)
+}
+
+/// The shards looked through at a time: some ten thousand entries.
+const SHARDS_PER_PART: usize = 32;
+
+/// The entries of a set in the order of their addition. Finding that order takes a look at all of them, which is
+/// done piece by piece as well.
+fn contents(set: Arc<PatternSet>, is_map: bool) -> Flow {
+    let mut places = Vec::new();
+    let mut shards = Some(0);
+    let mut next = 0;
+    Flow::Parts(Parts::new(move |out| {
+        if let Some(first) = shards {
+            for shard in first..first + SHARDS_PER_PART {
+                match set.places(shard) {
+                    Some(found) => places.extend(found),
+                    None => {
+                        places.sort_unstable();
+                        shards = None;
+                        return true;
+                    }
+                }
+            }
+            shards = Some(first + SHARDS_PER_PART);
+            return true;
         }
-        call.print("\n");
-    }
-    Flow::Done
+        while out.len() < PART_BYTES {
+            let Some(place) = places.get(next) else { return false };
+            next += 1;
+            let entry = set.at(*place);
+            out.extend_from_slice(format!("0x{:x} ", entry.id).as_bytes());
+            out.extend_from_slice(entry.key);
+            if is_map {
+                out.push(b' ');
+                out.extend_from_slice(entry.value);
+            }
+            out.push(b'\n');
+        }
+        true
+    }))
 }
 
 fn get(call: &mut Call<'_>, what: What) -> Flow {

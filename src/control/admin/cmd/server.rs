@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::clock;
-use crate::control::admin::{Call, Command, Flow};
+use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts};
 use crate::control::servers::{self, AdminOrder, CheckKind};
-use crate::model::Proxy;
 use crate::model::bind::CliLevel::{Admin, User};
+use crate::model::{Proxy, Server};
 use crate::net::timer::Kill;
 use crate::state::ServerState;
 use crate::state::server::{Endpoint, counter};
@@ -91,43 +91,61 @@ fn show_state(call: &mut Call<'_>) -> Flow {
     let Some(backends) = backends(call) else { return Flow::Done };
     call.print(servers_state::HEADER);
     let now = clock::read().wall_secs();
-    for proxy in backends {
-        for server in &proxy.servers {
-            call.print(servers_state::row(&proxy, server, now));
+    each_server(backends, move |proxy, _, config, out| {
+        if let Some(server) = config {
+            out.extend_from_slice(servers_state::row(proxy, server, now).as_bytes());
         }
-    }
-    Flow::Done
+    })
+}
+
+/// An answer with what `row` makes of every server.
+fn each_server(
+    backends: Vec<Arc<Proxy>>,
+    mut row: impl FnMut(&Proxy, &Arc<ServerState>, Option<&Server>, &mut Vec<u8>) + 'static,
+) -> Flow {
+    let (mut at, mut server) = (0, 0);
+    Flow::Parts(Parts::new(move |out| {
+        while out.len() < PART_BYTES {
+            let Some(proxy) = backends.get(at) else { return false };
+            let live = proxy.state.servers.load();
+            match rows::server(proxy, &live, server) {
+                Some((state, config)) => {
+                    row(proxy, state, config, out);
+                    server += 1;
+                }
+                None => (at, server) = (at + 1, 0),
+            }
+        }
+        true
+    }))
 }
 
 fn show_connections(call: &mut Call<'_>) -> Flow {
     let Some(backends) = backends(call) else { return Flow::Done };
     call.print(format!(
         "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est \
-         private_nb unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[{}]\n",
+         idle_sess unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[{}]\n",
         call.control.threads
     ));
-    for proxy in backends {
-        let live = proxy.state.servers.load();
-        for (state, config) in rows::servers(&proxy, &live) {
-            let (address, port) = match &**state.endpoint.load() {
-                Endpoint::Inet { address, .. } => (address.ip().to_string(), address.port()),
-                Endpoint::Unix(_) | Endpoint::Unresolved => ("-".to_owned(), 0),
-            };
-            let (served, idle) = (state.served.load(Relaxed), state.idle.load(Relaxed));
-            let most = state.counters.max(counter::SESSIONS_MAX);
-            let purge = config.map_or(5000, |server| server.pool_purge_delay_ms);
-            let limit = config.map_or(-1, |server| server.pool_max_conn);
-            call.print(format!(
-                "{}/{} {}/{} {address} {port} - {purge} {served} {served} {most} {served} 0 0 {idle} \
-                 {limit} {idle}\n",
-                proxy.name,
-                state.name,
-                proxy.id,
-                state.id.load(Relaxed),
-            ));
-        }
-    }
-    Flow::Done
+    each_server(backends, move |proxy, state, config, out| {
+        let (address, port) = match &**state.endpoint.load() {
+            Endpoint::Inet { address, .. } => (address.ip().to_string(), address.port()),
+            Endpoint::Unix(_) | Endpoint::Unresolved => ("-".to_owned(), 0),
+        };
+        let (served, idle) = (state.served.load(Relaxed), state.idle.load(Relaxed));
+        let most = state.counters.max(counter::SESSIONS_MAX);
+        let purge = config.map_or(5000, |server| server.pool_purge_delay_ms);
+        let limit = config.map_or(-1, |server| server.pool_max_conn);
+        let text = format!(
+            "{}/{} {}/{} {address} {port} - {purge} {served} {served} {most} {served} 0 0 {idle} {limit} {idle}",
+            proxy.name,
+            state.name,
+            proxy.id,
+            state.id.load(Relaxed),
+        );
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'\n');
+    })
 }
 
 fn show_backend(call: &mut Call<'_>) -> Flow {

@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::server::find_server_quietly;
 use crate::base::clock;
 use crate::base::rate::Rate;
-use crate::control::admin::{Call, Command, Flow, Severity};
+use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts, Severity};
 use crate::control::{Control, log_sink};
 use crate::model::bind::CliLevel::{Admin, Operator, User};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::{ProxyState, ServerState};
+use crate::stats::dump::{self, Dump};
 use crate::stats::info::{self, Form, InfoFacts, Source};
-use crate::stats::{Filter, View, csv, json, typed};
+use crate::stats::{Filter, Parts as _, json};
 
 /// The rows.
 #[rustfmt::skip]
@@ -94,28 +95,31 @@ fn show_stat(call: &mut Call<'_>) -> Flow {
         filter.number = u32::try_from(integer(call.arg(at + 2))).ok();
         at += 3;
     }
-    let (mut form, mut describe) = (Form::Lines, false);
+    let (mut form, mut describe) = (info::Form::Lines, false);
     for index in at..call.words.len() {
         match call.arg(index) {
-            "typed" => form = Form::Typed,
-            "json" => form = Form::Json,
+            "typed" => form = info::Form::Typed,
+            "json" => form = info::Form::Json,
             "desc" => describe = true,
             "no-maint" => filter.hide_maintenance = true,
             "up" => filter.hide_down = true,
             _ => {}
         }
     }
-    let control = call.control;
-    let started = control.started.wall_us / 1_000_000;
-    let mut view = View::new(&model, clock::read(), started, control.maxconn.get());
-    view.legends = call.session.socket_level >= Operator;
-    view.count_servers = filter.hide_down || filter.hide_maintenance;
-    match form {
-        Form::Lines => csv::render(&view, &filter, call.out),
-        Form::Typed => typed::render(&view, &filter, describe, call.out),
-        Form::Json => json::render(&view, &filter, call.out),
-    }
-    Flow::Done
+    let form = match form {
+        info::Form::Lines => dump::Form::Csv,
+        info::Form::Typed => dump::Form::Typed { describe },
+        info::Form::Json => dump::Form::Json,
+    };
+    let mut dump = Dump::new(form, filter);
+    dump.legends = call.session.socket_level >= Operator;
+    let info = info_facts(call.control);
+    let process = call.control.process.clone();
+    let now = clock::read();
+    Flow::Parts(Parts::new(move |out| {
+        let source = Source { info: &info, process: &process, model: &model, now, float: false };
+        dump.fill(&source, out, PART_BYTES)
+    }))
 }
 
 /// The integer a word begins with; 0 if with none.

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::base::clock;
-use crate::control::admin::{Call, Command, Flow};
+use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts};
 use crate::model::bind::CliLevel::{Operator, User};
 use crate::sample::Value;
 use crate::sample::table_key;
 use crate::state::Table;
 use crate::state::table::data::Shape;
-use crate::state::table::{Cells, Data, Entry, Key, KeyType, Removal, Shown};
+use crate::state::table::{Cells, Cursor, Data, Entry, Key, KeyType, Removal, Shown};
 
 /// The rows.
 #[rustfmt::skip]
@@ -22,6 +22,10 @@ pub static COMMANDS: &[Command] = &[
 
 /// The most conditions on data, all of which must hold.
 const FILTERS_MAX: usize = 4;
+
+/// The most looks at some entries that one part of an answer takes: those that no filter lets through take their
+/// time as well.
+const LOOKS_MAX: usize = 64;
 
 /// What a command does with the entries it names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,13 +114,14 @@ fn run(call: &mut Call<'_>, does: Does) -> Flow {
     let outcome = match call.arg(3) {
         "key" => by_key(call, does, table),
         "ptr" => by_id(call, does, table),
-        "" if does != Does::Set => all(call, does, table, &[]),
+        "" if does != Does::Set => return all(call, does, table, Vec::new()),
         word if word.starts_with("data.") && does == Does::Set => {
             Err("content-based lookup is only supported with the \"show\" and \"clear\" actions".to_owned())
         }
-        word if word.starts_with("data.") => {
-            filters(call, table).and_then(|filters| all(call, does, table, &filters))
-        }
+        word if word.starts_with("data.") => match filters(call, table) {
+            Ok(filters) => return all(call, does, table, filters),
+            Err(text) => Err(text),
+        },
         _ => Err(does.expected().to_owned()),
     };
     match outcome {
@@ -126,23 +131,34 @@ fn run(call: &mut Call<'_>, does: Does) -> Flow {
 }
 
 /// Every entry that the filters let through.
-fn all(call: &mut Call<'_>, does: Does, table: &Arc<Table>, filters: &[Filter]) -> Result<(), String> {
+fn all(call: &mut Call<'_>, does: Does, table: &Arc<Table>, filters: Vec<Filter>) -> Flow {
     let now = clock::read().millis();
     if does == Does::Clear {
-        table.remove_where(now, |shown| passes(shown, table, filters));
-        return Ok(());
+        table.remove_where(now, |shown| passes(shown, table, &filters));
+        return Flow::Done;
     }
     head(call, table);
     if call.session.level < Operator {
         call.print("# contents not dumped due to insufficient privileges\n");
-        return Ok(());
+        return Flow::Done;
     }
-    table.each(now, |shown| {
-        if passes(shown, table, filters) {
-            line(table, shown, 0, call.out);
+    let table = table.clone();
+    let mut cursor = Cursor::default();
+    Flow::Parts(Parts::new(move |out| {
+        let mut looks = 0;
+        while out.len() < PART_BYTES && looks < LOOKS_MAX {
+            looks += 1;
+            let more = table.each(&mut cursor, now, |shown| {
+                if passes(shown, &table, &filters) {
+                    line(&table, shown, 0, out);
+                }
+            });
+            if !more {
+                return false;
+            }
         }
-    });
-    Ok(())
+        true
+    }))
 }
 
 fn by_key(call: &mut Call<'_>, does: Does, table: &Arc<Table>) -> Result<(), String> {

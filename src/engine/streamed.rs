@@ -1,23 +1,36 @@
-//! The Prometheus exporter as a service: a request for metrics, and the answer part by part.
+//! Answers of services inside the proxy, statistics and metrics, part by part.
 //!
-//! The answer may be long and takes its time to make. It goes out in parts, each a chunk, and after
-//! each part the other sessions of this core have their turn.
+//! Such an answer may be long and takes its time to make. It goes out in parts, each a chunk: the next part is made
+//! when the client has taken the one before, and after each the other sessions of this core have their turn. What
+//! fits one part is an answer like any other, with its length.
 
 use std::task::Poll;
 
 use super::exchange::{End, Exchange};
 use super::wait::{self, WriteError};
-use crate::base::clock;
+use crate::base::clock::{self, Now};
 use crate::http::h1::chunked;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::net::executor;
 use crate::net::timer::NEVER;
-use crate::stats::info::Source;
+use crate::stats::Parts;
+use crate::stats::info::{InfoFacts, Source};
 use crate::stats::prometheus::{Asked, CONTENT_TYPE, Scrape};
 
 /// About so many bytes make a part: some hundred samples, well below a millisecond.
 const PART_BYTES: usize = 32 * 1024;
+
+/// The body of an answer under way.
+pub(super) struct Streamed {
+    parts: Box<dyn Parts>,
+    info: InfoFacts,
+    now: Now,
+    /// The part that comes next.
+    part: Vec<u8>,
+    /// Whether others may follow it.
+    more: bool,
+}
 
 impl Exchange<'_> {
     /// Notes for the log that a service inside the proxy answers. It is there at once: no time
@@ -34,11 +47,11 @@ impl Exchange<'_> {
         self.served_by("<PROMEX>");
         match Asked::parse(self.txn.request.target()) {
             Some(asked) => {
-                self.metrics = Some(Box::new(asked));
                 let reply = Reply { status: 200, ..Reply::default() };
-                self.local(
-                    reply.with_field(b"cache-control", b"no-cache").with_field(b"content-type", CONTENT_TYPE),
-                )
+                let reply =
+                    reply.with_field(b"cache-control", b"no-cache").with_field(b"content-type", CONTENT_TYPE);
+                let reply = self.stream(Box::new(Scrape::new(asked)), reply);
+                self.local(reply)
             }
             None => {
                 let end = self.local(Reply::error(400));
@@ -47,38 +60,56 @@ impl Exchange<'_> {
         }
     }
 
-    /// Writes the metrics.
-    pub(super) async fn send_metrics(&mut self, asked: &Asked, framing: Body) -> Result<(), WriteError> {
+    /// Begins an answer: its body goes into the reply if one part holds it, and follows the reply otherwise.
+    pub(super) fn stream(&mut self, parts: Box<dyn Parts>, reply: Reply) -> Reply {
+        let info = (self.core.setup.info)();
+        let mut streamed = Streamed { parts, info, now: clock::cached(), part: Vec::new(), more: true };
+        self.fill(&mut streamed);
+        if streamed.more {
+            self.streamed = Some(Box::new(streamed));
+            return reply;
+        }
+        Reply { body: streamed.part, ..reply }
+    }
+
+    fn fill(&self, streamed: &mut Streamed) {
+        let process = &*self.core.setup.process;
+        let model = &self.core.model;
+        let source = Source { info: &streamed.info, process, model, now: streamed.now, float: false };
+        streamed.part.clear();
+        streamed.more = streamed.parts.fill(&source, &mut streamed.part, PART_BYTES);
+    }
+
+    /// Writes the body of an answer.
+    pub(super) async fn send_streamed(
+        &mut self,
+        streamed: &mut Streamed,
+        framing: Body,
+    ) -> Result<(), WriteError> {
         let core = self.core.clone();
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
-        let info = (core.setup.info)();
-        let process = &*core.setup.process;
-        let source = Source { info: &info, process, model: &core.model, now: clock::cached(), float: false };
-        let mut scrape = Scrape::new(asked, source);
-        let (mut part, mut bytes) = (Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
         loop {
-            part.clear();
             bytes.clear();
-            let more = scrape.fill(&mut part, PART_BYTES);
             match framing {
                 Body::Chunked => {
                     // A chunk of no bytes would be the last.
-                    if !part.is_empty() {
-                        chunked::write_size_line(part.len(), &mut bytes);
-                        bytes.extend_from_slice(&part);
+                    if !streamed.part.is_empty() {
+                        chunked::write_size_line(streamed.part.len(), &mut bytes);
+                        bytes.extend_from_slice(&streamed.part);
                         bytes.extend_from_slice(b"\r\n");
                     }
-                    if !more {
+                    if !streamed.more {
                         bytes.extend_from_slice(chunked::LAST_CHUNK);
                         bytes.extend_from_slice(b"\r\n");
                     }
                 }
-                _ => std::mem::swap(&mut bytes, &mut part),
+                _ => std::mem::swap(&mut bytes, &mut streamed.part),
             }
             wait::write_all(&core, &ticket, timeout, &mut self.client.stream, &bytes, false).await?;
             self.txn.bytes_to_client += bytes.len() as u64;
-            if !more {
+            if !streamed.more {
                 return Ok(());
             }
             let mut others_ran = false;
@@ -90,6 +121,7 @@ impl Exchange<'_> {
                 Poll::Pending
             });
             turn.await.map_err(WriteError::Stopped)?;
+            self.fill(streamed);
         }
     }
 }
