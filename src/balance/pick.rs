@@ -6,6 +6,8 @@ use super::ring::Ring;
 use super::{Affinity, Algorithm, Candidate, Key, Pick, Picker, Table};
 use crate::base::clock;
 use crate::base::rng::Rng;
+use crate::state::ProxyState;
+use crate::state::places::{effective_maxconn, free_slots};
 
 /// Places of the cycle that round robin takes before it looks for any server with room: taking one
 /// per full server keeps the alternation of the others exact, but costs a shared write each.
@@ -50,10 +52,12 @@ impl Picker {
     }
 
     /// Whether a server has a free slot and nobody waits for it.
-    fn has_room(&self, place: usize) -> bool {
+    fn has_room(&self, place: usize, backend: &ProxyState) -> bool {
         let state = &self.candidate(place).state;
-        let limit = state.maxconn.load(Relaxed);
-        limit == 0 || (state.queue.is_empty() && state.served.load(Relaxed) < limit)
+        if state.maxconn.load(Relaxed) == 0 {
+            return true;
+        }
+        state.queue.is_empty() && free_slots(backend, state, clock::cached().millis()) != Some(0)
     }
 
     fn is_avoided(&self, place: usize, pick: &Pick<'_>) -> bool {
@@ -70,22 +74,26 @@ impl Picker {
             if self.is_avoided(place, pick) {
                 continue;
             }
-            if self.has_room(place) {
+            if self.has_room(place, pick.backend) {
                 return place;
             }
             second_best.get_or_insert(place);
         }
         let count = self.usable.len();
         let others = || (0..count).map(|step| (turn + step) % count).filter(|&at| !self.is_avoided(at, pick));
-        others().find(|&place| self.has_room(place)).or(second_best).or_else(|| others().next()).unwrap_or(0)
+        others()
+            .find(|&place| self.has_room(place, pick.backend))
+            .or(second_best)
+            .or_else(|| others().next())
+            .unwrap_or(0)
     }
 
     /// The first server by number that has room.
     fn first(&self, order: &[u32], pick: &Pick<'_>) -> usize {
         let places = || order.iter().map(|&place| place as usize);
         places()
-            .find(|&place| !self.is_avoided(place, pick) && self.has_room(place))
-            .or_else(|| places().find(|&place| self.has_room(place)))
+            .find(|&place| !self.is_avoided(place, pick) && self.has_room(place, pick.backend))
+            .or_else(|| places().find(|&place| self.has_room(place, pick.backend)))
             .or_else(|| places().next())
             .unwrap_or(0)
     }
@@ -105,14 +113,18 @@ impl Picker {
         self.on_ring(ring, hash, |place| {
             !self.is_avoided(place, pick)
                 && total.is_none_or(|total| self.is_within_share(place, total))
-                && self.keeps_its_keys(place)
+                && self.keeps_its_keys(place, pick)
         })
     }
 
     /// Whether `hash-preserve-affinity` leaves a server its keys with the load it has.
-    fn keeps_its_keys(&self, place: usize) -> bool {
+    fn keeps_its_keys(&self, place: usize, pick: &Pick<'_>) -> bool {
+        if self.affinity == Affinity::Always {
+            return true;
+        }
         let state = &self.candidate(place).state;
-        let (limit, maxqueue) = (state.maxconn.load(Relaxed), self.usable[place].maxqueue);
+        let limit = effective_maxconn(pick.backend, state, clock::cached().millis());
+        let maxqueue = self.usable[place].maxqueue;
         let served = || state.served.load(Relaxed);
         match self.affinity {
             Affinity::Always => true,
@@ -176,7 +188,7 @@ impl Picker {
 
     /// The less loaded of some servers drawn by weight.
     fn at_random(&self, even: bool, draws: u32, pick: &mut Pick<'_>) -> usize {
-        let avoid = pick.avoid;
+        let (avoid, backend) = (pick.avoid, pick.backend);
         let may_be = |place: usize| avoid != Some(self.candidate(place).index);
         let mut best = self.draw(even, pick.rng, may_be);
         for _ in 1..draws {
@@ -185,11 +197,11 @@ impl Picker {
                 best = drawn;
             }
         }
-        if self.has_room(best) {
+        if self.has_room(best, pick.backend) {
             return best;
         }
-        let other = self.draw(even, pick.rng, |place| may_be(place) && self.has_room(place));
-        if self.has_room(other) { other } else { best }
+        let other = self.draw(even, pick.rng, |place| may_be(place) && self.has_room(place, backend));
+        if self.has_room(other, pick.backend) { other } else { best }
     }
 
     /// Whether `a` is to be preferred to `b`: it serves less for its weight or, if both serve alike,
@@ -237,7 +249,7 @@ impl Picker {
         let weight = u64::from(self.usable[place].weight.max(1));
         // An idle server is an idle server, whatever its weight.
         let load = if sessions == 0 { 0 } else { (sessions + 1) * LOAD_SCALE / weight };
-        let full = if self.has_room(place) { 0 } else { FULL };
+        let full = if self.has_room(place, pick.backend) { 0 } else { FULL };
         let avoided = if self.is_avoided(place, pick) { AVOIDED } else { 0 };
         avoided | full | load
     }

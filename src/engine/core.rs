@@ -157,6 +157,10 @@ impl Core {
         *slot = Some(made.clone());
         made
     }
+    /// Has the next [`Core::picker`] of a backend look at its servers anew.
+    pub fn forget_picker(&self, backend: &Proxy) {
+        self.pickers.borrow_mut()[backend.index as usize] = None;
+    }
     /// The proxy at a place of the model.
     pub fn proxy(&self, index: ProxyIndex) -> &Arc<Proxy> {
         &self.model.proxies[index as usize]

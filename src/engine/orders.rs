@@ -13,8 +13,14 @@ use crate::state::{ProxyState, ServerState};
 pub trait Cores {
     /// Closes every session on a server (`on-marked-down shutdown-sessions`, `shutdown sessions server`).
     fn shutdown_server_sessions(&self, server: &Arc<ServerState>, why: Kill);
-    /// Lets waiting requests of a backend try again, since a server or a slot came free.
+    /// Gives waiting requests of a backend all places that are free, since a server came up or a limit rose;
+    /// with no server left they are told so.
     fn wake_queue(&self, backend: &Arc<ProxyState>);
+    /// Has the requests that wait for a server choose again, since it went away or takes its own only; tells
+    /// how many they are.
+    fn hand_on_queue(&self, _server: &Arc<ServerState>) -> u32 {
+        0
+    }
     /// Stops accepting on a frontend for now (`disable frontend`), sockets kept.
     fn pause_frontend(&self, frontend: &Arc<ProxyState>);
     /// Accepts again.

@@ -1,18 +1,23 @@
 //! Waiting for a server's slot, exact across cores (see [`crate::state::queue`]).
+//!
+//! Whatever may have freed a place, by a session that ends, a limit that rises or a server that comes up,
+//! calls [`fill`], which grants all that are free; whoever begins to wait looks once itself. So nobody has
+//! to be woken only to try.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::{Context, Poll, Waker};
 
 use rustc_hash::FxHashMap;
 
 use super::Core;
 use super::mailbox::{Mailbox, Order};
-use crate::base::clock;
+use crate::base::clock::{self, Millis};
 use crate::rules::Priority;
-use crate::state::queue::{Queue, Rank, Waiter};
+use crate::state::places::effective_maxconn;
+use crate::state::queue::{Fate, Left, Queue, Rank, Waiter};
 use crate::state::server::counter;
 use crate::state::{ProxyState, ServerState};
 
@@ -32,22 +37,10 @@ impl Waiting {
     }
 }
 
-/// A place in a queue; leaving it by any way takes it out.
-pub struct QueuePlace {
-    core: Rc<Core>,
-    queue: QueueOf,
-    waiter: Arc<Waiter>,
-    /// Requests that stood before it.
-    pub position: u32,
-    settled: bool,
-    backend: Arc<ProxyState>,
-    servers: Rc<[Arc<ServerState>]>,
-}
-
 /// Whose queue it is.
 #[derive(Clone)]
 pub enum QueueOf {
-    /// A server's: persistence wants that one.
+    /// A server's: persistence or a hash wants that one.
     Server(Arc<ServerState>),
     /// The backend's: any server will do.
     Backend(Arc<ProxyState>),
@@ -60,101 +53,194 @@ impl QueueOf {
             QueueOf::Backend(backend) => &backend.queue,
         }
     }
+    fn is(&self, other: &QueueOf) -> bool {
+        std::ptr::eq(self.queue(), other.queue())
+    }
+}
+
+/// A place in a queue; leaving it by any way takes it out.
+pub struct QueuePlace {
+    core: Rc<Core>,
+    queue: QueueOf,
+    waiter: Arc<Waiter>,
+    /// Whether it has to look for a slot itself, as those who are first have.
+    pub first: bool,
+    settled: bool,
+    backend: Arc<ProxyState>,
+}
+
+/// The rank of a request that begins to wait now.
+pub fn rank(backend: &ProxyState, priority: Priority) -> Rank {
+    let time_ms = clock::cached().millis().saturating_add_signed(priority.offset_ms.into());
+    Rank { class: priority.class, time_ms, number: backend.waited.fetch_add(1, Relaxed) }
 }
 
 impl QueuePlace {
     /// Queues a request of this core.
-    pub fn take(
-        core: &Rc<Core>,
-        queue: QueueOf,
-        priority: Priority,
-        backend: &Arc<ProxyState>,
-        servers: Rc<[Arc<ServerState>]>,
-    ) -> QueuePlace {
+    pub fn take(core: &Rc<Core>, queue: QueueOf, rank: Rank, backend: &Arc<ProxyState>) -> QueuePlace {
         let token = core.waiting.next.get() + 1;
         core.waiting.next.set(token);
-        let time_ms = clock::cached().millis().saturating_add_signed(priority.offset_ms.into());
-        let waiter = Waiter::with_rank(core.index, token, Rank { class: priority.class, time_ms });
-        let position = queue.queue().push(waiter.clone());
+        let waiter = Waiter::new(core.index, token, rank);
+        backend.waiting.fetch_add(1, SeqCst);
+        let before = queue.queue().push(waiter.clone());
         if let QueueOf::Server(server) = &queue {
-            server.counters.raise(counter::QUEUE_MAX, u64::from(position) + 1);
+            server.counters.raise(counter::QUEUE_MAX, u64::from(before) + 1);
         }
         let backend = backend.clone();
-        backend.backend.raise(crate::state::proxy::be::QUEUE_MAX, u64::from(position) + 1);
-        QueuePlace { core: core.clone(), queue, waiter, position, settled: false, backend, servers }
+        backend.backend.raise(crate::state::proxy::be::QUEUE_MAX, u64::from(before) + 1);
+        QueuePlace { core: core.clone(), queue, waiter, first: before == 0, settled: false, backend }
     }
-    /// Whether it was granted: ready with the server whose slot it holds now, or with `None` to try anew.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<u32>> {
-        if self.waiter.is_granted() {
-            self.settled = true;
-            return Poll::Ready(self.waiter.server());
+    /// Whether it is a place in this queue.
+    pub fn is_in(&self, queue: &QueueOf) -> bool {
+        self.queue.is(queue)
+    }
+    /// Whether it waits for one server.
+    pub fn is_bound(&self) -> bool {
+        matches!(self.queue, QueueOf::Server(_))
+    }
+    /// It stays: the same was chosen again. What came free meanwhile it has to look for itself.
+    pub fn confirm(&mut self) {
+        self.queue.queue().confirm(&self.waiter);
+        self.first = true;
+    }
+    /// Waits for its fate: a slot, or the need to choose again.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Fate> {
+        match self.waiter.fate() {
+            Fate::Waits => {
+                self.core.waiting.wakers.borrow_mut().insert(self.waiter.token, context.waker().clone());
+                // Granted between the look and the insertion: the wake-up order comes later and finds us.
+                Poll::Pending
+            }
+            Fate::Doubted => Poll::Ready(Fate::Doubted),
+            granted => {
+                self.settled = true;
+                Poll::Ready(granted)
+            }
         }
-        self.core.waiting.wakers.borrow_mut().insert(self.waiter.token, context.waker().clone());
-        // Granted between the look and the insertion: the wake-up order comes later and finds us.
-        Poll::Pending
     }
     /// Gives up waiting; the slot, if it was granted in this very moment.
-    pub fn leave(mut self) -> Option<u32> {
-        self.settled = true;
-        if self.queue.queue().leave(&self.waiter) { None } else { self.waiter.server() }
+    pub fn leave(&mut self) -> Option<u32> {
+        if std::mem::replace(&mut self.settled, true) {
+            return None;
+        }
+        let left = self.queue.queue().leave(&self.waiter);
+        if let Left::Granted(index) = left {
+            return Some(index);
+        }
+        self.backend.waiting.fetch_sub(1, SeqCst);
+        if left == Left::Unblocked {
+            fill_all(&self.core.setup.mailboxes, &self.backend, clock::cached().millis());
+        }
+        None
+    }
+    /// Requests that the queue served while it waited; to be asked when it has left or was granted a slot.
+    pub fn served_meanwhile(&self) -> u32 {
+        self.waiter.served_meanwhile()
     }
 }
 
 impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.core.waiting.wakers.borrow_mut().remove(&self.waiter.token);
-        if !self.settled && !self.queue.queue().leave(&self.waiter) {
+        if let Some(index) = self.leave() {
             // Granted while the request went away: the slot goes to the next in line.
-            if let Some(index) = self.waiter.server() {
-                release(&self.core.setup.mailboxes, &self.backend, &self.servers[index as usize], index);
+            let servers = self.backend.servers.load();
+            if let Some(server) = servers.get(index as usize) {
+                release(&self.core.setup.mailboxes, &self.backend, server, index);
             }
         }
     }
 }
 
+fn wake(mailboxes: &[Arc<Mailbox>], waiter: &Waiter) {
+    mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
+}
+
 /// Grants a slot to whoever comes first of those who want this server and those who want any.
-fn grant_next(backend: &ProxyState, server: &ServerState, eligible: bool, index: u32) -> Option<Arc<Waiter>> {
+fn grant_next(
+    backend: &ProxyState,
+    server: &ServerState,
+    takes_new: bool,
+    index: u32,
+) -> Option<Arc<Waiter>> {
     let (first, second) = (&server.queue, &backend.queue);
-    if !eligible || second.is_empty() {
-        return first.grant_next(Some(index));
+    if !takes_new || !second.has_ready() {
+        return first.grant_next(index);
     }
     let backend_first = match (first.first_rank(), second.first_rank()) {
         (Some(own), Some(any)) => any < own,
         (own, _) => own.is_none(),
     };
     let (first, second) = if backend_first { (second, first) } else { (first, second) };
-    first.grant_next(Some(index)).or_else(|| second.grant_next(Some(index)))
+    first.grant_next(index).or_else(|| second.grant_next(index))
 }
 
-/// Gives a server's slot back: to the next waiter of the server, else of the backend, else to all.
-pub fn release(mailboxes: &[Arc<Mailbox>], backend: &Arc<ProxyState>, server: &Arc<ServerState>, index: u32) {
-    loop {
-        let limit = server.maxconn.load(Relaxed);
-        // A limit that was lowered is reached by not passing slots on.
-        let over = limit != 0 && server.served.load(Relaxed) > limit;
-        // A server that drains serves its own queue, but no longer the backend's.
-        let (usable, eligible) = (server.is_running() && !over, server.is_eligible());
-        if usable && let Some(waiter) = grant_next(backend, server, eligible, index) {
-            // The slot passes on: `served` stays as it is.
-            mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
+/// Grants all places of a server that are free, first come, first served.
+pub fn fill(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, server: &ServerState, index: u32, now: Millis) {
+    fill_if(mailboxes, backend, (server, index), now, || backend.takes_new(server));
+}
+
+/// The same where it is known how to tell whether the server `takes_new` requests.
+///
+/// A server's own queue is served whatever its state is: who waits there although it is down was told to
+/// (`option persist`, `force-persist`).
+fn fill_if(
+    mailboxes: &[Arc<Mailbox>],
+    backend: &ProxyState,
+    (server, index): (&ServerState, u32),
+    now: Millis,
+    takes_new: impl Fn() -> bool,
+) {
+    while backend.waiting.load(SeqCst) > 0 {
+        let takes_new = backend.queue.has_ready() && takes_new();
+        if !takes_new && !server.queue.has_ready() {
             return;
         }
-        server.release_slot();
-        // Someone may have queued between the look and the release.
-        let waits = !server.queue.is_empty() || (eligible && !backend.queue.is_empty());
-        if !usable || !waits || !server.try_take_slot(limit) {
+        if !server.try_take_slot(effective_maxconn(backend, server, now)) {
             return;
+        }
+        match grant_next(backend, server, takes_new, index) {
+            Some(waiter) => {
+                backend.waiting.fetch_sub(1, SeqCst);
+                wake(mailboxes, &waiter);
+            }
+            // Who was there has left meanwhile; another may have come.
+            None => server.release_slot(),
         }
     }
 }
 
-/// Tells every waiter of a backend to try anew: a server came up, or its limit was raised.
-pub fn wake_all(mailboxes: &[Arc<Mailbox>], backend: &ProxyState) {
-    let servers = backend.servers.load();
-    let queues = std::iter::once(&backend.queue).chain(servers.iter().map(|server| &server.queue));
-    for queue in queues {
-        while let Some(waiter) = queue.grant_next(None) {
-            mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
-        }
+/// Gives a server's slot back, to those who wait.
+pub fn release(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, server: &ServerState, index: u32) {
+    server.release_slot();
+    if backend.waiting.load(SeqCst) > 0 {
+        fill(mailboxes, backend, server, index, clock::cached().millis());
     }
+}
+
+/// Grants what is free on all servers of a backend: a limit has risen, a server came up.
+pub fn fill_all(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, now: Millis) {
+    if backend.waiting.load(SeqCst) == 0 {
+        return;
+    }
+    let in_charge = backend.in_charge();
+    for (index, server) in backend.servers.load().iter().enumerate() {
+        fill_if(mailboxes, backend, (server, index as u32), now, || in_charge.has(server));
+    }
+    // With no server left nobody will ever free a place: they choose again, and are told.
+    if backend.queue.has_ready() && backend.usable_servers() == 0 {
+        choose_again(mailboxes, &backend.queue);
+    }
+}
+
+/// Has those who wait for a server choose again, since what they chose by has changed: it went away, or
+/// takes its own sessions only. Tells how many they are.
+pub fn hand_on(mailboxes: &[Arc<Mailbox>], server: &ServerState) -> u32 {
+    choose_again(mailboxes, &server.queue)
+}
+
+fn choose_again(mailboxes: &[Arc<Mailbox>], queue: &Queue) -> u32 {
+    let doubted = queue.doubt_all();
+    doubted.iter().for_each(|waiter| wake(mailboxes, waiter));
+    doubted.len() as u32
 }

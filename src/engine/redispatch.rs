@@ -23,7 +23,7 @@ pub(super) fn leaves_server(backend: &Proxy, server: &ServerState, retry: u32, d
     // Nobody asked for this very server: where another would have done as well, it does now,
     // without a pause. A hash asks for it: its keys stay as long as they can.
     let indifferent = !demanded && backend.balance.algorithm != Algorithm::Hash;
-    due || !server.is_running() || (indifferent && backend.state.usable_servers() > 1)
+    due || !server.is_running() || (indifferent && backend.state.active_servers() > 1)
 }
 
 /// How long to wait before the same server is tried again after it refused.

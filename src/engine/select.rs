@@ -10,11 +10,13 @@ use super::core::SessionEntry;
 use super::queue::{self, QueueOf, QueuePlace};
 use super::wait;
 use crate::balance::{Key, Pick};
-use crate::base::clock;
+use crate::base::clock::{self, Millis};
 use crate::base::id::ProxyIndex;
 use crate::model::{Proxy, Server};
-use crate::net::timer::{Kill, NEVER, Stop};
+use crate::net::timer::{Kill, Stop};
 use crate::rules::Priority;
+use crate::state::places::effective_maxconn;
+use crate::state::queue::{Fate, Rank};
 use crate::state::server::counter;
 
 /// A slot on a server, given back when dropped.
@@ -37,6 +39,9 @@ impl Drop for Assigned {
 /// Why no server was assigned.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NoServer {
+    /// What the request waited for has gone, or may have: the caller decides anew whom persistence wants and
+    /// asks again, with the same [`Wait`].
+    ChooseAgain,
     /// None is up.
     NoneUp,
     /// The queue it would wait in is full.
@@ -65,28 +70,93 @@ pub struct Wish<'a> {
     pub priority: Priority,
 }
 
-/// Positions in queues, for the log.
+/// A request's wait, which goes on when it has to choose again: it keeps its rank, and what is left of
+/// `timeout queue`.
+#[derive(Default)]
+pub struct Wait {
+    /// Its place, while it has one.
+    place: Option<QueuePlace>,
+    rank: Option<Rank>,
+    deadline: Option<Millis>,
+    /// How many requests the queues served meanwhile, for the log.
+    pub positions: QueuePositions,
+}
+
+/// Requests that queues served before this one, itself included, for the log (manual, section 8.2.3 `%sq`
+/// and `%bq`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QueuePositions {
-    /// In the server's queue.
+    /// In the queues of servers.
     pub server: u32,
     /// In the backend's queue.
     pub backend: u32,
 }
 
-/// The most sessions a server may have now: `maxconn`, or between `minconn` and it by the backend's load.
-pub fn effective_maxconn(backend: &Proxy, server: &Server) -> u32 {
-    let maxconn = server.state.maxconn.load(Relaxed);
-    if server.minconn == 0 || maxconn == 0 || server.minconn >= maxconn {
-        return maxconn;
+impl Wait {
+    /// A wait that goes on counting where an earlier one of the request ended.
+    pub fn after(server: u32, backend: u32) -> Wait {
+        Wait { positions: QueuePositions { server, backend }, ..Wait::default() }
     }
-    let load = backend.state.backend_current.load(Relaxed);
-    match backend.fullconn {
-        Some(full) if full > 0 && load < full => {
-            let scaled = (u64::from(load) * u64::from(maxconn) / u64::from(full)) as u32;
-            scaled.max(server.minconn)
+
+    /// Counts what was served in a place that is given up or was granted.
+    fn account(&mut self, place: &QueuePlace) {
+        let count = match place.is_bound() {
+            true => &mut self.positions.server,
+            false => &mut self.positions.backend,
+        };
+        *count += place.served_meanwhile();
+    }
+
+    /// Leaves the queue, if it is in one other than `of`; a slot that was granted just then is returned.
+    fn leave(&mut self, of: Option<&QueueOf>) -> Option<u32> {
+        let mut place = self.place.take_if(|place| of.is_none_or(|of| !place.is_in(of)))?;
+        let granted = place.leave();
+        self.account(&place);
+        granted
+    }
+}
+
+/// How a server was chosen.
+#[derive(Clone, Copy)]
+struct Choice {
+    index: u32,
+    /// It is waited for; else any server will do.
+    bound: bool,
+    /// Persistence wants it although it is down.
+    forced: bool,
+}
+
+impl Choice {
+    fn make(core: &Core, wish: &Wish<'_>) -> Option<Choice> {
+        let backend = wish.backend;
+        if let Some(index) = wish.preferred {
+            let forced = !backend.servers[index as usize].state.is_running();
+            return Some(Choice { index, bound: true, forced });
         }
-        _ => maxconn,
+        let pick = || {
+            core.picker(backend).pick(&mut Pick {
+                backend: &backend.state,
+                key: wish.key,
+                avoid: wish.avoid,
+                rng: &mut core.rng.borrow_mut(),
+            })
+        };
+        let mut index = pick()?;
+        if !backend.servers[index as usize].state.is_eligible() {
+            // Its state has changed in this moment, and the cores are not told yet.
+            core.forget_picker(backend);
+            index = pick()?;
+        }
+        Some(Choice { index, bound: wish.key.is_some(), forced: false })
+    }
+
+    /// Whether the server may be used as it is now: what was decided before a wait is asked again after it.
+    fn holds(&self, wish: &Wish<'_>, index: u32) -> bool {
+        let server = &wish.backend.servers[index as usize].state;
+        match wish.preferred {
+            Some(_) => self.forced || server.is_running(),
+            None => server.is_eligible(),
+        }
     }
 }
 
@@ -95,91 +165,96 @@ pub async fn assign(
     core: &Rc<Core>,
     entry: &SessionEntry,
     wish: Wish<'_>,
-    positions: &mut QueuePositions,
+    wait: &mut Wait,
     mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Assigned, NoServer> {
     let backend = wish.backend;
-    let deadline = wish
-        .timeout_ms
-        .or(backend.timeouts.queue_ms)
-        .or(backend.timeouts.connect_ms)
-        .map_or(NEVER, |ms| clock::cached().millis() + ms);
-    loop {
-        let picked = match wish.preferred {
-            Some(index) => Some(index),
-            None => core.picker(backend).pick(&mut Pick {
-                backend: &backend.state,
-                key: wish.key,
-                avoid: wish.avoid,
-                rng: &mut core.rng.borrow_mut(),
-            }),
-        };
-        let Some(index) = picked else { return Err(NoServer::NoneUp) };
-        let server = &backend.servers[index as usize];
-        let limit = effective_maxconn(backend, server);
-        // A server that persistence or a hash chose is waited for; else any will do.
+    let mailboxes = &core.setup.mailboxes;
+    let give_back = |index: u32| {
+        queue::release(mailboxes, &backend.state, &backend.servers[index as usize].state, index);
+    };
+    let now = clock::cached().millis();
+    if backend.state.has_moving_limits() {
+        // This request is a part of the load, which raises the limits of others as well.
+        queue::fill_all(mailboxes, &backend.state, now);
+    }
+    let Some(choice) = Choice::make(core, &wish) else {
+        if let Some(index) = wait.leave(None) {
+            give_back(index);
+        }
+        return Err(NoServer::NoneUp);
+    };
+    let (index, server) = (choice.index, &backend.servers[choice.index as usize]);
+    let of = || match choice.bound {
+        true => QueueOf::Server(server.state.clone()),
+        false => QueueOf::Backend(backend.state.clone()),
+    };
+    if wait.place.is_some()
+        && let Some(granted) = wait.leave(Some(&of()))
+    {
+        if choice.holds(&wish, granted) && (!choice.bound || granted == index) {
+            return Ok(assigned(core, backend, granted));
+        }
+        give_back(granted);
+    }
+    if let Some(place) = &mut wait.place {
+        place.confirm();
+    } else {
+        let limit = effective_maxconn(&backend.state, &server.state, now);
         // Who waits already comes first, or a stream of newcomers would starve the queue.
-        let bound = wish.preferred.is_some() || wish.key.is_some();
-        let free = server.state.queue.is_empty() && (bound || backend.state.queue.is_empty());
+        let free = server.state.queue.is_empty()
+            && (backend.state.queue.is_empty() || choice.bound && !backend.state.takes_new(&server.state));
         if (limit == 0 || free) && server.state.try_take_slot(limit) {
             return Ok(assigned(core, backend, index));
         }
-        let of = match bound {
-            true => QueueOf::Server(server.state.clone()),
-            false => QueueOf::Backend(backend.state.clone()),
-        };
-        if bound && server.maxqueue > 0 && server.state.queue.len() >= server.maxqueue {
+        if choice.bound && server.maxqueue > 0 && server.state.queue.len() >= server.maxqueue {
             return Err(NoServer::QueueFull);
         }
-        let servers: Rc<[_]> = backend.servers.iter().map(|server| server.state.clone()).collect();
-        let mut place = QueuePlace::take(core, of, wish.priority, &backend.state, servers);
-        match bound {
-            true => positions.server = place.position,
-            false => positions.backend = place.position,
-        }
-        // A slot freed between the attempt and the queueing would wake nobody: on the server that was
-        // picked, or on another one that the picker took for full.
-        let freed = (place.position == 0).then(|| {
-            let takes = |&at: &u32| {
-                let other = &backend.servers[at as usize];
-                let limit = effective_maxconn(backend, other);
-                (at == index || other.state.is_eligible() && !other.backup)
-                    && other.state.try_take_slot(limit)
-            };
-            let count = if bound { 0 } else { backend.servers.len() as u32 };
-            std::iter::once(index).chain(0..count).find(takes)
-        });
-        if let Some(index) = freed.flatten() {
-            if let Some(granted) = place.leave() {
-                queue::release(
-                    &core.setup.mailboxes,
-                    &backend.state,
-                    &backend.servers[granted as usize].state,
-                    granted,
-                );
-            }
-            return Ok(assigned(core, backend, index));
-        }
-        let mut gone = false;
-        let waited = wait::until(core, &entry.ticket, deadline, |context| {
-            if let Poll::Ready(granted) = place.poll(context) {
-                return Poll::Ready(granted);
-            }
-            if client_gone(context) {
-                gone = true;
-                return Poll::Ready(None);
-            }
-            Poll::Pending
-        })
-        .await;
-        match waited {
-            Ok(Some(index)) => return Ok(assigned(core, backend, index)),
-            Ok(None) if gone => return Err(NoServer::ClientGone),
-            Ok(None) => {}
-            Err(Stop::Timeout) => return Err(NoServer::QueueTimeout),
-            Err(Stop::Killed(kill)) => return Err(NoServer::Killed(kill)),
-        }
+        let rank = *wait.rank.get_or_insert_with(|| queue::rank(&backend.state, wish.priority));
+        wait.place = Some(QueuePlace::take(core, of(), rank, &backend.state));
     }
+    let timeout_ms = wish.timeout_ms.or(backend.timeouts.queue_ms).or(backend.timeouts.connect_ms);
+    let deadline = *wait.deadline.get_or_insert_with(|| wait::after(timeout_ms));
+    let Some(place) = &mut wait.place else { return Err(NoServer::NoneUp) };
+    // A slot freed between the attempt and the queueing has woken nobody.
+    if choice.bound {
+        queue::fill(mailboxes, &backend.state, &server.state, index, now);
+    } else if place.first {
+        queue::fill_all(mailboxes, &backend.state, now);
+    }
+    // Nor was it told of a change of the server in that time.
+    if choice.bound && !choice.holds(&wish, index) {
+        return Err(NoServer::ChooseAgain);
+    }
+    let mut gone = false;
+    let waited = wait::until(core, &entry.ticket, deadline, |context| {
+        if let Poll::Ready(fate) = place.poll(context) {
+            return Poll::Ready(fate);
+        }
+        gone = client_gone(context);
+        if gone { Poll::Ready(Fate::Waits) } else { Poll::Pending }
+    })
+    .await;
+    let error = match waited {
+        Ok(Fate::Granted(granted)) => {
+            if let Some(place) = wait.place.take() {
+                wait.account(&place);
+            }
+            if choice.holds(&wish, granted) {
+                return Ok(assigned(core, backend, granted));
+            }
+            give_back(granted);
+            return Err(NoServer::ChooseAgain);
+        }
+        Ok(Fate::Doubted) => return Err(NoServer::ChooseAgain),
+        Ok(Fate::Waits) => NoServer::ClientGone,
+        Err(Stop::Timeout) => NoServer::QueueTimeout,
+        Err(Stop::Killed(kill)) => NoServer::Killed(kill),
+    };
+    if let Some(index) = wait.leave(None) {
+        give_back(index);
+    }
+    Err(error)
 }
 
 /// Wraps a slot that is taken already.

@@ -14,7 +14,7 @@ use super::http::{self, Client};
 use super::idle::Identity;
 use super::packets;
 use super::redispatch;
-use super::select::{self, Assigned, NoServer, QueuePositions, Wish};
+use super::select::{self, Assigned, NoServer, Wait, Wish};
 use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
@@ -280,13 +280,8 @@ impl TcpSession<'_> {
         bytes
     }
 
-    async fn reach(&mut self, backend: &Arc<Proxy>) -> Result<(Stream, Assigned), ()> {
-        if !Arc::ptr_eq(backend, self.frontend) {
-            self.inspect(backend, backend.tcp_inspect_delay_ms).await.map_err(|_| ())?;
-        }
-        let core = self.core.clone();
-        let entry = self.client.entry.clone();
-        let ticket = entry.ticket.clone();
+    /// The server that use-server, an RDP cookie or a `stick` rule demands, and whether `force-persist` holds.
+    fn persistent_server(&mut self, backend: &Arc<Proxy>) -> (Option<u32>, bool) {
         let persistence = switching::persistence(backend, &self.context());
         let mut preferred = switching::use_server(backend, persistence, &self.context());
         if preferred.is_none()
@@ -296,15 +291,27 @@ impl TcpSession<'_> {
             preferred = balance_key::rdp_server(backend, buffer.filled());
         }
         if !backend.stick_request.is_empty() {
-            let mut stores = std::mem::take(&mut self.stores);
+            let mut stores = Stores::default();
             let assigned = preferred.is_some();
             let found = sticking::on_request(backend, persistence, assigned, &self.context(), &mut stores);
             preferred = preferred.or(found);
             self.stores = stores;
         }
+        (preferred, persistence.force)
+    }
+
+    async fn reach(&mut self, backend: &Arc<Proxy>) -> Result<(Stream, Assigned), ()> {
+        if !Arc::ptr_eq(backend, self.frontend) {
+            self.inspect(backend, backend.tcp_inspect_delay_ms).await.map_err(|_| ())?;
+        }
+        let core = self.core.clone();
+        let entry = self.client.entry.clone();
+        let ticket = entry.ticket.clone();
+        let (mut preferred, mut forced) = self.persistent_server(backend);
         let mut avoid = None;
+        let mut released = false;
+        let mut queued = Wait::default();
         loop {
-            let mut positions = QueuePositions::default();
             let assigned = {
                 let context = self.context();
                 let as_number = backend.balance.hash.function == HashFunction::None;
@@ -316,16 +323,31 @@ impl TcpSession<'_> {
                 let timeout_ms = self.effects.queue_timeout_ms;
                 let priority = self.effects.priority;
                 let wish = Wish { backend, preferred, key, avoid, timeout_ms, priority };
-                select::assign(&core, &entry, wish, &mut positions, |_| false).await
+                select::assign(&core, &entry, wish, &mut queued, |_| false).await
             };
-            self.txn.server_queue = positions.server;
-            self.txn.backend_queue = positions.backend;
+            self.txn.server_queue = queued.positions.server;
+            self.txn.backend_queue = queued.positions.backend;
             let assigned = match assigned {
                 Ok(assigned) => assigned,
+                Err(NoServer::ChooseAgain) => {
+                    if !released {
+                        (preferred, forced) = self.persistent_server(backend);
+                    }
+                    continue;
+                }
+                Err(NoServer::QueueFull)
+                    if backend.redispatch_after != 0 && !forced && preferred.take().is_some() =>
+                {
+                    // The demanded server's queue is full: any other will do.
+                    released = true;
+                    continue;
+                }
                 Err(why) => {
                     backend.state.backend.add(be::FAILED_CONNECTS, 1);
                     match why {
-                        NoServer::NoneUp => self.ends(Ended::Server, EndedIn::Connect),
+                        NoServer::ChooseAgain | NoServer::NoneUp => {
+                            self.ends(Ended::Server, EndedIn::Connect)
+                        }
                         NoServer::QueueFull => self.ends(Ended::Server, EndedIn::Queue),
                         NoServer::QueueTimeout => self.ends(Ended::ServerTimeout, EndedIn::Queue),
                         NoServer::ClientGone => self.ends(Ended::Client, EndedIn::Queue),
@@ -334,6 +356,7 @@ impl TcpSession<'_> {
                     return Err(());
                 }
             };
+            queued = Wait::after(queued.positions.server, queued.positions.backend);
             let server = assigned.server.clone();
             self.txn.time.queued_us = clock::cached().mono_us;
             self.txn.server = Some(server.state.clone());
@@ -388,11 +411,12 @@ impl TcpSession<'_> {
                 }
                 self.txn.retries += 1;
                 let demanded = preferred.is_some();
-                if redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
+                if !forced && redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
                     server.state.counters.add(counter::REDISPATCHES, 1);
                     backend.state.backend.add(be::REDISPATCHES, 1);
                     self.txn.redispatched = true;
                     preferred = None;
+                    released = true;
                     avoid = Some(assigned.index);
                     break;
                 }

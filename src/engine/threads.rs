@@ -14,6 +14,7 @@ use super::fault::{Fault, Point};
 use super::mailbox::{Mailbox, Order};
 use super::orders::{Accidents, Cores, ProcessLimit};
 use super::queue;
+use crate::base::clock;
 use crate::net::timer::Kill;
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
@@ -110,7 +111,10 @@ impl Cores for CoreHandles {
         self.send_all(|| Order::ShutdownServer(server.clone(), why));
     }
     fn wake_queue(&self, backend: &Arc<ProxyState>) {
-        queue::wake_all(&self.mailboxes, backend);
+        queue::fill_all(&self.mailboxes, backend, clock::read().millis());
+    }
+    fn hand_on_queue(&self, server: &Arc<ServerState>) -> u32 {
+        queue::hand_on(&self.mailboxes, server)
     }
     fn pause_frontend(&self, frontend: &Arc<ProxyState>) {
         frontend.frontend_status.store(FrontendStatus::Paused as u8, Release);

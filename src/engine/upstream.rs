@@ -1,7 +1,6 @@
 //! Phases 9 to 11 towards the server: assign, connect or reuse, retry, send the request.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use super::body::Pump;
@@ -13,7 +12,7 @@ use super::http::Client;
 use super::idle::{Demand, Identity, ServerConnection, Wanted};
 use super::redispatch;
 use super::response::Upload;
-use super::select::{self, NoServer, QueuePositions, Wish};
+use super::select::{self, NoServer, Wait, Wish};
 use super::{tunnel, wait};
 use crate::balance::HashFunction;
 use crate::base::clock;
@@ -28,7 +27,9 @@ use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
 use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
+use crate::session::sticking::Stores;
 use crate::session::{balance_key, cookie, sticking, switching};
+use crate::state::places::free_slots;
 use crate::state::proxy::be;
 use crate::state::server::counter;
 use crate::state::tracked::Event;
@@ -59,7 +60,7 @@ impl Exchange<'_> {
     /// Brings the request to a server and the response back.
     pub(super) async fn through_server(&mut self) -> Result<Next, End> {
         let backend = self.backend();
-        let mut preferred = self.persistent_server(backend);
+        let mut preferred = self.persistent_server(backend, false);
         let mut avoid = None;
         let mut stale_retried = false;
         let replay = self.replay_body(backend);
@@ -119,17 +120,20 @@ impl Exchange<'_> {
         }
     }
 
-    /// The server that use-server, the cookie or a `stick` rule demands.
-    fn persistent_server(&mut self, backend: &Arc<Proxy>) -> Option<u32> {
+    /// The server that use-server, the cookie or a `stick` rule demands; `again` when it was asked before, and
+    /// servers may have changed since.
+    fn persistent_server(&mut self, backend: &Arc<Proxy>, again: bool) -> Option<u32> {
         self.persistence = switching::persistence(backend, &self.context(Direction::Request));
         let wanted = switching::use_server(backend, self.persistence, &self.context(Direction::Request));
         self.persistence.assigned = wanted.is_some();
-        if backend.cookie.is_some() {
+        if again {
+            cookie::again(backend, self.persistence, self.txn, &mut self.cookie);
+        } else if backend.cookie.is_some() {
             self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
         }
         let mut wanted = wanted.or(self.cookie.server);
         if !backend.stick_request.is_empty() {
-            let mut stores = std::mem::take(&mut self.stores);
+            let mut stores = Stores::default();
             let context = self.context(Direction::Request);
             let assigned = wanted.is_some();
             let found = sticking::on_request(backend, self.persistence, assigned, &context, &mut stores);
@@ -152,8 +156,7 @@ impl Exchange<'_> {
             return None;
         }
         let server = backend.servers.get(index as usize)?;
-        let limit = select::effective_maxconn(backend, server);
-        let free = limit == 0 || server.state.served.load(Relaxed) < limit;
+        let free = free_slots(&backend.state, &server.state, clock::cached().millis()) != Some(0);
         (free && server.state.is_eligible()).then_some(index)
     }
 
@@ -173,7 +176,9 @@ impl Exchange<'_> {
         preferred: &mut Option<u32>,
         avoid: Option<u32>,
     ) -> Result<(), End> {
-        let mut positions = QueuePositions::default();
+        let mut queued = Wait::after(self.txn.server_queue, self.txn.backend_queue);
+        // Whom it was let go from decides no more.
+        let mut released = avoid.is_some();
         let core = self.core;
         let entry = self.client.entry.clone();
         let abort_matters = self.abort_matters() && !self.has_pipelined();
@@ -207,10 +212,10 @@ impl Exchange<'_> {
                 let timeout_ms = self.effects.queue_timeout_ms;
                 let priority = self.effects.priority;
                 let wish = Wish { backend, preferred: *preferred, key, avoid, timeout_ms, priority };
-                select::assign(core, &entry, wish, &mut positions, watch).await
+                select::assign(core, &entry, wish, &mut queued, watch).await
             };
-            self.txn.server_queue = positions.server;
-            self.txn.backend_queue = positions.backend;
+            self.txn.server_queue = queued.positions.server;
+            self.txn.backend_queue = queued.positions.backend;
             let error = match outcome {
                 Ok(assigned) => {
                     self.client.entry.server.set(Some((backend.index, assigned.index)));
@@ -226,9 +231,17 @@ impl Exchange<'_> {
                 }
                 Err(error) => error,
             };
-            if error == NoServer::QueueFull && backend.redispatch_after != 0 && preferred.take().is_some() {
+            if error == NoServer::ChooseAgain {
+                if !released {
+                    *preferred = self.persistent_server(backend, true);
+                }
+                continue;
+            }
+            let may_leave = backend.redispatch_after != 0 && !self.persistence.force;
+            if error == NoServer::QueueFull && may_leave && preferred.take().is_some() {
                 // The demanded server's queue is full: any other will do.
                 self.txn.cookie_request = CookieRequest::Down;
+                released = true;
                 continue;
             }
             if matches!(error, NoServer::QueueTimeout | NoServer::ClientGone | NoServer::Killed(_)) {
@@ -236,7 +249,7 @@ impl Exchange<'_> {
                 self.txn.time.queued_us = clock::cached().mono_us;
             }
             return Err(match error {
-                NoServer::NoneUp => {
+                NoServer::ChooseAgain | NoServer::NoneUp => {
                     backend.state.backend.add(be::FAILED_CONNECTS, 1);
                     self.error_end(503, Ended::Server, EndedIn::Connect)
                 }
@@ -430,7 +443,8 @@ impl Exchange<'_> {
         self.txn.retries += 1;
         let demanded = preferred.is_some();
         // Without the option, a valid cookie keeps to its server even when that is down.
-        let bound = backend.redispatch_after == 0 && self.txn.cookie_request == CookieRequest::Valid;
+        let bound = self.persistence.force
+            || backend.redispatch_after == 0 && self.txn.cookie_request == CookieRequest::Valid;
         if !bound && redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
             server.state.counters.add(counter::REDISPATCHES, 1);
             backend.state.backend.add(be::REDISPATCHES, 1);

@@ -52,6 +52,38 @@ impl Model {
         self.proxies.iter().rev().filter_map(|proxy| proxy.table.as_ref())
     }
 
+    /// `fullconn` of every proxy by its place: as configured, or a tenth of the `maxconn` of all frontends that
+    /// name it, `maxconn` of the process for those without one (manual, section 4.2 `fullconn`). Names that
+    /// are made at run time are not counted.
+    pub fn fullconn(&self, maxconn: u32) -> Vec<u32> {
+        let mut reach = vec![0u64; self.proxies.len()];
+        for frontend in self.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled) {
+            let limit = u64::from(if frontend.maxconn == 0 { maxconn } else { frontend.maxconn });
+            let named = frontend.use_backend.iter().filter_map(|line| match line.target {
+                proxy::BackendTarget::Static(index) => Some(index),
+                proxy::BackendTarget::Dynamic(_) => None,
+            });
+            let own = frontend.is_backend.then_some(frontend.index);
+            let mut used: Vec<_> = named.chain(frontend.default_backend.or(own)).collect();
+            used.sort_unstable();
+            used.dedup();
+            for index in used {
+                if let Some(sum) = reach.get_mut(index as usize) {
+                    *sum += limit;
+                }
+            }
+        }
+        let rows = self.proxies.iter().zip(reach);
+        rows.map(|(proxy, sum)| proxy.fullconn.unwrap_or(sum.div_ceil(10).max(1) as u32)).collect()
+    }
+
+    /// Puts `fullconn` of every backend in force.
+    pub fn apply_fullconn(&self, maxconn: u32) {
+        for (proxy, fullconn) in self.proxies.iter().zip(self.fullconn(maxconn)) {
+            proxy.state.fullconn.store(fullconn, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
     /// Makes the live objects what this model says they are: their numbers, their servers, and what
     /// the configuration changed. To be called once, when the model comes into force; a proxy
     /// that is new has been given all this when the model was built.

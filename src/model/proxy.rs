@@ -179,6 +179,8 @@ impl Proxy {
             retries: self.retries,
             default_backend: self.default_backend_name.clone(),
         }));
+        self.state.all_backups.store(self.balance.all_backups, Relaxed);
+        self.state.moving_limits.store(self.servers.iter().any(|server| server.minconn > 0), Relaxed);
         let mut servers: Vec<_> = self.servers.iter().map(|server| server.state.clone()).collect();
         servers.iter().for_each(|server| server.adopt());
         let ours = servers.len();

@@ -238,6 +238,7 @@ impl Start<'_> {
             Err(error) => return failed(&format!("cannot make the threads' mailboxes: {error}")),
         };
         let maxconn = Arc::new(AtomicU32::new(self.maxconn));
+        model.apply_fullconn(self.maxconn);
         let driver = describe(&self.choice);
         let (page_sender, mut page_orders) = tokio::sync::mpsc::unbounded_channel();
         let (map_sender, mut map_orders) = tokio::sync::mpsc::unbounded_channel();

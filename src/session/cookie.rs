@@ -43,6 +43,8 @@ pub struct Persistence {
 pub struct RequestCookie {
     /// The server it names, if that one may be used.
     pub server: Option<ServerIndex>,
+    /// The first server whose value it has, whether or not that one may be used now.
+    named: Option<ServerIndex>,
     /// The third letter of `%tsc`.
     pub letter: CookieRequest,
     /// When the client was first seen, in seconds since the epoch.
@@ -146,25 +148,63 @@ fn judge(
         name = b"";
     }
     let is_skipped = persistence.ignore || persistence.assigned || found.server.is_some();
-    if !name.is_empty() && !is_skipped {
-        // Several servers may share a value, so that a backup takes over a server's clients: the
-        // first that runs wins.
-        for (index, server) in backend.servers.iter().enumerate() {
-            if value_of(cookie, server).as_deref() != Some(name) {
-                continue;
-            }
-            let is_running = server.state.is_running();
-            found.letter = if is_running { CookieRequest::Valid } else { CookieRequest::Down };
-            if is_running || backend.options.persist || persistence.force {
-                found.server = Some(index as ServerIndex);
-                return;
-            }
-        }
+    let of_value = |server: &std::sync::Arc<Server>| value_of(cookie, server).as_deref() == Some(name);
+    let named = match name.is_empty() || persistence.ignore || found.server.is_some() {
+        true => None,
+        false => backend.servers.iter().position(of_value).map(|index| index as ServerIndex),
+    };
+    found.named = named.or(found.named);
+    if let Some(first) = named
+        && !is_skipped
+        && choose(backend, cookie, persistence, first, found)
+    {
+        return;
     }
     let is_settled =
         matches!(found.letter, CookieRequest::Down | CookieRequest::Expired | CookieRequest::Old);
     if !is_settled {
         found.letter = if is_skipped { CookieRequest::Unused } else { CookieRequest::Invalid };
+    }
+}
+
+/// Chooses among the servers that share the value of the `first` one; false when none may be used.
+///
+/// Several may share it, so that a backup takes over a server's clients: the first that runs wins.
+fn choose(
+    backend: &Proxy,
+    cookie: &Cookie,
+    persistence: Persistence,
+    first: ServerIndex,
+    found: &mut RequestCookie,
+) -> bool {
+    let servers = backend.servers.get(first as usize..).unwrap_or_default();
+    let Some(value) = servers.first().and_then(|server| value_of(cookie, server)) else { return false };
+    for (index, server) in (first..).zip(servers) {
+        if value_of(cookie, server).as_deref() != Some(&*value) {
+            continue;
+        }
+        let is_running = server.state.is_running();
+        found.letter = if is_running { CookieRequest::Valid } else { CookieRequest::Down };
+        if is_running || backend.options.persist || persistence.force {
+            found.server = Some(index);
+            return true;
+        }
+    }
+    false
+}
+
+/// Chooses again by a cookie that [`on_request`] has read, since servers have changed during a wait.
+pub fn again(
+    backend: &Proxy,
+    persistence: Persistence,
+    txn: &mut TransactionFacts,
+    found: &mut RequestCookie,
+) {
+    let (Some(cookie), Some(first)) = (&backend.cookie, found.named) else { return };
+    found.server = None;
+    if !(persistence.ignore || persistence.assigned) {
+        choose(backend, cookie, persistence, first, found);
+        txn.cookie_request = found.letter;
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod counter;
 pub mod maps;
+pub mod places;
 pub mod proxy;
 pub mod queue;
 pub mod registry;

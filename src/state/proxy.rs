@@ -142,6 +142,16 @@ pub struct ProxyState {
     pub backend_session_rate: Rate,
     /// Requests that wait for any server of the backend.
     pub queue: Queue,
+    /// Requests that wait for it or for one of its servers.
+    pub waiting: AtomicU32,
+    /// Requests that ever waited, for the order of those of the same millisecond.
+    pub waited: AtomicU64,
+    /// `fullconn` in force: the load at which servers have their full `maxconn`.
+    pub fullconn: AtomicU32,
+    /// Whether a server has a `minconn`, so that its limit moves with the load.
+    pub moving_limits: AtomicBool,
+    /// `option allbackups`.
+    pub all_backups: AtomicBool,
     /// The strictly global round-robin position of the backend.
     pub cursor: CachePadded<AtomicU64>,
     /// Raised by every change that balancing must see.
@@ -184,6 +194,11 @@ impl ProxyState {
             frontend_request_rate: Rate::default(),
             backend_session_rate: Rate::default(),
             queue: Queue::default(),
+            waiting: AtomicU32::new(0),
+            waited: AtomicU64::new(0),
+            fullconn: AtomicU32::new(0),
+            moving_limits: AtomicBool::new(false),
+            all_backups: AtomicBool::new(false),
             cursor: CachePadded::new(AtomicU64::new(0)),
             generation: AtomicU32::new(1),
             configured: ArcSwap::default(),
@@ -201,9 +216,5 @@ impl ProxyState {
     /// Tells every core to rebuild its balancing table of this backend.
     pub fn touch(&self) {
         self.generation.fetch_add(1, AcqRel);
-    }
-    /// How many servers can take new sessions (`nbsrv`): the active ones, or the backups if none is left.
-    pub fn usable_servers(&self) -> usize {
-        self.servers.load().iter().filter(|server| server.is_eligible()).count()
     }
 }

@@ -1,10 +1,14 @@
 //! Requests that wait for a server's slot: one list per server and one per backend, exact across cores.
 //!
+//! A waiter keeps its place whatever changes meanwhile. When a change puts in question what it waits for
+//! (its server goes away), it is *doubted*: it stays where it is and is granted nothing until its owner has
+//! chosen again, and either says that it stays or leaves with its rank.
+//!
 //! The list is behind a mutex that is held for a few instructions and never across a system call;
 //! it is touched only when `maxconn` is reached, when waiting is what the request does anyway.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex};
 
 /// What decides who comes first: the class, then the time (`set-priority-class`, `set-priority-offset`).
@@ -14,6 +18,8 @@ pub struct Rank {
     pub class: i16,
     /// When it came, moved by its offset, in milliseconds.
     pub time_ms: u64,
+    /// Its number among all that ever waited in the backend, for those of the same millisecond.
+    pub number: u64,
 }
 
 /// A request that waits. Whoever frees a slot grants it; the owner may leave first.
@@ -25,50 +31,98 @@ pub struct Waiter {
     pub token: u64,
     /// Its place among the others.
     pub rank: Rank,
-    /// 0 waiting, 1 granted, 2 left; decided once by compare-and-swap.
+    /// [`WAITING`], [`DOUBTED`], [`GRANTED`] or [`LEFT`]; changed under the queue's lock.
     state: AtomicU32,
     /// The server whose slot was granted: its place in the backend.
     server: AtomicU32,
+    /// First, how many the queue had granted when it came; at the end, how many it granted since.
+    passed: AtomicU32,
+}
+
+const WAITING: u32 = 0;
+const DOUBTED: u32 = 1;
+const GRANTED: u32 = 2;
+const LEFT: u32 = 3;
+
+/// What became of a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits.
+    Waits,
+    /// What it waits for is to be chosen again.
+    Doubted,
+    /// It has a slot of this server: its place in the backend.
+    Granted(u32),
 }
 
 impl Waiter {
     /// A waiter of `core`, known there as `token`.
-    pub fn new(core: usize, token: u64) -> Arc<Self> {
-        Self::with_rank(core, token, Rank::default())
+    pub fn new(core: usize, token: u64, rank: Rank) -> Arc<Self> {
+        Arc::new(Waiter {
+            core,
+            token,
+            rank,
+            state: AtomicU32::new(WAITING),
+            server: AtomicU32::new(u32::MAX),
+            passed: AtomicU32::new(0),
+        })
     }
-    /// A waiter with a place of its own.
-    pub fn with_rank(core: usize, token: u64, rank: Rank) -> Arc<Self> {
-        Arc::new(Waiter { core, token, rank, state: AtomicU32::new(0), server: AtomicU32::new(u32::MAX) })
+    /// What became of it so far.
+    pub fn fate(&self) -> Fate {
+        match self.state.load(Acquire) {
+            GRANTED => Fate::Granted(self.server.load(Relaxed)),
+            DOUBTED => Fate::Doubted,
+            _ => Fate::Waits,
+        }
     }
-    /// The server whose slot was granted, or `None` when it was only told to try again.
-    pub fn server(&self) -> Option<u32> {
-        Some(self.server.load(Acquire)).filter(|index| *index != u32::MAX)
+    /// Requests that the queue served while it waited, itself included (manual, section 8.2.3 `%sq`); to be
+    /// asked when it waits no more.
+    pub fn served_meanwhile(&self) -> u32 {
+        self.passed.load(Relaxed) + 1
     }
-    /// Grants it a slot of `server`; false if it left already.
-    pub fn grant(&self, server: Option<u32>) -> bool {
-        self.server.store(server.unwrap_or(u32::MAX), Release);
-        self.state.compare_exchange(0, 1, AcqRel, Acquire).is_ok()
-    }
-    /// Leaves; false if it was granted already, and then the grant is the owner's to use or pass on.
-    pub fn leave(&self) -> bool {
-        self.state.compare_exchange(0, 2, AcqRel, Acquire).is_ok()
-    }
-    /// Whether it was granted.
-    pub fn is_granted(&self) -> bool {
-        self.state.load(Acquire) == 1
+    fn is(&self, state: u32) -> bool {
+        self.state.load(Relaxed) == state
     }
 }
 
-/// A list of waiters in the order of their ranks, those of the same rank as they came.
+/// What comes of [`Queue::leave`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It is out.
+    Quietly,
+    /// It is out, and others were held up behind it: somebody looks for a slot for them.
+    Unblocked,
+    /// It was granted a slot of this server meanwhile, which is the owner's to use or pass on.
+    Granted(u32),
+}
+
+/// A list of waiters in the order of their ranks.
+///
+/// Slots are granted to the first alone. While it is doubted the others wait for it to choose, which takes
+/// its core a turn: else those whose cores are quicker would pass it.
 #[derive(Debug, Default)]
 pub struct Queue {
     len: AtomicU32,
-    /// Waiters ever queued, for the position that logs show.
-    pushed: AtomicU64,
+    /// Whether the first can be granted a slot.
+    ready: AtomicBool,
+    /// How many were ever granted one; wraps.
+    granted: AtomicU32,
     waiters: Mutex<VecDeque<Arc<Waiter>>>,
 }
 
+type List = VecDeque<Arc<Waiter>>;
+
 impl Queue {
+    /// Does something with the list and keeps account of it.
+    fn with<R>(&self, act: impl FnOnce(&mut List) -> R) -> R {
+        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let result = act(&mut list);
+        // Whoever queues raises these and then looks for a slot; whoever frees a slot does so and then
+        // looks at these: one of both sees the other only in a single order of all four.
+        self.len.store(list.len() as u32, SeqCst);
+        self.ready.store(list.front().is_some_and(|first| first.is(WAITING)), SeqCst);
+        result
+    }
     /// How many wait.
     pub fn len(&self) -> u32 {
         self.len.load(SeqCst)
@@ -77,46 +131,84 @@ impl Queue {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The rank of who comes first.
+    /// Whether anyone can be granted a slot.
+    pub fn has_ready(&self) -> bool {
+        self.ready.load(SeqCst)
+    }
+    /// The rank of who is granted the next slot.
     pub fn first_rank(&self) -> Option<Rank> {
-        let list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        list.front().map(|waiter| waiter.rank)
+        self.with(|list| list.front().filter(|first| first.is(WAITING)).map(|first| first.rank))
     }
-    /// Adds a waiter; returns how many stand before it.
+    /// Adds a waiter; returns how many stand before it. The first has to look for a slot itself.
     pub fn push(&self, waiter: Arc<Waiter>) -> u32 {
-        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        // Nearly always it is the last: only a rule gives another place.
-        let behind = list.iter().rev().take_while(|other| other.rank > waiter.rank).count();
-        let place = list.len() - behind;
-        list.insert(place, waiter);
-        self.pushed.fetch_add(1, Relaxed);
-        // Whoever queues raises this and then looks for a slot; whoever frees a slot does so and then
-        // looks at this: one of both sees the other only in a single order of all four.
-        self.len.fetch_add(1, SeqCst);
-        place as u32
+        self.with(|list| {
+            // Nearly always it is the last: only a rule, or a choice made again, gives another place.
+            let behind = list.iter().rev().take_while(|other| other.rank > waiter.rank).count();
+            let place = list.len() - behind;
+            waiter.passed.store(self.granted.load(Relaxed), Relaxed);
+            list.insert(place, waiter);
+            place as u32
+        })
     }
-    /// Grants a slot of `server` (or another try) to the first waiter that has not left, and returns it.
-    pub fn grant_next(&self, server: Option<u32>) -> Option<Arc<Waiter>> {
-        if self.is_empty() {
+    /// Grants a slot of `server` to the first waiter and returns it, unless it is doubted.
+    pub fn grant_next(&self, server: u32) -> Option<Arc<Waiter>> {
+        if !self.has_ready() {
             return None;
         }
-        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        while let Some(waiter) = list.pop_front() {
-            self.len.fetch_sub(1, AcqRel);
-            if waiter.grant(server) {
-                return Some(waiter);
-            }
-        }
-        None
+        self.with(|list| {
+            list.front().filter(|first| first.is(WAITING))?;
+            let waiter = list.pop_front()?;
+            self.settle_account(&waiter);
+            self.granted.fetch_add(1, Relaxed);
+            waiter.server.store(server, Relaxed);
+            waiter.state.store(GRANTED, Release);
+            Some(waiter)
+        })
     }
-    /// Takes out a waiter that gives up; false if it was granted meanwhile.
-    pub fn leave(&self, waiter: &Arc<Waiter>) -> bool {
-        let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(at) = list.iter().position(|other| Arc::ptr_eq(other, waiter)) {
-            list.remove(at);
-            self.len.fetch_sub(1, AcqRel);
+    fn settle_account(&self, waiter: &Waiter) {
+        let came = waiter.passed.load(Relaxed);
+        waiter.passed.store(self.granted.load(Relaxed).wrapping_sub(came), Relaxed);
+    }
+    /// Has every waiter choose again; returns those that are to be told.
+    pub fn doubt_all(&self) -> Vec<Arc<Waiter>> {
+        if self.is_empty() {
+            return Vec::new();
         }
-        waiter.leave()
+        self.with(|list| {
+            let doubted: Vec<_> = list.iter().filter(|waiter| waiter.is(WAITING)).cloned().collect();
+            for waiter in &doubted {
+                waiter.state.store(DOUBTED, Release);
+            }
+            doubted
+        })
+    }
+    /// A waiter that was doubted stays: its owner has chosen the same again. The owner then looks for slots,
+    /// since none was granted meanwhile.
+    pub fn confirm(&self, waiter: &Waiter) {
+        self.with(|_| {
+            if waiter.is(DOUBTED) {
+                waiter.state.store(WAITING, Release);
+            }
+        });
+    }
+    /// Takes out a waiter that gives up or goes elsewhere.
+    pub fn leave(&self, waiter: &Arc<Waiter>) -> Left {
+        self.with(|list| {
+            if let Fate::Granted(server) = waiter.fate() {
+                return Left::Granted(server);
+            }
+            let Some(at) = list.iter().position(|other| Arc::ptr_eq(other, waiter)) else {
+                return Left::Quietly;
+            };
+            list.remove(at);
+            self.settle_account(waiter);
+            let blocked = at == 0 && waiter.is(DOUBTED);
+            waiter.state.store(LEFT, Release);
+            if blocked && list.front().is_some_and(|first| first.is(WAITING)) {
+                return Left::Unblocked;
+            }
+            Left::Quietly
+        })
     }
 }
 
@@ -124,17 +216,49 @@ impl Queue {
 mod tests {
     use super::*;
 
+    fn waiter(number: u64) -> Arc<Waiter> {
+        Waiter::new(1, number, Rank { number, ..Rank::default() })
+    }
+
+    fn granted(queue: &Queue, server: u32) -> Option<(u64, Fate)> {
+        queue.grant_next(server).map(|waiter| (waiter.token, waiter.fate()))
+    }
+
     #[test]
     fn grants_in_order_and_skips_who_left() {
         let queue = Queue::default();
-        let [a, b, c] = [1, 2, 3].map(|token| Waiter::new(1, token));
+        let [a, b, c] = [1, 2, 3].map(waiter);
         for (waiter, before) in [(&a, 0), (&b, 1), (&c, 2)] {
             assert_eq!(queue.push(waiter.clone()), before);
         }
-        assert!(queue.leave(&b));
-        assert_eq!(queue.grant_next(Some(7)).map(|w| (w.token, w.server())), Some((1, Some(7))));
-        assert_eq!(queue.grant_next(None).map(|w| (w.token, w.server())), Some((3, None)));
-        assert!(queue.grant_next(None).is_none() && queue.is_empty());
-        assert!(!queue.leave(&c), "c was granted, its owner must use or return the slot");
+        assert_eq!(queue.leave(&b), Left::Quietly);
+        assert_eq!(granted(&queue, 7), Some((1, Fate::Granted(7))));
+        assert_eq!(granted(&queue, 8), Some((3, Fate::Granted(8))));
+        assert!(queue.grant_next(0).is_none() && queue.is_empty());
+        assert_eq!(queue.leave(&c), Left::Granted(8), "its owner must use or return the slot");
+        assert_eq!([&a, &b, &c].map(|waiter| waiter.served_meanwhile()), [1, 1, 2]);
+    }
+
+    #[test]
+    fn who_is_doubted_keeps_its_place_and_is_not_passed() {
+        let queue = Queue::default();
+        let [a, b, c] = [1, 2, 3].map(waiter);
+        queue.push(a.clone());
+        queue.push(b.clone());
+        let told: Vec<_> = queue.doubt_all().iter().map(|waiter| waiter.token).collect();
+        assert_eq!(told, [1, 2]);
+        assert_eq!((a.fate(), queue.len(), queue.has_ready()), (Fate::Doubted, 2, false));
+        assert!(queue.grant_next(0).is_none());
+        assert!(queue.doubt_all().is_empty(), "nobody is told twice");
+        assert_eq!(queue.push(c.clone()), 2);
+        queue.confirm(&b);
+        assert!(!queue.has_ready(), "b does not pass a");
+        assert_eq!(queue.leave(&a), Left::Unblocked, "a goes elsewhere");
+        assert_eq!(queue.first_rank(), Some(b.rank));
+        assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(2));
+        // It comes back with its rank.
+        assert_eq!(queue.push(waiter(1)), 0);
+        assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(1));
+        assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(3));
     }
 }

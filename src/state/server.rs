@@ -13,6 +13,7 @@ use std::sync::atomic::{
 
 use super::counter::Counters;
 use super::queue::Queue;
+use crate::base::clock::Millis;
 use crate::base::rate::Rate;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -132,6 +133,12 @@ pub struct Configured {
     pub weight: u32,
     /// `maxconn`
     pub maxconn: u32,
+    /// `minconn`; 0 when the limit does not move with the load.
+    pub minconn: u32,
+    /// `maxqueue`; 0 is no limit.
+    pub maxqueue: u32,
+    /// `backup`
+    pub backup: bool,
     /// `disabled`
     pub disabled: bool,
     /// `check`, with `rise` and `fall`.
@@ -231,12 +238,20 @@ pub struct ServerState {
     pub endpoint: ArcSwap<Endpoint>,
     /// `maxconn`, as changed at run time; 0 means no limit.
     pub maxconn: AtomicU32,
+    /// `minconn`; 0 when the limit does not move with the load.
+    pub minconn: AtomicU32,
+    /// `backup`
+    pub backup: AtomicBool,
     /// The weight balancing uses now, in units of 1/16 (slowstart gives fractions); see `effective_weight`.
     effective_weight: AtomicI32,
     /// Requests waiting for one of its slots.
     pub queue: Queue,
     user_weight: AtomicU16,
     initial_weight: AtomicU16,
+    /// `maxqueue`; 0 is no limit.
+    pub maxqueue: AtomicU32,
+    /// When the warm-up began (monotonic milliseconds), and how long it takes.
+    warm_up: [AtomicU64; 2],
     /// Where throttling (slowstart) stands, in percent; 100 when done.
     pub throttle_percent: AtomicU8,
     /// The backend's name.
@@ -287,6 +302,10 @@ impl ServerState {
             id: AtomicU32::new(0),
             endpoint: ArcSwap::from_pointee(Endpoint::Unresolved),
             maxconn: AtomicU32::new(0),
+            minconn: AtomicU32::new(0),
+            maxqueue: AtomicU32::new(0),
+            backup: AtomicBool::new(false),
+            warm_up: [const { AtomicU64::new(0) }; 2],
             check: ArcSwap::default(),
             agent: ArcSwap::default(),
             hostname: ArcSwapOption::empty(),
@@ -330,6 +349,9 @@ impl ServerState {
         let old = self.configured.swap(Some(new.clone()));
         let changed = |same: &dyn Fn(&Configured) -> bool| old.as_deref().is_none_or(|old| !same(old));
         self.id.store(new.id, Relaxed);
+        self.minconn.store(new.minconn, Relaxed);
+        self.maxqueue.store(new.maxqueue, Relaxed);
+        self.backup.store(new.backup, Relaxed);
         if changed(&|old| old.endpoint == new.endpoint && old.hostname == new.hostname) {
             self.endpoint.store(Arc::new(new.endpoint.clone()));
             self.hostname.store(new.hostname.clone().map(Arc::new));
@@ -402,6 +424,20 @@ impl ServerState {
             if throttle >= 100 || scaled == 0 { scaled } else { (scaled * throttle / 100).max(1) };
         self.effective_weight.store(effective as i32, Release);
     }
+    /// Notes that a warm-up begins; it counts while the server is [`Operational::Starting`].
+    pub fn begin_warm_up(&self, now: Millis, takes_ms: u64) {
+        self.warm_up[0].store(now, Relaxed);
+        self.warm_up[1].store(takes_ms, Relaxed);
+    }
+    /// How much of its warm-up is over, and how long it takes; `None` outside of one.
+    pub fn warmth(&self, now: Millis) -> Option<(u64, u64)> {
+        if self.operational() != Operational::Starting {
+            return None;
+        }
+        let [began, takes] = [0, 1].map(|at: usize| self.warm_up[at].load(Relaxed));
+        let elapsed = now.saturating_sub(began);
+        (elapsed < takes).then_some((elapsed, takes))
+    }
     /// Weight for balancing now, in 1/16: 16 times the user weight unless the server warms up.
     #[inline]
     pub fn effective_weight(&self) -> u32 {
@@ -422,11 +458,16 @@ impl ServerState {
     }
     /// Whether a slot is free under `limit` (0: no limit); takes it if so.
     pub fn try_take_slot(&self, limit: u32) -> bool {
-        let taken = self.served.fetch_add(1, SeqCst);
-        if limit != 0 && taken >= limit {
-            self.served.fetch_sub(1, AcqRel);
-            return false;
-        }
+        let taken = if limit == 0 {
+            self.served.fetch_add(1, SeqCst)
+        } else {
+            // Not taken and given back: who frees a slot in between would find none, and leave others waiting.
+            let below = |served: u32| (served < limit).then_some(served + 1);
+            match self.served.fetch_update(SeqCst, SeqCst, below) {
+                Ok(taken) => taken,
+                Err(_) => return false,
+            }
+        };
         self.counters.raise(counter::SESSIONS_MAX, u64::from(taken) + 1);
         true
     }
@@ -451,6 +492,9 @@ mod tests {
             hostname: None,
             weight: 10,
             maxconn: 5,
+            minconn: 0,
+            maxqueue: 0,
+            backup: false,
             disabled: false,
             check: Some((2, 3)),
             agent: None,

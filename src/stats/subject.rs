@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Kind;
 use super::status;
 use crate::base::clock::Now;
-use crate::model::proxy::BackendTarget;
 use crate::model::{Bind, Model, Proxy, Server};
 use crate::state::ServerState;
 use crate::state::server::{CheckReport, Endpoint, admin};
@@ -45,7 +44,7 @@ impl Shared {
         let tracking = servers
             .filter_map(|server| server.track.as_ref().map(|to| (Arc::as_ptr(&server.state), to.clone())))
             .collect();
-        Rc::new(Shared { fullconn: fullconn(model, maxconn), tracking })
+        Rc::new(Shared { fullconn: model.fullconn(maxconn), tracking })
     }
 }
 
@@ -85,38 +84,6 @@ impl<'m> View<'m> {
         let since = if second == 0 { self.started_s } else { second };
         self.now.wall_secs().saturating_sub(since) as u32
     }
-}
-
-/// `fullconn` of every proxy by its place: as configured, or a tenth of the `maxconn` of all
-/// frontends that may use it (manual, section 4.2 `fullconn`).
-fn fullconn(model: &Model, maxconn: u32) -> Vec<u32> {
-    let mut reach = vec![0u64; model.proxies.len()];
-    for frontend in model.proxies.iter().filter(|proxy| proxy.is_frontend) {
-        let limit = u64::from(if frontend.maxconn == 0 { maxconn } else { frontend.maxconn });
-        let is_dynamic =
-            frontend.use_backend.iter().any(|line| matches!(line.target, BackendTarget::Dynamic(_)));
-        let mut used: Vec<usize> = if is_dynamic {
-            (0..model.proxies.len()).collect()
-        } else {
-            let rules = frontend.use_backend.iter().filter_map(|line| match line.target {
-                BackendTarget::Static(index) => Some(index as usize),
-                BackendTarget::Dynamic(_) => None,
-            });
-            rules.chain(frontend.default_backend.map(|index| index as usize)).collect()
-        };
-        if frontend.is_backend {
-            used.push(frontend.index as usize);
-        }
-        used.sort_unstable();
-        used.dedup();
-        for index in used {
-            if let Some(sum) = reach.get_mut(index) {
-                *sum += limit;
-            }
-        }
-    }
-    let rows = model.proxies.iter().zip(reach);
-    rows.map(|(proxy, sum)| proxy.fullconn.unwrap_or(sum.div_ceil(10).max(1) as u32)).collect()
 }
 
 /// One object of the statistics.

@@ -19,6 +19,7 @@ mod logging;
 mod messages;
 mod metrics;
 mod proxy_protocol;
+mod queues;
 mod rate_limit;
 mod rules;
 mod runtime;

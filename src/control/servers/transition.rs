@@ -362,7 +362,9 @@ fn publish(view: &View, next: Operational) {
 
 /// Up, or on the way up when it has to warm up.
 fn start(view: &View) {
-    let slow = view.server.as_ref().is_some_and(|server| server.slowstart_ms > 0);
+    let slowstart_ms = view.server.as_ref().map_or(0, |server| server.slowstart_ms);
+    let slow = slowstart_ms > 0;
+    view.state.begin_warm_up(clock::read().millis(), slowstart_ms);
     set_throttle(view, if slow { 1 } else { 100 });
     publish(view, if slow { Operational::Starting } else { Operational::Running });
 }
@@ -418,11 +420,15 @@ fn shut_backups(control: &Control, view: &View) {
     }
 }
 
-/// Lets those who wait try again; tells how many waited for this server.
+/// Gives those who wait what the change has freed. Those who wait for a server that balancing leaves out now
+/// choose again; tells how many they are.
 fn requeue(control: &Control, view: &View) -> u32 {
-    let waiting = view.state.queue.len();
+    let handed_on = match view.state.is_eligible() {
+        true => 0,
+        false => control.cores.hand_on_queue(&view.state),
+    };
     if let Some(proxy) = &view.proxy {
         control.cores.wake_queue(&proxy.state);
     }
-    waiting.saturating_sub(view.state.queue.len())
+    handed_on
 }

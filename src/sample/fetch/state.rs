@@ -7,6 +7,7 @@ use super::{Fetch, Source};
 use crate::sample::arg::{Arg, ArgType, Args};
 use crate::sample::facts::Context;
 use crate::sample::value::{Type, Value};
+use crate::state::places::free_slots;
 use crate::state::{ProxyState, ServerState};
 
 use Source::{Backend, Internal, Server};
@@ -36,7 +37,7 @@ pub const TABLE: &[Fetch] = &[
     of_backend(
         "connslots",
         "Sessions and queue places that the backend's servers can still take; -1 without a limit.",
-        connections_free,
+        connection_slots,
     ),
     of_frontend("fe_conn", "Connections on the frontend.", fe_conn),
     of_frontend("fe_req_rate", "Requests a second on the frontend.", fe_req_rate),
@@ -73,26 +74,30 @@ fn be_conn<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     int(args.proxy(0)?.backend_current.load(Relaxed))
 }
 
-/// What usable servers can still take; a server without a limit makes it -1 (the manual's word
-/// for "cannot be told").
-fn free_slots(backend: &ProxyState) -> i64 {
-    let mut free = 0;
-    for server in backend.servers.load().iter().filter(|server| server.is_running()) {
-        match slots_left(server) {
-            -1 => return -1,
-            left => free += left,
-        }
-    }
-    free
+/// What the servers in charge can still take; one without a limit makes it -1 (the manual's word for "cannot
+/// be told").
+fn connections_free<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let backend = args.proxy(0)?;
+    let in_charge = backend.in_charge();
+    let now = context.now.millis();
+    let servers = backend.servers.load();
+    let free = servers.iter().filter(|server| in_charge.has(server)).map(|server| {
+        let free = free_slots(backend, server, now)?;
+        Some(i64::from(free))
+    });
+    int(free.sum::<Option<i64>>().unwrap_or(-1))
 }
-fn slots_left(server: &ServerState) -> i64 {
-    match server.maxconn.load(Relaxed) {
-        0 => -1,
-        limit => (i64::from(limit) - i64::from(server.served.load(Relaxed))).max(0),
-    }
-}
-fn connections_free<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    int(free_slots(args.proxy(0)?))
+/// What all servers that are not down can take together with their queues, by their configured limits
+/// (manual, section 7.3.2 `connslots`); -1 if one has no limit.
+fn connection_slots<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let left = |server: &Arc<ServerState>| {
+        let limits = [&server.maxconn, &server.maxqueue].map(|limit| i64::from(limit.load(Relaxed)));
+        let used = i64::from(server.served.load(Relaxed)) + i64::from(server.queue.len());
+        (limits[0] != 0 && limits[1] != 0).then_some(limits[0] + limits[1] - used)
+    };
+    let servers = args.proxy(0)?.servers.load();
+    let running = servers.iter().filter(|server| server.is_running());
+    int(running.map(left).sum::<Option<i64>>().unwrap_or(-1))
 }
 fn be_sess_rate<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     int(args.proxy(0)?.backend_session_rate.read(context.now.millis()))
@@ -122,8 +127,9 @@ fn fe_sess_rate<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>>
 fn srv_conn<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     int(args.server(0)?.served.load(Relaxed))
 }
-fn srv_conn_free<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    int(slots_left(&*args.server(0)?))
+fn srv_conn_free<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    let (Some(Arg::Server(backend, _)), server) = (args.first(), args.server(0)?) else { return None };
+    int(free_slots(backend, &server, context.now.millis()).map_or(-1, i64::from))
 }
 fn srv_queue<'a>(args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     int(args.server(0)?.queue.len())
@@ -188,7 +194,7 @@ mod tests {
                 ("nbsrv(app)", "2"),
                 ("be_conn(app)", "7"),
                 ("be_conn_free(app)", "12"),
-                ("connslots(app)", "12"),
+                ("connslots(app)", "-1"),
                 ("queue(app)", "0"),
                 ("avg_queue(app)", "0"),
                 ("srv_conn(app/s1)", "3"),
@@ -204,6 +210,23 @@ mod tests {
         );
         servers[1].set_operational(Operational::Stopped);
         check(&world, &[("nbsrv(app)", "1"), ("srv_is_up(app/s2)", "0"), ("be_conn_free(app)", "7")]);
+        // A backup takes nothing while an active server does; `connslots` counts whoever is not down.
+        servers[1].set_operational(Operational::Running);
+        servers[1].backup.store(true, Relaxed);
+        servers[0].maxqueue.store(4, Relaxed);
+        servers[1].maxqueue.store(1, Relaxed);
+        servers[0].minconn.store(2, Relaxed);
+        backend.fullconn.store(20, Relaxed);
+        let counted = [
+            ("nbsrv(app)", "1"),
+            ("be_conn_free(app)", "0"),
+            ("srv_conn_free(app/s1)", "0"),
+            ("connslots(app)", "17"),
+        ];
+        check(&world, &counted);
+        servers[0].set_operational(Operational::Stopped);
+        check(&world, &[("nbsrv(app)", "1"), ("be_conn_free(app)", "5"), ("connslots(app)", "6")]);
+        servers[0].set_operational(Operational::Running);
         world.txn.backend = Some(backend);
         world.txn.server = Some(servers[0].clone());
         check_in(&world, Phase::Log, &[("be_name", "app"), ("srv_name", "s1"), ("srv_id", "0")]);
