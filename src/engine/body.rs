@@ -192,6 +192,68 @@ impl Pump {
     pub fn take_rest(&mut self) -> Option<Buffer> {
         self.buffer.take().filter(|buffer| !buffer.is_empty())
     }
+    /// Takes it over as it stands; what is left behind is complete.
+    pub fn take(&mut self) -> Pump {
+        std::mem::replace(self, Pump::new(Body::None, Body::None, None, Splice::Never))
+    }
+    /// Reads the rest of the body and forgets it, and whatever was to be written. Ready when the body is wholly
+    /// read, or on an error.
+    pub fn poll_discard(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        self.pipe = None;
+        self.splice = Splice::Never;
+        let mut moved = 0;
+        loop {
+            moved += self.discard()?;
+            if self.complete {
+                return Poll::Ready(Ok(()));
+            }
+            if moved >= TURN_BYTES {
+                executor::yield_now(context);
+                return Poll::Pending;
+            }
+            match self.read(context, source) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Forgets what is at hand of the body.
+    fn discard(&mut self) -> Result<u64, PumpError> {
+        let mut count = 0;
+        loop {
+            self.transform()?;
+            let staged = self.staged.len();
+            self.staged.give_back();
+            self.staged_done = 0;
+            let have = self.buffer.as_ref().map_or(0, Buffer::len);
+            let plain = match &mut self.mode {
+                Mode::Length(left) => {
+                    let take = have.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= take as u64;
+                    take
+                }
+                Mode::UntilClose | Mode::Rechunk => have,
+                Mode::Chunked(_) | Mode::Dechunk(_) => 0,
+            };
+            if let Some(buffer) = self.buffer.as_mut().filter(|_| plain > 0) {
+                buffer.consume(plain);
+                if buffer.is_empty() {
+                    self.buffer = None;
+                }
+            }
+            if staged + plain == 0 {
+                self.complete = self.mode_is_done();
+                return Ok(count);
+            }
+            count += (staged + plain) as u64;
+        }
+    }
+
     /// Gives the destination a stream end: used when a tunnel's source has ended.
     pub fn source_has_ended(&self) -> bool {
         self.source_ended

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Core;
 use super::accept::BackendPlace;
+use super::body::Pump;
 use super::fault::Point;
 use super::http::Client;
 use super::idle::ServerConnection;
@@ -15,6 +16,7 @@ use super::streamed::Streamed;
 use super::wait;
 use crate::base::clock;
 use crate::http::Method;
+use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::model::Proxy;
@@ -80,9 +82,16 @@ pub struct Exchange<'a> {
     pub(super) effects: Effects,
     pub(super) request_body: Body,
     pub(super) upload_state: UploadState,
+    /// Bytes of the request's body that were read behind its answer.
+    pub(super) drained: u64,
+    /// The upload that an answer cut short, while its rest can still be read.
+    pub(super) unfinished: Option<Box<Pump>>,
+    /// The client was told to send its body.
+    pub(super) invited: bool,
     /// Whether the client lets its connection live on.
     pub(super) keep_alive: bool,
-    pub(super) upgrade: bool,
+    /// What the server was asked: its answer is read by this.
+    pub(super) sent_to_server: AsSent,
     /// The server connection of this session under `http-reuse never`.
     pub(super) attached: &'a mut Option<Box<ServerConnection>>,
     /// The slot on the server.
@@ -123,8 +132,11 @@ impl<'a> Exchange<'a> {
             effects: Effects::default(),
             request_body: Body::None,
             upload_state: UploadState::NotBegun,
+            drained: 0,
+            unfinished: None,
+            invited: false,
             keep_alive: false,
-            upgrade: false,
+            sent_to_server: AsSent::default(),
             attached,
             assigned: None,
             client_has_more: false,
@@ -344,7 +356,7 @@ impl<'a> Exchange<'a> {
     /// Whether the balancing key may stand in the body (`balance url_param ... check_post`).
     fn balances_by_body(&self, backend: &Proxy) -> bool {
         let check_post = matches!(backend.balance_key, BalanceKey::UrlParam { check_post: true, .. });
-        check_post && self.txn.request.method == Method::Post
+        check_post && self.txn.as_sent().method == Method::Post
     }
 
     /// Whether the client has gone away; to be polled while waiting for something else.

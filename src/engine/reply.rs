@@ -1,10 +1,12 @@
 //! Answers that the proxy makes itself, and what becomes of the client connection after them.
 
+use super::body::{Pump, PumpError, Splice};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::{packets, wait};
 use crate::base::clock;
-use crate::http::h1::encode;
-use crate::http::h1::framing::Body;
+use crate::http::h1::as_sent::AsSent;
+use crate::http::h1::framing::{self, Body};
+use crate::http::h1::{encode, persist};
 use crate::http::reply::Reply;
 use crate::http::status;
 use crate::http::{Method, Version};
@@ -12,15 +14,20 @@ use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
+use crate::net::timer::Stop;
 use crate::rules::RuleSet;
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Bytes of an unread request that are read and thrown away so that the answer arrives: closing with
-/// unread bytes would reset the connection under it (RFC 9112 section 9.6).
-const DRAIN_BYTES_MAX: usize = 256 * 1024;
-/// How long that may take.
-const DRAIN_MS: u64 = 1000;
+/// unread bytes would reset the connection under it (RFC 9112 section 9.6). A body may be long; what is no
+/// request is not.
+const DRAIN_BYTES_MAX: u64 = 1 << 30;
+const DRAIN_JUNK_BYTES_MAX: usize = 256 * 1024;
+/// How long that may take: for a body, how long its client may be silent where nothing else is said.
+const DRAIN_SILENCE_MS: u64 = 10_000;
+const DRAIN_JUNK_MS: u64 = 1000;
 
 impl Exchange<'_> {
     /// Carries an end out.
@@ -39,20 +46,24 @@ impl Exchange<'_> {
             self.txn.time.end_us = clock::cached().mono_us;
             return Next::Close;
         };
-        let body_left = self.unread_body();
+        let unread = self.has_unread_body();
+        let sent = self.txn.as_sent();
         let body = self.streamed.take();
         // Its length is known when it is over; an older client sees that by the end of the connection.
-        let streamed = body.as_ref().map(|_| match self.txn.request.version {
+        let streamed = body.as_ref().map(|_| match sent.version {
             Version::Http10 => Body::UntilClose,
             Version::Http11 => Body::Chunked,
         });
-        let stays = end.may_keep_alive
+        // Who waits to be told to send its body may send it now or not: nobody could tell where it ends.
+        let undecided = sent.expects_continue && !self.invited && self.upload_state == UploadState::NotBegun;
+        let may_stay = end.may_keep_alive
             && streamed != Some(Body::UntilClose)
             && self.keep_alive
             && !reply.close
-            && body_left == Some(0)
+            && !(unread && (undecided || self.body_broken_off))
+            && (self.upload_state != UploadState::Partial || self.unfinished.is_some() || !unread)
             && !self.core.stopping.get();
-        let bytes = self.encode_reply(&reply, stays, streamed);
+        let (bytes, stays) = self.encode_reply(&reply, may_stay, streamed);
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.frontend.timeouts.client_ms;
@@ -60,7 +71,7 @@ impl Exchange<'_> {
         let mut written =
             wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, ends).await;
         if let (Ok(()), Some(mut body), Some(framing)) = (&written, body, streamed)
-            && self.txn.request.method != Method::Head
+            && sent.method != Method::Head
             && status::allows_body(self.txn.status)
         {
             written = self.send_streamed(&mut body, framing).await;
@@ -69,41 +80,106 @@ impl Exchange<'_> {
         if written.is_err() {
             return Next::Close;
         }
+        let outcome = (self.txn.ended, self.txn.ended_in);
+        let next = self.after_answer(stays).await;
+        (self.txn.ended, self.txn.ended_in) = outcome;
+        self.txn.bytes_from_client += self.drained;
+        next
+    }
+
+    /// Whether a part of the request's body may still come. What is at hand of it and complete is taken out of
+    /// the buffer.
+    fn has_unread_body(&mut self) -> bool {
+        match (self.upload_state, self.request_body) {
+            (UploadState::Done, _) => false,
+            (_, body) if body.is_empty() => false,
+            (UploadState::NotBegun, Body::Length(length)) => {
+                let Some(buffer) = self.client.buffer.as_mut().filter(|b| b.len() as u64 >= length) else {
+                    return true;
+                };
+                buffer.consume(usize::try_from(length).unwrap_or(usize::MAX));
+                self.upload_state = UploadState::Done;
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// What becomes of the connection once the answer is out: the rest of the request's body is read away, so
+    /// that the client can finish, see its answer, and (with `stays`) ask again.
+    pub(super) async fn after_answer(&mut self, stays: bool) -> Next {
+        if self.has_unread_body() {
+            let pump = match (self.unfinished.take(), self.upload_state) {
+                (Some(pump), _) => Some(*pump),
+                (None, UploadState::NotBegun) if !self.body_broken_off => {
+                    let body = self.request_body;
+                    Some(Pump::new(body, body, self.client.buffer.take(), Splice::Never))
+                }
+                _ => None,
+            };
+            // Who was silent for as long as it may is not waited for once more.
+            let gave_up = self.txn.ended == Ended::ClientTimeout;
+            match pump.filter(|_| !gave_up) {
+                Some(pump) => match self.drain_body(pump, stays).await {
+                    Ok(()) if stays => return Next::KeepAlive,
+                    Err(PumpError::BadChunk) => self.drain().await,
+                    _ => {}
+                },
+                None => self.drain().await,
+            }
+            return Next::Close;
+        }
         if stays {
             return Next::KeepAlive;
         }
-        if body_left != Some(0) || self.txn.bad_request {
+        if self.txn.bad_request {
             self.drain().await;
         }
         Next::Close
     }
 
-    /// How much of the request body was not read yet, after taking what is at hand out of the
-    /// buffer; `None` when it cannot be told.
-    fn unread_body(&mut self) -> Option<u64> {
-        match (self.upload_state, self.request_body) {
-            (UploadState::Done, _) => return Some(0),
-            (UploadState::Partial, body) if !body.is_empty() => return None,
-            _ => {}
+    /// Reads the rest of a request's body and forgets it. The limit is the client's silence: one that sends is
+    /// still sending its request.
+    async fn drain_body(&mut self, mut pump: Pump, stays: bool) -> Result<(), PumpError> {
+        if !stays {
+            self.client.stream.shutdown_write();
         }
-        match self.request_body {
-            Body::None | Body::Length(0) => Some(0),
-            Body::Length(length) => {
-                let buffer = self.client.buffer.as_mut()?;
-                let have = (buffer.len() as u64).min(length);
-                if have == length {
-                    buffer.consume(usize::try_from(have).unwrap_or(usize::MAX));
-                    return Some(0);
-                }
-                Some(length - have)
+        let silence_ms = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
+        let silence_ms = silence_ms.unwrap_or(DRAIN_SILENCE_MS);
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core;
+        let client = &mut self.client.stream;
+        let before = pump.bytes_in;
+        pump.last_ms = clock::cached().millis();
+        let outcome = std::future::poll_fn(|context| {
+            if let Poll::Ready(result) = pump.poll_discard(context, client) {
+                return Poll::Ready(Ok(result));
             }
-            Body::Chunked | Body::UntilClose => None,
-        }
+            if pump.bytes_in - before > DRAIN_BYTES_MAX {
+                return Poll::Ready(Ok(Err(PumpError::SourceBroken)));
+            }
+            match core.wheel.check(&ticket, pump.last_ms + silence_ms, context.waker()) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        self.drained = pump.bytes_in - before;
+        self.client.buffer = pump.take_rest();
+        outcome.unwrap_or_else(|stop| {
+            let ended = match stop {
+                Stop::Timeout => Ended::ClientTimeout,
+                Stop::Killed(kill) => wait::killed(kill),
+            };
+            (self.txn.ended, self.txn.ended_in) = (ended, EndedIn::Last);
+            Err(PumpError::SourceEnded)
+        })
     }
 
     /// Makes the response head of a reply, runs the after-response rules over it, and gives its bytes.
-    /// A body that will be streamed brings its framing; the reply's own has a known length.
-    fn encode_reply(&mut self, reply: &Reply, stays: bool, streamed: Option<Body>) -> Vec<u8> {
+    /// A body that will be streamed brings its framing; the reply's own has a known length. Whether the
+    /// connection stays is known behind the rules only.
+    fn encode_reply(&mut self, reply: &Reply, may_stay: bool, streamed: Option<Body>) -> (Vec<u8>, bool) {
         let parsed;
         let reply = match reply.raw.as_deref().map(Reply::from_errorfile) {
             Some(Ok(from_file)) => {
@@ -135,26 +211,30 @@ impl Exchange<'_> {
         if txn.response.status != reply.status {
             txn.status = txn.response.status; // a rule has changed it
         }
-        let mode = match (stays, txn.request.version) {
-            (false, _) => encode::Connection::Close,
-            (true, crate::http::Version::Http10) => encode::Connection::KeepAlive,
-            (true, crate::http::Version::Http11) => encode::Connection::Default,
+        // What was refused in the middle of its head asked for nothing that is known.
+        let method = if txn.has_request { txn.as_sent().method } else { Method::default() };
+        let sent = AsSent { method, ..txn.as_sent() };
+        let framing::Delivery { body, told, closes } = framing::for_client(
+            streamed.unwrap_or(Body::Length(reply.body.len() as u64)),
+            &txn.response,
+            &sent,
+        );
+        let stays = may_stay && !closes && !persist::closes(&txn.response.fields);
+        // What HEAD and 304 are told is what GET would have been told, which the fields here do not say.
+        let told = match (told, streamed) {
+            (told, _) if body != Body::None => told,
+            (_, Some(streamed)) => streamed,
+            (_, None) if txn.response.status == 304 && reply.body.is_empty() => Body::None,
+            (_, None) => Body::Length(reply.body.len() as u64),
         };
+        let mode = self.connection_towards_client(stays);
         let mut bytes = Vec::with_capacity(256 + reply.body.len());
-        let framed = match (streamed, reply.status) {
-            (Some(framing), _) => framing,
-            (None, 100..=199 | 204) => Body::None,
-            (None, 304) if reply.body.is_empty() => Body::None,
-            (None, _) => Body::Length(reply.body.len() as u64),
-        };
-        encode::response(&txn.response, framed, mode, &mut bytes);
+        encode::response(&self.txn.response, told, mode, &mut bytes);
         self.adjust_case(&mut bytes);
-        let txn = &*self.txn;
-        let bare = txn.request.method == Method::Head && txn.has_request;
-        if !bare && matches!(framed, Body::Length(_)) {
+        if streamed.is_none() && body != Body::None {
             bytes.extend_from_slice(&reply.body);
         }
-        bytes
+        (bytes, stays)
     }
 
     /// `silent-drop`: the client must not learn that the connection is over.
@@ -162,12 +242,12 @@ impl Exchange<'_> {
         packets::drop_silently(&self.client.stream, self.rst_ttl);
     }
 
-    /// Ends our direction and reads what the client still sends, within bounds.
-    pub(super) async fn drain(&mut self) {
+    /// Ends our direction and reads what the client still sends and nobody can make sense of, within bounds.
+    async fn drain(&mut self) {
         self.client.stream.shutdown_write();
-        let deadline = clock::cached().millis() + DRAIN_MS;
+        let deadline = clock::cached().millis() + DRAIN_JUNK_MS;
         let ticket = self.client.entry.ticket.clone();
-        let mut left = DRAIN_BYTES_MAX;
+        let mut left = DRAIN_JUNK_BYTES_MAX;
         self.client.buffer = None;
         while left > 0 {
             let mut buffer = Buffer::lease();

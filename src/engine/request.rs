@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::exchange::{End, Exchange};
 use super::wait;
 use crate::base::clock;
+use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::framing::{self, Body};
 use crate::http::h1::{head, persist};
 use crate::model::proxy::ConnectionMode;
@@ -101,7 +102,7 @@ impl Exchange<'_> {
         self.keep_alive = persist::client_keeps_alive(&self.txn.request)
             && !framing.must_close
             && self.frontend.options.connection_mode != ConnectionMode::Close;
-        self.upgrade = persist::request_upgrades(&self.txn.request);
+        self.txn.sent_by_client = Some(AsSent::of(&self.txn.request));
         self.client.session.requests += 1;
         let millis = now.millis();
         self.frontend.state.frontend.add(fe::REQUESTS, 1);

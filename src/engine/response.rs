@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use super::body::{Blocked, Pump, PumpError};
+use super::body::{Blocked, Pump, PumpError, Splice};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::fault::Point;
 use super::idle::ServerConnection;
@@ -12,9 +12,9 @@ use super::upstream::{Failure, RetryCause};
 use super::wait;
 use crate::base::clock::{self, Millis};
 use crate::health::observe::{self, Event};
-use crate::http::Version;
 use crate::http::h1::framing::{self, Body};
 use crate::http::h1::{encode, head, persist};
+use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::HttpReuse;
 use crate::net::buffer::Filled;
@@ -25,6 +25,8 @@ use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked::Event as Counted;
 
+/// Bytes of an unwanted body that are read to keep the server's connection.
+const SKIP_BYTES_MAX: u64 = 64 * 1024;
 /// Interim responses that one request may cause before the server is taken for broken.
 const INTERIM_MAX: u32 = 64;
 
@@ -32,8 +34,8 @@ const INTERIM_MAX: u32 = 64;
 pub struct Received {
     /// How its body is framed.
     pub(super) framing: framing::Framing,
-    /// What its fields say of the body, which differs where there is none (HEAD, 304).
-    described: Body,
+    /// The server speaks another protocol from here on (101, 2xx to CONNECT).
+    pub(super) switches: bool,
     /// Bytes behind the head.
     pub(super) rest: Option<Buffer>,
 }
@@ -59,6 +61,10 @@ impl Upload {
     }
     fn is_over(&self) -> bool {
         self.pump.is_complete() || self.error.is_some()
+    }
+    /// Whether the client's body can still be read to its end.
+    fn may_complete(&self) -> bool {
+        matches!(self.error, None | Some(PumpError::DestinationBroken))
     }
 }
 
@@ -102,8 +108,8 @@ impl Exchange<'_> {
                             self.forward_interim().await.map_err(Failure::Final)?;
                             continue;
                         }
-                        let framing = match framing::of_response(&self.txn.response, self.txn.request.method)
-                        {
+                        let asked = self.sent_to_server;
+                        let mut framing = match framing::of_response(&self.txn.response, asked.method) {
                             Ok(framing) => framing,
                             Err(_) => {
                                 return Err(self.bad_response(
@@ -113,9 +119,17 @@ impl Exchange<'_> {
                                 ));
                             }
                         };
-                        if status == 101 && !(self.upgrade && persist::response_upgrades(&self.txn.response))
-                        {
-                            return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
+                        let switches = status == 101
+                            || (asked.method == Method::Connect && (200..300).contains(&status));
+                        if switches {
+                            let granted = status != 101
+                                || asked.upgrade && persist::response_upgrades(&self.txn.response);
+                            // What is left of the body would be the first bytes of the other protocol.
+                            if !granted || !upload.pump.is_complete() {
+                                return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
+                            }
+                            // Whatever rules make of the head, other bytes follow.
+                            framing = framing::Framing { body: Body::UntilClose, must_close: true };
                         }
                         if may_replay
                             && backend.retry_on.statuses.contains(&status)
@@ -124,11 +138,7 @@ impl Exchange<'_> {
                             let end = self.error_end(status, Ended::Server, EndedIn::Headers);
                             return Err(Failure::Retry { cause: RetryCause::Status, end });
                         }
-                        let described = match framing.body {
-                            Body::None => framing::described(&self.txn.response).unwrap_or(Body::None),
-                            body => body,
-                        };
-                        return Ok(Received { framing, described, rest: buffer });
+                        return Ok(Received { framing, switches, rest: buffer });
                     }
                     Ok(head::Progress::Partial) => {}
                     Err(_) => {
@@ -285,7 +295,7 @@ impl Exchange<'_> {
 
     /// Passes an interim response on (RFC 9110 section 15.2: never to HTTP/1.0).
     async fn forward_interim(&mut self) -> Result<(), End> {
-        if self.txn.request.version == Version::Http10 {
+        if self.txn.as_sent().version == Version::Http10 {
             return Ok(());
         }
         let mut bytes = Vec::with_capacity(128);
@@ -301,9 +311,14 @@ impl Exchange<'_> {
 
     /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
     pub(super) fn take_back(&mut self, upload: &mut Upload) {
-        let pump = &mut upload.pump;
-        self.upload_state = if pump.is_complete() { UploadState::Done } else { UploadState::Partial };
-        self.client.buffer = pump.take_rest();
+        if upload.pump.is_complete() || self.request_body.is_empty() {
+            self.upload_state = UploadState::Done;
+            self.client.buffer = upload.pump.take_rest();
+            return;
+        }
+        self.upload_state = UploadState::Partial;
+        // What a client broke off, or what is no body, has no rest to read.
+        self.unfinished = upload.may_complete().then(|| Box::new(upload.pump.take()));
     }
 
     /// Judges the response and forwards it.
@@ -316,6 +331,7 @@ impl Exchange<'_> {
         self.core.setup.fault.strike(Point::Response);
         // Whether the server keeps its connection is asked before rules can touch the fields.
         let server_keeps = persist::server_keeps_alive(&self.txn.response) && !received.framing.must_close;
+        connection.private |= self.authenticates_connection();
         match self.judge(&mut connection, &mut received, upload).await {
             Ok(true) => self.tunnel(connection, received, upload).await,
             Ok(false) => self.forward(connection, received, upload, server_keeps).await,
@@ -337,26 +353,19 @@ impl Exchange<'_> {
         server_keeps: bool,
     ) -> Result<Next, End> {
         let backend = self.backend();
-        let version = self.txn.request.version;
         let input = received.framing.body;
-        let method = self.txn.request.method;
-        let (output, close_to_delimit) =
-            framing::for_client(input, version, method, self.txn.response.status);
-        let stays =
-            self.keep_alive && !close_to_delimit && upload.pump.is_complete() && !self.core.stopping.get();
-        let mode = match (stays, version) {
-            (false, _) => encode::Connection::Close,
-            (true, Version::Http10) => encode::Connection::KeepAlive,
-            (true, Version::Http11) => encode::Connection::Default,
-        };
-        let told = match (output, received.described) {
-            // RFC 9110 sections 9.3.2 and 15.4.5: the fields tell what a GET would have brought.
-            (Body::None, Body::Chunked) if version == Version::Http10 => Body::UntilClose,
-            (Body::None, described) => described,
-            (output, _) => output,
-        };
+        let framing::Delivery { body: output, told, closes } =
+            framing::for_client(input, &self.txn.response, &self.txn.as_sent());
+        let stays = self.keep_alive
+            && !closes
+            && upload.may_complete()
+            && !persist::closes(&self.txn.response.fields)
+            && !self.core.stopping.get();
+        let mode = self.connection_towards_client(stays);
+        // What this client does not get, although the server sends it, stays behind the head.
+        let unwanted = output == Body::None && input != Body::None;
         let splice = tunnel::splices_down(self.frontend, backend);
-        let mut pump = Pump::new(input, output, received.rest, splice);
+        let mut pump = Pump::new(if unwanted { Body::None } else { input }, output, received.rest, splice);
         pump.drop_trailers = self.frontend.options.drop_response_trailers;
         pump.ends_destination = !stays;
         let head = pump.stage_head(|out| encode::response(&self.txn.response, told, mode, out));
@@ -377,26 +386,103 @@ impl Exchange<'_> {
             self.client.stream.shutdown_write();
         }
         self.txn.time.end_us = clock::cached().mono_us;
+        let mut server_keeps = server_keeps && input != Body::UntilClose && self.keeps_server(backend);
+        if unwanted && server_keeps {
+            server_keeps = self.skip_body(&mut connection, input, &mut pump).await;
+        }
+        if server_keeps && !upload.is_over() {
+            server_keeps = self.finish_upload(&mut connection, upload).await;
+        }
         let unasked = pump.take_rest().is_some();
-        let rest = upload.pump.take_rest();
         let clean = upload.pump.is_complete() && upload.error.is_none();
-        let unread = !upload.pump.is_complete();
-        self.client.buffer = rest;
-        let server_keeps = server_keeps && !self.effects.close_server;
-        connection.private |= self.authenticates_connection();
-        if clean && !unasked && server_keeps && input != Body::UntilClose && self.keeps_server(backend) {
+        self.take_back(upload);
+        if clean && !unasked && server_keeps && !self.effects.close_server {
             // The slot goes back before the connection is offered, so that a waiter finds both.
             self.keep(connection, backend);
         } else {
             drop(connection);
         }
         self.assigned = None;
-        if unread {
-            // The server answered before it had the whole body: what the client is still sending must
-            // not reset the connection under the answer.
-            self.drain().await;
+        if clean {
+            return Ok(if stays { Next::KeepAlive } else { Next::Close });
         }
-        Ok(if stays && clean { Next::KeepAlive } else { Next::Close })
+        // The server answered before it had the whole body: what the client is still sending must not
+        // reset the connection under the answer.
+        let next = self.after_answer(stays).await;
+        self.txn.bytes_from_client += self.drained;
+        Ok(next)
+    }
+
+    /// The `Connection` field of a final answer: what the client's version does not imply.
+    pub(super) fn connection_towards_client(&self, stays: bool) -> encode::Connection {
+        match (stays, self.txn.as_sent().version) {
+            (false, _) => encode::Connection::Close,
+            (true, Version::Http10) => encode::Connection::KeepAlive,
+            (true, Version::Http11) => encode::Connection::Default,
+        }
+    }
+
+    /// Reads the body of a response that has none for this client, as far as that is cheaper than another
+    /// connection; whether that was all of it.
+    async fn skip_body(&mut self, connection: &mut ServerConnection, input: Body, pump: &mut Pump) -> bool {
+        let mut rest = Pump::new(input, Body::None, pump.take_rest(), Splice::Never);
+        let timeout = self.effects.server_timeout_ms.or(self.backend().timeouts.server_ms);
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core;
+        let whole = std::future::poll_fn(|context| {
+            let polled = rest.poll_discard(context, &mut connection.stream);
+            if let Poll::Ready(result) = polled {
+                return Poll::Ready(result.is_ok());
+            }
+            let deadline = timeout.map_or(NEVER, |ms| rest.last_ms + ms);
+            let too_much = rest.bytes_in > SKIP_BYTES_MAX;
+            if too_much || core.wheel.check(&ticket, deadline, context.waker()).is_some() {
+                return Poll::Ready(false);
+            }
+            Poll::Pending
+        })
+        .await;
+        self.txn.bytes_from_server += rest.bytes_in;
+        *pump = rest;
+        whole
+    }
+
+    /// Goes on with an upload whose answer is out already: a server that said so early may want the rest
+    /// nevertheless. Whether it took all of it.
+    async fn finish_upload(&mut self, connection: &mut ServerConnection, upload: &mut Upload) -> bool {
+        let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
+        let server_timeout = self.effects.server_timeout_ms.or(self.backend().timeouts.server_ms);
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core;
+        let client = &mut self.client.stream;
+        let before = (upload.pump.bytes_in, upload.pump.bytes_out);
+        std::future::poll_fn(|context| {
+            upload.drive(context, client, &mut connection.stream);
+            if upload.is_over() {
+                return Poll::Ready(());
+            }
+            // A server that says or ends something now wants no more.
+            if connection.stream.poll_readable(context).is_ready() && !connection.stream.is_empty() {
+                return Poll::Ready(());
+            }
+            let limit = match upload.pump.blocked {
+                Blocked::Source => client_timeout,
+                Blocked::Destination => server_timeout,
+            };
+            let deadline = limit.map_or(NEVER, |ms| upload.pump.last_ms + ms);
+            match core.wheel.check(&ticket, deadline, context.waker()) {
+                Some(_) => Poll::Ready(()),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        let moved = (upload.pump.bytes_in - before.0, upload.pump.bytes_out - before.1);
+        self.txn.bytes_from_client += moved.0;
+        self.txn.bytes_to_server += moved.1;
+        let counters = &connection.server.state.counters;
+        counters.add(counter::BYTES_IN, moved.1);
+        counters.add(counter::REQ_BYTES_OUT, moved.1);
+        upload.pump.is_complete() && upload.error.is_none()
     }
 
     /// Writes names in the case that a client needs (`option h1-case-adjust-bogus-client`).
@@ -544,13 +630,8 @@ impl Exchange<'_> {
     ) -> Result<Next, End> {
         let backend = self.backend();
         let mut head = Vec::with_capacity(1024);
-        let mode = if self.txn.response.status == 101 {
-            encode::Connection::Upgrade
-        } else {
-            encode::Connection::Default
-        };
         // Neither 101 nor 2xx to CONNECT has a length (RFC 9110 section 8.6).
-        encode::response(&self.txn.response, Body::UntilClose, mode, &mut head);
+        encode::response(&self.txn.response, Body::UntilClose, encode::Connection::Default, &mut head);
         self.adjust_case(&mut head);
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {

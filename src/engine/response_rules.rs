@@ -122,13 +122,11 @@ impl Exchange<'_> {
         captures::response(self.frontend, self.txn);
         // Variables of the request end with it (manual, section 2.8).
         self.txn.request_vars.clear();
-        let tunnel =
-            status == 101 || (self.txn.request.method == Method::Connect && (200..300).contains(&status));
         self.response_rules(RuleSet::TcpResponse, connection, received, upload).await?;
         self.store_server(backend);
         self.response_rules(RuleSet::HttpResponse, connection, received, upload).await?;
         let leaks =
-            backend.options.checkcache && cacheability::leaks_cookie(&self.txn.request, &self.txn.response);
+            backend.options.checkcache && cacheability::leaks_cookie(&self.txn.as_sent(), &self.txn.response);
         if backend.cookie.is_some() {
             let direct = self.persistence.assigned
                 || (self.cookie.server.is_some()
@@ -142,7 +140,12 @@ impl Exchange<'_> {
             return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
         }
         self.response_rules(RuleSet::HttpAfterResponse, connection, received, upload).await?;
-        Ok(tunnel)
+        // Both sides must agree on it: a client that did not ask for a tunnel, or is told of something else,
+        // gets what comes as a body.
+        let status = self.txn.response.status;
+        let asked = self.txn.as_sent();
+        Ok(received.switches
+            && (status == 101 || (asked.method == Method::Connect && (200..300).contains(&status))))
     }
 
     /// Has `stick` rules remember the server that answered.

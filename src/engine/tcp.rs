@@ -20,6 +20,7 @@ use super::wait;
 use crate::balance::HashFunction;
 use crate::base::clock;
 use crate::base::id::ProxyIndex;
+use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::head;
 use crate::model::Proxy;
 use crate::model::proxy::Mode;
@@ -481,7 +482,10 @@ impl TcpSession<'_> {
             accept_unsafe: self.frontend.options.accept_unsafe_request,
         };
         match head::parse_request(&txn.request_payload, &mut txn.request, &limits) {
-            Ok(head::Progress::Complete { .. }) => txn.has_request = true,
+            Ok(head::Progress::Complete { .. }) => {
+                txn.has_request = true;
+                txn.sent_by_client = Some(AsSent::of(&txn.request));
+            }
             Ok(head::Progress::Partial) => {}
             Err(_) => {
                 txn.request.clear();

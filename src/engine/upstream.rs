@@ -16,8 +16,9 @@ use super::select::{self, NoServer, Wait, Wish};
 use super::{tunnel, wait};
 use crate::balance::HashFunction;
 use crate::base::clock;
-use crate::http::h1::encode;
+use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::framing::Body;
+use crate::http::h1::{encode, persist};
 use crate::http::reply::Reply;
 use crate::http::{Method, Version};
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
@@ -95,7 +96,7 @@ impl Exchange<'_> {
                     // A kept connection that the server closed in the very moment of its reuse is nobody's
                     // fault: a request that may be repeated goes out again at once (RFC 9110 section 9.2.2).
                     let stale = reused && cause == RetryCause::EmptyResponse && !stale_retried;
-                    let may_repeat = self.txn.request.method.is_idempotent();
+                    let may_repeat = self.sent_to_server.method.is_idempotent();
                     let asked = self.retries_on(backend, cause);
                     if !(replay.is_some() && ((stale && may_repeat) || asked)) {
                         self.count_failure(&end);
@@ -163,7 +164,7 @@ impl Exchange<'_> {
     /// The answer for a server that clients are to ask themselves (`redir`).
     fn redirected_to_server(&self) -> Option<Reply> {
         let prefix = self.assigned.as_ref()?.server.redirect_prefix.as_ref()?;
-        match self.txn.request.method {
+        match self.txn.as_sent().method {
             Method::Get | Method::Head => redirect::to_server(prefix.as_bytes(), &self.txn.request),
             _ => None,
         }
@@ -516,6 +517,7 @@ impl Exchange<'_> {
     /// Puts the body back, with what the client sent behind it.
     fn restore_body(&mut self, replay: &Option<Vec<u8>>) {
         self.upload_state = UploadState::NotBegun;
+        self.unfinished = None;
         // Without a body, what came behind the head is back in its buffer already.
         let Some(bytes) = replay.as_ref().filter(|bytes| !bytes.is_empty()) else { return };
         let mut buffer = crate::net::Buffer::lease();
@@ -525,10 +527,10 @@ impl Exchange<'_> {
 
     /// The request as it goes to the server: its head, and its body as far as the client sends it.
     fn prepare_upload(&mut self, connection: &mut ServerConnection, backend: &Proxy) -> Upload {
+        self.sent_to_server = AsSent::of(&self.txn.request);
         let keeps = self.keeps_server(backend);
-        let mode = if self.upgrade {
-            encode::Connection::Upgrade
-        } else if keeps || backend.options.http_pretend_keepalive {
+        let pretends = backend.options.http_pretend_keepalive && !persist::closes(&self.txn.request.fields);
+        let mode = if keeps || pretends {
             match self.txn.request.version {
                 // RFC 9112 section 9.3: in HTTP/1.0 persistence must be asked for.
                 Version::Http10 => encode::Connection::KeepAlive,
@@ -559,6 +561,7 @@ impl Exchange<'_> {
     pub(super) fn keeps_server(&self, backend: &Proxy) -> bool {
         backend.options.connection_mode == ConnectionMode::KeepAlive
             && self.frontend.options.connection_mode == ConnectionMode::KeepAlive
+            && !persist::closes(&self.txn.request.fields)
             && !self.core.stopping.get()
     }
 

@@ -56,7 +56,7 @@ impl Exchange<'_> {
     /// Reads the request body into the transaction until it is complete, `at_least` bytes came, the
     /// buffer is full, or the time is over.
     pub(super) async fn buffer_body(&mut self, at_least: u64, timeout_ms: Option<u64>) -> Result<(), End> {
-        if self.request_body == Body::None {
+        if self.request_body.is_empty() {
             self.txn.body_complete = true;
             return Ok(());
         }
@@ -115,16 +115,16 @@ impl Exchange<'_> {
 
     /// Answers `Expect: 100-continue` when the proxy itself needs the body first (RFC 9110 section 10.1.1).
     async fn continue_if_expected(&mut self) -> Result<(), End> {
-        let expects =
-            self.txn.request.fields.first(b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
+        let expects = self.txn.as_sent().expects_continue;
         let nothing_yet = self.client.buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
         if expects {
             // The body is asked for here: the server must not be made to ask again.
             self.txn.request.fields.remove(b"expect");
         }
-        if !(expects && nothing_yet) {
+        if !(expects && nothing_yet) || self.invited {
             return Ok(());
         }
+        self.invited = true;
         let ticket = self.client.entry.ticket.clone();
         let line = b"HTTP/1.1 100 Continue\r\n\r\n";
         let timeout = self.frontend.timeouts.client_ms;
@@ -173,6 +173,9 @@ impl Exchange<'_> {
         at_least: u64,
         timeout_ms: u64,
     ) -> Result<(), End> {
+        if received.switches {
+            return Ok(()); // no message follows
+        }
         let deadline = clock::cached().millis() + timeout_ms;
         loop {
             let bytes = received.rest.as_ref().map_or(&[][..], |buffer| buffer.filled());

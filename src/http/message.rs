@@ -46,6 +46,9 @@ pub struct Field {
     pub value: Text,
     /// What its name means.
     pub known: Known,
+    /// It was written here (by a rule, an error file), not received: what a peer says of its own connection
+    /// is never passed on, what is written here is meant.
+    pub written: bool,
 }
 
 /// The protocol version of a message.
@@ -124,7 +127,7 @@ impl Fields {
     pub fn push(&mut self, name: Text, value: Text) {
         let known = Known::of(self.bytes(name));
         self.present |= known.bit();
-        self.list.push(Field { name, value, known });
+        self.list.push(Field { name, value, known, written: false });
     }
     /// Every `(name, value)` in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
@@ -170,10 +173,13 @@ impl Fields {
         let list = if self.has(known) { &self.list[..] } else { &[] };
         list.iter().filter(move |field| field.known == known).map(|field| self.bytes(field.value))
     }
-    /// Adds a field at the end.
+    /// Adds a field that is written here at the end.
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.store(name), self.store(value));
         self.push(name, value);
+        if let Some(field) = self.list.last_mut() {
+            field.written = true;
+        }
     }
     /// Removes every field called `name`; tells how many there were.
     pub fn remove(&mut self, name: &[u8]) -> usize {
@@ -208,6 +214,13 @@ impl Fields {
     pub fn set_value(&mut self, index: usize, value: &[u8]) {
         let text = self.store(value);
         self.list[index].value = text;
+        self.list[index].written = true;
+    }
+    /// The values of the fields with that meaning that were written here, in order.
+    pub fn written(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        let list = if self.has(known) { &self.list[..] } else { &[] };
+        let written = list.iter().filter(move |field| field.known == known && field.written);
+        written.map(|field| self.bytes(field.value))
     }
     /// Gives field number `index` another piece of the arena as its value.
     pub fn set_value_text(&mut self, index: usize, value: Text) {

@@ -3,18 +3,16 @@
 //! A reply says nothing about the connection beyond [`Reply::close`]; whoever writes it knows
 //! whether the request was read to its end.
 
-use super::h1::encode;
 use super::h1::framing::{self, Body};
 use super::h1::head::{Limits, Progress, parse_response};
-use super::h1::persist;
-use super::{Known, Method, Response, Version, status};
+use super::{Known, Response, status};
 
 /// A response ready to be written: the bytes of its head and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The status, for logs and counters.
     pub status: u16,
-    /// Header fields besides those that frame the message, in order.
+    /// Header fields besides those that frame the message, in order. What they say of the connection is meant.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
     /// The body; its length becomes `Content-Length`.
     pub body: Vec<u8>,
@@ -152,16 +150,8 @@ impl Reply {
             }
             _ => {}
         }
-        let is_own = |known| {
-            !matches!(
-                known,
-                Known::Connection
-                    | Known::KeepAlive
-                    | Known::ProxyConnection
-                    | Known::ContentLength
-                    | Known::TransferEncoding
-            )
-        };
+        // The length of the payload is told by who sends it; what the file says of the connection is meant.
+        let is_own = |known| !matches!(known, Known::ContentLength | Known::TransferEncoding);
         let kept = head.fields.list().iter().filter(|field| is_own(field.known));
         let fields = kept
             .map(|field| (head.fields.bytes(field.name).to_vec(), head.fields.bytes(field.value).to_vec()))
@@ -172,7 +162,7 @@ impl Reply {
             body: body.to_vec(),
             reason: Some(head.reason().to_vec()).filter(|reason| !reason.is_empty()),
             raw: None,
-            close: persist::names(&head.fields, b"close"),
+            close: false,
         })
     }
 
@@ -181,68 +171,19 @@ impl Reply {
         self.fields.push((name.to_vec(), value.to_vec()));
         self
     }
-
-    /// Appends the reply's bytes and tells whether the connection may serve another request.
-    ///
-    /// `version` is the client's, `head_only` leaves the body out (answers to HEAD), `keep_alive` is
-    /// whether the connection could go on as far as the request is concerned.
-    pub fn write(&self, version: Version, head_only: bool, keep_alive: bool, out: &mut Vec<u8>) -> bool {
-        if let Some(raw) = &self.raw {
-            return self.write_raw(raw, head_only, keep_alive, out);
-        }
-        let keep = keep_alive && !self.close;
-        out.reserve(self.body.len() + 512);
-        // RFC 9110 section 2.5: a server names its own version whatever the client's.
-        encode::status_line(Version::Http11, self.status, self.reason.as_deref().unwrap_or_default(), out);
-        if status::allows_body(self.status) {
-            encode::framing(Body::Length(self.body.len() as u64), out);
-        }
-        for (name, value) in &self.fields {
-            encode::field(name, value, out);
-        }
-        encode::persistence(persist::field_for(keep, Version::Http11, version), out);
-        out.extend_from_slice(b"\r\n");
-        if !head_only && status::allows_body(self.status) {
-            out.extend_from_slice(&self.body);
-        }
-        keep
-    }
-
-    fn write_raw(&self, raw: &[u8], head_only: bool, keep_alive: bool, out: &mut Vec<u8>) -> bool {
-        let mut head = Response::default();
-        let limits = Limits { fields_max: usize::MAX, bytes_max: usize::MAX, accept_unsafe: true };
-        let Ok(Progress::Complete { len }) = parse_response(raw, &mut head, &limits) else {
-            out.extend_from_slice(raw);
-            return false;
-        };
-        out.extend_from_slice(if head_only { &raw[..len] } else { raw });
-        let complete = match framing::of_response(&head, Method::Get) {
-            Ok(framing) if framing.body == Body::None => raw.len() == len,
-            Ok(framing) => framing.body == Body::Length((raw.len() - len) as u64),
-            Err(_) => false,
-        };
-        keep_alive && !self.close && complete && persist::server_keeps_alive(&head)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(reply: &Reply, version: Version, head_only: bool, keep_alive: bool) -> (String, bool) {
-        let mut out = Vec::new();
-        let keep = reply.write(version, head_only, keep_alive, &mut out);
-        (String::from_utf8(out).unwrap(), keep)
-    }
-
     #[test]
     fn the_error_pages_are_haproxys() {
-        let (bytes, keep) = written(&Reply::error(503), Version::Http11, false, true);
-        assert!(keep);
+        let page = Reply::error(503);
+        assert_eq!(page.reason.as_deref(), Some(&b"Service Unavailable"[..]));
         assert_eq!(
-            bytes,
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 107\r\ncache-control: no-cache\r\n\
-             content-type: text/html\r\n\r\n<html><body><h1>503 Service Unavailable</h1>\n\
+            String::from_utf8_lossy(&page.body),
+            "<html><body><h1>503 Service Unavailable</h1>\n\
              No server is available to handle this request.\n</body></html>\n"
         );
         // The lengths that HAProxy announces.
@@ -272,52 +213,20 @@ mod tests {
             assert_eq!(Reply::error(status).body.len(), length, "{status}");
         }
         assert_eq!(Reply::error_statuses().count(), 21);
-        let (bytes, _) = written(&Reply::error(505), Version::Http11, false, true);
-        assert_eq!(
-            bytes,
-            "HTTP/1.1 505 HTTP Version not supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        );
-    }
-
-    #[test]
-    fn connections() {
-        use Version::*;
-        for (status, version, keep_alive, expected, keeps) in [
-            (403, Http11, true, "", true),
-            (403, Http11, false, "connection: close", false),
-            (403, Http10, true, "connection: keep-alive", true),
-            (400, Http11, true, "connection: close", false),
-        ] {
-            let (bytes, keep) = written(&Reply::error(status), version, true, keep_alive);
-            assert_eq!(keep, keeps, "{status} {version:?}");
-            assert!(
-                bytes.ends_with(&format!(
-                    "text/html\r\n{expected}{}\r\n",
-                    if expected.is_empty() { "" } else { "\r\n" }
-                )),
-                "{bytes}"
-            );
+        assert!(Reply::error(505).body.is_empty());
+        for (status, close) in [(400, true), (403, false), (408, true), (503, false), (505, true)] {
+            assert_eq!(Reply::error(status).close, close, "{status}");
         }
-        assert_eq!(
-            written(&Reply::redirect(302, b"/a"), Http11, false, true).0,
-            "HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: /a\r\ncache-control: no-cache\r\n\r\n"
-        );
-        assert_eq!(
-            written(&Reply { status: 204, ..Reply::default() }, Http11, false, true).0,
-            "HTTP/1.1 204 No Content\r\n\r\n"
-        );
     }
 
     #[test]
     fn errorfiles() {
         let file = b"HTTP/1.0 503 Sorry\r\nConnection: close\r\nX-A: b\r\n\r\n<html>";
         let reply = Reply::from_errorfile(file).unwrap();
-        assert_eq!(
-            written(&reply, Version::Http11, false, true).0,
-            "HTTP/1.1 503 Sorry\r\ncontent-length: 6\r\nX-A: b\r\nconnection: close\r\n\r\n<html>"
-        );
-        let nothing = Reply::from_errorfile(b"").unwrap();
-        assert_eq!(written(&nothing, Version::Http11, false, true), (String::new(), false));
+        let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        assert_eq!(reply.fields, [field("Connection", "close"), field("X-A", "b")]);
+        assert_eq!((reply.reason.as_deref(), &reply.body[..]), (Some(&b"Sorry"[..]), &b"<html>"[..]));
+        assert_eq!(Reply::from_errorfile(b"").unwrap().raw.as_deref(), Some(&[][..]));
         for (file, expected) in [
             ("<html>", "unable to parse headers (error offset: 0): invalid HTTP version"),
             ("HTTP/1.1 503 x\r\n", "the empty line after them is missing"),
@@ -329,20 +238,6 @@ mod tests {
         ] {
             let error = Reply::from_errorfile(file.as_bytes()).unwrap_err();
             assert!(error.contains(expected), "{file:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn raw_replies_stand_as_they_are() {
-        for (raw, keeps) in [
-            ("HTTP/1.1 503 x\r\nContent-Length: 3\r\n\r\nabc", true),
-            ("HTTP/1.1 503 x\r\nContent-Length: 4\r\n\r\nabc", false),
-            ("HTTP/1.1 503 x\r\n\r\nabc", false),
-            ("HTTP/1.0 503 x\r\nContent-Length: 3\r\n\r\nabc", false),
-            ("garbage", false),
-        ] {
-            let reply = Reply { status: 503, raw: Some(raw.as_bytes().into()), ..Reply::default() };
-            assert_eq!(written(&reply, Version::Http11, false, true), (raw.into(), keeps), "{raw}");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::connection::{ConnectionError, ConnectionFacts};
 use super::vars::Vars;
 use crate::base::clock::{Millis, Now};
+use crate::http::h1::as_sent::AsSent;
 use crate::http::status_set::CountedStatuses;
 use crate::http::{Request, Response};
 use crate::state::table::Entry;
@@ -319,6 +320,8 @@ pub struct TransactionFacts {
     pub request: Request,
     /// Whether `request` holds a complete, valid head.
     pub has_request: bool,
+    /// See [`TransactionFacts::as_sent`].
+    pub sent_by_client: Option<AsSent>,
     /// The response head.
     pub response: Response,
     /// Whether `response` holds a complete head.
@@ -470,6 +473,11 @@ pub struct RequestLine<'a> {
 }
 
 impl TransactionFacts {
+    /// What the client asked, as it sent it: everything about the messages towards the client, and about their
+    /// framing above all, follows this, whatever rules make of the request.
+    pub fn as_sent(&self) -> AsSent {
+        self.sent_by_client.unwrap_or_else(|| AsSent::of(&self.request))
+    }
     /// The request line as it was received, if there was a request.
     pub fn logged_request(&self) -> Option<RequestLine<'_>> {
         if self.request_line.is_empty() {

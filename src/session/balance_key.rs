@@ -56,7 +56,7 @@ pub fn of<'a>(setting: &'a BalanceKey, numbers_as_text: bool, context: &Context<
             let target = request.target();
             let in_query = uri::query(target).and_then(|query| parameter(query, name.as_bytes(), |_| true));
             let value = match in_query {
-                None if request.method == Method::Post => {
+                None if context.txn.as_sent().method == Method::Post => {
                     parameter(&txn.body, name.as_bytes(), is_token_byte)
                 }
                 found => found,

@@ -274,7 +274,7 @@ pub fn on_response(
     if cookie.mode != CookieMode::Insert || is_preserved || persistence.ignore {
         return;
     }
-    if cookie.postonly && txn.request.method != Method::Post {
+    if cookie.postonly && txn.as_sent().method != Method::Post {
         return;
     }
     let now_s = now.wall_secs();
@@ -384,7 +384,8 @@ fn edit_servers_cookies(
 /// Whether a cache may keep the response (RFC 9111 section 3): only then `nocache` has to say no.
 fn is_cacheable(txn: &TransactionFacts) -> bool {
     let fields = &txn.response.fields;
-    let is_safe = matches!(txn.request.method, Method::Get | Method::Head | Method::Options | Method::Trace);
+    let is_safe =
+        matches!(txn.as_sent().method, Method::Get | Method::Head | Method::Options | Method::Trace);
     let by_default = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501];
     let mut cacheable = is_safe && by_default.contains(&txn.response.status);
     if fields.first(b"pragma").is_some_and(|value| value.eq_ignore_ascii_case(b"no-cache")) {

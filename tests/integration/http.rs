@@ -1,7 +1,6 @@
 //! HTTP between a client and a server: framing, what is pipelined, retries, early answers, reuse.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -174,35 +173,6 @@ fn a_kept_connection_that_died_is_replaced_for_a_request_that_may_be_repeated() 
         assert_eq!(client.read_to_end(), b"", "a POST does not: the client is left to decide");
         assert_eq!(origin.requests(), 4);
     });
-}
-
-#[test]
-fn an_answer_before_the_body_has_come_ends_the_connection_without_losing_the_answer() {
-    // With io_uring the socket stayed open behind its closed descriptor while the client sent on.
-    both_drivers(|driver| {
-        let origin = Origin::raw(|mut stream, _, _| {
-            let mut part = [0; 1024];
-            let _ = std::io::Read::read(&mut stream, &mut part);
-            let _ = stream.write_all(b"HTTP/1.1 413 Big\r\nContent-Length: 2\r\n\r\nno");
-            std::thread::sleep(Duration::from_millis(500));
-        });
-        let proxy = listen(driver, &origin, "");
-        let mut client = proxy.client("fe");
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
-        let stream = client.stream().try_clone().unwrap();
-        let sender = std::thread::spawn(move || send_until_refused(stream));
-        let response = client.response();
-        assert_eq!((response.status, response.text()), (413, "no".to_owned()));
-        assert_eq!(response.header("connection"), Some("close"));
-        client.read_to_end();
-        assert!(!sender.join().unwrap(), "the body was not taken to its end");
-    });
-}
-
-/// Sends until the other side refuses; whether it took all of 50 MB.
-fn send_until_refused(mut stream: TcpStream) -> bool {
-    let part = [b'x'; 64 * 1024];
-    (0..800).all(|_| stream.write_all(&part).is_ok())
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod metrics;
 mod proxy_protocol;
 mod queues;
 mod rate_limit;
+mod rewrites;
 mod rules;
 mod runtime;
 mod secure_defaults;

@@ -1,9 +1,11 @@
-//! Head -> bytes. Framing and persistence fields are written anew, never copied.
+//! Head -> bytes. Framing and persistence fields are written anew, never copied; what rules and error files
+//! wrote of the connection is said, what a peer said of its own is not.
 //!
 //! Names go out as they came in. What this proxy writes itself is in lower case, as HAProxy does.
 
 use super::framing::Body;
 use super::persist;
+use crate::http::message::Field;
 use crate::http::{Fields, Known, Request, Response, Version, list, status};
 
 /// The `Connection` field to write.
@@ -16,8 +18,6 @@ pub enum Connection {
     Close,
     /// `keep-alive` (towards HTTP/1.0 peers).
     KeepAlive,
-    /// `Upgrade`, beside the message's own `Upgrade` field, which is kept only in this case.
-    Upgrade,
 }
 
 /// Appends the head of a request as it goes to a server.
@@ -29,9 +29,11 @@ pub fn request(request: &Request, body: Body, connection: Connection, out: &mut 
     out.push(b' ');
     out.extend_from_slice(super::framing::for_server(body, request.version).token().as_bytes());
     out.extend_from_slice(b"\r\n");
-    fields(&request.fields, connection, out);
+    let upgrades = persist::request_upgrades(request);
+    let upgrade = fields(&request.fields, |field| upgrades || field.written, out);
     framing(body, out);
-    persistence(connection, out);
+    // A switch of protocols takes the connection with it: nothing is to be said of its persistence.
+    options(upgrade, if upgrades { Connection::Default } else { connection }, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -43,14 +45,20 @@ pub fn response(response: &Response, body: Body, connection: Connection, out: &m
     out.reserve(response.fields.arena_len() + FRAMING_ROOM);
     let version = if body == Body::Chunked { Version::Http11 } else { response.version };
     status_line(version, response.status, response.reason(), out);
-    fields(&response.fields, connection, out);
+    // An `Upgrade` tells what the server could switch to; 426 must have it (RFC 9110 section 15.5.22).
+    let upgrade = fields(&response.fields, |_| true, out);
     match (response.status, body) {
-        // RFC 9110 section 8.6 and RFC 9112 section 6.1: neither field in 1xx and 204.
-        (100..=199 | 204, _) | (304, Body::None) => {}
+        // RFC 9110 section 8.6 and RFC 9112 section 6.1: neither field in 1xx and 204, unless it is written here.
+        (204, _) => {
+            for length in response.fields.written(Known::ContentLength) {
+                field(b"content-length", length, out);
+            }
+        }
+        (100..=199, _) | (304, Body::None) => {}
         (_, Body::None) => framing(Body::Length(0), out),
         (_, body) => framing(body, out),
     }
-    persistence(connection, out);
+    options(upgrade, connection, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -84,24 +92,36 @@ pub fn framing(body: Body, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the `connection` field.
+/// Appends the `connection` field about persistence.
 pub fn persistence(connection: Connection, out: &mut Vec<u8>) {
-    out.extend_from_slice(match connection {
-        Connection::Default => b"",
-        Connection::Close => b"connection: close\r\n",
-        Connection::KeepAlive => b"connection: keep-alive\r\n",
-        Connection::Upgrade => b"connection: upgrade\r\n",
+    options(false, connection, out);
+}
+
+/// Appends the `connection` field.
+fn options(upgrade: bool, connection: Connection, out: &mut Vec<u8>) {
+    out.extend_from_slice(match (connection, upgrade) {
+        (Connection::Default, false) => b"",
+        (Connection::Default, true) => b"connection: upgrade\r\n",
+        (Connection::Close, false) => b"connection: close\r\n",
+        (Connection::Close, true) => b"connection: close, upgrade\r\n",
+        (Connection::KeepAlive, false) => b"connection: keep-alive\r\n",
+        (Connection::KeepAlive, true) => b"connection: keep-alive, upgrade\r\n",
     });
 }
 
 /// Room for separators and the fields written anew, so that a head takes one allocation at most.
 const FRAMING_ROOM: usize = 512;
 
-/// The fields that are the message's and not the connection's (RFC 9110 section 7.6.1).
-fn fields(fields: &Fields, connection: Connection, out: &mut Vec<u8>) {
+/// The fields that are the message's and not the connection's (RFC 9110 section 7.6.1), and those of the
+/// connection that are written here. `upgrades` tells which `Upgrade` fields go through. Whether `Connection`
+/// is to name `upgrade`.
+fn fields(fields: &Fields, upgrades: impl Fn(&Field) -> bool, out: &mut Vec<u8>) -> bool {
+    let (mut protocols, mut option) = (false, false);
     for one in fields.list() {
         let (name, value) = (fields.bytes(one.name), fields.bytes(one.value));
         match one.known {
+            Known::Connection if one.written => option |= own_options(name, value, out),
+            Known::KeepAlive | Known::ProxyConnection if one.written => field(name, value, out),
             Known::Connection
             | Known::KeepAlive
             | Known::ProxyConnection
@@ -114,29 +134,47 @@ fn fields(fields: &Fields, connection: Connection, out: &mut Vec<u8>) {
                 }
             }
             Known::Upgrade => {
-                if connection == Connection::Upgrade {
-                    upgrade(name, value, out);
+                if upgrades(one) {
+                    protocols |= upgrade(name, value, out);
                 }
             }
             _ => field(name, value, out),
         }
     }
+    option || (protocols && persist::names(fields, b"upgrade"))
 }
 
-/// An `Upgrade` field without the protocols that do not go through.
-fn upgrade(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+/// A `Connection` field that is written here, but for the options that the caller decides on; whether it names
+/// `upgrade`.
+fn own_options(name: &[u8], value: &[u8], out: &mut Vec<u8>) -> bool {
+    const DECIDED: [&[u8]; 4] = [b"", b"close", b"keep-alive", b"upgrade"];
+    let others =
+        list::items(value).filter(|option| !DECIDED.iter().any(|word| option.eq_ignore_ascii_case(word)));
+    join(name, others, out);
+    list::contains(value, b"upgrade")
+}
+
+/// An `Upgrade` field without the protocols that do not go through; whether one is left.
+fn upgrade(name: &[u8], value: &[u8], out: &mut Vec<u8>) -> bool {
+    join(name, list::items(value).filter(|protocol| persist::is_upgradable(protocol)), out)
+}
+
+/// Appends a field with these members of a list; none at all without members. Whether there were any.
+fn join<'a>(name: &[u8], members: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> bool {
     let mut separator: &[u8] = b": ";
-    for protocol in list::items(value).filter(|protocol| persist::is_upgradable(protocol)) {
+    for member in members {
         if separator == b": " {
             out.extend_from_slice(name);
         }
         out.extend_from_slice(separator);
-        out.extend_from_slice(protocol);
+        out.extend_from_slice(member);
         separator = b", ";
     }
-    if separator != b": " {
+    let any = separator != b": ";
+    if any {
         out.extend_from_slice(b"\r\n");
     }
+    any
 }
 
 #[cfg(test)]
@@ -148,29 +186,35 @@ mod tests {
 
     #[test]
     fn requests() {
-        let head = "POST /p?q HTTP/1.1\r\nHost: a\r\nContent-Length: 05\r\nConnection: close, X-Hop\r\n\
-            X-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: gzip, trailers\r\nUpgrade: h2c, foo\r\nCooKie: a=b\r\n\r\n";
-        let mut parsed = Request::default();
-        parse_request(head.as_bytes(), &mut parsed, &LIMITS).unwrap();
-        for (body, connection, expected) in [
+        let plain = "close, X-Hop";
+        for (options, body, connection, expected) in [
             (
+                plain,
                 Body::Length(5),
                 Connection::Default,
                 "POST /p?q HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nCooKie: a=b\r\ncontent-length: 5\r\n\r\n",
             ),
             (
+                plain,
                 Body::Chunked,
                 Connection::Close,
                 "POST /p?q HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nCooKie: a=b\r\ntransfer-encoding: chunked\r\n\
                  connection: close\r\n\r\n",
             ),
             (
+                "X-Hop, Upgrade",
                 Body::None,
-                Connection::Upgrade,
+                Connection::Close,
                 "POST /p?q HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nUpgrade: foo\r\nCooKie: a=b\r\n\
                  connection: upgrade\r\n\r\n",
             ),
         ] {
+            let head = format!(
+                "POST /p?q HTTP/1.1\r\nHost: a\r\nContent-Length: 05\r\nConnection: {options}\r\nX-Hop: 1\r\n\
+                 Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: gzip, trailers\r\nUpgrade: h2c, foo\r\nCooKie: a=b\r\n\r\n"
+            );
+            let mut parsed = Request::default();
+            parse_request(head.as_bytes(), &mut parsed, &LIMITS).unwrap();
             let mut out = Vec::new();
             request(&parsed, body, connection, &mut out);
             assert_eq!(str::from_utf8(&out).unwrap(), expected);
@@ -207,5 +251,44 @@ mod tests {
             response(&parsed, body, Connection::Default, &mut out);
             assert_eq!(str::from_utf8(&out).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn what_is_written_here_of_the_connection_is_sent() {
+        let mut parsed = Request::default();
+        parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: no\r\n\r\n", &mut parsed, &LIMITS).unwrap();
+        for (name, value) in [
+            ("Connection", "x-own, close, Upgrade"),
+            ("Keep-Alive", "timeout=3"),
+            ("Proxy-Connection", "y"),
+            ("Content-Length", "7"),
+            ("Transfer-Encoding", "chunked"),
+        ] {
+            parsed.fields.append(name.as_bytes(), value.as_bytes());
+        }
+        let mut out = Vec::new();
+        request(&parsed, Body::None, Connection::Close, &mut out);
+        let expected = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: no\r\nConnection: x-own\r\nKeep-Alive: timeout=3\r\n\
+            Proxy-Connection: y\r\nconnection: upgrade\r\n\r\n";
+        assert_eq!(str::from_utf8(&out).unwrap(), expected);
+
+        let answer =
+            b"HTTP/1.1 426 x\r\nConnection: close, upgrade\r\nUpgrade: h2c, TLS/1.2\r\nKeep-Alive: 5\r\n\r\n";
+        let mut parsed = Response::default();
+        parse_response(answer, &mut parsed, &LIMITS).unwrap();
+        let mut out = Vec::new();
+        response(&parsed, Body::Length(0), Connection::Default, &mut out);
+        let expected =
+            "HTTP/1.1 426 x\r\nUpgrade: TLS/1.2\r\ncontent-length: 0\r\nconnection: upgrade\r\n\r\n";
+        assert_eq!(str::from_utf8(&out).unwrap(), expected);
+
+        let mut parsed = Response { status: 204, ..Response::default() };
+        parsed.fields.append(b"content-length", b"0");
+        parsed.fields.append(b"upgrade", b"foo");
+        let mut out = Vec::new();
+        response(&parsed, Body::None, Connection::Close, &mut out);
+        let expected =
+            "HTTP/1.1 204 No Content\r\nupgrade: foo\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        assert_eq!(str::from_utf8(&out).unwrap(), expected);
     }
 }

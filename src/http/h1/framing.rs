@@ -3,6 +3,7 @@
 //! The decision is made from the fields as received; from then on it is state, and no rule that
 //! edits `Content-Length` or `Transfer-Encoding` changes where a message ends.
 
+use super::as_sent::AsSent;
 use super::head::Refusal;
 use crate::base::text::trim;
 use crate::http::{Fields, Known, Method, Request, Response, Version, list};
@@ -132,17 +133,44 @@ pub fn has_no_body(status: u16, method: Method) -> bool {
     matches!(status, 100..=199 | 204 | 304) || method == Method::Head
 }
 
-/// How a response's body goes to the client, and whether that takes the connection with it.
+/// How a response goes to its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// What follows the head on the wire.
+    pub body: Body,
+    /// What the head says of it, for [`super::encode::response`].
+    pub told: Body,
+    /// The client's connection ends with it.
+    pub closes: bool,
+}
+
+/// How a response goes to the client: by what that client asked and by the response as rules left it. `received`
+/// is what the server sends behind its head, by what the server was asked.
 ///
 /// An HTTP/1.0 client reads no chunks: it gets them unwrapped, until the connection closes. A body
 /// that ends with the server's connection ends with the client's too, so that a truncation stays
 /// visible.
-pub fn for_client(body: Body, client: Version, method: Method, status: u16) -> (Body, bool) {
-    match body {
-        _ if has_no_body(status, method) => (body, false),
-        Body::Chunked if client == Version::Http10 => (Body::UntilClose, true),
-        Body::UntilClose => (Body::UntilClose, true),
-        other => (other, false),
+pub fn for_client(received: Body, response: &Response, asked: &AsSent) -> Delivery {
+    let old = asked.version == Version::Http10;
+    let until_close = Delivery { body: Body::UntilClose, told: Body::UntilClose, closes: true };
+    if has_no_body(response.status, asked.method) {
+        // RFC 9110 sections 9.3.2 and 15.4.5: the fields tell what a GET would have brought.
+        let told = match described(response) {
+            Ok(Body::Chunked) if old => Body::UntilClose,
+            Ok(told) => told,
+            Err(_) => Body::UntilClose,
+        };
+        // A final answer that a rule made an interim one leaves its client waiting for another.
+        return Delivery { body: Body::None, told, closes: response.status < 200 };
+    }
+    match received {
+        // This client takes what follows for a tunnel's bytes, although the server opened none.
+        _ if asked.method == Method::Connect && (200..300).contains(&response.status) => until_close,
+        // The server had nothing to send, this client expects something.
+        Body::None => Delivery { body: Body::None, told: Body::Length(0), closes: false },
+        Body::Chunked if old => until_close,
+        Body::UntilClose => until_close,
+        other => Delivery { body: other, told: other, closes: false },
     }
 }
 
@@ -353,15 +381,40 @@ mod tests {
     #[test]
     fn towards_clients() {
         use Body::*;
-        for (body, client, method, status, expected) in [
-            (Chunked, Version::Http11, Method::Get, 200, (Chunked, false)),
-            (Chunked, Version::Http10, Method::Get, 200, (UntilClose, true)),
-            (Chunked, Version::Http10, Method::Head, 200, (Chunked, false)),
-            (UntilClose, Version::Http11, Method::Get, 200, (UntilClose, true)),
-            (UntilClose, Version::Http11, Method::Get, 304, (UntilClose, false)),
-            (Length(3), Version::Http10, Method::Get, 200, (Length(3), false)),
+        use Version::*;
+        let get = |version| AsSent { version, ..AsSent::default() };
+        let to = |method, version| AsSent { method, version, ..AsSent::default() };
+        // What the server sends and said of it, what the client asked, the status it gets; what goes out and is
+        // told, and whether the connection ends.
+        for (received, fields, asked, status, expected) in [
+            (Chunked, "", get(Http11), 200, (Chunked, Chunked, false)),
+            (Chunked, "", get(Http10), 200, (UntilClose, UntilClose, true)),
+            (UntilClose, "", get(Http11), 200, (UntilClose, UntilClose, true)),
+            (Length(3), "3", get(Http10), 200, (Length(3), Length(3), false)),
+            (None, "", to(Method::Head, Http11), 200, (None, UntilClose, false)),
+            (None, "7", to(Method::Head, Http11), 200, (None, Length(7), false)),
+            // Another method than the server got, either way.
+            (Length(7), "7", to(Method::Head, Http11), 200, (None, Length(7), false)),
+            (None, "7", get(Http11), 200, (None, Length(0), false)),
+            (Length(7), "7", to(Method::Connect, Http11), 200, (UntilClose, UntilClose, true)),
+            (UntilClose, "", to(Method::Connect, Http11), 403, (UntilClose, UntilClose, true)),
+            // Another status than the server sent.
+            (Length(7), "7", get(Http11), 304, (None, Length(7), false)),
+            (Length(7), "7", get(Http11), 204, (None, Length(7), false)),
+            (Length(7), "7", get(Http11), 103, (None, Length(7), true)),
+            (UntilClose, "", get(Http11), 304, (None, UntilClose, false)),
         ] {
-            assert_eq!(for_client(body, client, method, status), expected, "{body:?} {client:?} {status}");
+            let mut response = Response { status, ..Response::default() };
+            if !fields.is_empty() {
+                response.fields.append(b"content-length", fields.as_bytes());
+            }
+            let Delivery { body, told, closes } = for_client(received, &response, &asked);
+            assert_eq!((body, told, closes), expected, "{received:?} {fields} {asked:?} {status}");
+        }
+        let mut chunked = Response { status: 200, ..Response::default() };
+        chunked.fields.append(b"transfer-encoding", b"chunked");
+        for (version, told) in [(Http11, Chunked), (Http10, UntilClose)] {
+            assert_eq!(for_client(None, &chunked, &to(Method::Head, version)).told, told);
         }
         assert_eq!(for_server(Chunked, Version::Http10), Version::Http11);
         assert_eq!(for_server(Length(1), Version::Http10), Version::Http10);

@@ -19,6 +19,13 @@ fn keeps_alive(fields: &Fields, version: Version) -> bool {
     !names(fields, b"close") && (version == Version::Http11 || names(fields, b"keep-alive"))
 }
 
+/// Whether a rule or an error file has the connection end after this message: `Connection: close` that was
+/// written here. What a peer says of its connection is read from the message as it came, before rules see it.
+pub fn closes(fields: &Fields) -> bool {
+    fields.has(Known::Connection)
+        && fields.written(Known::Connection).any(|value| list::contains(value, b"close"))
+}
+
 /// Whether the request asks to upgrade its connection (`Connection: upgrade` and an `Upgrade`
 /// field with a protocol other than h2c).
 pub fn request_upgrades(request: &Request) -> bool {
@@ -67,17 +74,36 @@ pub fn drop_nominated(fields: &mut Fields) {
     if !fields.has(Known::Connection) {
         return;
     }
-    let nominates = fields.all_known(Known::Connection).flat_map(list::items).any(is_droppable);
-    if !nominates {
-        return;
+    // Looked up by their hash: options times fields would be a cost that a client chooses.
+    let mut names: Vec<(u64, usize)> = Vec::new();
+    let mut doomed: Vec<bool> = Vec::new();
+    for option in fields.all_known(Known::Connection).flat_map(list::items) {
+        if !is_droppable(option) {
+            continue;
+        }
+        if doomed.is_empty() {
+            doomed.resize(fields.list().len(), false);
+            let hashes = fields.iter().enumerate().map(|(index, (name, _))| (folded_hash(name), index));
+            names.extend(hashes);
+            names.sort_unstable();
+        }
+        let hash = folded_hash(option);
+        let first = names.partition_point(|(other, _)| *other < hash);
+        for (_, index) in names[first..].iter().take_while(|(other, _)| *other == hash) {
+            doomed[*index] |= fields.bytes(fields.list()[*index].name).eq_ignore_ascii_case(option);
+        }
     }
-    let named: Vec<Vec<u8>> = fields
-        .all_known(Known::Connection)
-        .flat_map(list::items)
-        .filter(|item| is_droppable(item))
-        .map(<[u8]>::to_vec)
-        .collect();
-    fields.remove_where(|name, _| named.iter().any(|named| named.eq_ignore_ascii_case(name)));
+    if doomed.contains(&true) {
+        let mut doomed = doomed.iter();
+        fields.remove_where(|_, _| doomed.next() == Some(&true));
+    }
+}
+
+/// A hash of a name in any case.
+fn folded_hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn is_droppable(option: &[u8]) -> bool {

@@ -327,8 +327,12 @@ fn urlp_val<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 }
 
 fn method<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    let request = &context.txn.request;
-    context.txn.has_request.then(|| Value::Method(request.method, Cow::Borrowed(request.method_bytes())))
+    // The client's, whatever `set-method` made of it since, as in HAProxy.
+    let (asked, fields) = (context.txn.as_sent(), &context.txn.request.fields);
+    context
+        .txn
+        .has_request
+        .then(|| Value::Method(asked.method, Cow::Borrowed(fields.bytes(asked.method_text))))
 }
 
 fn version<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
