@@ -24,6 +24,8 @@ use crate::state::maps::LiveMap;
 #[derive(Debug, Default)]
 pub struct AclSet {
     list: Vec<Arc<Acl>>,
+    /// Names of those whose line is wrong: that is reported once, and not again at each use.
+    broken: Vec<Box<str>>,
     /// Predefined ones, made when first asked for.
     predefined: std::sync::Mutex<Vec<Arc<Acl>>>,
 }
@@ -194,6 +196,7 @@ impl AclSet {
             Err(fault) => {
                 let message = format!("error detected while parsing ACL '{name}' : {}", fault.message);
                 context.report.alert(span, message).help = fault.help;
+                self.broken.push((*name).into());
             }
             Ok(test) => match self.list.iter().find(|acl| *acl.name == **name) {
                 Some(acl) if test.refers_to(acl) => {
@@ -208,7 +211,11 @@ impl AclSet {
     }
     /// The same ACLs in a set of their own, for an `acl` line that refers to those before it.
     pub fn share(&self) -> AclSet {
-        AclSet { list: self.list.clone(), ..AclSet::default() }
+        AclSet { list: self.list.clone(), broken: self.broken.clone(), ..AclSet::default() }
+    }
+    /// Whether a line that should have made this ACL is wrong.
+    pub fn is_broken(&self, name: &str) -> bool {
+        self.broken.iter().any(|broken| **broken == *name)
     }
     /// The ACL called `name`, predefined ones included.
     /// `place`, a file and a line, is what a predefined one is known by in the runtime API.
@@ -399,6 +406,9 @@ impl Test {
         let is_method = keyword == "method" && !flags.forced;
         let asks_groups = expr.fetch_name() == "http_auth_group" && !expr.has_converters() && !flags.forced;
         let groups_of = if asks_groups { expr.userlist().cloned() } else { None };
+        if let Some(list) = &groups_of {
+            known_groups(list, &patterns, &files)?;
+        }
         Ok(Test { expr, kind, ignore_case: flags.ignore_case, is_method, inline, live, files, groups_of })
     }
 
@@ -448,6 +458,30 @@ impl Test {
             return user.groups.iter().any(|group| is_known(Subject::Bytes(group.as_bytes())));
         }
         is_known(subject)
+    }
+}
+
+/// Refuses patterns that are no group of the list: a mistyped one would let nobody in, or everybody.
+fn known_groups(list: &UserList, patterns: &[String], files: &[(Arc<LiveMap>, bool)]) -> Result<(), Fault> {
+    let from_files: Vec<String> = files
+        .iter()
+        .flat_map(|(file, _)| {
+            let set = file.snapshot();
+            let names =
+                set.entries().into_iter().map(|entry| String::from_utf8_lossy(entry.key).into_owned());
+            names.collect::<Vec<_>>()
+        })
+        .collect();
+    let mut names = patterns.iter().chain(&from_files).map(String::as_str).peekable();
+    if names.peek().is_none() {
+        return Err("no groups specified".to_owned().into());
+    }
+    let groups = || list.groups.iter().map(|group| &**group);
+    match names.find(|name| !groups().any(|group| group == *name)) {
+        Some(name) => {
+            Err(Fault { message: format!("invalid group '{name}'"), help: did_you_mean(name, groups()) })
+        }
+        None => Ok(()),
     }
 }
 

@@ -28,7 +28,7 @@ impl Condition {
     /// Parses the words from `if` or `unless` on; on a mistake reports it and returns `None`.
     pub fn parse(words: &[&str], span: Span, context: &mut ParseContext<'_>) -> Option<Condition> {
         match Condition::try_parse(words, span, context) {
-            Ok(condition) => Some(condition),
+            Ok(condition) => condition,
             Err(fault) => {
                 let message = format!("error detected while parsing condition : {}", fault.message);
                 context.report.alert(span, message).help = fault.help;
@@ -37,7 +37,12 @@ impl Condition {
         }
     }
 
-    fn try_parse(words: &[&str], span: Span, context: &mut ParseContext<'_>) -> Result<Condition, Fault> {
+    /// `None` where an ACL is named whose own line is wrong.
+    fn try_parse(
+        words: &[&str],
+        span: Span,
+        context: &mut ParseContext<'_>,
+    ) -> Result<Option<Condition>, Fault> {
         let (negated, words) = match words {
             ["if", rest @ ..] => (false, rest),
             ["unless", rest @ ..] => (true, rest),
@@ -47,7 +52,7 @@ impl Condition {
         let mut words = words.iter();
         let mut negate = false;
         while let Some(word) = words.next() {
-            if *word == "or" || *word == "||" {
+            if word.eq_ignore_ascii_case("or") || *word == "||" {
                 suites.push(Vec::new());
                 negate = false;
                 continue;
@@ -60,14 +65,20 @@ impl Condition {
             let acl = if name == "{" {
                 let rest = words.as_slice();
                 let close = rest.iter().position(|word| *word == "}");
-                let close =
-                    close.ok_or_else(|| Fault::from("missing closing '}' in condition".to_owned()))?;
+                let close = close.ok_or_else(|| Fault {
+                    message: "missing closing '}' in condition".to_owned(),
+                    help: rest.iter().find_map(|word| advice_on(word)),
+                })?;
                 words = rest[close + 1..].iter();
                 Arc::new(Acl::new("", Test::parse(&rest[..close], span, context)?))
             } else {
+                if context.acls.is_broken(name) {
+                    // Its own line says what is wrong.
+                    return Ok(None);
+                }
                 context.acls.get(name, context.registry, context.place(span)).ok_or_else(|| Fault {
                     message: format!("no such ACL : '{name}'"),
-                    help: did_you_mean(name, context.acls.names()),
+                    help: advice_on(name).or_else(|| did_you_mean(name, context.acls.names())),
                 })?
             };
             warn_if_never(&acl, span, context);
@@ -76,12 +87,24 @@ impl Condition {
             }
             negate = false;
         }
-        if suites.iter().any(Vec::is_empty) {
-            return Err("a condition without any ACL".to_owned().into());
+        // As in HAProxy, an alternative without any ACL is none, and a condition without any holds never.
+        suites.retain(|suite| !suite.is_empty());
+        if suites.is_empty() {
+            let holds = if negated { "always" } else { "never" };
+            let message = format!("a condition without any ACL: the rule {holds} applies");
+            context.report.notice(span, message).help = Some("name an ACL, or remove the last word".into());
         }
-        Ok(Condition { negated, suites })
+        Ok(Some(Condition { negated, suites }))
     }
 
+    /// Whether any test asks for bytes as they were received, parsed by nobody.
+    pub fn asks_buffers(&self) -> bool {
+        use crate::sample::fetch::Source::{EitherBuffer, RequestBuffer, ResponseBuffer};
+        let tests = self.suites.iter().flatten().flat_map(|term| term.acl.tests());
+        tests
+            .map(|test| test.expr.source())
+            .any(|source| matches!(source, RequestBuffer | ResponseBuffer | EitherBuffer))
+    }
     /// Whether it holds; what cannot be known yet counts as no.
     pub fn holds(&self, context: &Context<'_>) -> bool {
         self.evaluate(context, true) == Truth::Yes
@@ -107,6 +130,20 @@ impl Condition {
         }
         outcome.negate_if(self.negated)
     }
+}
+
+/// What to write instead of a word that looks like syntax and is none.
+fn advice_on(name: &str) -> Option<String> {
+    if name.eq_ignore_ascii_case("and") || name == "&&" {
+        return Some("ACLs that follow one another must all match: leave the word out".into());
+    }
+    if name.eq_ignore_ascii_case("not") {
+        return Some("write '!' before the ACL to negate it".into());
+    }
+    if name.starts_with('{') || name.ends_with('}') {
+        return Some("an anonymous ACL needs a blank after '{' and before '}'".into());
+    }
+    None
 }
 
 /// Warns of an ACL all of whose tests need data that do not exist here.

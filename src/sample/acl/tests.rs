@@ -49,21 +49,32 @@ fn groups_of_users() {
         ("Authorization: Bearer YW5uOnB3", false, false, false),
         ("X-None: 1", false, false, false),
     ] {
-        let mut world = World::request("GET / HTTP/1.1", &[field]).file("groups", "x\nadmins\n");
-        let list = UserList { users: users.clone(), groups: Vec::new() };
+        let mut world = World::request("GET / HTTP/1.1", &[field])
+            .file("groups", "x\nadmins\n")
+            .file("strangers", "ops\nnobody\n");
+        let groups = ["admins", "ops", "x"].map(Into::into).to_vec();
+        let list = UserList { users: users.clone(), groups };
         world.named.userlists.insert("users".to_owned(), Arc::new(list));
         check(
             &world,
             &[
                 ("if { http_auth(users) }", known),
                 ("if { http_auth_group(users) admins }", admin),
-                ("if { http_auth_group(users) -i x ADMINS }", admin),
+                ("if { http_auth_group(users) -i x admins }", admin),
                 ("if { http_auth_group(users) -f groups }", admin),
                 ("if { http_auth_group(users) -m str ann }", name),
-                ("if { http_auth_group(users) ann }", false),
                 ("if { http_auth_group(users) -m found }", known),
             ],
         );
+        for (text, message) in [
+            ("if { http_auth_group(users) admin }", "invalid group 'admin'"),
+            ("if { http_auth_group(users) ops ann }", "invalid group 'ann'"),
+            ("if { http_auth_group(users) -f strangers }", "invalid group 'nobody'"),
+            ("if { http_auth_group(users) -- }", "no groups specified"),
+        ] {
+            let (condition, report) = condition(&world, text, Phase::HttpRequest);
+            assert!(condition.is_none() && told(&report).contains(message), "{text}: {}", told(&report));
+        }
     }
 }
 
@@ -288,7 +299,8 @@ fn mistakes_are_told_in_known_words() {
         ("if is_statc", "no such ACL : 'is_statc'", "did you mean 'is_static'?"),
         ("if { path /", "missing closing '}' in condition", ""),
         ("when x", "conditions must start with either 'if' or 'unless'", ""),
-        ("if", "a condition without any ACL", ""),
+        ("if is_static and is_static", "no such ACL : 'and'", "leave the word out"),
+        ("if {path /}", "no such ACL : '{path'", "needs a blank"),
     ] {
         let (condition, report) = condition(&world, text, Phase::HttpRequest);
         let hint = report.diagnostics.first().and_then(|found| found.help.clone()).unwrap_or_default();
