@@ -11,6 +11,7 @@ use crate::health::config::CheckScript;
 use crate::log::formats;
 use crate::log::target::Address;
 use crate::model::{Global, Mode};
+use crate::sample::Condition;
 use crate::state::ServerState;
 use crate::state::server::Endpoint;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ fn mode_word(mode: Mode) -> &'static str {
 
 /// Reports with the nearest known name as help.
 fn missing(loading: &mut Loading<'_>, span: Span, message: String, near: Option<&str>) {
+    // It may stand in a line that could not be read, whose mistake is reported.
+    if loading.lost_sections {
+        return;
+    }
     let found = loading.report.alert(span, message);
     if let Some(near) = near {
         found.help(format!("did you mean '{near}'?"));
@@ -136,6 +141,8 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
     }
     let title = draft.title();
     let (frontend, backend) = (draft.kind.is_frontend(), draft.kind.is_backend());
+    let incomplete = loading.lost_settings;
+    content_rules(draft, loading);
     let mut warn = |span: Span, message: String| {
         loading.report.warning(span, message);
     };
@@ -150,9 +157,9 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
     // by right, so there it stays at HAProxy's warning.
     let unprotected = frontend && http && timeouts.client_ms.is_none() && !timeouts.client_unlimited;
     let no_server_timeout = timeouts.server_ms.is_none() && (http || timeouts.tunnel_ms.is_none());
-    if (frontend && timeouts.client_ms.is_none())
-        || (backend && !draft.servers.is_empty() && (timeouts.connect_ms.is_none() || no_server_timeout))
-    {
+    let missing_timeouts = (frontend && timeouts.client_ms.is_none())
+        || (backend && !draft.servers.is_empty() && (timeouts.connect_ms.is_none() || no_server_timeout));
+    if missing_timeouts && !incomplete {
         let defaults = if unprotected {
             "\n   | Until then its clients have 'timeout client 1m' and 'timeout http-request 10s'"
         } else {
@@ -175,7 +182,11 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
         capture.len = global.cookie_len.saturating_sub(1);
         warn(draft.span, format!("truncating capture length to {} bytes for {title}", capture.len));
     }
-    if frontend && draft.log.is_empty() && (draft.log_format.is_some() || draft.log_format_sd.is_some()) {
+    let logs = draft.log.iter().any(|line| match line {
+        LogLine::Global => !global.log.is_empty(),
+        LogLine::Target(_) => true,
+    });
+    if frontend && !logs && (draft.log_format.is_some() || draft.log_format_sd.is_some()) {
         let span = draft.log_format.as_ref().map_or(draft.span, |format| format.span);
         warn(span, format!("log format ignored for {title} since it has no log address"));
     }
@@ -189,8 +200,36 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
         );
         loading.report.alert(draft.span, message);
     }
+    if draft.stats.show_description.as_deref() == Some("") && global.description.is_none() {
+        let message =
+            "'stats show-desc' requires a parameter or 'description' to be set in the global section";
+        loading.report.warning(draft.span, message);
+    }
     if !http {
         tcp(draft, upgrades, loading);
+    }
+}
+
+/// Rules on contents that do not wait for them, or that ask for what HTTP mode has parsed away.
+fn content_rules(draft: &Draft, loading: &mut Loading<'_>) {
+    for rule in &draft.tcp_content {
+        let waits = draft.tcp_inspect_delay_ms.is_some() || !draft.kind.is_frontend();
+        if !waits && rule.asks_contents() {
+            let message = format!(
+                "{} : this rule depends on the contents of the request without any 'tcp-request inspect-delay' \
+                 setting, so it finds them or not by chance",
+                draft.title()
+            );
+            loading
+                .report
+                .warning(rule.span, message)
+                .help("set 'tcp-request inspect-delay', or use 'tcp-request connection' without contents");
+        }
+        let buffers = rule.condition.as_ref().is_some_and(Condition::asks_buffers);
+        if draft.mode == Mode::Http && buffers {
+            let message = format!("Proxy '{}': L6 sample fetches ignored on HTTP proxies", draft.name);
+            loading.report.warning(rule.span, message);
+        }
     }
 }
 
@@ -242,6 +281,10 @@ fn tcp(draft: &mut Draft, upgrades: bool, loading: &mut Loading<'_>) {
     }
     if upgrades {
         return;
+    }
+    if draft.options.forwardfor.is_some() {
+        let message = format!("'option forwardfor' ignored for {title} as it requires HTTP mode");
+        loading.report.warning(span, message);
     }
     if std::mem::take(&mut draft.stats).enabled {
         loading
@@ -402,12 +445,12 @@ pub fn rings(global: &Global, drafts: &[Draft], known: &[String], loading: &mut 
         }
     };
     for target in global.log.iter() {
-        check(&target.address, loading, Span::NONE);
+        check(&target.address, loading, target.span);
     }
     for draft in drafts {
         for line in &draft.log {
             if let LogLine::Target(target) = line {
-                check(&target.address, loading, draft.span);
+                check(&target.address, loading, target.span);
             }
         }
     }

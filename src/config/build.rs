@@ -4,14 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use super::draft::{Draft, Kind, RuleSpans};
-use super::keyword::{Does, Places};
+use super::keyword::{Does, Keyword, Places};
 use super::loading::Loading;
 use super::read::SECTIONS;
 use super::section::global::GlobalDraft;
-use super::section::{self, global};
+use super::section::{self, ProxyParser, global};
+use super::shape;
 use super::syntax::{Line, Prefix, Section};
 use super::words::Words;
-use crate::diag::{Span, closest};
+use crate::diag::{Level, Span, closest};
 
 /// A defaults section, kept as its lines.
 struct Defaults<'a> {
@@ -51,6 +52,8 @@ struct Builder<'a, 'b> {
 
 /// Walks all sections.
 pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
+    loading.lost_sections = loading.report.has_alerts();
+    loading.lost_settings = loading.lost_sections;
     // Proxies refer to these wherever they stand, so they are read first.
     for section in sections {
         section::sections::read(section, loading);
@@ -88,13 +91,17 @@ impl<'a> Builder<'a, '_> {
         for line in &section.lines {
             let (name, taken) = name_of(line, global::FAMILIES);
             let Some(row) = index.get(&name) else {
-                unknown(line, &name, taken, "global", index.closest(&name, Places::GLOBAL), self.loading);
+                let near = index.closest(&name, Places::GLOBAL);
+                unknown(line, &name, taken, "global", near, global::FAMILIES, self.loading);
                 continue;
             };
             let mut words = Words::new(line, taken);
             match row.does {
                 Does::Parse(parse) => parse(&mut self.global, &mut words, self.loading),
-                Does::NoAction(_) => {}
+                Does::NoAction(_) => {
+                    shape::read(row.name, row.args, &mut words, self.loading.report);
+                    words.end(self.loading.report);
+                }
                 Does::Refused(why) => refuse(line, row.name, why, self.loading),
                 Does::Removed(instead) => removed(line, row.name, instead, self.loading),
             }
@@ -107,10 +114,15 @@ impl<'a> Builder<'a, '_> {
         let (name, from) = match (text(1), text(2), text(3)) {
             (Some("from"), Some(parent), None) => (None, Some(parent)),
             (name, Some("from"), Some(parent)) => (name, Some(parent)),
-            (name, None, None) => (name, None),
-            (name, ..) => {
-                let message = "'defaults' expects an optional name and an optional 'from' <defaults>";
+            (name, None, _) => (name, None),
+            (name, Some("from"), None) => {
+                let message = "'from' expects the name of a defaults section";
                 self.loading.report.alert(section.head.span, message);
+                (name, None)
+            }
+            (name, Some(extra), _) => {
+                let message = format!("'defaults' ignores the unexpected argument '{extra}'");
+                self.loading.report.notice(section.head.span, message);
                 (name, None)
             }
         };
@@ -370,20 +382,29 @@ fn lines(draft: &mut Draft, lines: &[Line], loading: &mut Loading<'_>) {
             // Of a defaults section it was told already, with what may stand there.
             if !draft.inheriting {
                 let near = index.closest(&name, draft.kind.places());
-                unknown(line, &name, taken, draft.kind.section(), near, loading);
+                let section = draft.kind.section();
+                unknown(line, &name, taken, section, near, section::PROXY_FAMILIES, loading);
             }
             continue;
         };
         if !row.places.meets(draft.kind.places()) {
-            if !draft.inheriting {
+            if !draft.inheriting
+                && let Does::Removed(instead) = row.does
+            {
+                removed(line, row.name, instead, loading);
+            } else if !draft.inheriting {
                 misplaced(draft, line, row.name, row.places, loading);
+                read_misplaced(draft, line, taken, row, loading);
             }
             continue;
         }
         let mut words = Words::new(line, taken);
         match row.does {
             Does::Parse(parse) => parse(draft, &mut words, loading),
-            Does::NoAction(_) => {}
+            Does::NoAction(_) => {
+                shape::read(row.name, row.args, &mut words, loading.report);
+                words.end(loading.report);
+            }
             // Switching off what is not there is no mistake.
             Does::Refused(_) if line.prefix != Prefix::None => {}
             Does::Refused(why) => refuse(line, row.name, why, loading),
@@ -403,7 +424,15 @@ const STRICT: &[&str] = &[
     "tcp-response inspect-delay",
 ];
 
+/// Keywords that HAProxy reads where they have no effect, without a word.
+const SILENT: &[&str] = &["persist rdp-cookie", "hash-balance-factor"];
+
 fn misplaced(draft: &Draft, line: &Line, name: &str, places: Places, loading: &mut Loading<'_>) {
+    if SILENT.contains(&name) && !draft.kind.is_defaults() {
+        let message = format!("'{name}' has no effect in a '{}' section", draft.kind.section());
+        loading.report.push(Level::Diag, line.words[0].span, message);
+        return;
+    }
     let span = line.words[0].span;
     let option = name.strip_prefix("option ").unwrap_or(name);
     match draft.kind {
@@ -441,18 +470,64 @@ fn misplaced(draft: &Draft, line: &Line, name: &str, places: Places, loading: &m
     }
 }
 
+/// Keywords that HAProxy does not read any further once it has found them misplaced.
+const UNREAD: &[&str] =
+    &["bind", "option httpchk", "option redispatch", "hash-balance-factor", "server-state-file-name"];
+
+/// Reads a line that the section ignores, for its mistakes only.
+fn read_misplaced(
+    draft: &mut Draft,
+    line: &Line,
+    taken: usize,
+    row: &Keyword<ProxyParser>,
+    loading: &mut Loading<'_>,
+) {
+    if draft.kind.is_defaults() || UNREAD.contains(&row.name) || row.name.starts_with("stick ") {
+        return;
+    }
+    let mut words = Words::new(line, taken);
+    let known = loading.report.diagnostics.len();
+    match row.does {
+        Does::Parse(parse) => {
+            // In a section that may have everything, and that is thrown away.
+            let mut scratch = Draft::new(Kind::Listen, &draft.name, draft.span);
+            scratch.acls = std::mem::take(&mut draft.acls);
+            parse(&mut scratch, &mut words, loading);
+            draft.acls = std::mem::take(&mut scratch.acls);
+        }
+        Does::NoAction(_) => {
+            shape::read(row.name, row.args, &mut words, loading.report);
+            words.end(loading.report);
+        }
+        Does::Refused(_) | Does::Removed(_) => {}
+    }
+    let mut index = 0;
+    loading.report.diagnostics.retain(|found| {
+        index += 1;
+        index <= known || found.level == Level::Alert
+    });
+}
+
 fn unknown(
     line: &Line,
     name: &str,
     taken: usize,
     section: &str,
     near: Option<&'static str>,
+    families: &[&'static str],
     loading: &mut Loading<'_>,
 ) {
+    loading.lost_settings = true;
     let first = line.words[0].text.as_str();
     let span = line.words[taken - 1].span;
-    // A section's mistyped head looks like a line of the section before it.
-    let near = near.or_else(|| if taken == 1 { closest(name, SECTIONS.iter().copied()) } else { None });
+    let near = match taken {
+        // A section's mistyped head looks like a line of the section before it; a family's first word has no
+        // row of its own.
+        1 => closest(name, near.into_iter().chain(families.iter().copied()).chain(SECTIONS.iter().copied())),
+        _ => near,
+    };
+    loading.lost_sections |= near.is_some_and(|near| SECTIONS.contains(&near));
+    let elsewhere = elsewhere(name, section);
     // What follows the family's word, for the families that HAProxy words in their own way.
     let second = name.split_once(' ').map(|(_, second)| second);
     let near_second = near.and_then(|near| near.split_once(' ')).filter(|(family, _)| *family == first);
@@ -480,9 +555,34 @@ fn unknown(
     };
     let says_so = message.contains("did you mean");
     let found = loading.report.alert(span, message);
-    if let (Some(near), false) = (near, says_so) {
+    if let Some(text) = elsewhere.or_else(|| invisible(first).map(str::to_owned)) {
+        found.help(text);
+    } else if let (Some(near), false) = (near, says_so) {
         found.help(format!("did you mean '{near}'?"));
     }
+}
+
+/// Where a keyword belongs that its section does not know.
+fn elsewhere(name: &str, section: &str) -> Option<String> {
+    if section != "global" && section::global_index().get(name).is_some() {
+        return Some(format!("'{name}' belongs in the 'global' section"));
+    }
+    let row = section::proxy_index().get(name).filter(|_| section == "global")?;
+    let names: Vec<String> = row.places.names().iter().map(|name| format!("'{name}'")).collect();
+    Some(format!("'{name}' belongs in these sections: {}", names.join(", ")))
+}
+
+/// What to do about characters that only look like blanks and quotes.
+pub(super) fn invisible(word: &str) -> Option<&'static str> {
+    if word.contains(['\u{a0}', '\u{202f}', '\u{2007}', '\u{200b}', '\u{feff}']) {
+        return Some(
+            "the word holds a blank that does not separate words (U+00A0 or the like): write a plain one",
+        );
+    }
+    if word.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}', '\u{201e}', '\u{ab}', '\u{bb}']) {
+        return Some("typographic quotes are ordinary characters here: write \" or '");
+    }
+    None
 }
 
 fn refuse(line: &Line, name: &str, why: &str, loading: &mut Loading<'_>) {

@@ -347,6 +347,7 @@ pub fn listeners(draft: BindDraft, next_id: &mut u32) -> Vec<Bind> {
                 defer_accept: settings.defer_accept,
                 tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
                 mss: settings.mss,
+                threads: settings.threads.clone(),
                 unix_mode: settings.unix_mode,
                 unix_uid: settings.unix_uid,
                 unix_gid: settings.unix_gid,

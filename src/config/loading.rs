@@ -38,6 +38,10 @@ pub struct Loading<'a> {
     pub http_errors: HashMap<String, HashMap<u16, Arc<ErrorPage>>>,
     /// Stick tables and userlists: read before everything that may name one.
     pub named: Named,
+    /// A section's head could not be read: names that it may have declared are not missed.
+    pub lost_sections: bool,
+    /// A keyword is unknown: what it may have set is not missed.
+    pub lost_settings: bool,
     /// `ring` sections: capacity.
     pub rings: HashMap<String, u64>,
     files: HashMap<String, Result<Arc<[u8]>, String>>,
@@ -62,6 +66,8 @@ impl<'a> Loading<'a> {
             unix_bind: BindSettings::default(),
             http_errors: HashMap::new(),
             named: Named::default(),
+            lost_sections: false,
+            lost_settings: false,
             rings: HashMap::new(),
             files: HashMap::new(),
         }

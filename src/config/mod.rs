@@ -11,6 +11,7 @@ pub mod read;
 pub mod address;
 pub mod keyword;
 pub mod words;
+pub mod shape;
 pub mod loading;
 pub mod draft;
 pub mod section;

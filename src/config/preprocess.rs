@@ -105,7 +105,9 @@ impl Preprocessor {
                 block.has_else = true;
             }
             ".endif" => {
-                no_more(words, 1, "", report);
+                // An empty word is none.
+                let end = words.iter().rposition(|word| !word.text.is_empty()).map_or(0, |at| at + 1);
+                no_more(&words[..end], 1, "", report);
                 if self.blocks.pop().is_none() {
                     report.alert(first.span, "lone '.endif' with no matching '.if'");
                 }

@@ -128,6 +128,14 @@ impl Reader<'_, '_> {
                 line: index as u32 + 1,
                 section: section_name.as_deref(),
             };
+            let text = match text.strip_prefix(b"\xef\xbb\xbf") {
+                Some(rest) if index == 0 => {
+                    let message = "the file begins with a byte order mark";
+                    self.report.alert(place.span(0, 3), message).help("save it as UTF-8 without one");
+                    rest
+                }
+                _ => *text,
+            };
             if let Some(nul) = memchr::memchr(0, text) {
                 self.report
                     .alert(place.span(nul, nul + 1), format!("Stray NUL character at position {}", nul + 1));

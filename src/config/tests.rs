@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+mod mistakes;
+
 use super::testing::Memory;
 use super::{Input, Settings, load};
 use crate::balance::Algorithm;
@@ -313,7 +315,7 @@ fn findings_of_proxies() {
             &[(Alert, 2, "'http-request' not allowed in anonymous 'defaults' section")],
         ),
         ("defaults\nbind :1", &[(Alert, 2, "'bind' not allowed in 'defaults' section")]),
-        ("backend b\nclitimeout 5s", &[(Warning, 2, "'clitimeout' ignored")]),
+        ("backend b\nclitimeout 5s", &[(Alert, 2, "use 'timeout client'")]),
         (
             "listen b\nclitimeout 5s",
             &[(Alert, 2, "use 'timeout client'"), (Warning, 1, "bind"), (Warning, 1, "missing timeouts")],
@@ -494,7 +496,7 @@ fn the_global_section() {
         ("global\nlua-load /x.lua", &[(Alert, 2, "Lua is not available")]),
         ("global\nmaster-worker", &[(Alert, 2, "-W or -Ws")]),
         ("global\nlog global", &[(Alert, 2, "'global' is not supported for a global syslog server")]),
-        ("global\nlog ring@nowhere local0", &[(Alert, 0, "no ring called 'nowhere'")]),
+        ("global\nlog ring@nowhere local0", &[(Alert, 2, "no ring called 'nowhere'")]),
     ] {
         finds(text, expected);
     }

@@ -8,6 +8,61 @@ use super::address;
 use super::loading::Loading;
 use super::syntax::{Line, Prefix, Word};
 
+/// Keywords after whose arguments HAProxy ignores what is left of the line.
+const IGNORES_MORE: &[&str] = &[
+    "anonkey",
+    "balance",
+    "capture cookie",
+    "clitcpka-cnt",
+    "clitcpka-idle",
+    "clitcpka-intvl",
+    "declare capture",
+    "default-path",
+    "dynamic-cookie-key",
+    "guid",
+    "hard-stop-after",
+    "hash-balance-factor",
+    "hash-preserve-affinity",
+    "hash-type",
+    "http-send-name-header",
+    "load-server-state-from-file",
+    "log-send-hostname",
+    "max-keep-alive-queue",
+    "numa-cpu-mapping",
+    "option redispatch",
+    "persist rdp-cookie",
+    "rate-limit sessions",
+    "server-state-base",
+    "server-state-file",
+    "set-var",
+    "set-var-fmt",
+    "size",
+    "srvtcpka-cnt",
+    "srvtcpka-idle",
+    "srvtcpka-intvl",
+    "stats auth",
+    "stats enable",
+    "stats hide-version",
+    "stats realm",
+    "stats refresh",
+    "stats scope",
+    "stats show-legends",
+    "stats show-modules",
+    "stats show-node",
+    "stats show-version",
+    "stats timeout",
+    "stats uri",
+    "tcp-request inspect-delay",
+    "tcp-response inspect-delay",
+    "tune.vars.global-max-size",
+    "tune.vars.proc-max-size",
+    "tune.vars.reqres-max-size",
+    "tune.vars.sess-max-size",
+    "tune.vars.txn-max-size",
+    "unique-id-header",
+    "warn-blocked-traffic-after",
+];
+
 /// The words of a line and how far they have been read.
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'a> {
@@ -133,11 +188,22 @@ impl<'a> Words<'a> {
             }
         }
     }
-    /// An alert if words are left.
+    /// An alert if words are left, or a notice where HAProxy ignores them.
     pub fn end(&mut self, report: &mut Report) {
+        if IGNORES_MORE.contains(&self.keyword().as_str()) {
+            return self.ignore_rest(report);
+        }
         if let Some(word) = self.line.words.get(self.at) {
             let message = format!("'{}' cannot handle unexpected argument '{}'", self.keyword(), word.text);
             report.alert(word.span, message);
+            self.at = self.line.words.len();
+        }
+    }
+    /// A notice if words are left: HAProxy ignores them, so they stop no configuration that it loads.
+    pub fn ignore_rest(&mut self, report: &mut Report) {
+        if let Some(word) = self.line.words.get(self.at) {
+            let message = format!("'{}' ignores the unexpected argument '{}'", self.keyword(), word.text);
+            report.notice(word.span, message).help("quote a value that contains blanks, or remove the word");
             self.at = self.line.words.len();
         }
     }

@@ -317,6 +317,7 @@ mod tests {
 
     fn target(address: Address) -> Target {
         Target {
+            span: crate::diag::Span::NONE,
             address,
             format: Format::Rfc3164,
             len: 1024,

@@ -1,5 +1,6 @@
 //! Where log lines go: the parsed form of a `log` line (manual, section 4.2 `log`).
 
+use crate::diag::Span;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Sampling {
 pub struct Target {
     /// Where.
     pub address: Address,
+    /// The line that asks for it.
+    pub span: Span,
     /// How.
     pub format: Format,
     /// Longest line in bytes (`len`), 1024 by default.
@@ -60,6 +63,7 @@ pub fn events(sink: &str) -> Targets {
     };
     let target = Target {
         address,
+        span: Span::NONE,
         format: Format::Raw,
         len: EVENT_LEN,
         facility: 0,

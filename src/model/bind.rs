@@ -72,6 +72,8 @@ pub struct Bind {
     pub tcp_user_timeout_ms: Option<u64>,
     /// `mss`.
     pub mss: Option<i32>,
+    /// `thread`: numbers of the data threads that serve it, from 1; none for all.
+    pub threads: Vec<usize>,
     /// `mode`, `uid`, `gid` of a Unix socket.
     pub unix_mode: Option<u32>,
     /// See `unix_mode`.

@@ -131,6 +131,7 @@ mod tests {
                 defer_accept: false,
                 tcp_user_timeout_ms: None,
                 mss: None,
+                threads: Vec::new(),
                 unix_mode: None,
                 unix_uid: None,
                 unix_gid: None,

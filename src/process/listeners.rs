@@ -71,16 +71,17 @@ fn inherited(model: &Model) -> BTreeSet<RawFd> {
 }
 
 fn bind_one(proxy: &Arc<Proxy>, bind: &Bind, cores: &mut [Vec<Socket>], report: &mut Report) {
-    match open(&bind.address, &options(bind, proxy.backlog), cores.len()) {
+    let serving = serving(bind, cores.len());
+    match open(&bind.address, &options(bind, proxy.backlog), serving.len()) {
         Ok(made) => {
             if let Err(error) = own(bind) {
                 report.alert(bind.span, format!("cannot set owner or mode of the socket: {error}"));
             }
             let bind = Arc::new(bind.clone());
             let connections = Arc::default();
-            for (fd, core) in made.into_iter().zip(cores) {
+            for (fd, core) in made.into_iter().zip(serving) {
                 let connections = Arc::clone(&connections);
-                core.push(Socket { fd, proxy: proxy.clone(), bind: bind.clone(), connections });
+                cores[core].push(Socket { fd, proxy: proxy.clone(), bind: bind.clone(), connections });
             }
         }
         Err(error) => {
@@ -96,6 +97,19 @@ fn bind_one(proxy: &Arc<Proxy>, bind: &Bind, cores: &mut [Vec<Socket>], report: 
             }
         }
     }
+}
+
+/// Places of the threads that serve a listener. As in HAProxy, one that names none of those that there are
+/// is served by a single one: its numbers are taken modulo the threads.
+fn serving(bind: &Bind, threads: usize) -> Vec<usize> {
+    if bind.threads.is_empty() {
+        return (0..threads).collect();
+    }
+    let there: BTreeSet<usize> = bind.threads.iter().filter(|n| **n <= threads).map(|n| n - 1).collect();
+    if there.is_empty() {
+        return bind.threads.iter().map(|n| (n - 1) % threads).take(1).collect();
+    }
+    there.into_iter().collect()
 }
 
 fn options(bind: &Bind, proxy_backlog: Option<u32>) -> ListenOptions {

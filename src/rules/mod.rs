@@ -75,6 +75,16 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether the rule itself asks for contents of the connection, which come after it was accepted.
+    pub fn asks_contents(&self) -> bool {
+        use crate::sample::fetch::Source::{Client, Constant, Internal};
+        let expr = match &self.action {
+            Action::Capture(expr, _) => expr,
+            Action::Track(track) => &track.key,
+            _ => return false,
+        };
+        !matches!(expr.source(), Constant | Internal | Client)
+    }
     /// The size of the capture slot that the rule wants for itself (`capture ... len N`), while it
     /// has none. The proxy that the rule belongs to must be a frontend; it makes a slot of that
     /// size behind those it has and tells its number by [`Self::assign_capture`].

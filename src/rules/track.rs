@@ -20,7 +20,7 @@ use crate::state::tracked::{self, Event};
 #[derive(Debug)]
 pub struct Track {
     number: u8,
-    key: Expr,
+    pub(super) key: Expr,
     table: Arc<Table>,
 }
 

@@ -147,6 +147,7 @@ pub fn bind(port: u16, id: u32) -> Bind {
         defer_accept: false,
         tcp_user_timeout_ms: None,
         mss: None,
+        threads: Vec::new(),
         unix_mode: None,
         unix_uid: None,
         unix_gid: None,

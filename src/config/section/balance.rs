@@ -155,7 +155,7 @@ fn header(argument: Option<&str>, words: &mut Words<'_>, loading: &mut Loading<'
         return None;
     };
     let domain_only = words.take("use_domain_only");
-    if let Some(word) = words.take_word() {
+    if !domain_only && let Some(word) = words.take_word() {
         let message = format!("balance hdr only accepts 'use_domain_only' modifier (got '{}')", word.text);
         loading.report.alert(word.span, message);
         return None;
@@ -228,11 +228,14 @@ fn hash_type(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>
         };
         // A function that is named is taken as it is: only the default one comes with avalanche.
         hash.avalanche = words.take("avalanche");
-        if let Some(word) = words.take_word() {
+        if !hash.avalanche
+            && let Some(word) = words.take_word()
+        {
             let message = "'hash-type' only supports 'avalanche' as a modifier for hash functions";
             loading.report.alert(word.span, message);
             return;
         }
     }
     draft.hash = hash;
+    words.end(loading.report);
 }

@@ -1,9 +1,11 @@
 //! `bind` lines and `stats socket` lines: addresses and their options (manual, section 5.1).
 
+use crate::base::core_id;
 use crate::config::address;
 use crate::config::draft::Draft;
 use crate::config::keyword::{Does, Places, keywords};
 use crate::config::loading::Loading;
+use crate::config::shape;
 use crate::config::words::{self, Words};
 use crate::diag::Span;
 use crate::model::bind::{BindAddress, CliLevel};
@@ -30,7 +32,7 @@ keywords! {
     "level" "<level>" BIND => Parse(level), "The rights of connections to a stats socket.";
     "maxconn" "<maxconn>" BIND => Parse(|b, w, l| b.maxconn = number(w, l, 0..=i64::from(i32::MAX)).unwrap_or(0) as u32), "How many connections at most.";
     "mode" "<mode>" BIND => Parse(mode), "The permissions of a Unix socket.";
-    "mss" "<maxseg>" BIND => Parse(|b, w, l| b.mss = number(w, l, -65535..=65535).map(|n| n as i32)), "The largest TCP segment.";
+    "mss" "<maxseg>" BIND => Parse(mss), "The largest TCP segment.";
     "name" "<name>" BIND => Parse(|b, w, l| b.name = text(w, l)), "A name for statistics.";
     "namespace" "<name>" BIND => Refused("network name spaces are not available yet"), "Listens in a network name space.";
     "nbconn" "<nbconn>" BIND => Refused("reverse HTTP is not available"), "Connections of reverse HTTP.";
@@ -41,12 +43,12 @@ keywords! {
     "quic-socket" "{ connection | listener }" BIND => Refused("QUIC is not available yet"), "Sockets per QUIC connection.";
     "severity-output" "<format>" BIND => Refused("'severity-output' is not available yet"), "How the severity of runtime API messages is shown.";
     "shards" "{ <number> | by-thread | by-group }" BIND => NoAction("every data thread has a socket of its own"), "How many sockets share the address.";
-    "process" "<set>" BIND => NoAction("every data thread serves every listener"), "The process or thread that serves a listener.";
+    "process" "<set>" BIND => Removed("there is a single process; remove the option"), "The process or thread that serves a listener.";
     "tcp-md5sig" "<password>" BIND => Refused("TCP MD5 signatures are not available yet"), "Signs segments.";
     "tcp-ss" "<mode>" BIND => Refused("saving SYN packets is not available yet"), "Keeps SYN packets for rules.";
     "tcp-ut" "<delay>" BIND => Parse(|b, w, l| b.tcp_user_timeout_ms = time(w, l)), "How long data may stay unacknowledged.";
     "tfo" "" BIND => Parse(|b, _, _| b.tcp_fast_open = true), "TCP fast open.";
-    "thread" "[<thread-group>/]<thread-set>" BIND => NoAction("every data thread serves every listener"), "The threads that serve a listener.";
+    "thread" "[<thread-group>/]<thread-set>" BIND => Parse(thread), "The threads that serve a listener.";
     "transparent" "" BIND => Parse(|b, _, _| b.transparent = true), "Listens on an address that the host does not have.";
     "uid" "<uid>" BIND => Parse(|b, w, l| b.unix_uid = number(w, l, 0..=i64::from(u32::MAX)).map(|n| n as u32)), "The owner of a Unix socket.";
     "user" "<user>" BIND => Parse(user), "The owner of a Unix socket.";
@@ -125,6 +127,7 @@ pub struct BindSettings {
     pub unix_gid: Option<u32>,
     pub level: CliLevel,
     pub expose_fd: bool,
+    pub threads: Vec<usize>,
 }
 
 /// One line: its addresses and options.
@@ -185,10 +188,7 @@ pub fn options(settings: &mut BindSettings, words: &mut Words<'_>, keyword: &str
         };
         match row.does {
             Does::Parse(parse) => parse(settings, words, loading),
-            Does::NoAction(_) if row.args.is_empty() => {}
-            Does::NoAction(_) => {
-                value(words, loading);
-            }
+            Does::NoAction(_) => shape::read_option(row.name, row.args, words, loading.report),
             Does::Refused(why) | Does::Removed(why) => {
                 loading.report.alert(word.span, format!("'{keyword} {}' : {why}", row.name));
                 // Arguments follow for some: they must not be taken for keywords.
@@ -235,6 +235,31 @@ pub(super) fn time(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u
 
 fn id(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     settings.id = number(words, loading, 1..=i64::from(i32::MAX)).map(|id| id as u32);
+}
+
+/// `[<thread-group>/]<thread-set>`: there is one group, so that its number says nothing.
+fn thread(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    let set = word.text.split_once('/').map_or(word.text.as_str(), |(_, set)| set);
+    let parts: Option<Vec<_>> =
+        set.split(',').map(|part| super::global::ranges(part, 1, core_id::CORES_MAX)).collect();
+    match parts {
+        Some(parts) => settings.threads.extend(parts.into_iter().flatten()),
+        None => {
+            let message = format!("'thread' : cannot parse the thread set '{}'", word.text);
+            let help =
+                format!("write 'all', 'odd', 'even', or numbers from 1 to {}: 1-4,7", core_id::CORES_MAX);
+            loading.report.alert(word.span, message).help(help);
+        }
+    }
+}
+
+fn mss(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    settings.mss = number(words, loading, -65535..=65535).map(|size| size as i32);
+    if settings.mss == Some(0) {
+        let message = "'mss' : expects an MSS with an absolute value between 1 and 65535";
+        loading.report.alert(words.last_span(), message);
+    }
 }
 
 fn mode(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {

@@ -44,7 +44,7 @@ keywords! {
     "expose-deprecated-directives" "" GLOBAL => NoAction("what is deprecated is read without it"), "Lets deprecated directives be used.";
     "expose-experimental-directives" "" GLOBAL => NoAction("nothing here is hidden behind it"), "Lets experimental directives be used.";
     "fd-hard-limit" "<number>" GLOBAL => Parse(fd_hard_limit), "The most descriptors to ask the system for.";
-    "gid" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(u32::MAX), |n| g.global.gid = Some(n as u32))), "The group to run as.";
+    "gid" "<number>" GLOBAL => Parse(|g, w, l| owner(w, "group", l, |n| g.global.gid = Some(n))), "The group to run as.";
     "grace" "<time>" GLOBAL => Refused("a process that is told to stop stops accepting at once; use 'hard-stop-after' to bound its end"), "How long a process that was told to stop goes on accepting.";
     "group" "<group name>" GLOBAL => Parse(group), "The group to run as.";
     "h1-accept-payload-with-any-method" "" GLOBAL => Refused("bodies in GET, HEAD and DELETE requests of HTTP/1.0 are never taken"), "Takes bodies with any method.";
@@ -85,7 +85,7 @@ keywords! {
     "stats calculate-max-counters" "[on | off]" GLOBAL => NoAction("the greatest values cost nothing to keep"), "Keeps greatest values.";
     "stats maxconn" "<connections>" GLOBAL => Parse(|g, w, l| number(w, l, 1..=i64::from(i32::MAX), |n| g.global.stats_maxconn = n as u32)), "Connections to the runtime API at once.";
     "stats socket" "[<address:port> | <path>] [param*]" GLOBAL => Parse(stats_socket), "Where the runtime API listens.";
-    "stats timeout" "<timeout>" GLOBAL => Parse(|g, w, l| time(w, l, |ms| g.global.stats_timeout_ms = ms)), "How long a connection to the runtime API may be silent.";
+    "stats timeout" "<timeout>" GLOBAL => Parse(stats_timeout), "How long a connection to the runtime API may be silent.";
     "stats bind-process" "<set>" GLOBAL => Removed("there is a single process; remove the line"), "Processes of the runtime API.";
     "stats-file" "<path>" GLOBAL => NoAction("counters live on over reloads by themselves; a fresh start begins at zero"), "Counters of an earlier process.";
     "shm-stats-file" "<name>" GLOBAL => NoAction("counters live on over reloads by themselves"), "Counters shared between processes.";
@@ -95,7 +95,7 @@ keywords! {
     "thread-group" "<group> [<thread-range>...]" GLOBAL => NoAction("threads are not grouped"), "The threads of a group.";
     "thread-groups" "<number>" GLOBAL => Parse(thread_groups), "Groups of threads.";
     "thread-hard-limit" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 1..=i64::from(i32::MAX), |n| g.thread_hard_limit = Some(n as usize))), "The most threads to start.";
-    "uid" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(u32::MAX), |n| g.global.uid = Some(n as u32))), "The user to run as.";
+    "uid" "<number>" GLOBAL => Parse(|g, w, l| owner(w, "user", l, |n| g.global.uid = Some(n))), "The user to run as.";
     "ulimit-n" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 1..=i64::from(i32::MAX), |n| g.global.ulimit_n = Some(n as u64))), "Descriptors that the process may have.";
     "unix-bind" "[prefix <prefix>] [mode <mode>] [user <user>] [uid <uid>] [group <group>] [gid <gid>]" GLOBAL => Parse(unix_bind), "How Unix sockets are made.";
     "user" "<user name>" GLOBAL => Parse(user), "The user to run as.";
@@ -293,6 +293,16 @@ fn default_path(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadin
     words.end(loading.report);
 }
 
+fn stats_timeout(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(ms) = words.time_ms(loading.report) else { return };
+    if ms == 0 {
+        loading.report.alert(words.last_span(), "'stats timeout' expects a positive value");
+        return;
+    }
+    global.global.stats_timeout_ms = ms;
+    words.end(loading.report);
+}
+
 fn description(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     if words.is_done() {
         loading.report.alert(words.span(), "'description' expects a string argument");
@@ -306,6 +316,20 @@ fn fd_hard_limit(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut 
         let limit = n as u64;
         global.global.ulimit_n = Some(global.global.ulimit_n.map_or(limit, |set| set.min(limit)));
     });
+}
+
+/// The number of a user or group. A name is ignored with a warning, as HAProxy does; `instead` takes it.
+fn owner(words: &mut Words<'_>, instead: &str, loading: &mut Loading<'_>, set: impl FnOnce(u32)) {
+    let keyword = words.keyword();
+    let Some(word) = words.expect(loading.report, "an integer argument") else { return };
+    match word.text.parse() {
+        Ok(number) => set(number),
+        Err(_) => {
+            let message = format!("{keyword}: string '{}' is not a number", word.text);
+            loading.report.warning(word.span, message).help(format!("write: {instead} {}", word.text));
+        }
+    }
+    words.end(loading.report);
 }
 
 fn user(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
@@ -568,7 +592,7 @@ fn cpu_map(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadin
 const CPUS_MAX: usize = 1023;
 
 /// `all`, `odd`, `even`, `<n>` or `<low>-[<high>]` within bounds.
-fn ranges(text: &str, low: usize, high: usize) -> Option<Vec<usize>> {
+pub(super) fn ranges(text: &str, low: usize, high: usize) -> Option<Vec<usize>> {
     let all = low..=high;
     match text {
         "all" => Some(all.collect()),

@@ -77,6 +77,7 @@ pub fn target(words: &mut Words<'_>, or_global: &str, loading: &mut Loading<'_>)
     let place = words.take_word()?;
     let mut target = Target {
         address: Address::Fd(2),
+        span: place.span,
         format: Format::default(),
         len: LINE_MAX,
         facility: 0,
@@ -291,7 +292,7 @@ fn log_tag(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) 
     if let Some(tag) = words.expect(loading.report, "a tag for use in syslog") {
         draft.log_tag = Some(tag.text.as_str().into());
     }
-    words.end(loading.report);
+    words.ignore_rest(loading.report);
 }
 
 #[cfg(test)]

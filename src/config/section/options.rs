@@ -176,6 +176,10 @@ fn redispatch(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_
     draft.redispatch_after = match words.is_done() {
         // The last retry only.
         true => -1,
+        false if words.peek().is_some_and(|text| text.parse::<i64>().is_err()) => {
+            words.ignore_rest(loading.report);
+            -1
+        }
         false => {
             words.integer(loading.report).map_or(-1, |n| n.clamp(i32::MIN.into(), i32::MAX.into()) as i32)
         }

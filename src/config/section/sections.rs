@@ -124,8 +124,8 @@ pub fn name(section: &Section, loading: &mut Loading<'_>) -> Option<String> {
         return None;
     }
     if let Some(extra) = section.head.words.get(2) {
-        let message = format!("'{keyword}' cannot handle unexpected argument '{}'", extra.text);
-        loading.report.alert(extra.span, message);
+        let message = format!("'{keyword}' ignores the unexpected argument '{}'", extra.text);
+        loading.report.notice(extra.span, message);
     }
     Some(name.text.clone())
 }
@@ -159,7 +159,7 @@ fn http_errors(section: &Section, loading: &mut Loading<'_>) {
         if let Some(status) = error::status(&mut words, loading)
             && let Some(page) = error::page(&mut words, loading)
         {
-            words.end(loading.report);
+            words.ignore_rest(loading.report);
             pages.insert(status, page);
         }
     }
@@ -178,8 +178,12 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
         let mut words = Words::new(line, 1);
         match line.words[0].text.as_str() {
             "size" => {
-                if let Some(bytes) = words.size(loading.report) {
-                    size = bytes;
+                match words.size(loading.report) {
+                    Some(0) => {
+                        loading.report.alert(words.last_span(), "invalid size '0' for a ring");
+                    }
+                    Some(bytes) => size = bytes,
+                    None => {}
                 }
                 words.end(loading.report);
             }

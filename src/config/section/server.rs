@@ -11,6 +11,7 @@ use crate::config::address::{self, ServerAddress};
 use crate::config::draft::Draft;
 use crate::config::keyword::{Does, Places, keywords};
 use crate::config::loading::Loading;
+use crate::config::shape;
 use crate::config::words::Words;
 use crate::diag::Span;
 use crate::health::ServerCheck;
@@ -43,7 +44,7 @@ keywords! {
     "disabled" "" SERVER => Parse(|s, _, _| s.disabled = true), "Starts in maintenance.";
     "enabled" "" SERVER => Parse(|s, _, _| s.disabled = false), "Starts although 'disabled' was inherited.";
     "error-limit" "<count>" SERVER => Parse(error_limit), "How many errors make 'on-error' act.";
-    "fall" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = count(w, l) { s.check.fall = n }), "How many checks must fail to take the server down.";
+    "fall" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = checks(w, l) { s.check.fall = n }), "How many checks must fail to take the server down.";
     "fastinter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.fastinter_ms = Some(ms) }), "The time between checks while the state is changing.";
     "downinter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.downinter_ms = Some(ms) }), "The time between checks of a server that is down.";
     "guid" "<string>" SERVER => Parse(|s, w, l| s.guid = text(w, l).map(Into::into)), "A name that is unique in all servers, for 'hash-key guid'.";
@@ -70,7 +71,7 @@ keywords! {
     "pool-purge-delay" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = time(w, l) { s.pool_purge_delay_ms = ms }), "How often idle connections that nobody needs are closed.";
     "port" "<port>" SERVER => Parse(|s, w, l| if let Some(port) = port(w, l) { s.check.port = Some(port) }), "The port of health checks.";
     "redir" "<prefix>" SERVER => Parse(|s, w, l| s.redirect_prefix = text(w, l).map(Into::into)), "GET and HEAD requests are redirected there rather than forwarded.";
-    "rise" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = count(w, l) { s.check.rise = n }), "How many checks must pass to bring the server up.";
+    "rise" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = checks(w, l) { s.check.rise = n }), "How many checks must pass to bring the server up.";
     "slowstart" "<start_time_in_ms>" SERVER => Parse(|s, w, l| if let Some(ms) = time(w, l) { s.slowstart_ms = ms }), "How long a server that came up takes to get its full weight.";
     "source" "<addr>[:<port>] [usesrc ...] [interface <name>]" SERVER => Parse(source), "The address that connections to the server come from.";
     "tcp-ut" "<delay>" SERVER => Parse(|s, w, l| s.tcp_user_timeout_ms = time(w, l)), "How long data may stay unacknowledged.";
@@ -376,10 +377,7 @@ fn options(
         };
         match row.does {
             Does::Parse(parse) => parse(settings, words, loading),
-            Does::NoAction(_) if row.args.is_empty() => {}
-            Does::NoAction(_) => {
-                value(words, loading);
-            }
+            Does::NoAction(_) => shape::read_option(row.name, row.args, words, loading.report),
             Does::Refused(why) | Does::Removed(why) => {
                 loading.report.alert(word.span, format!("'{keyword} {}' : {why}", row.name));
                 // Arguments follow for some: they must not be taken for keywords.
@@ -419,7 +417,18 @@ fn from(settings: &mut ServerSettings, draft: &Draft, words: &mut Words<'_>, loa
     }
 }
 
-/// A number that must be positive.
+/// A number of checks: one at least.
+fn checks(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u32> {
+    let option = words.last().map_or("", |word| word.text.as_str());
+    let count = count(words, loading)?;
+    if count == 0 {
+        loading.report.alert(words.last_span(), format!("'{option}' has to be > 0"));
+        return None;
+    }
+    Some(count)
+}
+
+/// A number that is not negative.
 fn count(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u32> {
     number(words, loading, 0..=i64::from(i32::MAX)).map(|n| n as u32)
 }

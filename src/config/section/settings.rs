@@ -19,8 +19,8 @@ keywords! {
     "retries" "<value>" BACK => Parse(retries), "How often a failed connection is tried again.";
     "retry-on" "[<event> ...]" BACK => Parse(retry_on), "Which failures make a request be tried again.";
     "http-reuse" "{ never | safe | aggressive | always }" BACK => Parse(http_reuse), "Whether connections to servers are shared by clients.";
-    "max-keep-alive-queue" "<value>" BACK => NoAction("a request leaves its server's connection whenever another server is free"), "How many requests may wait for a server before a new one leaves its connection for another server.";
-    "max-session-srv-conns" "<nb>" FRONT => NoAction("idle connections to servers belong to the pool, not to client sessions"), "How many idle connections to servers a client session may keep.";
+    "max-keep-alive-queue" "<number>" BACK => NoAction("a request leaves its server's connection whenever another server is free"), "How many requests may wait for a server before a new one leaves its connection for another server.";
+    "max-session-srv-conns" "<number>" FRONT => NoAction("idle connections to servers belong to the pool, not to client sessions"), "How many idle connections to servers a client session may keep.";
     "id" "<value>" PROXIES => Parse(id), "A fixed number for statistics.";
     "description" "<string>" PROXIES => Parse(description), "A text for the statistics page.";
     "guid" "<string>" PROXIES => NoAction("objects are known by their names over reloads"), "A name that is unique in all proxies.";

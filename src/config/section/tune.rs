@@ -191,13 +191,13 @@ keywords! {
     "ssl-default-bind-ciphersuites" "<ciphersuites>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers of listeners with TLS 1.3.";
     "ssl-default-bind-client-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Signatures of clients.";
     "ssl-default-bind-curves" "<curves>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Elliptic curves of listeners.";
-    "ssl-default-bind-options" "[<option>]..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS options of listeners.";
+    "ssl-default-bind-options" "{ no-sslv3 | no-tlsv10 | no-tlsv11 | no-tlsv12 | no-tlsv13 | force-sslv3 | force-tlsv10 | force-tlsv11 | force-tlsv12 | force-tlsv13 | ssl-min-ver <version> | ssl-max-ver <version> | no-tls-tickets | tls-tickets | prefer-client-ciphers | strict-sni | no-strict-sni }..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS options of listeners.";
     "ssl-default-bind-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Signatures of listeners.";
     "ssl-default-server-ciphers" "<ciphers>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers towards servers up to TLS 1.2.";
     "ssl-default-server-ciphersuites" "<ciphersuites>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers towards servers with TLS 1.3.";
     "ssl-default-server-client-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Client signatures towards servers.";
     "ssl-default-server-curves" "<curves>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Elliptic curves towards servers.";
-    "ssl-default-server-options" "[<option>]..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS options towards servers.";
+    "ssl-default-server-options" "{ no-sslv3 | no-tlsv10 | no-tlsv11 | no-tlsv12 | no-tlsv13 | force-tlsv10 | force-tlsv11 | force-tlsv12 | force-tlsv13 | ssl-min-ver <version> | ssl-max-ver <version> | no-tls-tickets | renegotiate | no-renegotiate }..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS options towards servers.";
     "ssl-default-server-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Signatures towards servers.";
     "ssl-dh-param-file" "<file>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Parameters of Diffie-Hellman.";
     "ssl-engine" "<name> [algo <algorithms>]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "An engine of OpenSSL.";
@@ -209,7 +209,7 @@ keywords! {
     "ssl-provider" "<name>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "A provider of OpenSSL.";
     "ssl-provider-path" "<path>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The directory of providers.";
     "ssl-security-level" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "OpenSSL's level of security.";
-    "ssl-server-verify" "[none | required]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Whether servers' certificates are verified.";
+    "ssl-server-verify" "{ none | required }" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Whether servers' certificates are verified.";
     "ssl-skip-self-issued-ca" "" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Leaves roots out of chains.";
     "acme.scheduler" "{ auto | off }" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The renewal of certificates.";
     "jwt.decrypt_alg_list" "<list>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Algorithms of encrypted tokens.";

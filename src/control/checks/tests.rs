@@ -74,6 +74,7 @@ impl Bench {
         backend.is_backend = true;
         backend.options.log_health_checks = log_checks;
         backend.log = Arc::new([Arc::new(Target {
+            span: crate::diag::Span::NONE,
             address: Address::Fd(1),
             format: Format::Raw,
             len: 1024,
