@@ -23,10 +23,10 @@ fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-/// Reports with the nearest known name as help.
-fn missing(loading: &mut Loading<'_>, span: Span, message: String, near: Option<&str>) {
+/// Reports a name that is not there, with the nearest known one as help.
+fn missing(loading: &mut Loading<'_>, name: &str, span: Span, message: String, near: Option<&str>) {
     // It may stand in a line that could not be read, whose mistake is reported.
-    if loading.lost_sections {
+    if loading.lost_lines || loading.lost_names.iter().any(|lost| lost == name) {
         return;
     }
     let found = loading.report.alert(span, message);
@@ -45,7 +45,7 @@ pub fn references(names: &Names, loading: &mut Loading<'_>) {
         let Some(index) = proxies.get(&reference.proxy) else {
             let near = loading.nearest(&reference.proxy, proxies.keys().map(String::as_str));
             let message = format!("unable to find {kind} '{}' referenced by '{keyword}'", reference.proxy);
-            missing(loading, reference.span, message, near.as_deref());
+            missing(loading, &reference.proxy, reference.span, message, near.as_deref());
             continue;
         };
         let Some(server) = reference.server else { continue };
@@ -54,7 +54,7 @@ pub fn references(names: &Names, loading: &mut Loading<'_>) {
             let near = loading.nearest(&server, servers.keys().map(|known| &**known));
             let message =
                 format!("unable to find server '{}/{server}' referenced by '{keyword}'", reference.proxy);
-            missing(loading, reference.span, message, near.as_deref());
+            missing(loading, &server, reference.span, message, near.as_deref());
         }
     }
 }
@@ -73,7 +73,7 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
         let Some(&target) = names.backends.get(name) else {
             let near = loading.nearest(name, names.backends.keys().map(String::as_str));
             let message = format!("Proxy '{}': unable to find required {rule}: '{name}'", draft.name);
-            missing(loading, span, message, near.as_deref());
+            missing(loading, name, span, message, near.as_deref());
             return false;
         };
         let facts = &names.facts[target as usize];
@@ -114,7 +114,7 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
                 "{} : unable to find server '{name}' referenced in a 'use-server' rule",
                 draft.title()
             );
-            missing(loading, line.span, message, near.as_deref());
+            missing(loading, name, line.span, message, near.as_deref());
         }
     }
     if draft.default_backend.is_some() && !draft.servers.is_empty() {
@@ -373,7 +373,7 @@ pub fn track(
     let (mut proxy_at, mut server_at) = match find_server(name, proxy, names, loading) {
         Ok(found) => found,
         Err((message, near)) => {
-            missing(loading, *span, message, near.as_deref());
+            missing(loading, name, *span, message, near.as_deref());
             return None;
         }
     };
@@ -441,7 +441,13 @@ pub fn rings(global: &Global, drafts: &[Draft], known: &[String], loading: &mut 
             && !known.contains(name)
         {
             let near = loading.nearest(name, known.iter().map(String::as_str));
-            missing(loading, span, format!("no ring called '{name}' for a 'log' line"), near.as_deref());
+            missing(
+                loading,
+                name,
+                span,
+                format!("no ring called '{name}' for a 'log' line"),
+                near.as_deref(),
+            );
         }
     };
     for target in global.log.iter() {

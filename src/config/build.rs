@@ -52,8 +52,8 @@ struct Builder<'a, 'b> {
 
 /// Walks all sections.
 pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
-    loading.lost_sections = loading.report.has_alerts();
-    loading.lost_settings = loading.lost_sections;
+    loading.lost_lines = loading.report.has_alerts();
+    loading.lost_settings = loading.lost_lines;
     // Proxies refer to these wherever they stand, so they are read first.
     for section in sections {
         section::sections::read(section, loading);
@@ -526,7 +526,11 @@ fn unknown(
         1 => closest(name, near.into_iter().chain(families.iter().copied()).chain(SECTIONS.iter().copied())),
         _ => near,
     };
-    loading.lost_sections |= near.is_some_and(|near| SECTIONS.contains(&near));
+    if near.is_some_and(|near| SECTIONS.contains(&near))
+        && let Some(name) = line.words.get(1)
+    {
+        loading.lost_names.push(name.text.clone());
+    }
     let elsewhere = elsewhere(name, section);
     // What follows the family's word, for the families that HAProxy words in their own way.
     let second = name.split_once(' ').map(|(_, second)| second);

@@ -38,8 +38,10 @@ pub struct Loading<'a> {
     pub http_errors: HashMap<String, HashMap<u16, Arc<ErrorPage>>>,
     /// Stick tables and userlists: read before everything that may name one.
     pub named: Named,
-    /// A section's head could not be read: names that it may have declared are not missed.
-    pub lost_sections: bool,
+    /// Lines could not be read at all: names that they may have declared are not missed.
+    pub lost_lines: bool,
+    /// Names on lines whose first word looks like a mistyped section: they are not missed.
+    pub lost_names: Vec<String>,
     /// A keyword is unknown: what it may have set is not missed.
     pub lost_settings: bool,
     /// `ring` sections: capacity.
@@ -66,7 +68,8 @@ impl<'a> Loading<'a> {
             unix_bind: BindSettings::default(),
             http_errors: HashMap::new(),
             named: Named::default(),
-            lost_sections: false,
+            lost_lines: false,
+            lost_names: Vec::new(),
             lost_settings: false,
             rings: HashMap::new(),
             files: HashMap::new(),
