@@ -17,6 +17,7 @@ use super::environment::Environment;
 use super::{Settings, World};
 use crate::log::target;
 use crate::model::BindAddress;
+use crate::model::server::SourceAddress;
 use crate::state::server::Endpoint;
 
 /// Bytes in `sun_path` besides the NUL that ends or starts it.
@@ -281,19 +282,23 @@ pub fn parse_log(text: &str, scope: &Scope<'_>) -> Result<target::Address, Addre
             Err(unsupported(&form, text))
         }
         Family::Any | Family::V4 | Family::V6 => {
-            let (address, port) = one_address(&form, text, scope)?;
+            let (address, port, last) = one_address(&form, text, scope)?;
+            if port != last {
+                return Err(AddressError::new(format!("port range not permitted here in '{text}'")));
+            }
             Ok(target::Address::Udp(SocketAddr::new(address, if port == 0 { SYSLOG_PORT } else { port })))
         }
     }
 }
 
 /// The address of `source`: where connections to servers come from; port 0 is any.
-pub fn parse_source(text: &str, scope: &Scope<'_>) -> Result<SocketAddr, AddressError> {
+pub fn parse_source(text: &str, scope: &Scope<'_>) -> Result<SourceAddress, AddressError> {
     let form = Form::parse(text, scope.environment)?;
     stream_only(&form, text)?;
     match form.family {
         Family::Any | Family::V4 | Family::V6 => {
-            one_address(&form, text, scope).map(|(address, port)| SocketAddr::new(address, port))
+            let (address, first, last) = one_address(&form, text, scope)?;
+            Ok(SourceAddress::new(address, first, last))
         }
         _ => Err(AddressError::new(format!("only an IP address is acceptable here in '{text}'"))),
     }
@@ -312,24 +317,21 @@ pub fn parse_host(text: &str, scope: &Scope<'_>) -> Result<IpAddr, AddressError>
     }
 }
 
-/// One IP address, resolved, and its port (0 without one).
-fn one_address(form: &Form, text: &str, scope: &Scope<'_>) -> Result<(IpAddr, u16), AddressError> {
+/// One IP address, resolved, and its range of ports (0 without any).
+fn one_address(form: &Form, text: &str, scope: &Scope<'_>) -> Result<(IpAddr, u16, u16), AddressError> {
     let (host, port) = form.host_port();
-    let port = match port {
-        None | Some("") => 0,
+    let (first, last) = match port {
+        None | Some("") => (0, 0),
         Some(port) => match ports(port, text)? {
-            Ports::Fixed(first, last) if first == last => first,
-            Ports::Fixed(..) => {
-                return Err(AddressError::new(format!("port range not permitted here in '{text}'")));
-            }
+            Ports::Fixed(first, last) => (first, last),
             Ports::Offset(_) => {
                 return Err(AddressError::new(format!("port offset not permitted here in '{text}'")));
             }
         },
     };
     match form.literal(host) {
-        Some(address) => Ok((address, port)),
-        None => Ok((scope.resolve(host, form, text)?, port)),
+        Some(address) => Ok((address, first, last)),
+        None => Ok((scope.resolve(host, form, text)?, first, last)),
     }
 }
 
@@ -373,7 +375,7 @@ fn stream_only(form: &Form, text: &str) -> Result<(), AddressError> {
             Err(AddressError::new(format!("dgram-type address not acceptable in '{text}'")))
         }
         Some(Kind::Quic) => Err(AddressError::with_help(
-            format!("unsupported QUIC address '{text}'"),
+            format!("QUIC is not available yet: '{text}'"),
             "this build has no QUIC: guard the line with '.if feature(QUIC)'",
         )),
         _ if form.mptcp => Err(AddressError::with_help(
@@ -486,8 +488,8 @@ mod tests {
             ("fd@x", "not a valid integer"),
             ("fd@-1", "not a valid integer"),
             ("sockpair@3", "unsupported socketpair"),
-            ("quic4@:443", "unsupported QUIC"),
-            ("quic+fd@3", "unsupported QUIC"),
+            ("quic4@:443", "QUIC is not available yet"),
+            ("quic+fd@3", "QUIC is not available yet"),
             ("udp@:53", "dgram-type"),
             ("$NONE", "empty address"),
             ("$NONE,:80", "empty address"),
@@ -561,10 +563,13 @@ mod tests {
         }
         assert!(with_scope(|scope| parse_log("tcp@127.0.0.1:514", scope)).is_err());
         for (text, expected) in [("*", "0.0.0.0:0"), ("10.1.1.1:99", "10.1.1.1:99")] {
-            let expected = Ok(expected.parse().unwrap());
-            assert_eq!(with_scope(|scope| parse_source(text, scope)), expected, "{text}");
+            let source = with_scope(|scope| parse_source(text, scope)).unwrap();
+            assert!(!source.has_range(), "{text}");
+            assert_eq!(source.next(), expected.parse().unwrap(), "{text}");
         }
-        assert!(with_scope(|scope| parse_source("10.1.1.1:9-10", scope)).is_err());
+        let range = with_scope(|scope| parse_source("10.1.1.1:65534-65535", scope)).unwrap();
+        let ports: Vec<u16> = (0..4).map(|_| range.next().port()).collect();
+        assert_eq!(ports, [65534, 65535, 65534, 65535], "each connection takes the next port");
         assert_eq!(with_scope(|scope| parse_host("::1", scope)), Ok("::1".parse().unwrap()));
     }
 }

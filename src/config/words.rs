@@ -3,6 +3,7 @@
 
 use crate::base::units::{self, TimeError, TimeUnit};
 use crate::diag::{Report, Span};
+use crate::model::server::SourceAddress;
 
 use super::address;
 use super::loading::Loading;
@@ -302,7 +303,7 @@ pub fn size(word: &Word, keyword: &str, report: &mut Report) -> Option<u64> {
 }
 
 /// A word as the address that connections come from, or an alert.
-pub fn source(word: &Word, loading: &mut Loading<'_>) -> Option<std::net::SocketAddr> {
+pub fn source(word: &Word, loading: &mut Loading<'_>) -> Option<SourceAddress> {
     match address::parse_source(&word.text, &loading.scope()) {
         Ok(address) => Some(address),
         Err(error) => {

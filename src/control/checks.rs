@@ -30,6 +30,7 @@ use crate::health::machine::{Env, Failure, Machine, Target, Want};
 use crate::health::observe::Observe;
 use crate::health::status::{self, Finding, flag};
 use crate::health::{CheckSpec, schedule};
+use crate::model::server::SourceAddress;
 use crate::state::ServerState;
 use crate::state::server::{CheckReport, Operational};
 
@@ -308,7 +309,10 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
             Want::Connect(target) => {
                 close(&mut socket, &machine);
                 deadline = connect_deadline(spec);
-                let source = servers::View::of(control, &entry.state).server.and_then(|line| line.source);
+                let view = servers::View::of(control, &entry.state);
+                let source = view.server.as_ref().and_then(|line| line.source.as_ref());
+                let of_backend = || view.proxy.as_ref().and_then(|proxy| proxy.source.as_ref());
+                let source = source.or_else(of_backend).map(SourceAddress::next);
                 match limit(deadline, dial::connect(&entry.state, own_target(entry, spec, target), source))
                     .await
                 {

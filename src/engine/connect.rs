@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::idle::Identity;
 use super::wait::{self, after};
-use crate::model::server::UseSource;
+use crate::model::server::{SourceAddress, UseSource};
 use crate::model::{Proxy, Server};
 use crate::net::timer::{Stop, Ticket};
 use crate::net::{Stream, descriptors};
@@ -102,6 +102,9 @@ pub struct Dial<'a> {
     pub identity: Identity,
 }
 
+/// Ports of a `source` range that one attempt tries.
+const SOURCE_PORTS_TRIED: usize = 10;
+
 /// Connects to a server. `client_gone` is polled along and ends the attempt when it says so.
 pub async fn dial(
     core: &Core,
@@ -110,8 +113,9 @@ pub async fn dial(
     mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Stream, DialError> {
     let Dial { backend, server, destination, timeout_ms, .. } = dial;
-    let options = ConnectOptions {
-        source: dial.identity.shown.or(server.source).or(backend.source),
+    let source = server.source.as_ref().or(backend.source.as_ref());
+    let mut options = ConnectOptions {
+        source: dial.identity.shown.or_else(|| source.map(SourceAddress::next)),
         transparent: dial.identity.shown.is_some(),
         interface: server.source_interface.as_ref().or(backend.source_interface.as_ref()).map(|name| &**name),
         mark: dial.identity.packets.mark,
@@ -128,7 +132,20 @@ pub async fn dial(
     let started = match &*endpoint {
         Endpoint::Unix(path) => socket::connect_unix(path),
         Endpoint::Inet { .. } => match address_of(server, destination) {
-            Some(address) => socket::connect_inet(address, &options),
+            Some(address) => {
+                let mut started = socket::connect_inet(address, &options);
+                // Of a range of ports, the next one may be free.
+                let ranged = source.filter(|source| source.has_range() && dial.identity.shown.is_none());
+                for _ in 1..SOURCE_PORTS_TRIED {
+                    let (Err(error), Some(source)) = (&started, ranged) else { break };
+                    if !matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)) {
+                        break;
+                    }
+                    options.source = Some(source.next());
+                    started = socket::connect_inet(address, &options);
+                }
+                started
+            }
             None => Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable)),
         },
         Endpoint::Unresolved => Err(std::io::Error::from(std::io::ErrorKind::HostUnreachable)),

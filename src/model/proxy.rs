@@ -146,7 +146,7 @@ pub struct Proxy {
     /// `errorfile`, `errorloc*`, `http-error`: answers by status.
     pub error_pages: HashMap<u16, Arc<ErrorPage>>,
     /// `source` of a backend.
-    pub source: Option<std::net::SocketAddr>,
+    pub source: Option<super::server::SourceAddress>,
     /// `source ... usesrc`: whose address the server sees.
     pub use_source: Option<super::server::UseSource>,
     /// `source ... interface`.

@@ -1,7 +1,9 @@
 //! `server` lines (manual, section 5.2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::diag::Span;
 use crate::health::CheckSpec;
@@ -36,7 +38,7 @@ pub struct Server {
     /// `slowstart`, in milliseconds.
     pub slowstart_ms: u64,
     /// `source`.
-    pub source: Option<SocketAddr>,
+    pub source: Option<SourceAddress>,
     /// `source ... usesrc`: whose address the server sees.
     pub use_source: Option<UseSource>,
     /// `source ... interface`.
@@ -81,6 +83,41 @@ pub struct Server {
     pub hostname: Option<Box<str>>,
     /// `disabled`.
     pub disabled: bool,
+}
+
+/// The address that connections to a server come from (`source`).
+#[derive(Clone, Debug)]
+pub struct SourceAddress {
+    /// Its port is 0 where the kernel chooses one, and the first of the range where there is one.
+    address: SocketAddr,
+    ports: Option<Arc<PortRange>>,
+}
+
+/// Ports of which each connection takes the next one.
+#[derive(Debug)]
+struct PortRange {
+    first: u16,
+    last: u16,
+    taken: AtomicU32,
+}
+
+impl SourceAddress {
+    /// The ports `first..=last` of an address; 0 for both leaves the choice to the kernel.
+    pub fn new(address: IpAddr, first: u16, last: u16) -> SourceAddress {
+        let range = (first < last).then(|| Arc::new(PortRange { first, last, taken: AtomicU32::new(0) }));
+        SourceAddress { address: SocketAddr::new(address, first), ports: range }
+    }
+    /// The address for the next connection.
+    pub fn next(&self) -> SocketAddr {
+        let Some(ports) = &self.ports else { return self.address };
+        let count = u32::from(ports.last - ports.first) + 1;
+        let offset = ports.taken.fetch_add(1, Relaxed) % count;
+        SocketAddr::new(self.address.ip(), ports.first + offset as u16)
+    }
+    /// Whether another port may do where one is in use.
+    pub fn has_range(&self) -> bool {
+        self.ports.is_some()
+    }
 }
 
 /// Whose address connections show to a server (`source ... usesrc`).

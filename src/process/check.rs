@@ -18,8 +18,6 @@ pub type Load<'a> = &'a dyn Fn(&[Input], &Settings, &dyn World, &mut Report) -> 
 pub const VALID: u8 = 0;
 /// Errors were found.
 pub const INVALID: u8 = 1;
-/// Nothing would listen.
-pub const NO_LISTENER: u8 = 2;
 
 /// What was read.
 #[derive(Debug)]
@@ -82,8 +80,7 @@ pub fn check(options: &Options, load: Load<'_>) -> u8 {
         console.result("Warnings were found.\n");
     }
     if !has_listener(&loaded.model) {
-        console.result("Configuration file has no error but will not start (no listener) => exit(2).\n");
-        return NO_LISTENER;
+        console.result("No enabled listener found: a process cannot start on this configuration alone.\n");
     }
     if options.verbose {
         console.result("Configuration file is valid\n");
@@ -151,7 +148,7 @@ mod tests {
             (false, true, true, false, true, INVALID),
             (false, false, true, true, true, VALID),
             (true, false, true, false, false, INVALID),
-            (false, false, false, false, false, NO_LISTENER),
+            (false, false, false, false, false, VALID),
             (false, true, false, true, false, INVALID),
         ] {
             let options = Options { quiet: true, zero_warning: dash_dw, ..Options::default() };

@@ -61,8 +61,8 @@ fn exit_codes_and_results_are_haproxys() {
         (
             &["-c"],
             empty,
-            2,
-            "Configuration file has no error but will not start (no listener) => exit(2).\n",
+            0,
+            "No enabled listener found: a process cannot start on this configuration alone.\n",
             "",
         ),
         (&[], empty, 1, "", "no listener"),

@@ -1,5 +1,6 @@
 //! Integration tests: the real binary with real origins and clients, one module per feature.
 
+mod addresses;
 mod balance;
 mod clocks;
 mod command_line;

@@ -1,7 +1,6 @@
 //! What is left of proxies' keywords: listening, sources, headers, features that are not there
 //! (manual, section 4.2).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::ProxyParser;
@@ -9,7 +8,7 @@ use crate::config::draft::Draft;
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
-use crate::model::server::UseSource;
+use crate::model::server::{SourceAddress, UseSource};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::{Expr, Phase};
 
@@ -17,7 +16,7 @@ keywords! {
     /// The rest.
     pub TABLE: ProxyParser, "4.2";
     "bind" "<address>[, ...] [param*]" FRONTEND => Parse(super::bind::line), "Where to listen.";
-    "source" "<addr>[:<port>] [usesrc ...] [interface <name>]" BACK => Parse(source), "The address that connections to servers come from.";
+    "source" "<addr>[:<port>[-<port>]] [usesrc ...] [interface <name>]" BACK => Parse(source), "The address that connections to servers come from.";
     "http-send-name-header" "<header>" BACK => Parse(send_name_header), "Tells servers their own name in a header field.";
     "load-server-state-from-file" "{ global | local | none }" BACK => Parse(load_state), "Take servers' state of an earlier process from a file.";
     "server-state-file-name" "[{ use-backend-name | <file> }]" BACK => NoAction("local state files are read by 'load-server-state-from-file local' only, which is refused"), "The name of a backend's own state file.";
@@ -40,7 +39,7 @@ keywords! {
 #[derive(Clone, Debug, Default)]
 pub struct SourceLine {
     /// The address connected from.
-    pub address: Option<SocketAddr>,
+    pub address: Option<SourceAddress>,
     /// The address shown to the server instead.
     pub shown: Option<UseSource>,
     /// The interface connected through.
@@ -77,7 +76,16 @@ fn use_source(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<UseSou
             let mut context = loading.context(Phase::Switching, None, &known);
             UseSource::Header(Arc::new(Expr::parse(&text, word.span, &mut context)?))
         }
-        _ => UseSource::Address(crate::config::words::source(word, loading)?),
+        _ => {
+            let source = crate::config::words::source(word, loading)?;
+            if source.has_range() {
+                loading
+                    .report
+                    .alert(word.span, format!("'usesrc' : port range not permitted here in '{}'", word.text));
+                return None;
+            }
+            UseSource::Address(source.next())
+        }
     })
 }
 

@@ -73,7 +73,7 @@ keywords! {
     "redir" "<prefix>" SERVER => Parse(|s, w, l| s.redirect_prefix = text(w, l).map(Into::into)), "GET and HEAD requests are redirected there rather than forwarded.";
     "rise" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = checks(w, l) { s.check.rise = n }), "How many checks must pass to bring the server up.";
     "slowstart" "<start_time_in_ms>" SERVER => Parse(|s, w, l| if let Some(ms) = time(w, l) { s.slowstart_ms = ms }), "How long a server that came up takes to get its full weight.";
-    "source" "<addr>[:<port>] [usesrc ...] [interface <name>]" SERVER => Parse(source), "The address that connections to the server come from.";
+    "source" "<addr>[:<port>[-<port>]] [usesrc ...] [interface <name>]" SERVER => Parse(source), "The address that connections to the server come from.";
     "tcp-ut" "<delay>" SERVER => Parse(|s, w, l| s.tcp_user_timeout_ms = time(w, l)), "How long data may stay unacknowledged.";
     "tfo" "" SERVER => Parse(|s, _, _| s.tcp_fast_open = true), "TCP fast open.";
     "track" "[<backend>/]<server>" SERVER => Parse(track), "Takes its state from another server.";

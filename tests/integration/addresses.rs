@@ -1,0 +1,61 @@
+//! Where the proxy listens and where its connections come from.
+
+use std::net::{SocketAddr, TcpListener};
+
+use crate::support::programs::free_address;
+use crate::support::{Client, HTTP_DEFAULTS, Origin, Proxy, both_drivers};
+
+/// Sockets that listen on an IPv4 address, as the kernel lists them.
+fn listening_sockets(address: SocketAddr) -> usize {
+    let SocketAddr::V4(address) = address else { panic!("{address} is no IPv4 address") };
+    // The kernel prints the address as the number that its bytes are in memory.
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel lists its sockets");
+    let listens = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"0A")
+    };
+    table.lines().filter(listens).count()
+}
+
+#[test]
+fn a_listener_is_served_by_the_threads_that_its_line_names() {
+    both_drivers(|driver| {
+        let [all, one, two] = [free_address(), free_address(), free_address()];
+        let config = format!(
+            "global\n    nbthread 3\n{HTTP_DEFAULTS}frontend f\n    bind @ready@\n    bind {all}\n    bind {one} thread 2\n    \
+             bind {two} thread 1/2-3,9\n    http-request return status 200\n"
+        );
+        let proxy = Proxy::start(driver, &config);
+        assert_eq!(proxy.client("ready").get("/", "").status, 200);
+        for (address, sockets) in [(all, 3), (one, 1), (two, 2)] {
+            assert_eq!(listening_sockets(address), sockets, "{address}");
+            assert_eq!(Client::connect(address).get("/", "").status, 200, "{address}");
+        }
+    });
+}
+
+#[test]
+fn connections_take_the_free_ports_of_a_source_range() {
+    both_drivers(|driver| {
+        // An address that nothing else in these tests uses, so that its ports are free.
+        let taken = TcpListener::bind("127.0.0.77:0").expect("loopback addresses can be bound");
+        let port = taken.local_addr().expect("it is bound").port();
+        let (first, last) = (port - 1, port + 1);
+        let origin = Origin::named("a");
+        let config = format!(
+            "{HTTP_DEFAULTS}listen f\n    bind @f@\n    http-reuse never\n    retries 0\n    \
+             http-response set-header x-port %[bc_src_port]\n    server s {} source 127.0.0.77:{first}-{last}\n",
+            origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        let (mut one, mut two, mut three) = (proxy.client("f"), proxy.client("f"), proxy.client("f"));
+        let mut ports: Vec<u16> = [&mut one, &mut two]
+            .into_iter()
+            .map(|client| client.get("/", "").header("x-port").expect("a port").parse().expect("a number"))
+            .collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [first, last], "the port in between is taken");
+        assert_eq!(three.get("/", "").status, 503, "no port is left");
+    });
+}
