@@ -1,101 +1,125 @@
-//! Writes log lines to their targets (manual, section 4.2 `log`).
+//! Writes log lines to their targets (manual, section 4.2 `log`), on a thread of its own.
 //!
-//! Nothing here blocks: datagrams are sent without waiting, descriptors are written only when they
-//! are ready, rings are memory. What a target does not take is dropped and counted, since a log
-//! server that hangs must not hang the traffic.
+//! A target that takes no more for now (a log daemon that is slower than a burst, a full pipe) has its lines
+//! wait in a backlog of its own, bounded in bytes, while the thread sleeps until it takes some again; the other
+//! targets go on. What does not fit there is dropped and counted. So a log server that hangs costs its own
+//! lines, and neither traffic nor checks nor anybody else's lines.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Control;
 use super::ring::{Ring, SIZE_DEFAULT};
-use crate::log::queue::Line;
-use crate::log::target::{Address, Sampling, Target};
+use crate::diag::{Level, render_line};
+use crate::log::queue::{Line, LogQueue};
+use crate::log::target::{self, Address, Sampling, Target};
+use crate::model::Model;
+use crate::sys::event::Doorbell;
 use crate::sys::log_fd;
 use crate::wire::syslog::{self, Header};
 
-/// Lines written before other tasks of the control thread get their turn.
+/// Lines taken from the queue before backlogs are looked at again.
 const BATCH: usize = 256;
-/// Bytes kept for a descriptor that is not ready; more is dropped.
-const BACKLOG_MAX: usize = 256 * 1024;
+/// Bytes kept for a target that takes nothing for now; more is dropped.
+const BACKLOG_MAX: usize = 4 << 20;
+/// What a datagram in a backlog costs beside its bytes.
+const DATAGRAM_OVERHEAD: usize = 32;
 /// A Unix socket that refused is not tried again before this.
-const RECONNECT: Duration = Duration::from_secs(1);
-/// The longest that [`drain`] waits for slow descriptors.
+const RECONNECT: Duration = Duration::from_millis(100);
+/// The longest that the end of the process waits for slow targets, as long as they take anything.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
+/// The longest it waits for targets that take nothing.
+const DRAIN_IDLE_MAX: Duration = Duration::from_millis(100);
+/// The longest that the end of the process waits for this thread, which may hang in a file system.
+const END_MAX: Duration = Duration::from_secs(2);
 /// How long lines gather after some were written. Ringing for each line, and waking for it, cost a
 /// fifth of the processor time per logged request; a single line still leaves at once.
 const GATHER: Duration = Duration::from_millis(2);
-/// How often descriptors that were not ready are tried again.
+/// How often a target is tried again that cannot be waited for.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The outputs, opened when first needed.
+/// What the writer shares with the control thread.
 #[derive(Debug, Default)]
-pub struct Sink {
-    udp: HashMap<SocketAddr, UdpSocket>,
-    unix: HashMap<String, UnixOutput>,
-    fds: HashMap<i32, FdOutput>,
-    frame: Vec<u8>,
-    dropped: u64,
+pub struct Shared {
+    /// Rings by name, filled by the writer.
+    rings: Mutex<BTreeMap<String, Ring>>,
+    /// Set to end the writer once it has written what is there.
+    ending: AtomicBool,
+    ended: Mutex<bool>,
+    end: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct UnixOutput {
-    socket: Option<UnixDatagram>,
-    failed: Option<Instant>,
+impl Shared {
+    /// The rings. The writer waits meanwhile: to be held for a copy, not for work.
+    pub fn rings(&self) -> MutexGuard<'_, BTreeMap<String, Ring>> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Whole lines wait here, so that one write takes many and none is torn.
-#[derive(Debug, Default)]
-struct FdOutput {
-    backlog: Vec<u8>,
+/// What the writer is made with.
+pub struct Setup {
+    /// Lines come from here.
+    pub queue: Arc<LogQueue>,
+    /// The bell that the queue rings.
+    pub bell: Arc<Doorbell>,
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    /// The process to name in lines.
+    pub pid: u32,
+    /// The host to name in lines (`log-send-hostname`).
+    pub hostname: Option<String>,
+    /// The sizes of the rings.
+    pub rings: HashMap<String, u64>,
 }
 
-/// Takes lines from the queue for ever; `doorbell` is notified when lines came while it slept.
-pub async fn run(control: Rc<Control>, doorbell: Arc<tokio::sync::Notify>) {
-    loop {
-        let taken = write_some(&control, BATCH);
-        let waiting = control.admin.sink.borrow_mut().flush();
-        if taken == BATCH {
-            tokio::task::yield_now().await;
-        } else if taken > 0 {
-            // Lines come in bursts: those of the next moment are taken together, without being rung for.
-            tokio::time::sleep(GATHER).await;
-        } else if waiting {
-            // A descriptor is full: look again soon, or when lines come.
-            if control.log.prepare_sleep() {
-                let _ = tokio::time::timeout(RETRY, doorbell.notified()).await;
-            }
-        } else if control.log.prepare_sleep() {
-            doorbell.notified().await;
+impl Setup {
+    /// As a model wants it.
+    pub fn new(
+        model: &Model,
+        queue: Arc<LogQueue>,
+        bell: Arc<Doorbell>,
+        shared: Arc<Shared>,
+        pid: u32,
+    ) -> Setup {
+        Setup {
+            queue,
+            bell,
+            shared,
+            pid,
+            hostname: model.global.log_hostname.clone(),
+            rings: model.rings.clone(),
         }
     }
 }
 
-/// Writes everything that is in the queue, waiting a little for slow descriptors (at stop).
-pub fn drain(control: &Control) {
-    let deadline = Instant::now() + DRAIN_MAX;
-    loop {
-        let taken = write_some(control, BATCH);
-        let waiting = control.admin.sink.borrow_mut().flush();
-        if taken == 0 && (!waiting || Instant::now() >= deadline) {
-            return;
-        }
-        if waiting {
-            std::thread::sleep(RETRY);
-        }
-    }
+/// Starts the thread.
+///
+/// # Errors
+/// The system has no room for a thread.
+pub fn start(setup: Setup) -> io::Result<()> {
+    std::thread::Builder::new().name("haring/log".into()).spawn(move || {
+        // A panic costs the lines in the backlogs, not the log.
+        while catch_unwind(AssertUnwindSafe(|| Writer::new(&setup).run())).is_err() {}
+        *setup.shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        setup.shared.end.notify_all();
+    })?;
+    Ok(())
 }
 
-/// Lines dropped so far, by the queue and by targets.
-pub fn dropped(control: &Control) -> u64 {
-    control.log.dropped() + control.admin.sink.borrow().dropped
+/// Has the writer write what is there, waiting a little for slow targets, and end (at stop).
+pub fn finish(shared: &Shared, queue: &LogQueue) {
+    shared.ending.store(true, SeqCst);
+    queue.ring();
+    let ended = shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
+    // A writer that hangs in a file system is left behind.
+    let _ = shared.end.wait_timeout_while(ended, END_MAX, |ended| !*ended);
 }
 
 /// Logs a message of the control thread itself to the process's own targets.
@@ -112,40 +136,37 @@ pub fn say(control: &Control, level: u8, message: &str) {
     });
 }
 
+/// Says something on standard error, in HAProxy's form, by the writer: a terminal that nobody reads must not
+/// hold anybody up. A quiet process and a daemon say nothing.
+pub fn tell(control: &Control, level: Level, message: &str) {
+    if level == Level::Warning {
+        control.process.warnings.fetch_add(1, Relaxed);
+    }
+    let model = control.model();
+    if !model.global.quiet && !model.global.daemon {
+        tell_queue(&control.log, level, message);
+    }
+}
+
+/// The same where there is no control thread.
+pub fn tell_queue(log: &LogQueue, level: Level, message: &str) {
+    let text = render_line(level, std::process::id(), message);
+    log.send(Line {
+        targets: target::events("stderr"),
+        level: 0,
+        wall_us: crate::base::clock::read().wall_us,
+        tag: "".into(),
+        message: text.trim_end().as_bytes().to_vec(),
+        structured_data: None,
+    });
+}
+
 /// The tag of lines without `log-tag`: the name the program was started by.
 pub fn default_tag() -> String {
     let name = std::env::args_os().next().map(std::path::PathBuf::from);
     let base =
         name.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     base.filter(|name| !name.is_empty()).unwrap_or_else(|| "haproxy".to_owned())
-}
-
-/// Writes up to `most` lines; tells how many there were.
-fn write_some(control: &Control, most: usize) -> usize {
-    let model = control.model();
-    let mut sink = control.admin.sink.borrow_mut();
-    for taken in 0..most {
-        let Some(line) = control.log.take() else { return taken };
-        for target in line.targets.iter() {
-            if line.level > target.level || !is_sampled(target) {
-                continue;
-            }
-            let mut frame = std::mem::take(&mut sink.frame);
-            frame.clear();
-            make_frame(control.process.pid, model.global.log_hostname.as_deref(), &line, target, &mut frame);
-            match &target.address {
-                Address::Ring(name) => {
-                    let size = model.rings.get(name).copied().unwrap_or(SIZE_DEFAULT);
-                    let mut rings = control.admin.rings.borrow_mut();
-                    let ring = rings.entry(name.clone()).or_insert_with(|| Ring::new(size));
-                    ring.push(frame.strip_suffix(b"\n").unwrap_or(&frame));
-                }
-                address => sink.send(address, &frame),
-            }
-            sink.frame = frame;
-        }
-    }
-    most
 }
 
 fn make_frame(pid: u32, hostname: Option<&str>, line: &Line, target: &Target, out: &mut Vec<u8>) {
@@ -173,98 +194,304 @@ fn is_next_sampled(sampling: &Sampling, seen: &AtomicU32) -> bool {
     sampling.ranges.iter().any(|(low, high)| (*low..=*high).contains(&place))
 }
 
-impl Sink {
-    fn send(&mut self, address: &Address, frame: &[u8]) {
-        let sent = match address {
-            Address::Udp(to) => self.send_udp(*to, frame),
-            Address::Unix(path) => self.send_unix(path, frame),
-            Address::Fd(number) => self.send_fd(*number, frame),
-            Address::Ring(_) => true,
-        };
-        self.dropped += u64::from(!sent);
+/// The outputs, opened when first needed.
+struct Writer<'a> {
+    setup: &'a Setup,
+    udp: HashMap<SocketAddr, Datagrams<UdpSocket>>,
+    unix: HashMap<String, Datagrams<UnixDatagram>>,
+    fds: HashMap<i32, FdOutput>,
+    frame: Vec<u8>,
+}
+
+/// A target of datagrams.
+#[derive(Debug)]
+struct Datagrams<S> {
+    socket: Option<S>,
+    /// When it could not be opened last.
+    failed: Option<Instant>,
+    waiting: VecDeque<Box<[u8]>>,
+    bytes: usize,
+    /// It is short of something that cannot be waited for.
+    short: bool,
+}
+
+/// Whole lines wait here, so that one write takes many and none is torn.
+#[derive(Debug, Default)]
+struct FdOutput {
+    backlog: Vec<u8>,
+}
+
+/// A socket whose datagrams go to one place.
+trait Connected: AsRawFd + Sized {
+    type Place: ?Sized;
+    fn open(place: &Self::Place) -> io::Result<Self>;
+    fn send(&self, frame: &[u8]) -> io::Result<usize>;
+}
+
+impl Connected for UdpSocket {
+    type Place = SocketAddr;
+    /// Connected, so that the kernel looks for the way once and not per line.
+    fn open(to: &SocketAddr) -> io::Result<UdpSocket> {
+        let any: IpAddr =
+            if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(to)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
     }
-    fn send_udp(&mut self, to: SocketAddr, frame: &[u8]) -> bool {
-        let socket = match self.udp.entry(to) {
-            Entry::Occupied(there) => there.into_mut(),
-            Entry::Vacant(place) => match open_udp(to) {
-                Ok(socket) => place.insert(socket),
-                Err(_) => return false,
-            },
-        };
-        // A refusal that an earlier datagram met is reported here, so one more try is fair.
-        match socket.send(frame).or_else(|_| socket.send(frame)) {
-            Ok(_) => true,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    self.udp.remove(&to); // the route may have changed, and with it our own address
-                }
-                false
+    fn send(&self, frame: &[u8]) -> io::Result<usize> {
+        UdpSocket::send(self, frame)
+    }
+}
+
+impl Connected for UnixDatagram {
+    type Place = str;
+    fn open(path: &str) -> io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(path)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+    fn send(&self, frame: &[u8]) -> io::Result<usize> {
+        UnixDatagram::send(self, frame)
+    }
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Yes,
+    Later,
+    Never,
+}
+
+impl<S: Connected> Datagrams<S> {
+    fn new() -> Self {
+        Datagrams { socket: None, failed: None, waiting: VecDeque::new(), bytes: 0, short: false }
+    }
+    /// Sends a datagram, or has it wait behind others; false if it is lost.
+    fn send(&mut self, place: &S::Place, frame: &[u8]) -> bool {
+        if self.waiting.is_empty() {
+            match self.try_send(place, frame) {
+                Sent::Yes => return true,
+                Sent::Never => return false,
+                Sent::Later => {}
             }
         }
-    }
-    fn send_unix(&mut self, path: &str, frame: &[u8]) -> bool {
-        if !self.unix.contains_key(path) {
-            self.unix.insert(path.to_owned(), UnixOutput::default());
-        }
-        self.unix.get_mut(path).is_some_and(|output| output.send(path, frame))
-    }
-    fn send_fd(&mut self, number: i32, frame: &[u8]) -> bool {
-        let output = self.fds.entry(number).or_default();
-        if output.backlog.len() + frame.len() > log_fd::ATOMIC_MAX && output.flush(number).is_err() {
-            return false;
-        }
-        let fits = output.backlog.len() + frame.len() <= BACKLOG_MAX;
+        let cost = frame.len() + DATAGRAM_OVERHEAD;
+        let fits = self.bytes + cost <= BACKLOG_MAX;
         if fits {
-            output.backlog.extend_from_slice(frame);
+            self.bytes += cost;
+            self.waiting.push_back(frame.into());
         }
         fits
     }
-    /// Writes what waits for descriptors; true if some still waits.
-    fn flush(&mut self) -> bool {
-        let mut waiting = false;
-        for (number, output) in &mut self.fds {
-            if output.flush(*number).is_err() {
-                self.dropped += 1;
+    /// Sends what waits, as far as it is taken; returns how many were lost.
+    fn flush(&mut self, place: &S::Place) -> u64 {
+        let mut lost = 0;
+        while let Some(frame) = self.waiting.pop_front() {
+            match self.try_send(place, &frame) {
+                Sent::Later => {
+                    self.waiting.push_front(frame);
+                    break;
+                }
+                sent => lost += u64::from(sent == Sent::Never),
             }
+            self.bytes -= frame.len() + DATAGRAM_OVERHEAD;
+        }
+        lost
+    }
+    fn try_send(&mut self, place: &S::Place, frame: &[u8]) -> Sent {
+        self.short = false;
+        for _ in 0..2 {
+            if self.socket.is_none() && !self.open(place) {
+                return Sent::Never;
+            }
+            let Some(socket) = &self.socket else { return Sent::Never };
+            match socket.send(frame) {
+                Ok(_) => return Sent::Yes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Later,
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => {
+                    self.short = true;
+                    return Sent::Later;
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => return Sent::Never,
+                // The log daemon was restarted and its new socket has to be found; or an earlier datagram met
+                // a refusal, which is reported here.
+                Err(_) => self.socket = None,
+            }
+        }
+        Sent::Never
+    }
+    fn open(&mut self, place: &S::Place) -> bool {
+        if self.failed.is_some_and(|at| at.elapsed() < RECONNECT) {
+            return false;
+        }
+        self.socket = S::open(place).ok();
+        self.failed = self.socket.is_none().then(Instant::now);
+        self.socket.is_some()
+    }
+    /// The descriptor to wait for, if datagrams wait.
+    fn wanted(&self) -> Option<(RawFd, bool)> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.socket.as_ref().map(|socket| (socket.as_raw_fd(), self.short))
+    }
+}
+
+impl<'a> Writer<'a> {
+    fn new(setup: &'a Setup) -> Self {
+        Writer { setup, udp: HashMap::new(), unix: HashMap::new(), fds: HashMap::new(), frame: Vec::new() }
+    }
+
+    /// Writes until it is told to end.
+    fn run(mut self) {
+        let queue = &self.setup.queue;
+        loop {
+            let taken = self.write_some(BATCH);
+            let waiting = self.flush();
+            if self.setup.shared.ending.load(SeqCst) && taken == 0 {
+                return self.drain();
+            }
+            if taken == BATCH {
+                continue;
+            }
+            if taken > 0 {
+                // Lines come in bursts: those of the next moment are taken together, without being rung for.
+                self.wait(Some(GATHER), false);
+            } else if queue.prepare_sleep() {
+                self.wait(waiting.then_some(RETRY).filter(|_| self.is_short()), true);
+            }
+        }
+    }
+
+    /// Writes everything that is in the queue, waiting a little for slow targets.
+    fn drain(mut self) {
+        let begun = Instant::now();
+        let mut idle_since = begun;
+        let mut before = usize::MAX;
+        loop {
+            let taken = self.write_some(BATCH);
+            let waiting = self.flush();
+            let left = self.backlog();
+            if taken > 0 || left < before {
+                idle_since = Instant::now();
+            }
+            before = left;
+            if taken == 0
+                && (!waiting || idle_since.elapsed() > DRAIN_IDLE_MAX || begun.elapsed() > DRAIN_MAX)
+            {
+                return;
+            }
+            if waiting {
+                self.wait(Some(RETRY), false);
+            }
+        }
+    }
+
+    /// Sleeps until a target takes lines again, the bell rings (if `bell`), or the time has passed.
+    fn wait(&mut self, timeout: Option<Duration>, bell: bool) {
+        let mut all = Vec::new();
+        if bell {
+            all.push(log_fd::Wanted::readable(self.setup.bell.descriptor()));
+        }
+        let datagrams = self.udp.values().filter_map(Datagrams::wanted);
+        let datagrams = datagrams.chain(self.unix.values().filter_map(Datagrams::wanted));
+        let fds = self.fds.iter().filter(|(_, output)| !output.backlog.is_empty()).map(|(fd, _)| *fd);
+        let ready = datagrams.filter(|(_, short)| !short).map(|(fd, _)| fd).chain(fds);
+        all.extend(ready.map(log_fd::Wanted::writable));
+        log_fd::wait(&mut all, timeout);
+        if bell {
+            self.setup.bell.answer();
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.udp.values().any(|output| output.short) || self.unix.values().any(|output| output.short)
+    }
+
+    /// Bytes that wait.
+    fn backlog(&self) -> usize {
+        self.udp.values().map(|output| output.bytes).sum::<usize>()
+            + self.unix.values().map(|output| output.bytes).sum::<usize>()
+            + self.fds.values().map(|output| output.backlog.len()).sum::<usize>()
+    }
+
+    /// Writes up to `most` lines; tells how many there were.
+    fn write_some(&mut self, most: usize) -> usize {
+        for taken in 0..most {
+            let Some(line) = self.setup.queue.take() else { return taken };
+            for target in line.targets.iter() {
+                if line.level > target.level || !is_sampled(target) {
+                    continue;
+                }
+                let mut frame = std::mem::take(&mut self.frame);
+                frame.clear();
+                make_frame(self.setup.pid, self.setup.hostname.as_deref(), &line, target, &mut frame);
+                if !self.send(&target.address, &frame) {
+                    self.setup.queue.drop_some(1);
+                }
+                self.frame = frame;
+            }
+        }
+        most
+    }
+
+    fn send(&mut self, address: &Address, frame: &[u8]) -> bool {
+        match address {
+            Address::Udp(to) => self.udp.entry(*to).or_insert_with(Datagrams::new).send(to, frame),
+            Address::Unix(path) => match self.unix.get_mut(path) {
+                Some(output) => output.send(path, frame),
+                None => self.unix.entry(path.clone()).or_insert_with(Datagrams::new).send(path, frame),
+            },
+            Address::Fd(number) => self.fds.entry(*number).or_default().send(*number, frame),
+            Address::Ring(name) => {
+                let size = self.setup.rings.get(name).copied().unwrap_or(SIZE_DEFAULT);
+                let mut rings = self.setup.shared.rings();
+                let ring = match rings.entry(name.clone()) {
+                    std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(place) => place.insert(Ring::new(size)),
+                };
+                ring.push(frame.strip_suffix(b"\n").unwrap_or(frame));
+                true
+            }
+        }
+    }
+
+    /// Writes what waits, as far as it is taken; true if some still waits.
+    fn flush(&mut self) -> bool {
+        let mut lost = 0;
+        let mut waiting = false;
+        for (to, output) in &mut self.udp {
+            lost += output.flush(to);
+            waiting |= !output.waiting.is_empty();
+        }
+        for (path, output) in &mut self.unix {
+            lost += output.flush(path);
+            waiting |= !output.waiting.is_empty();
+        }
+        for (number, output) in &mut self.fds {
+            lost += u64::from(output.flush(*number).is_err());
             waiting |= !output.backlog.is_empty();
         }
+        self.setup.queue.drop_some(lost);
         waiting
     }
 }
 
-impl UnixOutput {
-    fn send(&mut self, path: &str, frame: &[u8]) -> bool {
-        for _ in 0..2 {
-            if self.socket.is_none() && !self.connect(path) {
-                return false;
-            }
-            let Some(socket) = &self.socket else { return false };
-            match socket.send(frame) {
-                Ok(_) => return true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // The log daemon was restarted: its new socket has to be found.
-                Err(_) => self.socket = None,
-            }
-        }
-        false
-    }
-    fn connect(&mut self, path: &str) -> bool {
-        if self.failed.is_some_and(|at| at.elapsed() < RECONNECT) {
+impl FdOutput {
+    /// Takes lines in, writing when many have come; false if they do not fit.
+    fn send(&mut self, number: i32, frame: &[u8]) -> bool {
+        if self.backlog.len() + frame.len() > log_fd::ATOMIC_MAX && self.flush(number).is_err() {
             return false;
         }
-        let open = || {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect(path)?;
-            socket.set_nonblocking(true)?;
-            Ok::<_, io::Error>(socket)
-        };
-        self.socket = open().ok();
-        self.failed = self.socket.is_none().then(Instant::now);
-        self.socket.is_some()
+        let fits = self.backlog.len() + frame.len() <= BACKLOG_MAX;
+        if fits {
+            self.backlog.extend_from_slice(frame);
+        }
+        fits
     }
-}
-
-impl FdOutput {
     /// Writes as many whole lines as the descriptor takes; an error means that they were lost.
     fn flush(&mut self, number: i32) -> io::Result<()> {
         let mut done = 0;
@@ -297,13 +524,18 @@ fn whole_lines(bytes: &[u8]) -> usize {
     memchr::memrchr(b'\n', window).map_or(window.len(), |at| at + 1)
 }
 
-/// A socket for one log server: connected, so that the kernel looks for the way once and not per line.
-fn open_udp(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(to)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+/// Writes what is in the queue, on this thread.
+#[cfg(test)]
+pub fn drain(control: &Control) {
+    let setup = setup_of(control);
+    Writer::new(&setup).drain();
+}
+
+#[cfg(test)]
+fn setup_of(control: &Control) -> Setup {
+    let bell = Arc::new(Doorbell::new().expect("a descriptor"));
+    let shared = control.admin.log.clone();
+    Setup::new(&control.model(), control.log.clone(), bell, shared, control.process.pid)
 }
 
 #[cfg(test)]
@@ -383,7 +615,7 @@ mod tests {
         assert!(all[0].starts_with("<133>") && all[0].ends_with(" haproxy[4242]: a notice\n"), "{all:?}");
         assert!(all[1].starts_with("<132>"), "an alert is lowered to minlevel: {all:?}");
         assert_eq!(all[2].len(), 60, "cut to its length");
-        assert_eq!(dropped(&control), 0);
+        assert_eq!(control.log.dropped(), 0);
     }
 
     #[test]
@@ -418,8 +650,7 @@ mod tests {
         };
         control.log.send(line(&targets, 6, "nobody listens"));
         drain(&control);
-        assert_eq!(dropped(&control), 1);
-        control.admin.sink.borrow_mut().unix.clear();
+        assert_eq!(control.log.dropped(), 1);
         for message in ["first\n", "second\n"] {
             let server = UnixDatagram::bind(&path).unwrap();
             control.log.send(line(&targets, 6, message));
@@ -453,17 +684,74 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_nobody_reads_costs_lines_and_no_time() {
+    fn a_target_nobody_reads_costs_its_own_lines_only() {
         let (_reader, writer) = io::pipe().unwrap();
+        let path = std::env::temp_dir().join(format!("haring-log-dead-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let _unread = UnixDatagram::bind(&path).unwrap();
+        let (mut good, to_good) = io::pipe().unwrap();
         let control = mock::control();
-        let fd = Address::Fd(writer.as_raw_fd());
-        let targets: Targets = Arc::new([Arc::new(target(fd))]);
-        let before = Instant::now();
-        for _ in 0..600 {
-            control.log.send(line(&targets, 6, &"y".repeat(900)));
-            write_some(&control, BATCH);
+        let dead = [Address::Fd(writer.as_raw_fd()), Address::Unix(path.to_str().unwrap().to_owned())];
+        let mut targets: Vec<_> = dead.into_iter().map(|address| Arc::new(target(address))).collect();
+        targets.push(Arc::new(Target { format: Format::Raw, ..target(Address::Fd(to_good.as_raw_fd())) }));
+        let targets: Targets = targets.into();
+        let setup = setup_of(&control);
+        let mut output = Writer::new(&setup);
+        let count = 2 * BACKLOG_MAX / 900;
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            good.read_to_end(&mut all).unwrap();
+            all.iter().filter(|byte| **byte == b'\n').count()
+        });
+        for number in 0..count {
+            control.log.send(line(&targets, 6, &format!("{number} {}", "y".repeat(880))));
+            output.write_some(BATCH);
+            output.flush();
+            // Whoever reads has the time to.
+            while output.fds[&to_good.as_raw_fd()].backlog.len() > BACKLOG_MAX / 2 {
+                output.wait(Some(RETRY), false);
+                output.flush();
+            }
         }
-        assert!(before.elapsed() < Duration::from_secs(5));
-        assert!(dropped(&control) > 100, "{}", dropped(&control));
+        output.drain();
+        drop(to_good);
+        assert_eq!(reader.join().unwrap(), count, "all lines reach the reader");
+        let lost = control.log.dropped();
+        assert!(lost > count as u64 / 2, "what does not fit is counted: {lost}");
+        assert!(lost < 2 * count as u64, "and what fits is kept: {lost}");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_slow_reader_of_datagrams_gets_every_line() {
+        let path = std::env::temp_dir().join(format!("haring-log-slow-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let server = UnixDatagram::bind(&path).unwrap();
+        let control = mock::control();
+        let unix = Address::Unix(path.to_str().unwrap().to_owned());
+        let targets: Targets = Arc::new([Arc::new(Target { format: Format::Raw, ..target(unix) })]);
+        let setup = setup_of(&control);
+        let mut output = Writer::new(&setup);
+        for number in 0..900 {
+            control.log.send(line(&targets, 6, &number.to_string()));
+        }
+        while output.write_some(BATCH) > 0 {}
+        assert!(output.flush(), "the socket takes a few datagrams only");
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 64];
+            let read = |_| server.recv(&mut buffer).map(|count| buffer[..count].to_vec()).unwrap();
+            (0..900).map(read).collect::<Vec<_>>()
+        });
+        while output.flush() {
+            output.wait(None, false);
+        }
+        let all = reader.join().unwrap();
+        assert!(
+            all.iter().enumerate().all(|(at, line)| line == format!("{at}\n").as_bytes()),
+            "{:?}",
+            all[0]
+        );
+        assert_eq!(control.log.dropped(), 0);
+        std::fs::remove_file(&path).unwrap();
     }
 }

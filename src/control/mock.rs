@@ -77,7 +77,7 @@ pub fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
     change(&mut model);
     Rc::new(Control {
         model: RefCell::new(Arc::new(model)),
-        log: Arc::new(LogQueue::new(1024, || {})),
+        log: Arc::new(LogQueue::new(1024, 1 << 20, || {})),
         process: Arc::new(ProcessFacts { pid: 4242, ..ProcessFacts::default() }),
         cores: Box::new(MockCores),
         started: clock::read(),

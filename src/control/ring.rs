@@ -1,7 +1,7 @@
 //! `ring` sections: the last log lines, in memory, for `show events`.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::sync::Notify;
 
@@ -17,14 +17,14 @@ pub struct Ring {
     /// The number of the line after the newest.
     next: u64,
     dropped: u64,
-    news: Rc<Notify>,
+    news: Arc<Notify>,
 }
 
 impl Ring {
     /// An empty ring of `bytes_max` bytes.
     pub fn new(bytes_max: u64) -> Ring {
         let bytes_max = usize::try_from(bytes_max.max(1)).unwrap_or(usize::MAX);
-        Ring { lines: VecDeque::new(), bytes: 0, bytes_max, next: 0, dropped: 0, news: Rc::default() }
+        Ring { lines: VecDeque::new(), bytes: 0, bytes_max, next: 0, dropped: 0, news: Arc::default() }
     }
     /// Adds a line; one that is longer than the ring is dropped and counted.
     pub fn push(&mut self, line: &[u8]) {
@@ -60,7 +60,7 @@ impl Ring {
         self.dropped
     }
     /// Notified when a line comes.
-    pub fn news(&self) -> Rc<Notify> {
+    pub fn news(&self) -> Arc<Notify> {
         self.news.clone()
     }
 }

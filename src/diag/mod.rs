@@ -72,9 +72,21 @@ pub struct Source {
     pub lines: Vec<String>,
 }
 
+/// What was being done when something was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// The configuration was read: what is wrong is wrong with it.
+    #[default]
+    Load,
+    /// A right configuration was put into force: the system refused something.
+    Start,
+}
+
 /// Every file read, and everything found in them.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// What was being done.
+    pub stage: Stage,
     /// Files by [`FileId`].
     pub sources: Vec<Source>,
     /// Findings in the order of discovery, each once.
@@ -101,6 +113,15 @@ impl Report {
             self.diagnostics.len() - 1
         });
         &mut self.diagnostics[index]
+    }
+    /// A report about the start with what an earlier one has read.
+    pub fn of_start(read: Report) -> Report {
+        Report { stage: Stage::Start, sources: read.sources, ..Report::default() }
+    }
+    /// Forgets what was found.
+    pub fn clear(&mut self) {
+        self.diagnostics.clear();
+        self.seen.clear();
     }
     /// Adds an error.
     pub fn alert(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {

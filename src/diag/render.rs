@@ -5,7 +5,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level as Mark, Renderer, Snippet};
 
-use super::{Diagnostic, Level, Report, Span};
+use super::{Diagnostic, Level, Report, Span, Stage};
 
 /// Columns that a label takes, brackets included.
 const LABEL_WIDTH: usize = 10;
@@ -54,10 +54,15 @@ pub fn render_line(level: Level, pid: u32, text: &str) -> String {
 
 /// HAProxy's one-line form, with its line feed; help and long messages continue on further lines.
 pub fn render_haproxy(report: &Report, diagnostic: &Diagnostic, pid: u32) -> String {
-    let mut text = String::from("config : ");
-    if let Some(source) = report.sources.get(diagnostic.span.file as usize) {
-        text.push_str(&format!("parsing [{}:{}] : ", source.name, diagnostic.span.line));
-    }
+    let source = report.sources.get(diagnostic.span.file as usize).filter(|_| diagnostic.span != Span::NONE);
+    let mut text = match (report.stage, source) {
+        (Stage::Load, None) => String::from("config : "),
+        (Stage::Load, Some(source)) => {
+            format!("config : parsing [{}:{}] : ", source.name, diagnostic.span.line)
+        }
+        (Stage::Start, None) => String::new(),
+        (Stage::Start, Some(source)) => format!("Binding [{}:{}] for ", source.name, diagnostic.span.line),
+    };
     let mut lines = diagnostic.message.lines();
     text.push_str(lines.next().unwrap_or_default());
     let ends = text.ends_with(['.', ':', '!', '?', '\'']) && !diagnostic.excerpt;
@@ -169,8 +174,12 @@ impl Report {
         let count = |level| self.diagnostics.iter().filter(|d| d.level == level).count();
         if form.rich {
             let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+            let what = match self.stage {
+                Stage::Load => "Fatal errors found in configuration",
+                Stage::Start => "The process does not start",
+            };
             let title = format!(
-                "Fatal errors found in configuration: {}, {}",
+                "{what}: {}, {}",
                 plural(count(Level::Alert), "error"),
                 plural(count(Level::Warning), "warning")
             );
@@ -178,6 +187,11 @@ impl Report {
                 .primary_title(title)
                 .elements(std::iter::empty::<annotate_snippets::Element<'_>>());
             return render_group(group, form.color) + "\n";
+        }
+        if self.stage == Stage::Start {
+            let text = "[haring.main()] Some protocols failed to start their listeners! Exiting.";
+            let binding = self.diagnostics.iter().any(|d| d.level == Level::Alert && d.span != Span::NONE);
+            return if binding { render_line(Level::Alert, form.pid, text) } else { String::new() };
         }
         let mut out = String::new();
         for (file, source) in self.sources.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::log::queue::Line;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
 use crate::net::descriptors::{self, Use};
-use crate::net::{Stream, executor};
+use crate::net::{Acceptor, Stream, executor};
 use crate::sample::facts::{SessionFacts, Transport};
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
@@ -43,6 +43,10 @@ pub struct Socket {
     pub bind: Arc<Bind>,
     /// Connections of that line over all cores, for its `maxconn`.
     pub connections: Arc<AtomicU32>,
+    /// Other threads, or other processes, accept on the same socket.
+    pub shared: bool,
+    /// What it is told to listen with, again after a pause.
+    pub backlog: i32,
 }
 
 /// Whether a listener accepts.
@@ -63,7 +67,8 @@ pub struct Listener {
     /// Its line.
     pub bind: Arc<Bind>,
     /// The socket, until it is closed: connections outlive it, and keep this.
-    stream: RefCell<Option<Stream>>,
+    socket: RefCell<Option<Acceptor>>,
+    backlog: i32,
     /// The one address its connections can have come to, if there is one: it need not be asked for.
     address: Option<SocketAddr>,
     state: Cell<ListenerState>,
@@ -75,27 +80,53 @@ pub struct Listener {
 
 impl Listener {
     /// Takes a socket over; `index` is its place in the list, the same on every core.
-    pub fn new(socket: Socket, index: usize) -> Rc<Self> {
-        let stream = Stream::new(socket.fd);
-        let address = stream.local_address();
+    ///
+    /// # Errors
+    /// The system is short of descriptors.
+    pub fn new(socket: Socket, index: usize) -> std::io::Result<Rc<Self>> {
+        let acceptor = Acceptor::new(socket.fd, socket.shared)?;
+        let address = acceptor.local_address();
         // A socket for any address, or for others' (`transparent`), learns it with each connection.
         let address = address.filter(|address| !(address.ip().is_unspecified() || socket.bind.transparent));
-        Rc::new(Listener {
+        Ok(Rc::new(Listener {
             index,
             proxy: socket.proxy,
             bind: socket.bind,
             address,
-            stream: RefCell::new(Some(stream)),
+            socket: RefCell::new(Some(acceptor)),
+            backlog: socket.backlog,
             state: Cell::new(ListenerState::Open),
             waker: RefCell::default(),
             connections: socket.connections,
-        })
+        }))
     }
-    /// Changes whether it accepts.
-    pub fn set(&self, state: ListenerState) {
-        if self.state.get() != ListenerState::Closed {
-            self.state.set(state);
+    /// Changes whether it accepts; false if it cannot listen again, since its port was taken meanwhile.
+    pub fn set(self: &Rc<Self>, core: &Rc<Core>, state: ListenerState) -> bool {
+        let before = self.state.get();
+        if before == ListenerState::Closed {
+            return true;
         }
+        if before == state {
+            self.wake();
+            return true;
+        }
+        if before == ListenerState::Open {
+            accept_rest(core, self);
+        }
+        match (state, self.socket.borrow().as_ref()) {
+            (ListenerState::Paused, Some(socket)) => socket.suspend(),
+            (ListenerState::Open, Some(socket)) if socket.resume(self.backlog).is_err() => return false,
+            _ => {}
+        }
+        self.state.set(state);
+        if state == ListenerState::Closed {
+            // The port must be free while connections of this listener live on.
+            self.socket.borrow_mut().take();
+        }
+        self.wake();
+        true
+    }
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -107,8 +138,8 @@ impl Listener {
             match self.state.get() {
                 ListenerState::Closed => Poll::Ready(false),
                 ListenerState::Paused => Poll::Pending,
-                ListenerState::Open => match self.stream.borrow_mut().as_mut() {
-                    Some(stream) => stream.poll_readable(context).map(|()| true),
+                ListenerState::Open => match self.socket.borrow_mut().as_mut() {
+                    Some(socket) => socket.poll_readable(context).map(|()| true),
                     None => Poll::Ready(false),
                 },
             }
@@ -219,8 +250,8 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
                 pause(&core, PAUSE_MS).await;
                 break;
             };
-            let Some(fd) = listener.stream.borrow().as_ref().map(Stream::fd) else { break };
-            match socket::accept(fd) {
+            let Some(accepted) = listener.socket.borrow().as_ref().map(Acceptor::accept) else { break };
+            match accepted {
                 Ok((fd, source)) => {
                     let was_last = descriptors::is_reserved(fd.as_raw_fd(), Use::Client);
                     place_connection(&core, &listener, place, fd, source, now);
@@ -229,12 +260,7 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
                         break;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if let Some(stream) = listener.stream.borrow().as_ref() {
-                        stream.was_empty();
-                    }
-                    break;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
                     drop(place);
                     let code = error.raw_os_error();
@@ -246,8 +272,16 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
             }
         }
     }
-    // The port must be free while connections of this listener live on.
-    listener.stream.borrow_mut().take();
+}
+
+/// Takes the connections that wait on a listener whose port is about to be given up: closing it would reset
+/// them, although their clients were told that they are connected.
+fn accept_rest(core: &Rc<Core>, listener: &Rc<Listener>) {
+    let now = clock::refresh();
+    while let Some(place) = Place::take(core, listener) {
+        let Some(Ok((fd, source))) = listener.socket.borrow().as_ref().map(Acceptor::accept) else { return };
+        place_connection(core, listener, place, fd, source, now);
+    }
 }
 
 /// Tells that the system is short of descriptors or memory, once a second over all cores, and waits until

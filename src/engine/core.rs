@@ -25,6 +25,7 @@ use crate::rules::MapOrder;
 use crate::sample::facts::{ProcessFacts, TransactionFacts};
 use crate::stats::info::InfoFacts;
 use crate::stats::post::PageOrder;
+use crate::sys::memory;
 
 /// What every data thread is started with.
 #[derive(Clone)]
@@ -53,6 +54,8 @@ pub struct Setup {
     pub log_tag: Arc<str>,
     /// The fault that an operator has ordered, if any.
     pub fault: Arc<Fault>,
+    /// Takes the reason why a data thread cannot go on; the process ends then.
+    pub failures: Arc<dyn Fn(String) + Send + Sync>,
 }
 
 /// Rates of the process, for `maxconnrate`, `maxsessrate` and `show info`.
@@ -229,7 +232,11 @@ impl Core {
             }
             Order::SoftStop => {
                 self.stopping.set(true);
-                self.listeners.borrow().iter().for_each(|l| l.set(ListenerState::Closed));
+                let listeners = self.listeners.borrow().clone();
+                for listener in &listeners {
+                    listener.set(self, ListenerState::Closed);
+                }
+                self.mailbox().closed.store(true, SeqCst);
                 self.idle.clear();
                 self.each_session(|session| {
                     if session.idle.get() {
@@ -237,15 +244,23 @@ impl Core {
                     }
                 });
             }
+            Order::Trim => {
+                buffer::trim();
+                self.transactions.borrow_mut().clear();
+                memory::give_back();
+            }
             Order::Stop => return false,
         }
         true
     }
 
-    fn set_listeners(&self, proxy: &Arc<crate::state::ProxyState>, state: ListenerState) {
-        let listeners = self.listeners.borrow();
+    fn set_listeners(self: &Rc<Self>, proxy: &Arc<crate::state::ProxyState>, state: ListenerState) {
+        let listeners = self.listeners.borrow().clone();
         for listener in listeners.iter().filter(|l| Arc::ptr_eq(&l.proxy.state, proxy)) {
-            listener.set(state);
+            if !listener.set(self, state) {
+                let message = format!("frontend {}: its port was taken while it was paused", proxy.name);
+                self.alert(&message);
+            }
         }
     }
 
@@ -296,7 +311,7 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
     reactor::install(&setup.driver)?;
     let core = make(index, setup);
     for (at, socket) in sockets.into_iter().enumerate() {
-        let listener = Listener::new(socket, at);
+        let listener = Listener::new(socket, at)?;
         core.listeners.borrow_mut().push(listener.clone());
         executor::spawn(super::accept::run(core.clone(), listener));
     }

@@ -57,6 +57,8 @@ pub enum Order {
     ListSessions(std::sync::mpsc::Sender<Vec<String>>),
     /// Accept no more, close idle connections, end when the last session has.
     SoftStop,
+    /// Give memory that waits for reuse back.
+    Trim,
     /// End now.
     Stop,
 }
@@ -68,6 +70,8 @@ pub struct Mailbox {
     rung: AtomicBool,
     /// Client connections of the core now, for spreading and for the end of a soft stop.
     pub connections: AtomicU32,
+    /// Set once the core has closed its listeners for good: who is connected now is the last.
+    pub closed: AtomicBool,
     /// Set once the core has ended.
     pub ended: AtomicBool,
     /// Panics that were caught on the core.
@@ -84,6 +88,7 @@ impl Mailbox {
             doorbell: Doorbell::new()?,
             rung: AtomicBool::new(false),
             connections: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             panics: AtomicU32::new(0),
             fell_back: AtomicBool::new(false),

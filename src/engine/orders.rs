@@ -39,6 +39,8 @@ pub trait Cores {
     }
     /// Stops accepting everywhere and ends the process when the last session has (SIGUSR1).
     fn soft_stop(&self);
+    /// Gives memory that waits for reuse back (SIGQUIT).
+    fn trim(&self) {}
     /// What went wrong inside the data threads so far.
     fn accidents(&self) -> Accidents {
         Accidents::default()

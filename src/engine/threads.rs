@@ -32,7 +32,7 @@ impl Threads {
     /// Starts one thread per list of sockets; `cpus[i]` pins thread i if it names CPUs.
     ///
     /// # Errors
-    /// A thread could not be started. A core that fails later says so on standard error and ends the process.
+    /// A thread could not be started. A core that fails later tells the control thread, which ends the process.
     pub fn start(setup: &Setup, sockets: Vec<Vec<Socket>>, cpus: &[Vec<usize>]) -> io::Result<Threads> {
         let mut handles = Vec::new();
         for (at, sockets) in sockets.into_iter().enumerate() {
@@ -44,14 +44,13 @@ impl Threads {
                     core_affinity::set_for_current(core_affinity::CoreId { id: *cpu });
                 }
                 let mailbox = setup.mailboxes[at].clone();
+                let failures = setup.failures.clone();
                 // Panics of connections are caught one by one; this one is of the thread itself, and
                 // would end it without a word.
                 let run = AssertUnwindSafe(|| core::run(at + 1, setup, sockets));
                 let result = catch_unwind(run).unwrap_or_else(|_| Err(io::Error::other("it panicked")));
                 if let Err(error) = result {
-                    // A process that serves with a part of its cores would fail in ways nobody can see.
-                    eprintln!("[ALERT]    ({}) : data thread {} failed: {error}", std::process::id(), at + 1);
-                    std::process::exit(1);
+                    failures(format!("data thread {} failed: {error}", at + 1));
                 }
                 mailbox.ended.store(true, SeqCst);
             })?);
@@ -100,9 +99,9 @@ impl CoreHandles {
             mailbox.send(order());
         }
     }
-    /// Client connections over all cores.
-    pub fn connections(&self) -> u32 {
-        self.mailboxes.iter().map(|mailbox| mailbox.connections.load(Relaxed)).sum()
+    /// Whether no core accepts any more: the connections that there are now are the last.
+    pub fn are_closed(&self) -> bool {
+        self.mailboxes.iter().all(|mailbox| mailbox.closed.load(SeqCst))
     }
 }
 
@@ -154,6 +153,9 @@ impl Cores for CoreHandles {
         };
         cell.store(value, Relaxed);
         true
+    }
+    fn trim(&self) {
+        self.send_all(|| Order::Trim);
     }
     fn soft_stop(&self) {
         self.send_all(|| Order::SoftStop);

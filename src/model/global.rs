@@ -65,6 +65,8 @@ pub struct Global {
     pub dumpable: bool,
     /// `insecure-setuid-wanted`: programs that this process starts may gain rights.
     pub insecure_setuid: bool,
+    /// `noreuseport`, `-dR`: the threads share a socket.
+    pub no_reuseport: bool,
     /// `stats socket` lines.
     pub stats_sockets: Vec<Bind>,
     /// `stats timeout`, in milliseconds (10 s by default).

@@ -19,6 +19,12 @@ pub fn configure(size: usize) {
     SIZE.with(|cell| cell.set(size));
 }
 
+/// Gives this core's free buffers back to the allocator.
+pub fn trim() {
+    POOL.with(|pool| *pool.borrow_mut() = Vec::new());
+    SCRATCH.with(|pool| *pool.borrow_mut() = Vec::new());
+}
+
 /// A leased buffer: bytes `start..end` are filled. It goes back to its core's pool when dropped.
 #[derive(Debug)]
 pub struct Buffer {

@@ -136,6 +136,9 @@ pub fn run(idle: impl Fn() -> Duration, mut tick: impl FnMut(Millis)) -> io::Res
         // As many as were runnable at the start: who becomes so meanwhile waits for the next turn.
         let count = EXECUTOR.with(|executor| executor.borrow().runnable.len());
         (0..count).for_each(|_| run_next());
+        if STOP.with(Cell::get) {
+            break; // nobody is waited for
+        }
         let busy = EXECUTOR.with(|executor| !executor.borrow().runnable.is_empty());
         reactor::wait(Some(if busy { Duration::ZERO } else { idle() }))?;
         tick(clock::refresh().millis());

@@ -4,6 +4,7 @@
 //! non-blocking system calls. So an idle connection pins no buffer, a wait that is given up loses
 //! no byte, and both drivers run the same code.
 
+pub mod acceptor;
 pub mod buffer;
 pub mod descriptors;
 pub mod driver;
@@ -13,5 +14,6 @@ pub mod splice;
 pub mod stream;
 pub mod timer;
 
+pub use acceptor::Acceptor;
 pub use buffer::Buffer;
 pub use stream::Stream;

@@ -25,6 +25,10 @@ use crate::sys::ring::Ring;
 const RING_ENTRIES: u32 = 512;
 /// Completion queue entries; more edges than that between two turns wait in the kernel.
 const COMPLETIONS: u32 = 8192;
+/// How long the end of a thread waits for the kernel to let go of what it watched.
+const RELEASE_MAX: Duration = Duration::from_secs(1);
+/// The same for a ring that has failed, while the core waits.
+const RELEASE_BROKEN_MAX: Duration = Duration::from_millis(10);
 /// How soon a watch is tried again that the kernel had no room for.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -106,9 +110,19 @@ pub fn take_failure() -> Option<io::Error> {
     with(|reactor| reactor.failure.take())
 }
 
-/// Takes this thread's reactor down; descriptors that are still open are closed by their owners.
+/// Takes this thread's reactor down; descriptors that are still open are closed by their owners. Returns once
+/// the kernel holds none of the files that were watched.
 pub fn remove() {
-    REACTOR.with(|cell| cell.borrow_mut().take());
+    let reactor = REACTOR.with(|cell| cell.borrow_mut().take());
+    if let Some(Reactor { driver: Driver::Uring(mut ring), .. }) = reactor {
+        // A ring that fails here is taken down by the kernel a little later.
+        let _ = ring.release(RELEASE_MAX);
+    }
+}
+
+/// Whether a watch keeps its file open after its descriptor was closed.
+pub fn holds_files() -> bool {
+    with(|reactor| matches!(reactor.driver, Driver::Uring(_)))
 }
 
 fn with<T>(act: impl FnOnce(&mut Reactor) -> T) -> T {
@@ -154,7 +168,10 @@ pub fn forget(key: Key) {
 
 /// Stops watching a descriptor that lives on elsewhere; [`forget`] must follow.
 pub fn unwatch(key: Key, fd: RawFd) {
-    with(|reactor| {
+    // At the end of the thread the reactor goes first.
+    let _ = REACTOR.try_with(|cell| {
+        let Ok(mut reactor) = cell.try_borrow_mut() else { return };
+        let Some(reactor) = reactor.as_mut() else { return };
         let slot = &mut reactor.slots[key.index as usize];
         if let Driver::Epoll(epoll) = &mut reactor.driver
             && (slot.read.watched || slot.write.watched)
@@ -271,8 +288,10 @@ pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
 impl Reactor {
     /// Goes on with epoll: nothing is watched, everything may be ready.
     fn fall_back(&mut self, epoll: Epoll) {
-        // With the ring go its polls.
-        self.driver = Driver::Epoll(epoll);
+        // With the ring go its polls, at once if it can still be told so.
+        if let Driver::Uring(mut ring) = std::mem::replace(&mut self.driver, Driver::Epoll(epoll)) {
+            let _ = ring.release(RELEASE_BROKEN_MAX);
+        }
         self.stray.clear();
         for slot in &mut self.slots {
             for half in [&mut slot.read, &mut slot.write] {

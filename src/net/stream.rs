@@ -18,7 +18,7 @@ pub struct Stream {
 
 /// What the reactor knows of a descriptor; it forgets it with this.
 #[derive(Debug)]
-struct Watch(Key);
+pub(super) struct Watch(pub(super) Key);
 
 impl Drop for Watch {
     fn drop(&mut self) {

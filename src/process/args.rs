@@ -251,10 +251,15 @@ const FLAGS: &[Flag] = &[
         o.foreground = true;
         o.systemd = true;
     }),
-    text("-S", Takes::Value("<bind>[,<options>]"), "the master's runtime API listens here", |o, v| {
-        o.master_sockets.push(v.into());
-        Ok(())
-    }),
+    text(
+        "-S",
+        Takes::Value("<bind>[,<options>]"),
+        "accepted with a warning: there is no master process, and no socket appears here",
+        |o, v| {
+            o.master_sockets.push(v.into());
+            Ok(())
+        },
+    ),
     text("-p", Takes::Value("<pidfile>"), "writes the process id to this file", |o, v| {
         o.pidfile = Some(v.into());
         Ok(())
@@ -275,12 +280,19 @@ const FLAGS: &[Flag] = &[
         o.local_peer = Some(v.into());
         Ok(())
     }),
-    text("-sf", Takes::List("<pid>*"), "lets these processes finish", |o, v| pids(&mut o.finish, v)),
-    text("-st", Takes::List("<pid>*"), "terminates these processes", |o, v| pids(&mut o.terminate, v)),
+    text(
+        "-sf",
+        Takes::List("<pid>*"),
+        "tells these processes to finish once this one serves; they share their ports meanwhile",
+        |o, v| pids(&mut o.finish, v),
+    ),
+    text("-st", Takes::List("<pid>*"), "terminates these processes once this one serves", |o, v| {
+        pids(&mut o.terminate, v)
+    }),
     text(
         "-x",
         Takes::Value("<socket>"),
-        "takes the listening sockets from the process behind this runtime API",
+        "accepted with a warning: sockets are not taken over, the ports are shared (SO_REUSEPORT)",
         |o, v| {
             o.old_socket = Some(v.into());
             Ok(())

@@ -26,6 +26,8 @@ pub struct Loaded {
     pub model: Model,
     /// Whether it has warnings.
     pub warnings: bool,
+    /// What was found, and the files' text.
+    pub report: Report,
 }
 
 /// The files of the command line, read from the directory of `-C`.
@@ -66,7 +68,7 @@ pub fn read(options: &Options, console: &Console, load: Load<'_>) -> Result<Load
         console.alert("Some warnings were found and 'zero-warning' is set. Aborting.");
         return Err(INVALID);
     }
-    Ok(Loaded { model, warnings })
+    Ok(Loaded { model, warnings, report })
 }
 
 /// `-c`: the exit code.

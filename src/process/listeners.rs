@@ -1,21 +1,35 @@
 //! Binds every listening socket before any thread starts, so that a port that is taken is an error
 //! at start with its line of the configuration.
+//!
+//! Three steps, so that a start that fails leaves a process that serves the same addresses untouched: first
+//! all addresses are bound, then the paths of Unix sockets are taken over, and last, when nothing can fail any
+//! more, the sockets listen. Ports are bound beside the predecessor's by SO_REUSEPORT.
 
 use std::collections::BTreeSet;
-use std::os::fd::{OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::diag::Report;
+use super::files::cause;
+use crate::diag::{Report, Span};
 use crate::engine::accept::Socket;
 use crate::model::bind::CliLevel;
 use crate::model::{Bind, BindAddress, Model, Proxy};
-use crate::sys::process::set_ownership;
-use crate::sys::socket::{self, ListenOptions};
+use crate::sys::process::{is_alive, remove_in, set_ownership, signal};
+use crate::sys::socket::{self, BindOptions};
 
 /// `backlog` unless the configuration or `net.core.somaxconn` says otherwise: the kernel caps it.
 const BACKLOG_DEFAULT: u32 = 65535;
+/// How long to wait before an address in use is tried again.
+const BUSY_STEP: Duration = Duration::from_millis(10);
+/// How often it is tried again beside processes that are asked to pause, as HAProxy does.
+const BUSY_TRIES_HAND_OVER: u32 = 200;
+/// How often it is tried again at an ordinary start: a process that was killed holds its addresses until
+/// the kernel has taken all of it down.
+const BUSY_TRIES: u32 = 50;
 
 /// The sockets of every data thread, and those of the runtime API.
 pub struct Bound {
@@ -23,38 +37,248 @@ pub struct Bound {
     pub cores: Vec<Vec<Socket>>,
     /// `stats socket` lines.
     pub admin: Vec<(OwnedFd, BindAddress, CliLevel)>,
+    /// Sockets of the lists above that do not listen yet.
+    quiet: Vec<Quiet>,
+    paths: Vec<Replaced>,
+}
+
+/// A socket that is bound and does not listen yet.
+struct Quiet {
+    fd: RawFd,
+    backlog: i32,
+    span: Span,
+    whose: String,
+    is_path: bool,
+}
+
+/// A Unix socket that was bound beside its path.
+struct Replaced {
+    temporary: PathBuf,
+    path: PathBuf,
+    /// What the path led to before, until the start has succeeded, and its folder, which may be out of reach
+    /// by its name then.
+    backup: Option<(PathBuf, std::fs::File)>,
+    span: Span,
+}
+
+/// The processes whose addresses this one takes over.
+#[derive(Debug, Default)]
+pub struct Predecessors {
+    pids: Vec<i32>,
+    /// Some process is known to share the addresses.
+    expected: bool,
+    paused: bool,
+}
+
+impl Predecessors {
+    /// Those of `pids` that are there still (`-sf`, `-st`); `expected` if others share the addresses as well.
+    pub fn new(pids: impl IntoIterator<Item = i32>, expected: bool) -> Predecessors {
+        let pids: Vec<i32> = pids.into_iter().filter(|pid| is_alive(*pid)).collect();
+        Predecessors { expected: expected || !pids.is_empty(), pids, paused: false }
+    }
+    /// Asks them to pause, once: a process that cannot share its port gives it free then. False if there is
+    /// nobody to ask.
+    fn pause(&mut self) -> bool {
+        if !self.paused {
+            self.paused = true;
+            self.pids.retain(|pid| signal(*pid, libc::SIGTTOU).is_ok());
+        }
+        !self.pids.is_empty()
+    }
+    /// Has them go on as if nothing had happened.
+    fn resume(&self) {
+        if self.paused {
+            for pid in &self.pids {
+                let _ = signal(*pid, libc::SIGTTIN); // it has ended by itself
+            }
+        }
+    }
+}
+
+/// An address to bind.
+struct Item<'a> {
+    /// None for the runtime API.
+    proxy: Option<&'a Arc<Proxy>>,
+    bind: &'a Bind,
+    outcome: Option<io::Result<Made>>,
+}
+
+/// What was bound for an address.
+struct Made {
+    fds: Vec<OwnedFd>,
+    path: Option<PathBuf>,
 }
 
 /// Binds everything; what fails is reported with its line.
-pub fn bind_all(model: &Model, threads: usize, report: &mut Report) -> Bound {
-    let mut cores: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
-    for proxy in model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled) {
-        for bind in &proxy.binds {
-            bind_one(proxy, bind, &mut cores, report);
-        }
-    }
-    let mut admin = Vec::new();
-    for bind in &model.global.stats_sockets {
-        match open(&bind.address, &options(bind, None), 1) {
-            Ok(mut made) => {
-                if let Err(error) = own(bind) {
-                    report.alert(bind.span, format!("cannot set owner or mode of stats socket: {error}"));
-                }
-                if let Some(fd) = made.pop() {
-                    admin.push((fd, bind.address.clone(), bind.level));
-                }
+pub fn bind_all(model: &Model, threads: usize, old: &mut Predecessors, report: &mut Report) -> Bound {
+    let frontends = model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled);
+    let of_frontends = frontends.flat_map(|proxy| {
+        proxy.binds.iter().map(move |bind| Item { proxy: Some(proxy), bind, outcome: None })
+    });
+    let of_global = model.global.stats_sockets.iter().map(|bind| Item { proxy: None, bind, outcome: None });
+    let mut items: Vec<Item<'_>> = of_frontends.chain(of_global).collect();
+    let tries = if old.pids.is_empty() { BUSY_TRIES } else { BUSY_TRIES_HAND_OVER };
+    let share = !model.global.no_reuseport;
+    for attempt in 0..=tries {
+        let (mut busy, mut hopeless) = (false, false);
+        for item in items.iter_mut().filter(|item| !matches!(item.outcome, Some(Ok(_)))) {
+            let threads = if item.proxy.is_some() { serving(item.bind, threads).len() } else { 1 };
+            let options = options(item.bind, share);
+            let outcome = open(&item.bind.address, &options, threads, old.expected);
+            if let Err(error) = &outcome {
+                let in_use = error.kind() == io::ErrorKind::AddrInUse;
+                busy |= in_use;
+                hopeless |= !in_use;
             }
-            Err(error) => {
-                report
-                    .alert(bind.span, format!("cannot bind stats socket [{}]: {error}", text(&bind.address)));
-            }
+            item.outcome = Some(outcome);
         }
+        // Whoever cannot start for another reason need not disturb anybody.
+        if !busy || hopeless || attempt == tries || (!old.pids.is_empty() && !old.pause()) {
+            break;
+        }
+        std::thread::sleep(BUSY_STEP);
     }
-    if !report.has_alerts() {
+    let bound = collect(items, threads, report);
+    if report.has_alerts() {
+        bound.withdraw();
+        old.resume();
+    } else {
         // Each was a listening socket, or there were alerts.
         inherited(model).into_iter().for_each(socket::release_inherited);
     }
-    Bound { cores, admin }
+    bound
+}
+
+/// Sorts what was bound by its users, and reports what was not.
+fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
+    let mut bound = Bound {
+        cores: (0..threads).map(|_| Vec::new()).collect(),
+        admin: Vec::new(),
+        quiet: Vec::new(),
+        paths: Vec::new(),
+    };
+    for Item { proxy, bind, outcome } in items {
+        let whose = match proxy {
+            Some(proxy) if proxy.is_backend => format!("proxy {}", proxy.name),
+            Some(proxy) => format!("frontend {}", proxy.name),
+            None => "stats socket".to_owned(),
+        };
+        let made = match outcome {
+            Some(Ok(made)) => made,
+            Some(Err(error)) => {
+                let message =
+                    format!("{whose}: cannot bind socket ({}) for [{}]", cause(&error), text(&bind.address));
+                let diagnostic = report.alert(bind.span, message);
+                if error.kind() == io::ErrorKind::AddrInUse {
+                    diagnostic.help("another process listens there: stop it, or choose another address");
+                }
+                continue;
+            }
+            None => continue,
+        };
+        let is_path = matches!(bind.address, BindAddress::Unix(_));
+        let backlog = backlog(bind, proxy.and_then(|proxy| proxy.backlog));
+        // Sockets that threads share listen all at once, and inherited ones do already.
+        let quiet = match bind.address {
+            BindAddress::Inet(_) => made.fds.len(),
+            BindAddress::Unix(_) | BindAddress::Abstract(_) => 1,
+            BindAddress::Fd(_) => 0,
+        };
+        for fd in made.fds.iter().take(quiet).map(AsRawFd::as_raw_fd) {
+            bound.quiet.push(Quiet { fd, backlog, span: bind.span, whose: whose.clone(), is_path });
+        }
+        if let (Some(temporary), BindAddress::Unix(path)) = (made.path, &bind.address) {
+            if let Err(error) = set_ownership(&temporary, bind.unix_uid, bind.unix_gid, bind.unix_mode) {
+                let what = format!("{whose}: cannot set owner or mode of the socket: {}", cause(&error));
+                report.alert(bind.span, what);
+            }
+            bound.paths.push(Replaced { temporary, path: path.clone(), backup: None, span: bind.span });
+        }
+        let Some(proxy) = proxy else {
+            bound.admin.extend(made.fds.into_iter().map(|fd| (fd, bind.address.clone(), bind.level)));
+            continue;
+        };
+        let (bind, connections) = (Arc::new(bind.clone()), Arc::default());
+        let shared = !matches!(bind.address, BindAddress::Inet(_));
+        for (fd, core) in made.fds.into_iter().zip(serving(&bind, threads)) {
+            bound.cores[core].push(Socket {
+                fd,
+                proxy: proxy.clone(),
+                bind: bind.clone(),
+                connections: Arc::clone(&connections),
+                shared,
+                backlog,
+            });
+        }
+    }
+    bound
+}
+
+impl Bound {
+    /// Takes the paths of Unix sockets over: from now on they lead here. To be called while they can be
+    /// reached (`chroot`).
+    pub fn take_paths(&mut self, report: &mut Report) {
+        for quiet in self.quiet.iter().filter(|quiet| quiet.is_path) {
+            quiet.listen(report);
+        }
+        for replaced in &mut self.paths {
+            let backup = beside(&replaced.path, "bak");
+            let _ = std::fs::remove_file(&backup);
+            let folder = replaced.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = std::fs::File::open(folder.unwrap_or(Path::new(".")));
+            replaced.backup = match (std::fs::hard_link(&replaced.path, &backup), folder) {
+                (Ok(()), Ok(folder)) => Some((backup, folder)),
+                (Ok(()), Err(_)) => {
+                    let _ = std::fs::remove_file(&backup);
+                    None
+                }
+                (Err(_), _) => None, // nobody was there
+            };
+            if let Err(error) = std::fs::rename(&replaced.temporary, &replaced.path) {
+                let message =
+                    format!("cannot bind socket ({}) for [{}]", cause(&error), replaced.path.display());
+                report.alert(replaced.span, message);
+            }
+        }
+        if report.has_alerts() {
+            self.withdraw();
+        }
+    }
+    /// The start has failed: the paths lead to whoever had them.
+    pub fn withdraw(&self) {
+        for replaced in &self.paths {
+            let _ = std::fs::remove_file(&replaced.temporary);
+            if let Some((backup, _)) = &replaced.backup {
+                let _ = std::fs::rename(backup, &replaced.path);
+            }
+        }
+    }
+    /// The start has come so far that the paths need not be given back. The rights of the start are needed,
+    /// its root directory is not.
+    pub fn keep_paths(&mut self) {
+        for (backup, folder) in self.paths.iter_mut().filter_map(|replaced| replaced.backup.take()) {
+            let name = backup.file_name().unwrap_or_default();
+            let _ = remove_in(folder.as_raw_fd(), name); // it is only a leftover
+        }
+    }
+    /// Opens the doors.
+    pub fn listen(&self, report: &mut Report) {
+        for quiet in self.quiet.iter().filter(|quiet| !quiet.is_path) {
+            quiet.listen(report);
+        }
+    }
+}
+
+impl Quiet {
+    fn listen(&self, report: &mut Report) {
+        if let Err(error) = socket::listen(self.fd, self.backlog) {
+            let message = format!("{}: cannot listen to socket ({})", self.whose, cause(&error));
+            let diagnostic = report.alert(self.span, message);
+            if error.kind() == io::ErrorKind::AddrInUse {
+                diagnostic.help("another line of this configuration, or another process, has this address");
+            }
+        }
+    }
 }
 
 /// The descriptors the configuration names, each once.
@@ -70,35 +294,6 @@ fn inherited(model: &Model) -> BTreeSet<RawFd> {
         .collect()
 }
 
-fn bind_one(proxy: &Arc<Proxy>, bind: &Bind, cores: &mut [Vec<Socket>], report: &mut Report) {
-    let serving = serving(bind, cores.len());
-    match open(&bind.address, &options(bind, proxy.backlog), serving.len()) {
-        Ok(made) => {
-            if let Err(error) = own(bind) {
-                report.alert(bind.span, format!("cannot set owner or mode of the socket: {error}"));
-            }
-            let bind = Arc::new(bind.clone());
-            let connections = Arc::default();
-            for (fd, core) in made.into_iter().zip(serving) {
-                let connections = Arc::clone(&connections);
-                cores[core].push(Socket { fd, proxy: proxy.clone(), bind: bind.clone(), connections });
-            }
-        }
-        Err(error) => {
-            let side = if proxy.is_backend { "proxy" } else { "frontend" };
-            let message = format!(
-                "Starting {side} {}: cannot bind socket ({error}) for [{}]",
-                proxy.name,
-                text(&bind.address)
-            );
-            let diagnostic = report.alert(bind.span, message);
-            if error.kind() == std::io::ErrorKind::AddrInUse {
-                diagnostic.help("another process listens there: stop it, or choose another port");
-            }
-        }
-    }
-}
-
 /// Places of the threads that serve a listener. As in HAProxy, one that names none of those that there are
 /// is served by a single one: its numbers are taken modulo the threads.
 fn serving(bind: &Bind, threads: usize) -> Vec<usize> {
@@ -112,24 +307,28 @@ fn serving(bind: &Bind, threads: usize) -> Vec<usize> {
     there.into_iter().collect()
 }
 
-fn options(bind: &Bind, proxy_backlog: Option<u32>) -> ListenOptions {
+fn backlog(bind: &Bind, proxy_backlog: Option<u32>) -> i32 {
     let backlog = bind.backlog.or(proxy_backlog).unwrap_or(BACKLOG_DEFAULT);
-    ListenOptions {
-        backlog: i32::try_from(backlog).unwrap_or(i32::MAX),
-        reuse_port: true,
+    i32::try_from(backlog).unwrap_or(i32::MAX)
+}
+
+fn options(bind: &Bind, reuse_port: bool) -> BindOptions {
+    BindOptions {
+        reuse_port,
         v6only: bind.v6only,
         transparent: bind.transparent,
         interface: bind.interface.clone(),
-        tcp_fast_open: bind.tcp_fast_open,
+        tcp_fast_open: bind.tcp_fast_open.then(|| backlog(bind, None)),
         defer_accept: bind.defer_accept,
         user_timeout_ms: bind.tcp_user_timeout_ms,
         mss: bind.mss,
     }
 }
 
-/// One socket per thread: with SO_REUSEPORT for TCP, shared ones otherwise.
-fn open(address: &BindAddress, options: &ListenOptions, threads: usize) -> std::io::Result<Vec<OwnedFd>> {
-    let share = |first: OwnedFd| -> std::io::Result<Vec<OwnedFd>> {
+/// One socket per thread: with SO_REUSEPORT for TCP, shared ones otherwise. `expected`: another process may
+/// have the address, and this one joins it.
+fn open(address: &BindAddress, options: &BindOptions, threads: usize, expected: bool) -> io::Result<Made> {
+    let share = |first: OwnedFd| -> io::Result<Vec<OwnedFd>> {
         let mut made = Vec::new();
         for _ in 1..threads {
             made.push(first.try_clone()?);
@@ -137,50 +336,52 @@ fn open(address: &BindAddress, options: &ListenOptions, threads: usize) -> std::
         made.push(first);
         Ok(made)
     };
-    match address {
+    let mut temporary = None;
+    let fds = match address {
+        BindAddress::Inet(address) if !options.reuse_port => share(socket::bind_inet(*address, options)?)?,
         BindAddress::Inet(address) => {
-            // Without this, a process of the same user that listens already would be joined silently.
-            probe(*address, options)?;
-            (0..threads).map(|_| socket::listen_inet(*address, options)).collect()
+            if !expected {
+                probe(*address, options)?;
+            }
+            let all: io::Result<Vec<OwnedFd>> =
+                (0..threads).map(|_| socket::bind_inet(*address, options)).collect();
+            all?
         }
-        BindAddress::Unix(path) => share(listen_path(path, options.backlog)?),
+        BindAddress::Unix(path) => {
+            let beside = beside(path, "tmp");
+            let _ = std::fs::remove_file(&beside);
+            let fd = socket::bind_unix(beside.as_os_str().as_bytes())?;
+            temporary = Some(beside);
+            share(fd)?
+        }
         BindAddress::Abstract(name) => {
             let mut path = vec![0];
             path.extend_from_slice(name);
-            share(socket::listen_unix(&path, options.backlog)?)
+            share(socket::bind_unix(&path)?)?
         }
-        BindAddress::Fd(fd) => (0..threads).map(|_| socket::adopt_listener(*fd)).collect(),
-    }
+        BindAddress::Fd(fd) => {
+            let all: io::Result<Vec<OwnedFd>> = (0..threads).map(|_| socket::adopt_listener(*fd)).collect();
+            all?
+        }
+    };
+    Ok(Made { fds, path: temporary })
 }
 
-/// Binds once without sharing, to see whether the address is free.
-fn probe(address: std::net::SocketAddr, options: &ListenOptions) -> std::io::Result<()> {
+/// Binds once without sharing, to see whether anybody listens there: a process of the same user would be
+/// joined silently. It does not listen, so that no connection meets it.
+fn probe(address: std::net::SocketAddr, options: &BindOptions) -> io::Result<()> {
     if address.port() == 0 {
         return Ok(());
     }
-    let alone = ListenOptions { reuse_port: false, tcp_fast_open: false, ..options.clone() };
-    socket::listen_inet(address, &alone).map(drop)
+    let alone = BindOptions { reuse_port: false, tcp_fast_open: None, ..options.clone() };
+    socket::bind_inet(address, &alone).map(drop)
 }
 
-/// A Unix socket in place of a stale one of the same path: made beside it and renamed over it, so
-/// that there is no moment without one.
-fn listen_path(path: &Path, backlog: i32) -> std::io::Result<OwnedFd> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = Path::new(&beside);
-    let _ = std::fs::remove_file(beside);
-    let fd = socket::listen_unix(beside.as_os_str().as_bytes(), backlog)?;
-    std::fs::rename(beside, path).inspect_err(|_| {
-        let _ = std::fs::remove_file(beside);
-    })?;
-    Ok(fd)
-}
-
-fn own(bind: &Bind) -> std::io::Result<()> {
-    match &bind.address {
-        BindAddress::Unix(path) => set_ownership(path, bind.unix_uid, bind.unix_gid, bind.unix_mode),
-        _ => Ok(()),
-    }
+/// A name of this process's own beside a path.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.{suffix}", std::process::id()));
+    name.into()
 }
 
 fn text(address: &BindAddress) -> String {

@@ -1,23 +1,23 @@
 //! Start and stop of the serving process, each as a list of steps in order.
 
 use std::cell::{Cell, RefCell};
-use std::os::unix::net::UnixDatagram;
+use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
-use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::listeners::{self, Bound};
+use super::files::cause;
+use super::listeners::{self, Bound, Predecessors};
+use super::manager::Manager;
+use super::signals::{Around, End, Signals};
 use crate::base::clock;
 use crate::control::admin::socket::AdminListener;
-use crate::control::{self, Control};
+use crate::control::{self, Control, log_sink};
 use crate::diag::{Level, Report, Span};
 use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::finish::default_tag;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::threads::{CoreHandles, Threads, accidents};
+use crate::engine::threads::{Threads, accidents};
 use crate::log::queue::{Line, LogQueue};
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
@@ -25,14 +25,14 @@ use crate::net::driver;
 use crate::sample::facts::{ProcessFacts, SocketProbe};
 use crate::stats::info::InfoFacts;
 use crate::sys;
+use crate::sys::event::Doorbell;
 
 /// Lines the queue to the log writer holds; what does not fit is dropped and counted.
 const LOG_QUEUE_LINES: usize = 16 * 1024;
+/// Bytes the same queue holds.
+const LOG_QUEUE_BYTES: usize = 16 << 20;
 /// Descriptors the process needs beside connections and listeners.
 const DESCRIPTORS_RESERVED: u64 = 64;
-/// How often a soft stop looks whether the last session has ended.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
-
 /// What the command line says about running.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -48,19 +48,12 @@ pub struct Options {
     pub finish: Vec<i32>,
     /// `-st`: processes to terminate once this one serves.
     pub terminate: Vec<i32>,
+    /// `-x`: another process has the same addresses, and this one joins it.
+    pub joins: bool,
     /// Warnings given while loading.
     pub warnings: u64,
     /// Connections that fit into the memory the process may use (`-m`).
     pub connections_by_memory: Option<u32>,
-}
-
-/// Why the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// SIGINT, SIGTERM.
-    Now(i32),
-    /// SIGUSR1, and the last session has ended.
-    Drained,
 }
 
 /// Runs a configuration until a signal ends it. Findings of the start go to `report`, which
@@ -68,7 +61,9 @@ enum End {
 pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_report: impl Fn(&Report)) -> u8 {
     let started = clock::read();
     let threads = model.registry.cores();
-    let Bound { cores: sockets, admin } = listeners::bind_all(&model, threads, report);
+    let pids = options.finish.iter().chain(&options.terminate).copied();
+    let mut old = Predecessors::new(pids, options.joins);
+    let mut bound = listeners::bind_all(&model, threads, &mut old, report);
     let choice = match driver::choose(wanted_driver(&model)) {
         Ok(choice) => Some(choice),
         Err(message) => {
@@ -77,6 +72,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
         }
     };
     let (Some(choice), false) = (choice, report.has_alerts()) else {
+        bound.withdraw();
         show_report(report);
         return 1;
     };
@@ -84,18 +80,32 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     let manager = Manager::find();
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
     // Before root, who may raise limits, is given up.
-    let reserved = DESCRIPTORS_RESERVED + listener_count(&sockets);
+    let reserved = DESCRIPTORS_RESERVED + listener_count(&bound.cores);
     let descriptors_max = raise_descriptor_limit(&model, reserved, report);
     if report.has_alerts() {
+        bound.withdraw();
         show_report(report);
         return 1;
     }
     if report.has_warnings() {
         show_report(report);
-        *report = Report::default();
+        report.clear();
     }
-    if let Err(message) = enter_background_and_identity(&model, options, daemon) {
+    let mut taken = enter_background(&model, options, daemon);
+    if taken.is_ok() {
+        bound.take_paths(report);
+    }
+    if taken.is_ok() && !report.has_alerts() {
+        taken = enter_root(&model).and_then(|()| {
+            bound.keep_paths();
+            enter_identity(&model)
+        });
+    }
+    if let Err(message) = taken {
         report.alert(Span::NONE, message);
+    }
+    if report.has_alerts() {
+        bound.withdraw();
         show_report(report);
         return 1;
     }
@@ -109,6 +119,12 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
             return 1;
         }
     };
+    bound.listen(report);
+    if report.has_alerts() {
+        show_report(report);
+        return 1;
+    }
+    let Bound { cores: sockets, admin, .. } = bound;
     let local = tokio::task::LocalSet::new();
     let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager };
     local.block_on(&runtime, start.run())
@@ -155,28 +171,40 @@ fn wanted_driver(model: &Model) -> Driver {
 }
 
 fn listener_count(sockets: &[Vec<crate::engine::accept::Socket>]) -> u64 {
-    // Each listener has a second descriptor for its wait.
+    // Each listener may have a second descriptor for its wait.
     2 * sockets.iter().map(Vec::len).sum::<usize>() as u64
 }
 
-/// Forks to the background, writes the pid file, gives up root: in this order, since the pid file's
-/// folder may be out of reach afterwards.
-fn enter_background_and_identity(model: &Model, options: &Options, daemon: bool) -> Result<(), String> {
-    if daemon {
-        sys::process::daemonize().map_err(|error| format!("cannot go to the background: {error}"))?;
-    }
+/// Forks to the background and writes the pid file.
+fn enter_background(model: &Model, options: &Options, daemon: bool) -> Result<(), String> {
     let pidfile = options.pidfile.as_ref().map(std::path::PathBuf::from).or_else(|| {
         // As HAProxy: `pidfile` of the configuration counts only for a daemon or a master.
         (daemon || options.master_worker).then(|| model.global.pidfile.clone()).flatten()
     });
-    if let Some(path) = pidfile {
-        std::fs::write(&path, format!("{}\n", std::process::id()))
-            .map_err(|error| format!("cannot write pid file {}: {error}", path.display()))?;
+    // Opened while there is somebody to tell.
+    let pidfile = pidfile.map(|path| {
+        let file = std::fs::File::create(&path);
+        file.map_err(|error| format!("Cannot create pidfile {}: {}", path.display(), cause(&error)))
+    });
+    let pidfile = pidfile.transpose()?;
+    if daemon {
+        sys::process::daemonize().map_err(|error| format!("cannot go to the background: {error}"))?;
     }
-    if let Some(root) = &model.global.chroot {
-        sys::process::change_root(root)
-            .map_err(|error| format!("cannot chroot to {}: {error}", root.display()))?;
+    match pidfile {
+        Some(mut file) => writeln!(file, "{}", std::process::id())
+            .map_err(|error| format!("Cannot write pidfile: {}", cause(&error))),
+        None => Ok(()),
     }
+}
+
+/// Enters the root directory.
+fn enter_root(model: &Model) -> Result<(), String> {
+    let Some(root) = &model.global.chroot else { return Ok(()) };
+    sys::process::change_root(root).map_err(|error| format!("cannot chroot to {}: {error}", root.display()))
+}
+
+/// Gives up root.
+fn enter_identity(model: &Model) -> Result<(), String> {
     let (uid, gid) = (model.global.uid, model.global.gid);
     sys::process::change_identity(uid, gid)
         .map_err(|error| format!("cannot become uid {uid:?}, gid {gid:?}: {error}"))?;
@@ -218,9 +246,14 @@ impl Start<'_> {
             ..ProcessFacts::default()
         });
         model.global.set_variables(&process);
-        let log_bell = Arc::new(tokio::sync::Notify::new());
+        process.warnings.store(self.options.warnings, Relaxed);
+        let log_bell = match Doorbell::new() {
+            Ok(bell) => Arc::new(bell),
+            Err(error) => return failed(&format!("cannot make the log writer's doorbell: {error}")),
+        };
         let ring = log_bell.clone();
-        let log = Arc::new(LogQueue::new(LOG_QUEUE_LINES, move || ring.notify_one()));
+        let log = Arc::new(LogQueue::new(LOG_QUEUE_LINES, LOG_QUEUE_BYTES, move || ring.ring()));
+        super::panics::install(&log);
         let events = log.clone();
         process.events.set(Box::new(move |sink: &str, line: Vec<u8>| {
             events.send(Line {
@@ -242,6 +275,7 @@ impl Start<'_> {
         let driver = describe(&self.choice);
         let (page_sender, mut page_orders) = tokio::sync::mpsc::unbounded_channel();
         let (map_sender, mut map_orders) = tokio::sync::mpsc::unbounded_channel();
+        let (failure_sender, failures) = tokio::sync::mpsc::unbounded_channel();
         let rates = Arc::new(ProcessRates::default());
         rates.connections_max.store(model.global.maxconnrate, Relaxed);
         rates.sessions_max.store(model.global.maxsessrate, Relaxed);
@@ -253,7 +287,7 @@ impl Start<'_> {
             driver: driver.clone(),
             mailboxes: mailboxes.clone(),
             log: log.clone(),
-            warnings: self.options.warnings,
+            process: process.clone(),
             model: model.clone(),
         };
         let setup = Setup {
@@ -273,6 +307,9 @@ impl Start<'_> {
             info: Arc::new(move || facts.make()),
             log_tag: default_tag(model.global.log_tag.as_deref()),
             fault: Arc::default(),
+            failures: Arc::new(move |failure| {
+                let _ = failure_sender.send(failure); // the process is ending already
+            }),
         };
         let cpus: Vec<Vec<usize>> = (1..=threads)
             .map(|thread| {
@@ -282,7 +319,7 @@ impl Start<'_> {
             .collect();
         let cpus = if model.global.cpu_map.is_empty() { spread(threads) } else { cpus };
         // Signals are taken before anything can send one.
-        let signals = Signals::take();
+        let signals = Signals::take(failures);
         let mut signals = match signals {
             Ok(signals) => signals,
             Err(error) => return failed(&format!("cannot take signals: {error}")),
@@ -303,8 +340,11 @@ impl Start<'_> {
             descriptors_max: self.descriptors_max,
             admin: control::admin::Shared::default(),
         });
-        control.admin.warnings.set(self.options.warnings);
-        let sink = tokio::task::spawn_local(control::log_sink::run(control.clone(), log_bell));
+        let shared = control.admin.log.clone();
+        let writer = log_sink::Setup::new(&model, log.clone(), log_bell, shared, std::process::id());
+        if let Err(error) = log_sink::start(writer) {
+            return failed(&format!("cannot start the log writer: {error}"));
+        }
         control::checks::start(&control);
         let admin = self.admin.into_iter().map(|(fd, address, level)| {
             let listener = match address {
@@ -313,7 +353,7 @@ impl Start<'_> {
             };
             (listener, level)
         });
-        tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
+        let api = tokio::task::spawn_local(control::admin::socket::serve(control.clone(), admin.collect()));
         tokio::task::spawn_local(control::tables::run(control.clone()));
         let orders = control.clone();
         tokio::task::spawn_local(async move {
@@ -335,20 +375,26 @@ impl Start<'_> {
         }
         self.manager.tell(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
         control.admin.boot_ms.set(clock::read().millis().saturating_sub(self.started.millis()));
-        if !model.global.quiet && !model.global.daemon {
-            notice(&format!("{threads} data thread(s), driver {driver}"));
-            super::welcome::show(&model);
-        }
-        let end = signals.wait(&control, &running.cores()).await;
+        log_sink::tell(&control, Level::Notice, &format!("{threads} data thread(s), driver {driver}"));
+        super::welcome::show(&control);
+        let cores = running.cores();
+        let is_master = self.options.master_worker;
+        let around = Around { cores: &cores, manager: &self.manager, is_master, api };
+        let end = signals.wait(&control, &around).await;
         self.manager.tell("STOPPING=1");
+        // Whoever connects from now on is refused.
+        around.api.abort();
+        if let End::Failed(why) = &end {
+            log_sink::tell(&control, Level::Alert, why);
+        }
         running.stop();
-        sink.abort();
-        control::log_sink::drain(&control);
         control::map_writeback::flush(&control);
+        log_sink::finish(&control.admin.log, &control.log);
         match end {
             // A master that is interrupted reports its workers' end by signal.
-            End::Now(libc::SIGINT) if self.options.master_worker => 128 + libc::SIGINT as u8,
-            _ => 0,
+            End::Now(libc::SIGINT) if is_master => 128 + libc::SIGINT as u8,
+            End::Now(_) | End::Drained => 0,
+            End::Failed(_) => 1,
         }
     }
 }
@@ -366,40 +412,9 @@ fn describe(choice: &driver::Choice) -> String {
     format!("{} ({})", if choice.uring { "io_uring" } else { "epoll" }, choice.reason)
 }
 
-fn notice(message: &str) {
-    eprintln!("[NOTICE]   ({}) : {message}", std::process::id());
-}
-
 fn failed(message: &str) -> u8 {
     eprintln!("[ALERT]    ({}) : {message}", std::process::id());
     1
-}
-
-/// The way to the service manager, if there is one (sd_notify).
-struct Manager(Option<UnixDatagram>);
-
-impl Manager {
-    fn find() -> Manager {
-        Manager(std::env::var_os("NOTIFY_SOCKET").and_then(|path| Self::connect(&path).ok()))
-    }
-
-    fn connect(path: &std::ffi::OsStr) -> std::io::Result<UnixDatagram> {
-        use std::os::linux::net::SocketAddrExt;
-        use std::os::unix::ffi::OsStrExt;
-        let socket = UnixDatagram::unbound()?;
-        match path.as_bytes() {
-            [b'@', name @ ..] => {
-                socket.connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)?;
-            }
-            _ => socket.connect(path)?,
-        }
-        Ok(socket)
-    }
-
-    fn tell(&self, text: &str) {
-        let Some(socket) = &self.0 else { return };
-        let _ = socket.send(text.as_bytes()); // a manager that does not listen is none
-    }
 }
 
 /// Makes the facts of `show info` wherever they are asked for.
@@ -411,7 +426,7 @@ struct InfoSource {
     driver: String,
     mailboxes: Arc<[Arc<Mailbox>]>,
     log: Arc<LogQueue>,
-    warnings: u64,
+    process: Arc<ProcessFacts>,
     model: Arc<Model>,
 }
 
@@ -424,67 +439,10 @@ impl InfoSource {
             descriptors_max: self.descriptors_max,
             driver: accidents(&self.mailboxes).driver(&self.driver, self.threads),
             logs_dropped: self.log.dropped(),
-            warnings: self.warnings,
+            warnings: self.process.warnings.load(Relaxed),
             connection_rate_limit: self.model.global.maxconnrate,
             session_rate_limit: self.model.global.maxsessrate,
             ..InfoFacts::default()
-        }
-    }
-}
-
-/// The signals of the manual (management, section 4).
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    user1: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    user2: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn take() -> std::io::Result<Self> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            user1: signal(SignalKind::user_defined1())?,
-            hangup: signal(SignalKind::hangup())?,
-            user2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    /// Waits for the end, and does on the way what the other signals ask.
-    async fn wait(&mut self, control: &Rc<Control>, cores: &CoreHandles) -> End {
-        let mut stopping = false;
-        let hard_stop = control.model().global.hard_stop_after_ms;
-        let mut deadline: Option<tokio::time::Instant> = None;
-        loop {
-            let drained = async {
-                if !stopping {
-                    return std::future::pending().await;
-                }
-                while cores.connections() > 0 {
-                    if deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline) {
-                        return;
-                    }
-                    tokio::time::sleep(DRAIN_LOOK).await;
-                }
-            };
-            tokio::select! {
-                _ = self.interrupt.recv() => return End::Now(libc::SIGINT),
-                _ = self.terminate.recv() => return End::Now(libc::SIGTERM),
-                () = drained => return End::Drained,
-                _ = self.user1.recv() => {
-                    if !stopping {
-                        stopping = true;
-                        control.admin.stopping.set(true);
-                        control.process.stopping.store(true, Relaxed);
-                        deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
-                        control.cores.soft_stop();
-                    }
-                }
-                _ = self.hangup.recv() => super::welcome::dump_servers(&control.model()),
-                _ = self.user2.recv() => notice("reload is not available yet: restart to apply a new configuration"),
-            }
         }
     }
 }

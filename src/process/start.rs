@@ -1,6 +1,5 @@
 //! From a validated model to a running process.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::args::Options;
@@ -38,6 +37,7 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
     let mut model = loaded.model;
     model.global.maxconn = options.maxconn.or(model.global.maxconn);
     model.global.quiet |= options.is_silent();
+    model.global.no_reuseport |= options.switches.no_reuseport;
     let connections_by_memory = match options.memory_mb {
         Some(megabytes) => Some(connections_within(megabytes, model.global.bufsize as u64)?),
         None => None,
@@ -48,19 +48,23 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
     {
         console.message(Level::Warning, &format!("-m: {fit} connections fit, not {wanted} ('maxconn')"));
     }
-    for (given, what) in [
+    for (given, level, what) in [
         (
             !options.master_sockets.is_empty(),
-            "-S: one process plays master and worker; use its 'stats socket'",
+            Level::Warning,
+            "-S: there is no master process, so no socket of a master appears. Commands for workers go to a \
+             'stats socket'; 'reload' and '@<worker>' are not available.",
         ),
         (
             options.old_socket.is_some(),
-            "-x: sockets are not taken over from another process yet; they are bound anew",
+            Level::Warning,
+            "-x: listening sockets are not taken over from another process. The ports are bound beside its own \
+             (SO_REUSEPORT), and -sf or -st tells it to leave.",
         ),
-        (options.proxy_maxconn.is_some(), "-N: set 'maxconn' in the configuration instead"),
+        (options.proxy_maxconn.is_some(), Level::Notice, "-N: set 'maxconn' in the configuration instead"),
     ] {
         if given && !options.is_silent() {
-            console.message(Level::Notice, what);
+            console.message(level, what);
         }
     }
     let run_options = run::Options {
@@ -70,13 +74,12 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
         master_worker: options.master_worker || options.systemd || model.global.master_worker,
         finish: options.finish.clone(),
         terminate: options.terminate.clone(),
+        joins: options.old_socket.is_some(),
         connections_by_memory,
         warnings: u64::from(loaded.warnings),
     };
-    let report = RefCell::new(Report::default());
-    let code =
-        run::serve(Arc::new(model), &run_options, &mut report.borrow_mut(), |report| console.report(report));
-    Ok(code)
+    let mut report = Report::of_start(loaded.report);
+    Ok(run::serve(Arc::new(model), &run_options, &mut report, |report| console.report(report)))
 }
 
 #[cfg(test)]

@@ -632,6 +632,8 @@ pub struct ProcessFacts {
     pub events: Events,
     /// Whether the process is stopping.
     pub stopping: AtomicBool,
+    /// Warnings given so far, from the reading of the configuration on.
+    pub warnings: std::sync::atomic::AtomicU64,
     /// How to ask the system about a connection.
     pub sockets: SocketProbe,
 }

@@ -10,6 +10,7 @@ use super::check;
 const EVENTS_MAX: usize = 256;
 
 /// An epoll descriptor and its room for events.
+#[derive(Debug)]
 pub struct Epoll {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
@@ -22,7 +23,12 @@ impl Epoll {
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }.into())?;
         // SAFETY: epoll_create1 made the descriptor just now.
         let fd = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
-        Ok(Epoll { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX] })
+        Ok(Epoll { fd, events: Vec::new() })
+    }
+
+    /// Its descriptor, which is readable while something is ready.
+    pub fn descriptor(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// Watches `fd` for `events` (epoll bits, edge-triggered); `again` changes a watch that exists.
@@ -44,6 +50,8 @@ impl Epoll {
     pub fn wait(&mut self, timeout: Option<Duration>, mut fired: impl FnMut(u64, u32)) -> io::Result<()> {
         // Rounded up: waking before a deadline would only mean to wait again.
         let milliseconds = timeout.map_or(-1, |time| time.as_nanos().div_ceil(1_000_000) as i32);
+        // Made when first needed: one whose events nobody asks for has none.
+        self.events.resize(EVENTS_MAX, libc::epoll_event { events: 0, u64: 0 });
         let room = self.events.len() as i32;
         // SAFETY: pointer and length describe `events`, exclusively borrowed for the call.
         let count = check(

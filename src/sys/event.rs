@@ -29,6 +29,10 @@ impl Doorbell {
         // SAFETY: eight bytes are at the pointer for the call.
         unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
     }
+    /// Its descriptor, to wait on while it lives.
+    pub fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
     /// Another descriptor of the same doorbell, to wait on.
     pub fn duplicate(&self) -> io::Result<OwnedFd> {
         self.0.try_clone()

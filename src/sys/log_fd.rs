@@ -2,6 +2,8 @@
 //! their mode, which other processes may share.
 
 use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
 
 /// The most bytes that one write may have: a pipe that polls writable takes as many without blocking.
 pub const ATOMIC_MAX: usize = libc::PIPE_BUF;
@@ -21,6 +23,30 @@ pub fn write_if_ready(fd: i32, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of a live slice, cut to its own length.
     let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), len) };
     usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
+/// A descriptor that [`wait`] waits for.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Wanted(libc::pollfd);
+
+impl Wanted {
+    /// Until there is something to read.
+    pub fn readable(fd: RawFd) -> Wanted {
+        Wanted(libc::pollfd { fd, events: libc::POLLIN, revents: 0 })
+    }
+    /// Until there is room to write.
+    pub fn writable(fd: RawFd) -> Wanted {
+        Wanted(libc::pollfd { fd, events: libc::POLLOUT, revents: 0 })
+    }
+}
+
+/// Waits until one of them is ready or the time has passed.
+pub fn wait(wanted: &mut [Wanted], timeout: Option<Duration>) {
+    let milliseconds = timeout.map_or(-1, |time| time.as_nanos().div_ceil(1_000_000) as i32);
+    // SAFETY: `Wanted` is transparent over pollfd, and pointer and length are those of the slice. Whatever the
+    // outcome, the caller looks for itself.
+    unsafe { libc::poll(wanted.as_mut_ptr().cast(), wanted.len() as libc::nfds_t, milliseconds) };
 }
 
 #[cfg(test)]

@@ -148,6 +148,29 @@ pub fn signal(pid: i32, number: i32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, number) }.into()).map(drop)
 }
 
+/// Removes a file of an open folder, wherever the root directory is now.
+pub fn remove_in(folder: RawFd, name: &std::ffi::OsStr) -> io::Result<()> {
+    let name = CString::new(name.as_bytes())?;
+    // SAFETY: the string is NUL-terminated and lives for the call.
+    check(unsafe { libc::unlinkat(folder, name.as_ptr(), 0) }.into()).map(drop)
+}
+
+/// CLOCK_MONOTONIC in microseconds, as the service manager counts.
+pub fn monotonic_us() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer names a struct that lives for the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+/// Whether there is a process of this number.
+pub fn is_alive(pid: i32) -> bool {
+    match signal(pid, 0) {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EPERM),
+    }
+}
+
 /// The host's name.
 pub fn hostname() -> String {
     let mut buffer = [0u8; 256];

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use io_uring::{IoUring, opcode, squeue, types};
 
+use crate::base::clock;
+
 /// A poll that fired or ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Fired {
@@ -27,6 +29,8 @@ const IGNORED: u64 = u64::MAX;
 /// The ring of one thread.
 pub struct Ring {
     ring: IoUring,
+    /// Polls that are armed or whose end has not been told yet: each holds its file.
+    polls: usize,
 }
 
 impl Ring {
@@ -46,7 +50,7 @@ impl Ring {
                 _ => &mut builder,
             };
             match builder.build(entries) {
-                Ok(ring) if ring.params().is_feature_ext_arg() => return Ok(Ring { ring }),
+                Ok(ring) if ring.params().is_feature_ext_arg() => return Ok(Ring { ring, polls: 0 }),
                 Ok(_) => last = Some(io::Error::other("io_uring lacks EXT_ARG (Linux 5.11)")),
                 Err(error) => last = Some(error),
             }
@@ -67,7 +71,9 @@ impl Ring {
     /// Arms a multishot poll of `fd` for `events` (poll(2) bits).
     pub fn watch(&mut self, fd: RawFd, events: i16, token: u64) -> io::Result<()> {
         let entry = opcode::PollAdd::new(types::Fd(fd), events as u16 as u32).multi(true).build();
-        self.push(&entry.user_data(token))
+        self.push(&entry.user_data(token))?;
+        self.polls += 1;
+        Ok(())
     }
 
     /// Disarms the poll armed with `token`.
@@ -106,9 +112,31 @@ impl Ring {
         for completion in self.ring.completion() {
             if completion.user_data() != IGNORED {
                 let armed = io_uring::cqueue::more(completion.flags());
+                self.polls -= usize::from(!armed);
                 let events = u32::try_from(completion.result()).unwrap_or(0);
                 fired(Fired { token: completion.user_data(), events, armed });
             }
+        }
+        Ok(())
+    }
+
+    /// Lets go of every file: takes all polls back and waits until the kernel has done so, for so long at most.
+    /// Without this a file lives on until the kernel takes the ring down, some milliseconds after its last user
+    /// has ended: peers would see the end late, and ports would stay taken.
+    ///
+    /// # Errors
+    /// The ring is broken, or the kernel was not done in time.
+    pub fn release(&mut self, patience: Duration) -> io::Result<()> {
+        let everything = types::CancelBuilder::any();
+        // Before Linux 5.19 it is refused; polls of closed descriptors were taken back one by one already.
+        self.push(&opcode::AsyncCancel2::new(everything).build().user_data(IGNORED))?;
+        let end = clock::read().mono_us + patience.as_micros() as u64;
+        while self.polls > 0 {
+            let left = end.saturating_sub(clock::read().mono_us);
+            if left == 0 {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.wait(Some(Duration::from_micros(left)), |_| {})?;
         }
         Ok(())
     }

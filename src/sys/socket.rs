@@ -252,23 +252,29 @@ fn set_transparent(fd: RawFd, address: SocketAddr) -> io::Result<()> {
     set_option(fd, level, option, 1)
 }
 
-/// What a listening socket is made with (`bind` options).
+/// What a socket to listen on is made with (`bind` options).
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
-pub struct ListenOptions {
-    pub backlog: i32,
+pub struct BindOptions {
     pub reuse_port: bool,
     pub v6only: Option<bool>,
     pub transparent: bool,
     pub interface: Option<String>,
-    pub tcp_fast_open: bool,
+    /// How many connections may wait that have sent bytes with their SYN.
+    pub tcp_fast_open: Option<i32>,
     pub defer_accept: bool,
     pub user_timeout_ms: Option<u64>,
     pub mss: Option<i32>,
 }
 
-/// Makes a listening TCP socket.
-pub fn listen_inet(address: SocketAddr, options: &ListenOptions) -> io::Result<OwnedFd> {
+/// Lets a bound socket listen.
+pub fn listen(fd: RawFd, backlog: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::listen(fd, backlog) }.into()).map(drop)
+}
+
+/// Makes a TCP socket that is bound and does not [`listen`] yet.
+pub fn bind_inet(address: SocketAddr, options: &BindOptions) -> io::Result<OwnedFd> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     let fd = socket.as_raw_fd();
@@ -295,19 +301,18 @@ pub fn listen_inet(address: SocketAddr, options: &ListenOptions) -> io::Result<O
         set_user_timeout(fd, ms);
     }
     socket.bind(&address.into())?;
-    if options.tcp_fast_open {
-        set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, options.backlog)?;
+    if let Some(waiting) = options.tcp_fast_open {
+        set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, waiting)?;
     }
-    socket.listen(options.backlog)?;
     Ok(socket.into())
 }
 
-/// Makes a listening Unix socket; `path` may start with NUL for the abstract space.
-pub fn listen_unix(path: &[u8], backlog: i32) -> io::Result<OwnedFd> {
+/// Makes a Unix socket that is bound and does not [`listen`] yet; `path` may start with NUL for the abstract
+/// space.
+pub fn bind_unix(path: &[u8]) -> io::Result<OwnedFd> {
     use std::os::unix::ffi::OsStrExt;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     socket.bind(&SockAddr::unix(Path::new(std::ffi::OsStr::from_bytes(path)))?)?;
-    socket.listen(backlog)?;
     Ok(socket.into())
 }
 

@@ -22,6 +22,7 @@ mod metrics;
 mod proxy_protocol;
 mod queues;
 mod rate_limit;
+mod restarts;
 mod rewrites;
 mod rules;
 mod runtime;

@@ -68,6 +68,7 @@ keywords! {
     "nbproc" "<number>" GLOBAL => Removed("there is a single process; remove the line"), "Processes.";
     "nbthread" "<number>" GLOBAL => Parse(nbthread), "Data threads.";
     "node" "<name>" GLOBAL => Parse(node), "This node's name, for the statistics page.";
+    "noreuseport" "" GLOBAL => Parse(|g, w, l| switch(w, l, &mut g.global.no_reuseport)), "Does not set SO_REUSEPORT: the threads share a socket, and '-sf' has the old process pause.";
     "numa-cpu-mapping" "" GLOBAL => NoAction("threads run on all usable CPUs unless 'cpu-map' says otherwise"), "Binds threads to one NUMA node.";
     "pidfile" "<pidfile>" GLOBAL => Parse(|g, w, l| path(w, l, |p| g.global.pidfile = Some(p))), "Where the process writes its number.";
     "pp2-never-send-local" "" GLOBAL => Parse(|g, _, _| g.global.pp2_never_send_local = true), "Announces health checks as proxied connections.";

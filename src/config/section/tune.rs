@@ -48,7 +48,6 @@ keywords! {
     "nogetaddrinfo" "" GLOBAL => NoAction("names are resolved by the system's resolver in any case"), "Resolves names with gethostbyname.";
     "nokqueue" "" GLOBAL => NoAction("it is about another operating system"), "Does not use kqueue.";
     "nopoll" "" GLOBAL => NoAction("poll(2) is never used"), "Does not use poll.";
-    "noreuseport" "" GLOBAL => NoAction("every data thread needs its own socket; an address in use is an error in any case"), "Does not set SO_REUSEPORT.";
     "profiling.memory" "{ on | off }" GLOBAL => NoAction("there is no profiler inside"), "Memory profiling.";
     "profiling.tasks" "{ auto | on | off | ... }" GLOBAL => NoAction("there is no profiler inside"), "Task profiling.";
     "tune.applet.zero-copy-forwarding" "{ on | off }" GLOBAL => NoAction("answers made here are written without a copy in any case"), "Forwards answers without a copy.";

@@ -1,25 +1,20 @@
 //! What the runtime API, the log sink and map write-back keep between two moments.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::control::log_sink::Sink;
+use crate::control::log_sink;
 use crate::control::map_writeback::Pending;
-use crate::control::ring::Ring;
 
 /// Part of [`crate::control::Control`]; `Default` is the state at the start.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// Rings by name, filled by the log sink.
-    pub rings: RefCell<BTreeMap<String, Ring>>,
-    /// The outputs of the log sink.
-    pub sink: RefCell<Sink>,
+    /// What is shared with the log writer, rings above all.
+    pub log: Arc<log_sink::Shared>,
     /// Maps that wait to be written back.
     pub pending: RefCell<Pending>,
     /// What was reported while the configuration was loaded (`show startup-logs`).
     pub startup_logs: RefCell<String>,
-    /// Warnings given while it was loaded.
-    pub warnings: Cell<u64>,
     /// Milliseconds from the start until the process was ready.
     pub boot_ms: Cell<u64>,
     /// Whether the process is stopping.

@@ -40,16 +40,12 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub async fn serve(control: Rc<Control>, listeners: Vec<(AdminListener, CliLevel)>) {
     let maxconn = control.model().global.stats_maxconn.max(1) as usize;
     let slots = Arc::new(Semaphore::new(maxconn));
-    let tasks: Vec<_> = listeners
-        .into_iter()
-        .map(|(listener, level)| {
-            tokio::task::spawn_local(accept(control.clone(), listener, level, slots.clone()))
-        })
-        .collect();
-    for task in tasks {
-        // An accept loop ends only by an error at its start, which it has reported.
-        let _ = task.await;
+    // They end with this task, and their sockets with them; who is connected stays so.
+    let mut tasks = tokio::task::JoinSet::new();
+    for (listener, level) in listeners {
+        tasks.spawn_local(accept(control.clone(), listener, level, slots.clone()));
     }
+    while tasks.join_next().await.is_some() {}
 }
 
 async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, slots: Arc<Semaphore>) {
@@ -254,7 +250,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let mut byte = [0; 64];
     loop {
-        let (news, mut out) = match control.admin.rings.borrow_mut().get_mut(ring) {
+        let (news, mut out) = match control.admin.log.rings().get_mut(ring) {
             Some(ring) => {
                 let mut out = Vec::new();
                 from = ring.read(from, end, &mut out);
@@ -365,7 +361,7 @@ mod tests {
             });
             tokio::time::sleep(Duration::from_millis(50)).await;
             for line in ["one", "two"] {
-                control.admin.rings.borrow_mut().get_mut("buf").unwrap().push(line.as_bytes());
+                control.admin.log.rings().get_mut("buf").unwrap().push(line.as_bytes());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             assert_eq!(follower.await.unwrap(), ("one\ntwo\n".into(), 0));

@@ -111,7 +111,7 @@ impl Bench {
         let asked = recorder.0.clone();
         let control = Rc::new(Control {
             model: RefCell::new(Arc::new(model)),
-            log: Arc::new(LogQueue::new(64, || {})),
+            log: Arc::new(LogQueue::new(64, 1 << 20, || {})),
             process: Arc::new(ProcessFacts::default()),
             cores: Box::new(recorder),
             started: clock::read(),

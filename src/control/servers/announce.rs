@@ -1,13 +1,14 @@
 //! Tells the world about changes: log lines to the backend's targets, and the same text on stderr.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
-use super::super::Control;
+use super::super::{Control, log_sink};
 use super::View;
 use crate::base::clock;
+use crate::diag::Level;
 use crate::health::status;
 use crate::log::queue::Line;
+use crate::model::Proxy;
 use crate::state::server::Operational;
 
 /// Syslog levels of the lines.
@@ -20,10 +21,16 @@ pub mod level {
 
 /// Sends a line to the log targets of the server's backend and a copy to stderr.
 pub fn say(control: &Control, view: &View, level: u8, text: &str) {
-    let label = if level == level::EMERG { "[ALERT]   " } else { "[WARNING] " };
-    stderr(control, label, text);
-    let Some(proxy) = &view.proxy else { return };
-    let tag: Arc<str> = match (&proxy.log_tag, &view.model.global.log_tag) {
+    let label = if level == level::EMERG { Level::Alert } else { Level::Warning };
+    log_sink::tell(control, label, text);
+    if let Some(proxy) = &view.proxy {
+        log(control, proxy, level, text);
+    }
+}
+
+/// Sends a line to the log targets of a proxy.
+pub fn log(control: &Control, proxy: &Proxy, level: u8, text: &str) {
+    let tag: Arc<str> = match (&proxy.log_tag, &control.model().global.log_tag) {
         (Some(tag), _) => tag.clone(),
         (None, Some(tag)) => tag.as_str().into(),
         (None, None) => "haproxy".into(),
@@ -36,16 +43,6 @@ pub fn say(control: &Control, view: &View, level: u8, text: &str) {
         message: text.as_bytes().to_vec(),
         structured_data: None,
     });
-}
-
-/// Prints as HAProxy does while it runs in the foreground and was not told to be quiet.
-fn stderr(control: &Control, label: &str, text: &str) {
-    let model = control.model();
-    if model.global.quiet || model.global.daemon {
-        return;
-    }
-    // Nobody may be reading: that is no reason to fail.
-    let _ = writeln!(std::io::stderr(), "{label} ({}) : {text}", control.process.pid);
 }
 
 /// Why a server changed its operational state.

@@ -20,7 +20,7 @@ fn show(call: &mut Call<'_>) -> Flow {
         let mut text = String::from(
             "Supported events sinks are listed below. Add -0(zero), -w(wait), -n(new). Any key to stop.\n",
         );
-        let rings = call.control.admin.rings.borrow();
+        let rings = call.control.admin.log.rings();
         let mut names: Vec<&String> = model.rings.keys().collect();
         names.sort_unstable();
         let dropped = |name: &str| rings.get(name).map_or(0, |ring| ring.dropped());
@@ -52,7 +52,7 @@ fn show(call: &mut Call<'_>) -> Flow {
         }
     }
     let size = model.rings.get(&name).copied().unwrap_or(SIZE_DEFAULT);
-    let mut rings = call.control.admin.rings.borrow_mut();
+    let mut rings = call.control.admin.log.rings();
     let ring = rings.entry(name.clone()).or_insert_with(|| Ring::new(size));
     let mut out = Vec::new();
     let from = if only_new { ring.next() } else { ring.read(0, end, &mut out) };

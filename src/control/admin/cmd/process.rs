@@ -109,7 +109,7 @@ fn activity(call: &mut Call<'_>) -> Flow {
     let _ = writeln!(text, "req_total: {}", control.process.requests.load(Relaxed));
     let _ = writeln!(text, "bytes_in: {}", sum(fe::BYTES_IN));
     let _ = writeln!(text, "bytes_out: {}", sum(fe::BYTES_OUT));
-    let _ = writeln!(text, "dropped_logs: {}", crate::control::log_sink::dropped(control));
+    let _ = writeln!(text, "dropped_logs: {}", control.log.dropped());
     let accidents = control.cores.accidents();
     let _ = writeln!(text, "panics: {}", accidents.panics);
     let _ = writeln!(text, "rings_failed: {}", accidents.rings_failed);

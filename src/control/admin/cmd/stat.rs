@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::server::find_server_quietly;
 use crate::base::clock;
 use crate::base::rate::Rate;
+use crate::control::Control;
 use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts, Severity};
-use crate::control::{Control, log_sink};
 use crate::model::bind::CliLevel::{Admin, Operator, User};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
@@ -39,10 +39,10 @@ pub fn info_facts(control: &Control) -> InfoFacts {
         maxconn_hard: model.global.maxconn.unwrap_or(0).max(control.maxconn.get()),
         descriptors_max: control.descriptors_max,
         driver: control.cores.accidents().driver(&control.driver, control.threads),
-        logs_dropped: log_sink::dropped(control),
+        logs_dropped: control.log.dropped(),
         memory_bytes: super::process::resident_bytes(),
         stopping: shared.stopping.get(),
-        warnings: shared.warnings.get(),
+        warnings: control.process.warnings.load(Relaxed),
         connection_rate_limit: shared.connection_rate_limit.get().unwrap_or(model.global.maxconnrate),
         session_rate_limit: shared.session_rate_limit.get().unwrap_or(model.global.maxsessrate),
         patterns_added: shared.patterns_added.get(),
