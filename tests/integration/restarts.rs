@@ -200,16 +200,17 @@ fn the_threads_may_share_a_socket() {
 #[test]
 fn addresses_that_overlap_within_a_file_are_served() {
     both_drivers(|driver| {
-        let address = own_address();
-        let specific = SocketAddr::new(address, 18080);
+        let free = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let specific = SocketAddr::new(own_address(), port);
         let config = format!(
-            "{HTTP_DEFAULTS}\nfrontend all\n    bind :18080\n    http-request return status 200 content-type text/plain string all\n\
+            "{HTTP_DEFAULTS}\nfrontend all\n    bind :{port}\n    http-request return status 200 content-type text/plain string all\n\
              frontend one\n    bind {specific}\n    bind {specific}\n    http-request return status 200 content-type text/plain string one\n"
         );
-        // The port may belong to another test's process for a moment.
         let proxy = Proxy::start(driver, &config);
         assert_eq!(Client::connect(specific).get("/", "").text(), "one");
-        let other = SocketAddr::new(own_address(), 18080);
+        let other = SocketAddr::new(own_address(), port);
         assert_eq!(Client::connect(other).get("/", "").text(), "all");
         drop(proxy);
     });
