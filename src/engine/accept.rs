@@ -47,6 +47,10 @@ pub struct Socket {
     pub shared: bool,
     /// What it is told to listen with, again after a pause.
     pub backlog: i32,
+    /// The number of its line among all lines, the same on every core.
+    pub number: usize,
+    /// Whether every core has a socket of that line (not with `thread`).
+    pub everywhere: bool,
 }
 
 /// Whether a listener accepts.
@@ -74,22 +78,24 @@ pub struct Listener {
     state: Cell<ListenerState>,
     waker: RefCell<Option<Waker>>,
     connections: Arc<AtomicU32>,
-    /// Its place in every core's list of listeners.
-    index: usize,
+    /// The number of its line, by which other cores know it.
+    number: usize,
+    everywhere: bool,
 }
 
 impl Listener {
-    /// Takes a socket over; `index` is its place in the list, the same on every core.
+    /// Takes a socket over.
     ///
     /// # Errors
     /// The system is short of descriptors.
-    pub fn new(socket: Socket, index: usize) -> std::io::Result<Rc<Self>> {
+    pub fn new(socket: Socket) -> std::io::Result<Rc<Self>> {
         let acceptor = Acceptor::new(socket.fd, socket.shared)?;
         let address = acceptor.local_address();
         // A socket for any address, or for others' (`transparent`), learns it with each connection.
         let address = address.filter(|address| !(address.ip().is_unspecified() || socket.bind.transparent));
         Ok(Rc::new(Listener {
-            index,
+            number: socket.number,
+            everywhere: socket.everywhere,
             proxy: socket.proxy,
             bind: socket.bind,
             address,
@@ -99,6 +105,10 @@ impl Listener {
             waker: RefCell::default(),
             connections: socket.connections,
         }))
+    }
+    /// The number of its line.
+    pub fn number(&self) -> usize {
+        self.number
     }
     /// Changes whether it accepts; false if it cannot listen again, since its port was taken meanwhile.
     pub fn set(self: &Rc<Self>, core: &Rc<Core>, state: ListenerState) -> bool {
@@ -361,12 +371,13 @@ fn place_connection(
     now: clock::Now,
 ) {
     let mailboxes = &core.setup.mailboxes;
-    if mailboxes.len() > 1 {
+    // A core that has no such listener serves none of its connections.
+    if mailboxes.len() > 1 && listener.everywhere {
         let loads: smallvec::SmallVec<[u32; 16]> =
             mailboxes.iter().map(|mailbox| mailbox.connections.load(Relaxed)).collect();
         if let Some(other) = less_loaded(core.index - 1, &loads) {
             place.hand_over();
-            mailboxes[other].send(Order::Adopt { listener: listener.index, fd, source });
+            mailboxes[other].send(Order::Adopt { listener: listener.number, fd, source });
             return;
         }
     }

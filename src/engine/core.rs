@@ -216,8 +216,10 @@ impl Core {
                 }
             }),
             Order::Adopt { listener, fd, source } => {
-                let listener = self.listeners.borrow()[listener].clone();
-                super::accept::adopt(self, &listener, fd, source);
+                let listener = self.listeners.borrow().iter().find(|l| l.number() == listener).cloned();
+                if let Some(listener) = listener {
+                    super::accept::adopt(self, &listener, fd, source);
+                }
             }
             Order::Lend { wanted, borrower, token } => borrow::lend(self, wanted, borrower, token),
             Order::Lent { token, connection } => borrow::receive(self, token, connection),
@@ -310,8 +312,8 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
     splice::configure(if global.nosplice { 0 } else { maxpipes.max(1) }, global.pipesize);
     reactor::install(&setup.driver)?;
     let core = make(index, setup);
-    for (at, socket) in sockets.into_iter().enumerate() {
-        let listener = Listener::new(socket, at)?;
+    for socket in sockets {
+        let listener = Listener::new(socket)?;
         core.listeners.borrow_mut().push(listener.clone());
         executor::spawn(super::accept::run(core.clone(), listener));
     }

@@ -24,7 +24,7 @@ pub enum Order {
     ShutdownSession(u64),
     /// Serve a connection that another core has accepted and counted.
     Adopt {
-        /// The listener's place in the list.
+        /// The number of the listener's line.
         listener: usize,
         /// The connection.
         fd: std::os::fd::OwnedFd,

@@ -157,7 +157,7 @@ fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
         quiet: Vec::new(),
         paths: Vec::new(),
     };
-    for Item { proxy, bind, outcome } in items {
+    for (number, Item { proxy, bind, outcome }) in items.into_iter().enumerate() {
         let whose = match proxy {
             Some(proxy) if proxy.is_backend => format!("proxy {}", proxy.name),
             Some(proxy) => format!("frontend {}", proxy.name),
@@ -200,6 +200,7 @@ fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
         };
         let (bind, connections) = (Arc::new(bind.clone()), Arc::default());
         let shared = !matches!(bind.address, BindAddress::Inet(_));
+        let everywhere = made.fds.len() == threads;
         for (fd, core) in made.fds.into_iter().zip(serving(&bind, threads)) {
             bound.cores[core].push(Socket {
                 fd,
@@ -208,6 +209,8 @@ fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
                 connections: Arc::clone(&connections),
                 shared,
                 backlog,
+                number,
+                everywhere,
             });
         }
     }

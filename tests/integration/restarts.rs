@@ -252,3 +252,25 @@ fn a_paused_frontend_gives_its_port_up_until_it_resumes() {
         assert!(wait_until(LIMIT, || TcpListener::bind(address).is_ok()), "the port is free for good");
     });
 }
+
+#[test]
+fn a_listener_of_one_thread_keeps_its_connections() {
+    both_drivers(|driver| {
+        let address = own_address();
+        let (one, all) = (SocketAddr::new(address, 8080), SocketAddr::new(address, 8081));
+        let answer = "http-request return status 200 content-type text/plain string";
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    nbthread 2\n{HTTP_DEFAULTS}\nfrontend one\n    bind {one} thread 2\n    {answer} one\n\
+                 frontend all\n    bind {all}\n    {answer} all\n"
+            ),
+        );
+        // More than a core may be ahead of the others before it gives connections away.
+        let mut clients: Vec<_> = (0..30).map(|_| Client::connect(one)).collect();
+        assert!(clients.iter_mut().all(|client| client.get("/", "").text() == "one"));
+        let mut clients: Vec<_> = (0..30).map(|_| Client::connect(all)).collect();
+        assert!(clients.iter_mut().all(|client| client.get("/", "").text() == "all"));
+        drop(proxy);
+    });
+}
