@@ -222,6 +222,7 @@ pub fn parse_server(text: &str, scope: &Scope<'_>) -> Result<ServerAddress, Addr
             let (port, port_offset) = match port {
                 None | Some("") => (0, Some(0)),
                 Some(port) => match ports(port, text)? {
+                    Ports::Fixed(0, 0) => (0, Some(0)),
                     Ports::Fixed(first, last) if first == last => (first, None),
                     Ports::Fixed(..) => {
                         return Err(AddressError::new(format!("port range not permitted here in '{text}'")));

@@ -117,7 +117,10 @@ async fn ask(
     .await;
     core.questions.open.borrow_mut().remove(&token);
     let mut connection = waited.ok()??.take();
-    // It may have ended on its way.
+    // It may have ended on its way, and its server may have become another.
+    if !connection.is_current() {
+        return None;
+    }
     let context = &mut Context::from_waker(Waker::noop());
     while connection.stream.poll_readable(context).is_ready() {
         if !connection.stream.is_empty() {
@@ -131,7 +134,9 @@ async fn ask(
 pub(super) fn lend(core: &Core, wanted: Wanted, borrower: usize, token: u64) {
     let context = &mut Context::from_waker(Waker::noop());
     let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(*found)));
-    if connection.is_none() && !core.idle.has(wanted.key) {
+    // A server whose address follows the client has as many kinds as there are destinations.
+    let plain = wanted.identity.destination.is_none();
+    if connection.is_none() && plain && !core.idle.has(wanted.key) {
         let server = core.model.proxies.get(wanted.key.0 as usize);
         if let Some(server) = server.and_then(|backend| backend.servers.get(wanted.key.1 as usize)) {
             server.state.idle_cores.fetch_and(!core_bit(core.index), Relaxed);

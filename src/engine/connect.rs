@@ -57,18 +57,22 @@ impl DialError {
     }
 }
 
-/// The address a server has now. Port 0 is replaced by the client's destination port, moved by the offset.
+/// The address a server has now for a client that wanted to go to `destination`. An address of zeros stands for
+/// that destination; port 0 is replaced by its port, moved by the offset (manual, section 4.2 `server`).
 pub fn address_of(server: &Server, destination: Option<SocketAddr>) -> Option<SocketAddr> {
-    match &**server.state.endpoint.load() {
-        Endpoint::Inet { address, port_offset: None } => Some(*address),
-        Endpoint::Inet { address, port_offset: Some(offset) } => {
-            let mut address = *address;
-            let port = i32::from(destination.map_or(0, |d| d.port())) + offset;
-            address.set_port(u16::try_from(port).ok()?);
-            Some(address)
-        }
-        Endpoint::Unix(_) | Endpoint::Unresolved => None,
+    resolve(&server.state.endpoint.load(), destination)
+}
+
+fn resolve(endpoint: &Endpoint, destination: Option<SocketAddr>) -> Option<SocketAddr> {
+    let Endpoint::Inet { mut address, port_offset } = *endpoint else { return None };
+    if address.ip().is_unspecified() {
+        address.set_ip(destination?.ip());
     }
+    if let Some(offset) = port_offset {
+        let port = i32::from(destination.map_or(0, |destination| destination.port())) + offset;
+        address.set_port(u16::try_from(port).ok()?);
+    }
+    Some(address)
 }
 
 /// The address that connections to a server show in place of ours (`source ... usesrc`); `header` is
@@ -131,7 +135,7 @@ pub async fn dial(
     let endpoint = server.state.endpoint.load_full();
     let started = match &*endpoint {
         Endpoint::Unix(path) => socket::connect_unix(path),
-        Endpoint::Inet { .. } => match address_of(server, destination) {
+        Endpoint::Inet { .. } => match resolve(&endpoint, destination) {
             Some(address) => {
                 let mut started = socket::connect_inet(address, &options);
                 // Of a range of ports, the next one may be free.
@@ -178,5 +182,30 @@ pub async fn dial(
         Ok(()) => socket::take_error(stream.fd()).map(|()| stream).map_err(DialError::Failed),
         Err(Stop::Timeout) => Err(DialError::Timeout),
         Err(Stop::Killed(kill)) => Err(DialError::Killed(kill)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_stand_for_what_the_client_wanted() {
+        let client = Some("192.0.2.7:8000");
+        for (address, port_offset, destination, expected) in [
+            ("10.0.0.1:80", None, client, Some("10.0.0.1:80")),
+            ("10.0.0.1:0", Some(0), client, Some("10.0.0.1:8000")),
+            ("10.0.0.1:0", Some(-7000), client, Some("10.0.0.1:1000")),
+            ("10.0.0.1:0", Some(-9000), client, None),
+            ("0.0.0.0:80", None, client, Some("192.0.2.7:80")),
+            ("0.0.0.0:0", Some(1), client, Some("192.0.2.7:8001")),
+            ("[::]:80", None, client, Some("192.0.2.7:80")),
+            ("0.0.0.0:80", None, Some("[2001:db8::1]:443"), Some("[2001:db8::1]:80")),
+            ("0.0.0.0:80", None, None, None),
+        ] {
+            let endpoint = Endpoint::Inet { address: address.parse().unwrap(), port_offset };
+            let parse = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+            assert_eq!(resolve(&endpoint, parse(destination)), parse(expected), "{address} {port_offset:?}");
+        }
     }
 }

@@ -4,12 +4,13 @@
 //! or said something unasked, and the connection is not used again.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 use std::task::{Context, Waker};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::base::clock::{self, Millis};
 use crate::base::core_id;
@@ -17,6 +18,7 @@ use crate::base::hash;
 use crate::model::Server;
 use crate::net::Stream;
 use crate::rules::PacketFields;
+use crate::state::server::EndpointVersion;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -67,6 +69,18 @@ pub struct Identity {
     pub packets: PacketFields,
     /// The address it shows in place of ours (`source ... usesrc`).
     pub shown: Option<SocketAddr>,
+    /// Where it goes, if the server's address leaves that to the client (`set-dst` and kin).
+    pub destination: Option<SocketAddr>,
+    /// Which of the server's endpoints it was made to.
+    pub version: EndpointVersion,
+}
+
+impl ServerConnection {
+    /// Whether it was made to the server as that is now: another address, a server that went away and came
+    /// back, may be somebody else.
+    pub fn is_current(&self) -> bool {
+        self.identity.version == self.server.state.endpoint.version() && self.server.state.is_running()
+    }
 }
 
 /// A connection that is wanted.
@@ -101,11 +115,17 @@ pub fn core_bit(core: usize) -> u64 {
     }
 }
 
-/// Backend, server, and a hash of the header; 0 without one.
+/// Backend, server, and a hash of what only few requests have in common; 0 without any of that.
 type PoolKey = (u32, u32, u64);
 
-fn pool_key(key: (u32, u32), header: Option<&[u8]>) -> PoolKey {
-    (key.0, key.1, header.map_or(0, |header| hash::xxh3(header, 0) | 1))
+fn pool_key(key: (u32, u32), identity: &Identity, header: Option<&[u8]>) -> PoolKey {
+    let mut rest = header.map_or(0, |header| hash::xxh3(header, 0) | 1);
+    if let Some(destination) = identity.destination {
+        let mut hasher = FxHasher::default();
+        (rest, destination).hash(&mut hasher);
+        rest = hasher.finish() | 1;
+    }
+    (key.0, key.1, rest)
 }
 
 /// The idle server connections of one core, newest first.
@@ -128,21 +148,21 @@ impl IdlePool {
         context: &mut Context<'_>,
     ) -> Option<Box<ServerConnection>> {
         let mut pool = self.by_server.borrow_mut();
-        let key = pool_key(wanted.key, header);
+        let key = pool_key(wanted.key, &wanted.identity, header);
         let list = pool.get_mut(&key)?;
         let mut at = list.len();
         while at > 0 {
             at -= 1;
             let unproven = wanted.demand == Demand::Proven && list[at].requests < 2;
-            // The hash brings here; the header decides.
+            // The hash brings here; identity and header decide.
             if unproven || list[at].identity != wanted.identity || list[at].header.as_deref() != header {
                 continue;
             }
             let mut connection = list.remove(at);
             connection.server.state.idle.fetch_sub(1, Relaxed);
-            if connection.stream.poll_readable(context).is_pending() {
+            if connection.is_current() && connection.stream.poll_readable(context).is_pending() {
                 // There are few servers, but as many headers as clients.
-                if list.is_empty() && header.is_some() {
+                if list.is_empty() && key.2 != 0 {
                     pool.remove(&key);
                 }
                 return Some(connection);
@@ -156,7 +176,7 @@ impl IdlePool {
         let limit = server.pool_max_conn;
         let idle = server.state.idle.load(Relaxed);
         let worn = server.max_reuse >= 0 && i64::from(connection.requests) > server.max_reuse;
-        if (limit >= 0 && i64::from(idle) >= limit) || worn || !server.state.is_running() {
+        if (limit >= 0 && i64::from(idle) >= limit) || worn || !connection.is_current() {
             return;
         }
         server.state.idle.fetch_add(1, Relaxed);
@@ -174,12 +194,12 @@ impl IdlePool {
         if connection.header.is_none() && connection.server.state.idle_cores.load(Relaxed) & bit == 0 {
             connection.server.state.idle_cores.fetch_or(bit, Relaxed);
         }
-        let key = pool_key(connection.key, connection.header.as_deref());
+        let key = pool_key(connection.key, &connection.identity, connection.header.as_deref());
         self.by_server.borrow_mut().entry(key).or_default().push(connection);
     }
-    /// Whether connections of a server are here that any client may have.
+    /// Whether connections of a server are here that any request may have.
     pub fn has(&self, key: (u32, u32)) -> bool {
-        self.by_server.borrow().get(&pool_key(key, None)).is_some_and(|list| !list.is_empty())
+        self.by_server.borrow().get(&(key.0, key.1, 0)).is_some_and(|list| !list.is_empty())
     }
     /// Closes connections that died or have idled for longer than `pool-purge-delay`.
     pub fn purge(&self, now: Millis) {
@@ -192,7 +212,7 @@ impl IdlePool {
             list.retain_mut(|connection| {
                 let old = connection.since + connection.server.pool_purge_delay_ms <= now;
                 let keep = !old
-                    && connection.server.state.is_running()
+                    && connection.is_current()
                     && connection.stream.poll_readable(&mut context).is_pending();
                 if !keep {
                     connection.server.state.idle.fetch_sub(1, Relaxed);

@@ -378,6 +378,7 @@ impl TcpSession<'_> {
                     identity: Identity {
                         packets: self.effects.server_packets,
                         shown: connect::shown(backend, &server, self.client.session.source, None),
+                        ..Identity::default()
                     },
                 };
                 let error = match connect::dial(&core, &ticket, wish, |_| false).await {

@@ -143,7 +143,7 @@ impl Exchange<'_> {
         }
         // What was authenticated is a connection: its client stays with it, if nothing else decides.
         let private = self.attached.as_ref().filter(|connection| {
-            connection.private && connection.key.0 == backend.index && connection.server.state.is_running()
+            connection.private && connection.key.0 == backend.index && connection.is_current()
         });
         let private = private.map(|connection| connection.key.1);
         wanted.or(private).or_else(|| self.last_server(backend))
@@ -364,8 +364,14 @@ impl Exchange<'_> {
             }
             _ => None,
         };
-        let shown = connect::shown(backend, server, self.client.session.source, header);
-        Identity { packets: self.effects.server_packets, shown }
+        let session = &self.client.session;
+        let shown = connect::shown(backend, server, session.source, header);
+        let version = server.state.endpoint.version();
+        let destination = match version.follows_client() {
+            true => connect::address_of(server, session.destination),
+            false => None,
+        };
+        Identity { packets: self.effects.server_packets, shown, destination, version }
     }
 
     async fn reuse(
@@ -379,6 +385,7 @@ impl Exchange<'_> {
         if let Some(connection) = self.attached.take()
             && (connection.key, connection.identity) == (key, identity)
             && connection.header.as_deref() == header
+            && connection.is_current()
         {
             let mut connection = connection;
             let alive = std::future::poll_fn(|context| {

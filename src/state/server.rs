@@ -80,6 +80,72 @@ pub enum Endpoint {
     Unresolved,
 }
 
+impl Endpoint {
+    /// Whether connections go where their client wanted to go, in part at least: an address of zeros stands for
+    /// the client's destination, a mapped port for its port (manual, section 4.2 `server`).
+    pub fn follows_client(&self) -> bool {
+        match self {
+            Endpoint::Inet { address, port_offset } => address.ip().is_unspecified() || port_offset.is_some(),
+            Endpoint::Unix(_) | Endpoint::Unresolved => false,
+        }
+    }
+}
+
+/// Which of a server's endpoints a connection was made to; the next one begins with every change of the
+/// address, and whenever the server goes down or into maintenance: what was connected before may not be what
+/// comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointVersion(u32);
+
+impl EndpointVersion {
+    /// See [`Endpoint::follows_client`].
+    #[inline]
+    pub fn follows_client(self) -> bool {
+        self.0 & 1 != 0
+    }
+    fn next(self, follows_client: bool) -> EndpointVersion {
+        EndpointVersion(((self.0 >> 1).wrapping_add(1) << 1) | u32::from(follows_client))
+    }
+}
+
+/// A server's endpoint with its version: one cannot be changed without the other.
+#[derive(Debug)]
+pub struct EndpointCell {
+    endpoint: ArcSwap<Endpoint>,
+    version: AtomicU32,
+}
+
+impl EndpointCell {
+    fn new() -> EndpointCell {
+        EndpointCell { endpoint: ArcSwap::from_pointee(Endpoint::Unresolved), version: AtomicU32::new(0) }
+    }
+    /// The endpoint.
+    pub fn load(&self) -> arc_swap::Guard<Arc<Endpoint>> {
+        self.endpoint.load()
+    }
+    /// The endpoint, to be kept.
+    pub fn load_full(&self) -> Arc<Endpoint> {
+        self.endpoint.load_full()
+    }
+    /// Its version. To be read before the endpoint: a connection that takes the newer endpoint for the older
+    /// one is used once, the other way round it would be kept.
+    #[inline]
+    pub fn version(&self) -> EndpointVersion {
+        EndpointVersion(self.version.load(Acquire))
+    }
+    /// Another endpoint (control thread only).
+    pub fn store(&self, endpoint: Arc<Endpoint>) {
+        let follows_client = endpoint.follows_client();
+        self.endpoint.store(endpoint);
+        self.version.store(self.version().next(follows_client).0, Release);
+    }
+    /// Connections that were made until now are not used again (control thread only).
+    fn retire(&self) {
+        let version = self.version();
+        self.version.store(version.next(version.follows_client()).0, Release);
+    }
+}
+
 /// Counters of a server, by their place in [`ServerState::counters`].
 #[allow(missing_docs)]
 pub mod counter {
@@ -235,7 +301,7 @@ pub struct ServerState {
     /// Counters by [`counter`].
     pub counters: Counters<{ counter::COUNT }>,
     /// Where to connect; changed by `set server ... addr` and by name resolution.
-    pub endpoint: ArcSwap<Endpoint>,
+    pub endpoint: EndpointCell,
     /// `maxconn`, as changed at run time; 0 means no limit.
     pub maxconn: AtomicU32,
     /// `minconn`; 0 when the limit does not move with the load.
@@ -300,7 +366,7 @@ impl ServerState {
             counters: Counters::new(cores),
             session_rate: Rate::default(),
             id: AtomicU32::new(0),
-            endpoint: ArcSwap::from_pointee(Endpoint::Unresolved),
+            endpoint: EndpointCell::new(),
             maxconn: AtomicU32::new(0),
             minconn: AtomicU32::new(0),
             maxqueue: AtomicU32::new(0),
@@ -386,7 +452,9 @@ impl ServerState {
     }
     /// Sets the operational state (control thread only).
     pub fn set_operational(&self, state: Operational) {
+        let was_running = self.is_running();
         self.operational.store(state as u8, Release);
+        self.retire_after(was_running);
     }
     /// Administrative flags ([`admin`]).
     #[inline]
@@ -395,7 +463,14 @@ impl ServerState {
     }
     /// Sets the administrative flags (control thread only).
     pub fn set_admin(&self, flags: u8) {
+        let was_running = self.is_running();
         self.admin.store(flags, Release);
+        self.retire_after(was_running);
+    }
+    fn retire_after(&self, was_running: bool) {
+        if was_running && !self.is_running() {
+            self.endpoint.retire();
+        }
     }
     /// Weight as set by the user or an agent, 0 to 256.
     pub fn user_weight(&self) -> u32 {
@@ -519,5 +594,46 @@ mod tests {
         server.configure(Configured { weight: 20, disabled: true, ..configured() });
         server.adopt();
         assert_eq!((server.user_weight(), server.admin()), (20, admin::FMAINT | admin::CMAINT));
+    }
+
+    #[test]
+    fn whatever_may_change_who_answers_begins_another_version() {
+        let server = ServerState::new("b", "s", 1);
+        let inet = |address: &str, port_offset| {
+            Arc::new(Endpoint::Inet { address: address.parse().unwrap(), port_offset })
+        };
+        let mut seen = vec![server.endpoint.version()];
+        let mut expect = |server: &ServerState, changes: bool, what: &str| {
+            let version = server.endpoint.version();
+            assert_eq!(!seen.contains(&version), changes, "{what}");
+            seen.push(version);
+        };
+        server.endpoint.store(inet("10.0.0.1:80", None));
+        expect(&server, true, "an address");
+        server.set_operational(Operational::Stopping);
+        expect(&server, false, "it still runs");
+        server.set_operational(Operational::Stopped);
+        expect(&server, true, "down");
+        server.set_operational(Operational::Running);
+        expect(&server, false, "up again");
+        server.set_admin(admin::FDRAIN);
+        expect(&server, false, "drain");
+        server.set_admin(admin::FMAINT);
+        expect(&server, true, "maintenance");
+        server.set_admin(0);
+        expect(&server, false, "ready again");
+        for (address, offset, follows) in [
+            ("10.0.0.1:80", None, false),
+            ("0.0.0.0:80", None, true),
+            ("[::]:80", None, true),
+            ("10.0.0.1:0", Some(0), true),
+        ] {
+            server.endpoint.store(inet(address, offset));
+            expect(&server, true, address);
+            assert_eq!(server.endpoint.version().follows_client(), follows, "{address}");
+            server.set_admin(admin::FMAINT);
+            server.set_admin(0);
+            assert_eq!(server.endpoint.version().follows_client(), follows, "{address}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod limits;
 mod logging;
 mod messages;
 mod metrics;
+mod pools;
 mod proxy_protocol;
 mod queues;
 mod rate_limit;

@@ -116,13 +116,24 @@ impl Origin {
 
     /// Answers every request with its name, and `X-Served-By`.
     pub fn named(name: &str) -> Self {
+        Self::named_at(0, name)
+    }
+
+    /// The same at a port of one's choice.
+    pub fn named_at(port: u16, name: &str) -> Self {
         let (name, header) = (name.to_owned(), format!("X-Served-By: {name}\r\n"));
-        Self::http(move |_| Reply::status(200, &header, &name))
+        let answer = move |_: &Request| Reply::status(200, &header, &name);
+        Self::raw_at(port, move |stream, number, seen| serve_http(stream, number, seen, &answer))
     }
 
     /// Does with each connection what a closure says.
     pub fn raw(service: impl Fn(TcpStream, usize, &Seen) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((own_address(), 0)).expect("a free port");
+        Self::raw_at(0, service)
+    }
+
+    /// The same at a port of one's choice: the address is its own.
+    pub fn raw_at(port: u16, service: impl Fn(TcpStream, usize, &Seen) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((own_address(), port)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let mut origin = Origin { address, service: Arc::new(service), seen: Arc::default(), running: None };
         origin.run(listener);

@@ -1,0 +1,187 @@
+//! Kept connections to servers: who may have one again, and when it is none any more.
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use crate::support::*;
+
+/// Two origins at one port, each at an address of its own.
+fn twins() -> [Origin; 2] {
+    let first = Origin::named("one");
+    let second = Origin::named_at(first.address().port(), "two");
+    [first, second]
+}
+
+#[test]
+fn a_server_of_zeros_is_where_the_client_wanted_to_go_and_nowhere_else() {
+    for server in ["0.0.0.0:PORT", "0.0.0.0", "0.0.0.0:0", "*", "*:PORT", ":::PORT", "*:+0"] {
+        for reuse in ["always", "safe", "never"] {
+            both_drivers(|driver| {
+                let origins = twins();
+                let port = origins[0].address().port();
+                let server = server.replace("PORT", &port.to_string());
+                let proxy = Proxy::start(
+                    driver,
+                    &format!(
+                        "global\n    nbthread 1\n{HTTP_DEFAULTS}\nfrontend fe\n    bind @fe@\n    \
+                         http-request set-dst url_param(ip)\n    http-request set-dst-port int({port})\n    \
+                         default_backend any\nbackend any\n    http-reuse {reuse}\n    server s {server}\n"
+                    ),
+                );
+                let mut clients = [proxy.client("fe"), proxy.client("fe")];
+                for turn in 0..8 {
+                    let origin = &origins[turn % 2];
+                    let path = format!("/?ip={}", origin.address().ip());
+                    let response = clients[turn / 2 % 2].get(&path, "");
+                    let name = ["one", "two"][turn % 2];
+                    assert_eq!(
+                        (response.status, response.text()),
+                        (200, name.to_owned()),
+                        "{server} {reuse}"
+                    );
+                }
+                if reuse == "always" {
+                    let connections = origins.each_ref().map(Origin::connections);
+                    assert_eq!(connections, [1, 1], "what goes to the same place is used again: {server}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_borrowed_connection_goes_where_the_request_wants() {
+    both_drivers(|driver| {
+        let origins = twins();
+        let port = origins[0].address().port();
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    nbthread 4\n{HTTP_DEFAULTS}\nlisten fe\n    bind @fe@\n    http-reuse always\n    \
+                 http-request set-dst url_param(ip)\n    server s 0.0.0.0:{port}\n"
+            ),
+        );
+        for turn in 0..60 {
+            let origin = &origins[turn / 3 % 2];
+            let response = proxy.client("fe").get(&format!("/?ip={}", origin.address().ip()), "");
+            assert_eq!(response.text(), ["one", "two"][turn / 3 % 2]);
+        }
+    });
+}
+
+#[test]
+fn zeros_stand_for_the_destination_in_tcp_mode_too() {
+    both_drivers(|driver| {
+        let origins = twins();
+        let [one, two] = origins.each_ref().map(|origin| origin.address());
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{TCP_DEFAULTS}\nlisten one\n    bind @one@\n    tcp-request content set-dst str({})\n    \
+                 server s 0.0.0.0:{port}\nlisten two\n    bind @two@\n    tcp-request content set-dst str({})\n    \
+                 tcp-request content set-dst-port int({port})\n    server s *\n",
+                one.ip(),
+                two.ip(),
+                port = one.port(),
+            ),
+        );
+        for name in ["one", "two", "one"] {
+            assert_eq!(proxy.client(name).get("/", "").text(), name);
+        }
+    });
+}
+
+/// An origin that answers with its name when it is told to, and the means to tell it and to await its requests.
+fn patient(name: &'static str) -> (Origin, Sender<()>, Receiver<()>) {
+    let (go, may_go) = channel::<()>();
+    let (came, has_come) = channel();
+    let (may_go, came) = (Arc::new(Mutex::new(may_go)), Mutex::new(came));
+    let origin = Origin::http(move |request| {
+        if request.path() == "/wait" {
+            let _ = came.lock().unwrap().send(());
+            let _ = may_go.lock().unwrap().recv_timeout(LIMIT);
+        }
+        Reply::ok(name)
+    });
+    (origin, go, has_come)
+}
+
+#[test]
+fn a_server_that_moves_leaves_its_connections_behind() {
+    // What happens while a request is under way, and who answers the next one. Which client asks it: under
+    // `http-reuse never` a connection belongs to its client.
+    for (command, next) in [
+        ("set server be/s addr ADDRESS port PORT", "new"),
+        ("set server be/s addr ADDRESS", "new"),
+        ("set server be/s state maint;set server be/s state ready", "old"),
+        ("disable server be/s;enable server be/s", "old"),
+        ("set server be/s health down;set server be/s health up", "old"),
+        ("set weight be/s 7", "old"),
+    ] {
+        for reuse in ["always", "never"] {
+            both_drivers(|driver| {
+                let (old, go, has_come) = patient("old");
+                let new = Origin::named_at(old.address().port(), "new");
+                let address = old.address();
+                let proxy = Proxy::start(
+                    driver,
+                    &format!(
+                        "global\n    nbthread 1\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    \
+                         http-reuse {reuse}\n    server s {address}\n"
+                    ),
+                );
+                let mut client = proxy.client("fe");
+                client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+                has_come.recv_timeout(LIMIT).unwrap();
+                let command = command
+                    .replace("ADDRESS", &new.address().ip().to_string())
+                    .replace("PORT", &new.address().port().to_string());
+                for command in command.split(';') {
+                    proxy.admin(command);
+                }
+                go.send(()).unwrap();
+                assert_eq!(client.response().text(), "old", "what is under way ends where it began");
+                let mut other = if reuse == "never" { client } else { proxy.client("fe") };
+                assert_eq!(other.get("/", "").text(), next, "{command} {reuse}");
+                assert_eq!(other.get("/", "").text(), next, "{command} {reuse}");
+                if next == "old" {
+                    let fresh = if command.contains("weight") { 1 } else { 2 };
+                    assert_eq!(old.connections(), fresh, "{command} {reuse}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn an_authenticated_connection_does_not_outlive_its_server() {
+    both_drivers(|driver| {
+        let origin = Origin::raw(|mut stream, number, seen| {
+            let mut buffer = Vec::new();
+            while let Some(request) = origin::read_request(&mut stream, &mut buffer, number) {
+                seen.note(&request);
+                let answer = "HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n";
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let new = Origin::named_at(origin.address().port(), "new");
+        let address = origin.address();
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    http-response del-header www-authenticate\n    \
+                      http-response set-status 403\n    server s {address}\n"
+            ),
+        );
+        let mut client = proxy.client("fe");
+        assert_eq!(client.get("/", "").status, 403);
+        assert_eq!(client.get("/", "").status, 403);
+        assert_eq!(origin.connections(), 1);
+        // Nobody else may have it, whatever rules make of the answer.
+        assert_eq!(proxy.client("fe").get("/", "").status, 403);
+        assert_eq!(origin.connections(), 2);
+        proxy.admin(&format!("set server be/s addr {}", new.address().ip()));
+        assert_eq!(client.get("/", "").header("x-served-by"), Some("new"));
+    });
+}
