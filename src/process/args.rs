@@ -215,6 +215,13 @@ fn pids(into: &mut Vec<i32>, text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the command line knows a flag.
+#[cfg(test)]
+pub fn is_flag(name: &str) -> bool {
+    FLAGS.iter().any(|flag| flag.name == name)
+        || parse(&[name.into()]).is_ok_and(|command| matches!(command, Command::Version(_)))
+}
+
 /// Every flag (management guide, section 3).
 const FLAGS: &[Flag] = &[
     text(

@@ -2,6 +2,7 @@
 //!
 //! Both pages are Markdown and stand in `docs/`; a test holds them to what the tables say.
 
+use super::absent::{ABSENT, PARTLY, Partly};
 use crate::base::doc::{DocEntry, Support};
 use crate::config::doc as registry;
 use crate::control::admin::cmd;
@@ -150,6 +151,21 @@ fn compatibility() -> String {
             }
         }
     }
+    out.push_str(
+        "\n## Refused in part\n\nThese keywords work, but not with these values.\n\n\
+         | keyword | value | why |\n|---|---|---|\n",
+    );
+    for Partly { keyword, value, why, .. } in PARTLY {
+        out.push_str(&format!("| `{keyword}` | `{value}` | {} |\n", plain(why)));
+    }
+    out.push_str(
+        "\n## Unknown\n\nNames of HAProxy 3.5 that no table here knows: a configuration, a script or a \
+         command line that uses one gets an error.\n\n| kind | names | why |\n|---|---|---|\n",
+    );
+    for group in ABSENT {
+        let names: Vec<String> = group.names.iter().map(|name| format!("`{name}`")).collect();
+        out.push_str(&format!("| {} | {} | {} |\n", group.kind, names.join(", "), plain(group.why)));
+    }
     out
 }
 
@@ -196,6 +212,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::absent::is_absent;
 
     #[test]
     fn texts_are_plain_markdown() {
@@ -206,6 +223,61 @@ mod tests {
             ("it's 'x", "it's 'x"),
         ] {
             assert_eq!(plain(text), expected);
+        }
+    }
+
+    /// Every name of HAProxy 3.5 and its kind.
+    fn haproxys() -> impl Iterator<Item = (&'static str, &'static str)> {
+        include_str!("../../tests/names/haproxy-3.5.tsv").lines().filter_map(|line| line.split_once('\t'))
+    }
+
+    /// Whether a table knows the name, with whatever support.
+    fn is_known(entries: &[DocEntry], kind: &str, name: &str) -> bool {
+        match kind {
+            "acl" => crate::sample::acl::is_criterion(name),
+            "fetch" => crate::sample::fetch::find(name).is_some(),
+            "converter" => crate::sample::conv::find(name).is_some(),
+            "flag" => crate::process::args::is_flag(name),
+            _ => entries.iter().any(|entry| entry.kind == kind && entry.answers_to(name)),
+        }
+    }
+
+    #[test]
+    fn every_name_of_haproxy_is_accounted_for() {
+        let entries = all();
+        let mut unaccounted = Vec::new();
+        for (kind, name) in haproxys() {
+            match (is_known(&entries, kind, name), is_absent(kind, name)) {
+                (false, false) => {
+                    unaccounted.push(format!("{kind} '{name}' is neither known nor listed as absent"))
+                }
+                (true, true) => unaccounted.push(format!("{kind} '{name}' is known, but listed as absent")),
+                _ => {}
+            }
+        }
+        assert!(unaccounted.is_empty(), "{}", unaccounted.join("\n"));
+        assert!(haproxys().count() > 1500, "the list is whole");
+        let invented: Vec<_> = ABSENT
+            .iter()
+            .flat_map(|group| group.names.iter().map(|name| (group.kind, *name)))
+            .filter(|absent| !haproxys().any(|name| name == *absent))
+            .collect();
+        assert!(invented.is_empty(), "HAProxy does not have these: {invented:?}");
+    }
+
+    #[test]
+    fn what_is_refused_in_part_is_refused() {
+        use crate::config::{Input, Settings, load, testing::Memory};
+        for Partly { keyword, value, example, .. } in PARTLY {
+            let bytes = format!("defaults d\nmode http\n{example}\n").into_bytes();
+            let input = Input { name: "x.cfg".into(), bytes };
+            let mut report = crate::diag::Report::default();
+            let registry = crate::state::Registry::new(1);
+            let model = load(&[input], &Settings::default(), &registry, &Memory::default(), &mut report);
+            assert!(model.is_none(), "'{keyword}' takes '{value}': take it off the list");
+            let last = example.lines().count() as u32 + 2;
+            let told = report.diagnostics.iter().any(|found| found.span.line == last);
+            assert!(told, "{example}: {:?}", report.diagnostics);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `haproxy -c`, `-cc`, `-v` and the verbs end here; a start goes on in [`start`].
 
-pub mod args;
+pub mod absent;
+mod args;
 pub mod check;
 pub mod console;
 pub mod files;

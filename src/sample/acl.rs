@@ -154,6 +154,12 @@ fn criterion(name: &str) -> Option<(&'static str, Kind)> {
     })
 }
 
+/// Whether `name` is a criterion of its own (`path_beg`), beside the fetches that are.
+#[cfg(test)]
+pub(crate) fn is_criterion(name: &str) -> bool {
+    criterion(name).is_some() || super::fetch::find(name).is_some()
+}
+
 impl AclSet {
     /// Parses the words after `acl` (name, criterion, flags, patterns) and adds the ACL.
     pub fn add(&mut self, words: &[&str], span: Span, context: &mut ParseContext<'_>) {
