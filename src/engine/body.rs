@@ -298,6 +298,12 @@ impl Pump {
         let mut moved = 0;
         loop {
             self.transform()?;
+            // Asked first: a socket that was full has room again when the kernel says so. What a try squeezes in
+            // before is no sign of the reader's life, and would start its limit anew.
+            if self.has_body_output() && destination.poll_writable(context).is_pending() {
+                self.blocked = Blocked::Destination;
+                return Poll::Pending;
+            }
             let more = self.expects_more() || (self.ends_destination && self.has_all());
             let result = if let Some(lent) = self.pipe.as_mut().filter(|pipe| pipe.held > 0) {
                 let result = pipe::splice(lent.pipe().read.as_raw_fd(), destination.fd(), lent.held, more);
@@ -342,13 +348,7 @@ impl Pump {
                     self.bytes_out += count as u64;
                     self.last_ms = clock::cached().millis();
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.blocked = Blocked::Destination;
-                    if destination.poll_writable(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(_) => return Poll::Ready(Err(PumpError::DestinationBroken)),
             }
             if self.mode_is_done() && !self.has_body_output() {

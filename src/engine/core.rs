@@ -332,7 +332,9 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
                 limits_due = now + LIMITS_EVERY_MS;
                 descriptors::refresh();
             }
-            core.wheel.advance(now);
+            // After a stop of the process, or a wait that a signal has cut short, bytes may be there that the
+            // last look did not see.
+            core.wheel.advance(now, reactor::look);
             core.idle.purge(now);
         },
     );

@@ -12,6 +12,7 @@ use super::fault::Point;
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
+use super::silence;
 use super::streamed::Streamed;
 use super::wait;
 use crate::base::clock;
@@ -180,9 +181,10 @@ impl<'a> Exchange<'a> {
     pub async fn refuse_empty(&mut self, ended: Ended) {
         self.txn.ended = ended;
         self.txn.ended_in = EndedIn::Request;
-        let now = clock::cached();
-        self.txn.time.first_byte_us = now.mono_us;
-        self.txn.time.first_byte_wall_us = now.wall_us;
+        // It was active from the start: there was no first byte that would have ended an idle time.
+        let accepted = self.client.session.accepted;
+        self.txn.time.first_byte_us = accepted.mono_us;
+        self.txn.time.first_byte_wall_us = accepted.wall_us;
         self.txn.bad_request = true;
         let probe = self.frontend.options.http_ignore_probes;
         if !probe {
@@ -215,6 +217,16 @@ impl<'a> Exchange<'a> {
             process: &self.core.setup.process,
             check_vars: None,
         }
+    }
+
+    /// `timeout client` as it is now.
+    pub(super) fn client_timeout_ms(&self) -> Option<u64> {
+        silence::client_ms(&self.effects, self.frontend)
+    }
+
+    /// How long each side may be silent now.
+    pub(super) fn limits(&self) -> silence::Limits {
+        silence::Limits::of(&self.effects, self.frontend, self.backend())
     }
 
     /// The proxy whose settings govern the server side.
@@ -268,7 +280,7 @@ impl<'a> Exchange<'a> {
             return Err(self.local(reply));
         }
         if frontend.options.http_buffer_request {
-            let timeout_ms = frontend.timeouts.http_request_ms.or(frontend.timeouts.client_ms);
+            let timeout_ms = silence::request_ms(&self.effects, frontend, frontend);
             self.buffer_whole_body(timeout_ms).await?;
         }
         self.process_request(frontend).await
@@ -324,7 +336,7 @@ impl<'a> Exchange<'a> {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Request));
         }
         if backend.options.http_buffer_request && !self.frontend.options.http_buffer_request {
-            let timeout_ms = backend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms);
+            let timeout_ms = silence::request_ms(&self.effects, backend, self.frontend);
             self.buffer_whole_body(timeout_ms).await?;
         }
         if !Arc::ptr_eq(backend, self.frontend) {
@@ -347,8 +359,8 @@ impl<'a> Exchange<'a> {
         let fields = &mut self.txn.request.fields;
         forwarded::add(self.frontend, backend, session.source, session.destination, fields);
         if self.balances_by_body(backend) {
-            self.buffer_body(0, self.frontend.timeouts.http_request_ms.or(self.frontend.timeouts.client_ms))
-                .await?;
+            let timeout_ms = silence::request_ms(&self.effects, self.frontend, self.frontend);
+            self.buffer_body(0, timeout_ms).await?;
         }
         self.refuse_broken_off()
     }

@@ -144,7 +144,7 @@ pub(super) fn log(
         process: core.setup.process.connections.load(Relaxed),
         frontend: frontend.state.frontend_current.load(Relaxed),
         backend: txn.backend.as_ref().map_or(0, |backend| backend.backend_current.load(Relaxed)),
-        server: txn.server.as_ref().map_or(0, |server| server.served.load(Relaxed)),
+        server: txn.server.as_ref().map_or(0, |server| server.sessions()),
     };
     txn.logged_early = early;
     let process: &ProcessFacts = &core.setup.process;

@@ -114,8 +114,17 @@ impl QueuePlace {
             Fate::Doubted => Poll::Ready(Fate::Doubted),
             granted => {
                 self.settled = true;
+                self.enter(granted);
                 Poll::Ready(granted)
             }
+        }
+    }
+    /// Takes note of a slot.
+    fn enter(&self, fate: Fate) {
+        if let Fate::Granted(index) = fate
+            && let Some(server) = self.backend.servers.load().get(index as usize)
+        {
+            server.entering.fetch_sub(1, Relaxed);
         }
     }
     /// Gives up waiting; the slot, if it was granted in this very moment.
@@ -125,6 +134,7 @@ impl QueuePlace {
         }
         let left = self.queue.queue().leave(&self.waiter);
         if let Left::Granted(index) = left {
+            self.enter(Fate::Granted(index));
             return Some(index);
         }
         self.backend.waiting.fetch_sub(1, SeqCst);
@@ -199,13 +209,17 @@ fn fill_if(
         if !server.try_take_slot(effective_maxconn(backend, server, now)) {
             return;
         }
+        server.entering.fetch_add(1, Relaxed);
         match grant_next(backend, server, takes_new, index) {
             Some(waiter) => {
                 backend.waiting.fetch_sub(1, SeqCst);
                 wake(mailboxes, &waiter);
             }
-            // Who was there has left meanwhile; another may have come.
-            None => server.release_slot(),
+            None => {
+                // Who was there has left meanwhile; another may have come.
+                server.entering.fetch_sub(1, Relaxed);
+                server.release_slot();
+            }
         }
     }
 }

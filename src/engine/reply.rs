@@ -66,7 +66,7 @@ impl Exchange<'_> {
         let (bytes, stays) = self.encode_reply(&reply, may_stay, streamed);
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
-        let timeout = self.frontend.timeouts.client_ms;
+        let timeout = self.client_timeout_ms();
         let ends = !stays && streamed.is_none();
         let mut written =
             wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, ends).await;
@@ -144,8 +144,7 @@ impl Exchange<'_> {
         if !stays {
             self.client.stream.shutdown_write();
         }
-        let silence_ms = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
-        let silence_ms = silence_ms.unwrap_or(DRAIN_SILENCE_MS);
+        let silence_ms = self.client_timeout_ms().unwrap_or(DRAIN_SILENCE_MS);
         let ticket = self.client.entry.ticket.clone();
         let core = self.core;
         let client = &mut self.client.stream;
@@ -272,7 +271,7 @@ impl Exchange<'_> {
             page.admin.iter().any(|condition| condition.holds(&context))
         };
         if self.txn.request.method == Method::Post {
-            self.buffer_body(0, self.frontend.timeouts.client_ms).await?;
+            self.buffer_body(0, self.client_timeout_ms()).await?;
             self.refuse_broken_off()?;
         }
         self.txn.by_service = true;

@@ -238,7 +238,7 @@ impl Exchange<'_> {
         self.adjust_case(&mut bytes);
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
-        let timeout = self.frontend.timeouts.client_ms;
+        let timeout = self.client_timeout_ms();
         let written =
             wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
         written.map_err(|_| {

@@ -3,10 +3,11 @@
 
 use std::task::{Context, Poll};
 
-use super::body::{Blocked, Pump, PumpError, Splice};
+use super::body::{Pump, PumpError, Splice};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::fault::Point;
 use super::idle::ServerConnection;
+use super::silence::{self, Awaited, Side};
 use super::tunnel::{self, Established, Tunnel};
 use super::upstream::{Failure, RetryCause};
 use super::wait;
@@ -18,7 +19,7 @@ use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::HttpReuse;
 use crate::net::buffer::Filled;
-use crate::net::timer::{NEVER, Stop};
+use crate::net::timer::Stop;
 use crate::net::{Buffer, Stream};
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
@@ -83,10 +84,12 @@ impl Exchange<'_> {
             bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
             accept_unsafe: backend.options.accept_unsafe_response,
         };
-        let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
+        let silence_limits = self.limits();
         let mut buffer: Option<Buffer> = None;
         let mut interim = 0;
-        let mut last: Millis = clock::cached().millis();
+        // The whole head must come within `timeout server`, however it trickles; each interim response is a head.
+        let mut since: Millis = clock::cached().millis();
+        let mut late = Side::Server;
         loop {
             // A server that has begun to speak may have begun to act: its silence is not a stale connection's.
             let may_replay = may_replay && interim == 0;
@@ -106,6 +109,7 @@ impl Exchange<'_> {
                                 return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
                             }
                             self.forward_interim().await.map_err(Failure::Final)?;
+                            since = clock::cached().millis();
                             continue;
                         }
                         let asked = self.sent_to_server;
@@ -138,6 +142,7 @@ impl Exchange<'_> {
                             let end = self.error_end(status, Ended::Server, EndedIn::Headers);
                             return Err(Failure::Retry { cause: RetryCause::Status, end });
                         }
+                        self.txn.time.response_us = clock::cached().mono_us;
                         return Ok(Received { framing, switches, rest: buffer });
                     }
                     Ok(head::Progress::Partial) => {}
@@ -173,15 +178,13 @@ impl Exchange<'_> {
                     gone = true;
                     return Poll::Ready(Ok(()));
                 }
-                let deadline = if upload.is_over() {
-                    server_timeout.map_or(NEVER, |ms| last.max(upload.pump.last_ms) + ms)
-                } else {
-                    let limit = match upload.pump.blocked {
-                        Blocked::Source => self.frontend.timeouts.client_ms,
-                        Blocked::Destination => server_timeout,
-                    };
-                    limit.map_or(NEVER, |ms| upload.pump.last_ms + ms)
+                let last_ms = since.max(upload.pump.last_ms);
+                let awaited = match upload.is_over() {
+                    true => Awaited::words_of(Side::Server, last_ms),
+                    false => Awaited::by(&upload.pump, Side::Client),
                 };
+                let deadline;
+                (deadline, late) = silence::due(&[Some(awaited)], &silence_limits, last_ms);
                 match core.wheel.check(&ticket, deadline, context.waker()) {
                     Some(stop) => Poll::Ready(Err(stop)),
                     None => Poll::Pending,
@@ -196,7 +199,7 @@ impl Exchange<'_> {
                 }
                 Ok(()) => {}
                 Err(Stop::Killed(kill)) => return Err(self.killed_by(kill, EndedIn::Headers)),
-                Err(Stop::Timeout) if !upload.is_over() && upload.pump.blocked == Blocked::Source => {
+                Err(Stop::Timeout) if late == Side::Client => {
                     // The server's head is what is waited for, though the client is who stopped (manual,
                     // section 8.5, "cH").
                     let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Headers);
@@ -216,12 +219,8 @@ impl Exchange<'_> {
             let empty = buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
             match filled {
                 Ok(Filled::Bytes { count, .. }) => {
-                    last = clock::cached().millis();
                     connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
                     self.txn.bytes_from_server += count as u64;
-                    if self.txn.time.response_us == 0 {
-                        self.txn.time.response_us = clock::cached().mono_us;
-                    }
                 }
                 Ok(Filled::Nothing) => {
                     if empty {
@@ -302,7 +301,7 @@ impl Exchange<'_> {
         encode::response(&self.txn.response, Body::None, encode::Connection::Default, &mut bytes);
         self.adjust_case(&mut bytes);
         let ticket = self.client.entry.ticket.clone();
-        let timeout = self.frontend.timeouts.client_ms;
+        let timeout = self.client_timeout_ms();
         self.txn.bytes_to_client += bytes.len() as u64;
         let written =
             wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
@@ -336,8 +335,6 @@ impl Exchange<'_> {
             Ok(true) => self.tunnel(connection, received, upload).await,
             Ok(false) => self.forward(connection, received, upload, server_keeps).await,
             Err(end) => {
-                // What rules or time-outs have refused was no response: its time is not logged.
-                self.txn.time.response_us = 0;
                 self.take_back(upload);
                 Err(end)
             }
@@ -426,7 +423,7 @@ impl Exchange<'_> {
     /// connection; whether that was all of it.
     async fn skip_body(&mut self, connection: &mut ServerConnection, input: Body, pump: &mut Pump) -> bool {
         let mut rest = Pump::new(input, Body::None, pump.take_rest(), Splice::Never);
-        let timeout = self.effects.server_timeout_ms.or(self.backend().timeouts.server_ms);
+        let limit = self.limits().server;
         let ticket = self.client.entry.ticket.clone();
         let core = self.core;
         let whole = std::future::poll_fn(|context| {
@@ -434,7 +431,7 @@ impl Exchange<'_> {
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(result.is_ok());
             }
-            let deadline = timeout.map_or(NEVER, |ms| rest.last_ms + ms);
+            let deadline = rest.last_ms.saturating_add(limit);
             let too_much = rest.bytes_in > SKIP_BYTES_MAX;
             if too_much || core.wheel.check(&ticket, deadline, context.waker()).is_some() {
                 return Poll::Ready(false);
@@ -450,8 +447,7 @@ impl Exchange<'_> {
     /// Goes on with an upload whose answer is out already: a server that said so early may want the rest
     /// nevertheless. Whether it took all of it.
     async fn finish_upload(&mut self, connection: &mut ServerConnection, upload: &mut Upload) -> bool {
-        let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
-        let server_timeout = self.effects.server_timeout_ms.or(self.backend().timeouts.server_ms);
+        let limits = self.limits();
         let ticket = self.client.entry.ticket.clone();
         let core = self.core;
         let client = &mut self.client.stream;
@@ -465,11 +461,8 @@ impl Exchange<'_> {
             if connection.stream.poll_readable(context).is_ready() && !connection.stream.is_empty() {
                 return Poll::Ready(());
             }
-            let limit = match upload.pump.blocked {
-                Blocked::Source => client_timeout,
-                Blocked::Destination => server_timeout,
-            };
-            let deadline = limit.map_or(NEVER, |ms| upload.pump.last_ms + ms);
+            let awaited = Awaited::by(&upload.pump, Side::Client);
+            let (deadline, _) = silence::due(&[Some(awaited)], &limits, upload.pump.last_ms);
             match core.wheel.check(&ticket, deadline, context.waker()) {
                 Some(_) => Poll::Ready(()),
                 None => Poll::Pending,
@@ -525,10 +518,9 @@ impl Exchange<'_> {
     ) -> Result<(), End> {
         let core = self.core;
         let ticket = self.client.entry.ticket.clone();
-        let client_timeout = self.effects.client_timeout_ms.or(self.frontend.timeouts.client_ms);
-        let server_timeout = self.effects.server_timeout_ms.or(backend.timeouts.server_ms);
+        let limits = self.limits();
+        let mut late = Side::Server;
         let abort_matters = self.abort_matters();
-        let own_life = (self.frontend.options.independent_streams, backend.options.independent_streams);
         let more = &mut self.client_has_more;
         let client = &mut self.client.stream;
         let poll = |context: &mut Context<'_>| {
@@ -547,24 +539,17 @@ impl Exchange<'_> {
                 }
                 *more = true; // the next request: it is read when its turn comes
             }
-            let limit = match pump.blocked {
-                Blocked::Source => server_timeout,
-                Blocked::Destination => client_timeout,
-            };
-            let last = match (own_life, pump.blocked) {
-                // Bytes towards a side are no sign of its life (`option independent-streams`).
-                ((_, true), Blocked::Source) | ((true, _), Blocked::Destination) => pump.last_ms,
-                _ => pump.last_ms.max(upload.pump.last_ms),
-            };
-            let deadline = limit.map_or(NEVER, |ms| last + ms);
+            let up = (!upload.is_over()).then(|| Awaited::by(&upload.pump, Side::Client));
+            let down = Some(Awaited::by(pump, Side::Server));
+            let last_ms = pump.last_ms.max(upload.pump.last_ms);
+            let deadline;
+            (deadline, late) = silence::due(&[up, down], &limits, last_ms);
             match core.wheel.check(&ticket, deadline, context.waker()) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,
             }
         };
-        let mut poll = poll;
-        let result = std::future::poll_fn(&mut poll).await;
-        let blocked = pump.blocked;
+        let result = std::future::poll_fn(poll).await;
         let (ended, ended_in) = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(PumpError::DestinationBroken)) => {
@@ -592,8 +577,7 @@ impl Exchange<'_> {
                 backend.state.backend.add(be::SERVER_ABORTS, 1);
                 (Ended::Server, EndedIn::Data)
             }
-            Err(Stop::Timeout) if blocked == Blocked::Source => (Ended::ServerTimeout, EndedIn::Data),
-            Err(Stop::Timeout) => (Ended::ClientTimeout, EndedIn::Data),
+            Err(Stop::Timeout) => (late.timed_out(), EndedIn::Data),
             Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Data)),
         };
         if matches!(ended, Ended::Server | Ended::ServerTimeout) {
@@ -640,7 +624,7 @@ impl Exchange<'_> {
         let mut down = Pump::tunnel(received.rest, tunnel::splices_down(self.frontend, backend));
         down.stage(&head);
         let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(self.frontend, backend));
-        let tunnel = Tunnel::new(up, down, self.frontend, backend, self.effects.tunnel_timeout_ms);
+        let tunnel = Tunnel::new(up, down, self.frontend, backend, &self.effects);
         let Some(assigned) = self.assigned.take() else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));
         };

@@ -88,7 +88,7 @@ impl Exchange<'_> {
     ) -> Result<(), WriteError> {
         let core = self.core.clone();
         let ticket = self.client.entry.ticket.clone();
-        let timeout = self.frontend.timeouts.client_ms;
+        let timeout = self.client_timeout_ms();
         let mut bytes = Vec::new();
         loop {
             bytes.clear();

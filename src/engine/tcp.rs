@@ -15,10 +15,11 @@ use super::idle::Identity;
 use super::packets;
 use super::redispatch;
 use super::select::{self, Assigned, NoServer, Wait, Wish};
+use super::silence::{self, Awaited, Limits, Side};
 use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
-use crate::base::clock;
+use crate::base::clock::{self, Millis};
 use crate::base::id::ProxyIndex;
 use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::head;
@@ -188,6 +189,15 @@ fn finish_session(
     }
 }
 
+/// How long the inspection of a response may wait.
+#[derive(Clone, Copy)]
+enum Until {
+    /// For what the server says first: until a side has been silent for too long, since this moment.
+    Silence(Millis),
+    /// Until this moment (`tcp-response inspect-delay`).
+    Moment(Millis),
+}
+
 struct TcpSession<'a> {
     core: &'a Rc<Core>,
     frontend: &'a Arc<Proxy>,
@@ -263,7 +273,7 @@ impl TcpSession<'_> {
                 };
                 self.store_server(&backend, &assigned);
                 let down = Pump::tunnel(first, tunnel::splices_down(&frontend, &backend));
-                let tunnel = Tunnel::new(up, down, &frontend, &backend, None);
+                let tunnel = Tunnel::new(up, down, &frontend, &backend, &self.effects);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))
             }
             Err(()) => Err(Ending::Over(Some(backend))),
@@ -536,15 +546,15 @@ impl TcpSession<'_> {
         let rules: &[Rule] = &backend.tcp_response;
         let delay_ms = backend.tcp_response_inspect_delay_ms;
         let mut buffer = None;
-        // Nothing can be judged before the server says something; how long that may take is the tunnel's limit.
-        let mut deadline = wait::after(backend.timeouts.server_ms.or(self.frontend.timeouts.client_ms));
+        // Nothing can be judged before the server says something; how long that may take is a matter of silence.
+        let mut until = Until::Silence(clock::cached().millis());
         let mut from = 0;
         self.txn.inspection_over = false;
         while from < rules.len() {
-            self.more_response_bytes(stream, up, &mut buffer, deadline).await?;
+            self.more_response_bytes(backend, stream, up, &mut buffer, until).await?;
             let Some(filled) = &buffer else { return Ok(None) };
             if self.txn.response_payload.is_empty() {
-                deadline = wait::after(Some(delay_ms.unwrap_or(0)));
+                until = Until::Moment(wait::after(Some(delay_ms.unwrap_or(0))));
             }
             self.txn.response_payload.clear();
             self.txn.response_payload.extend_from_slice(filled.filled());
@@ -566,21 +576,47 @@ impl TcpSession<'_> {
     /// Reads more of the server for inspection; says in the transaction when nothing more will come.
     async fn more_response_bytes(
         &mut self,
+        backend: &Proxy,
         stream: &mut Stream,
         up: &mut Pump,
         buffer: &mut Option<Buffer>,
-        deadline: u64,
+        until: Until,
     ) -> Result<(), ()> {
         let ticket = self.client.entry.ticket.clone();
+        let limits = Limits::of(&self.effects, self.frontend, backend);
+        let mut late = Side::Server;
+        let mut up_over = false;
         loop {
             let mut broken = None;
             let client = &mut self.client.stream;
-            let waited = wait::until(self.core, &ticket, deadline, |context| {
-                if let Poll::Ready(Err(error)) = up.poll(context, client, stream) {
-                    broken = Some(error);
-                    return Poll::Ready(());
+            let core = self.core;
+            let waited = std::future::poll_fn(|context| {
+                match up.poll(context, client, stream) {
+                    Poll::Ready(Err(error)) => {
+                        broken = Some(error);
+                        return Poll::Ready(Ok(()));
+                    }
+                    polled => up_over = polled.is_ready(),
                 }
-                stream.poll_readable(context)
+                if stream.poll_readable(context).is_ready() {
+                    return Poll::Ready(Ok(()));
+                }
+                let deadline = match until {
+                    Until::Moment(moment) => moment,
+                    Until::Silence(begun) => {
+                        let waits = [
+                            (!up_over).then(|| Awaited::by(up, Side::Client)),
+                            Some(Awaited::words_of(Side::Server, begun)),
+                        ];
+                        let deadline;
+                        (deadline, late) = silence::due(&waits, &limits, begun.max(up.last_ms));
+                        deadline
+                    }
+                };
+                match core.wheel.check(&ticket, deadline, context.waker()) {
+                    Some(stop) => Poll::Ready(Err(stop)),
+                    None => Poll::Pending,
+                }
             })
             .await;
             match (waited, broken) {
@@ -591,6 +627,10 @@ impl TcpSession<'_> {
                 }
                 (Ok(()), Some(_)) => {
                     self.ends(Ended::Client, EndedIn::Data);
+                    return Err(());
+                }
+                (Err(Stop::Timeout), _) if matches!(until, Until::Silence(_)) => {
+                    self.ends(late.timed_out(), EndedIn::Data);
                     return Err(());
                 }
                 (Err(Stop::Timeout), _) => {

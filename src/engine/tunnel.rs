@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Core;
-use super::body::{Blocked, Pump, PumpError, Splice};
+use super::body::{Pump, PumpError, Splice};
 use super::fault::Point;
 use super::select::Assigned;
+use super::silence::{self, Awaited, Limits, Side};
 use crate::base::clock::Millis;
 use crate::model::Proxy;
 use crate::net::Stream;
-use crate::net::timer::{NEVER, Stop, Ticket};
+use crate::net::timer::{Stop, Ticket};
+use crate::rules::Effects;
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::be;
@@ -35,39 +37,27 @@ pub struct Tunnel {
     pub up: Pump,
     /// From the server to the client.
     pub down: Pump,
-    /// Limits in milliseconds; [`NEVER`] is none.
-    client_idle: Millis,
-    server_idle: Millis,
-    client_fin: Millis,
-    server_fin: Millis,
+    limits: Limits,
+    /// What is left to a side whose own direction is ended towards it (`client-fin`, `server-fin`).
+    fin: (Millis, Millis),
     up_over: bool,
     /// The server took no more before the client had ended.
     server_left: bool,
     down_over: bool,
-    /// Whose life only its own bytes show (`option independent-streams`): the client's, the server's.
-    own_life: (bool, bool),
 }
 
 impl Tunnel {
-    /// A tunnel that begins; `timeout_ms` is what a rule set as its time-out.
-    pub fn new(up: Pump, down: Pump, frontend: &Proxy, backend: &Proxy, timeout_ms: Option<u64>) -> Tunnel {
-        let (front, back) = (&frontend.timeouts, &backend.timeouts);
-        let both = timeout_ms.or(back.tunnel_ms);
-        let client = both.or(front.client_ms);
-        let server = both.or(back.server_ms);
-        let limit = |ms: Option<u64>| ms.unwrap_or(NEVER);
-        Tunnel {
-            up,
-            down,
-            client_idle: limit(client),
-            server_idle: limit(server),
-            client_fin: limit(front.client_fin_ms.or(client)),
-            server_fin: limit(back.server_fin_ms.or(server)),
-            up_over: false,
-            server_left: false,
-            down_over: false,
-            own_life: (frontend.options.independent_streams, backend.options.independent_streams),
+    /// A tunnel that begins.
+    pub fn new(up: Pump, down: Pump, frontend: &Proxy, backend: &Proxy, effects: &Effects) -> Tunnel {
+        let mut limits = Limits::of(effects, frontend, backend);
+        if let Some(both) = effects.tunnel_timeout_ms.or(backend.timeouts.tunnel_ms) {
+            (limits.client, limits.server) = (both, both);
         }
+        let fin = (
+            frontend.timeouts.client_fin_ms.unwrap_or(limits.client),
+            backend.timeouts.server_fin_ms.unwrap_or(limits.server),
+        );
+        Tunnel { up, down, limits, fin, up_over: false, server_left: false, down_over: false }
     }
 
     /// Runs until both directions have ended, or one breaks, or it is silent for too long. A direction
@@ -122,49 +112,27 @@ impl Tunnel {
                 false => (Ended::Normally, EndedIn::Nothing),
             });
         }
-        let deadline = self.deadline();
+        let (deadline, late) = self.due();
         match core.wheel.check(ticket, deadline, context.waker()) {
             None => Poll::Pending,
             Some(Stop::Killed(kill)) => Poll::Ready((super::wait::killed(kill), EndedIn::Data)),
-            Some(Stop::Timeout) => Poll::Ready((self.silent_side(), EndedIn::Data)),
+            Some(Stop::Timeout) => Poll::Ready((late.timed_out(), EndedIn::Data)),
         }
     }
 
-    /// When the tunnel has been silent for too long.
-    fn deadline(&self) -> Millis {
-        let both = self.up.last_ms.max(self.down.last_ms).saturating_add(self.limit());
-        if self.up_over || self.down_over {
-            return both;
+    /// When the tunnel has been silent for too long, and whom it waits for. A side whose direction has ended
+    /// towards it has a limit of its own (manual, section 4.2 `timeout client-fin`, `timeout server-fin`).
+    fn due(&self) -> (Millis, Side) {
+        let mut limits = self.limits;
+        if self.down_over {
+            limits.client = self.fin.0;
         }
-        let own = |asked: bool, pump: &Pump, limit: Millis| match asked {
-            true => pump.last_ms.saturating_add(limit),
-            false => NEVER,
-        };
-        let client = own(self.own_life.0, &self.up, self.client_idle);
-        both.min(client).min(own(self.own_life.1, &self.down, self.server_idle))
-    }
-
-    /// How long nothing may move. Traffic in either direction keeps both sides alive; a side that is
-    /// half closed has its own limit.
-    fn limit(&self) -> Millis {
-        match (self.up_over, self.down_over) {
-            (false, false) => self.client_idle.min(self.server_idle),
-            (true, _) => self.client_fin,
-            (_, true) => self.server_fin,
+        if self.up_over {
+            limits.server = self.fin.1;
         }
-    }
-
-    /// Whose time-out it was.
-    fn silent_side(&self) -> Ended {
-        let client = match (self.up_over, self.down_over) {
-            (false, false) => match self.own_life {
-                (true, false) => true,
-                (false, true) => false,
-                _ => self.client_idle <= self.server_idle,
-            },
-            (up_over, _) => up_over && self.down.blocked == Blocked::Destination,
-        };
-        if client { Ended::ClientTimeout } else { Ended::ServerTimeout }
+        let up = (!self.up_over).then(|| Awaited::by(&self.up, Side::Client));
+        let down = (!self.down_over).then(|| Awaited::by(&self.down, Side::Server));
+        silence::due(&[up, down], &limits, self.up.last_ms.max(self.down.last_ms))
     }
 }
 

@@ -127,7 +127,7 @@ impl Exchange<'_> {
         self.invited = true;
         let ticket = self.client.entry.ticket.clone();
         let line = b"HTTP/1.1 100 Continue\r\n\r\n";
-        let timeout = self.frontend.timeouts.client_ms;
+        let timeout = self.client_timeout_ms();
         match wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, line, false).await {
             Ok(()) => Ok(()),
             Err(_) => {

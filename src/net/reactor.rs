@@ -285,6 +285,12 @@ pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
     })
 }
 
+/// Takes notice of all that is ready by now, and waits for nothing.
+pub fn look() {
+    // A failure is seen by the next wait.
+    while let Ok(true) = with(|reactor| reactor.gather(Some(Duration::ZERO))) {}
+}
+
 impl Reactor {
     /// Goes on with epoll: nothing is watched, everything may be ready.
     fn fall_back(&mut self, epoll: Epoll) {
@@ -305,8 +311,8 @@ impl Reactor {
         self.unwatched.drain(..).for_each(Waker::wake);
     }
 
-    /// Waits once, sets flags and wakes.
-    fn gather(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits once, sets flags and wakes. Tells whether there may be more.
+    fn gather(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let Reactor { driver, slots, .. } = self;
         // poll(2) and epoll share the values of these bits.
         const OVER: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
@@ -332,10 +338,13 @@ impl Reactor {
             }
         };
         match driver {
-            Driver::Uring(ring) => ring.wait(timeout, |fired| {
-                let write = fired.token & 1 == 1;
-                fire(fired.token, !write, write, fired.events, fired.armed);
-            }),
+            Driver::Uring(ring) => {
+                ring.wait(timeout, |fired| {
+                    let write = fired.token & 1 == 1;
+                    fire(fired.token, !write, write, fired.events, fired.armed);
+                })?;
+                Ok(false)
+            }
             Driver::Epoll(epoll) => epoll.wait(timeout, |token, events| {
                 let read = events & (ENDING | libc::EPOLLIN as u32) != 0;
                 let write = events & (OVER | libc::EPOLLOUT as u32) != 0;

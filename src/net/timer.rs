@@ -126,8 +126,19 @@ impl Wheel {
         self.slots.borrow_mut()[tick as usize % SLOTS].push(Rc::downgrade(ticket));
     }
 
-    /// Looks at every slot that came up since the last call.
-    pub fn advance(&self, now: Millis) {
+    /// Looks at every slot that came up since the last call, and wakes those whose time is over. What is to
+    /// happen before anybody is woken, if anybody is, stands in `before`: what has come in by now is not late.
+    pub fn advance(&self, now: Millis, before: impl FnOnce()) {
+        let late = self.late(now);
+        if !late.is_empty() {
+            before();
+            late.iter().for_each(|ticket| ticket.wake());
+        }
+    }
+
+    /// The tickets whose time is over.
+    fn late(&self, now: Millis) -> Vec<Rc<Ticket>> {
+        let mut late = Vec::new();
         let current = now / TICK_MS;
         while self.done.get() < current {
             let tick = self.done.get() + 1;
@@ -141,7 +152,7 @@ impl Wheel {
                 ticket.queued.set(0);
                 let deadline = ticket.deadline.get();
                 if deadline <= now {
-                    ticket.wake();
+                    late.push(ticket);
                 } else if deadline != NEVER {
                     self.queue(&ticket, deadline / TICK_MS + 1);
                 }
@@ -155,6 +166,7 @@ impl Wheel {
                 *slot = due;
             }
         }
+        late
     }
 
     /// How long nothing is due: up to the next slot that holds something, a second at most.
@@ -197,9 +209,9 @@ mod tests {
         let now = clock::refresh().millis();
         assert_eq!(wheel.check(&ticket, now + 100, &waker), None);
         assert_eq!(wheel.check(&ticket, now + 300, &waker), None, "moved on");
-        wheel.advance(now + 150);
+        wheel.advance(now + 150, || panic!("nobody is late"));
         assert_eq!(count.0.load(Relaxed), 0);
-        wheel.advance(now + 300 + 2 * TICK_MS);
+        wheel.advance(now + 300 + 2 * TICK_MS, || {});
         assert_eq!(count.0.load(Relaxed), 1);
         assert_eq!(wheel.check(&ticket, now, &waker), Some(Stop::Timeout));
         ticket.kill(Kill::Operator);
@@ -215,9 +227,9 @@ mod tests {
         let now = clock::refresh().millis();
         let far = now + 3 * SLOTS as u64 * TICK_MS;
         assert_eq!(wheel.check(&ticket, far, &waker), None);
-        wheel.advance(far - 2 * TICK_MS);
+        wheel.advance(far - 2 * TICK_MS, || {});
         assert_eq!(count.0.load(Relaxed), 0);
-        wheel.advance(far + 2 * TICK_MS);
+        wheel.advance(far + 2 * TICK_MS, || {});
         assert_eq!(count.0.load(Relaxed), 1);
     }
 }

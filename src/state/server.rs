@@ -282,6 +282,8 @@ pub struct CheckReport {
 pub struct ServerState {
     /// Sessions in progress on it, over all cores (exact: `maxconn` counts on it).
     pub served: AtomicU32,
+    /// Those of them that were granted to requests of a queue which have not noticed it yet.
+    pub entering: AtomicU32,
     /// Idle connections kept to it, over all cores.
     pub idle: AtomicU32,
     /// The cores that may have some of them, a bit each from core 1 on.
@@ -360,6 +362,7 @@ impl ServerState {
             backend: backend.into(),
             name: name.into(),
             served: AtomicU32::new(0),
+            entering: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             idle_cores: AtomicU64::new(0),
             queue: Queue::default(),
@@ -545,6 +548,10 @@ impl ServerState {
         };
         self.counters.raise(counter::SESSIONS_MAX, u64::from(taken) + 1);
         true
+    }
+    /// Sessions that use it, without those that are only about to.
+    pub fn sessions(&self) -> u32 {
+        self.served.load(Relaxed).saturating_sub(self.entering.load(Relaxed))
     }
     /// Gives a slot back.
     pub fn release_slot(&self) {

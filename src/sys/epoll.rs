@@ -46,8 +46,9 @@ impl Epoll {
         unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, none) };
     }
 
-    /// Waits for events or the time to pass, and reports each as `(token, epoll bits)`.
-    pub fn wait(&mut self, timeout: Option<Duration>, mut fired: impl FnMut(u64, u32)) -> io::Result<()> {
+    /// Waits for events or the time to pass, and reports each as `(token, epoll bits)`. Tells whether more may
+    /// be there.
+    pub fn wait(&mut self, timeout: Option<Duration>, mut fired: impl FnMut(u64, u32)) -> io::Result<bool> {
         // Rounded up: waking before a deadline would only mean to wait again.
         let milliseconds = timeout.map_or(-1, |time| time.as_nanos().div_ceil(1_000_000) as i32);
         // Made when first needed: one whose events nobody asks for has none.
@@ -61,9 +62,9 @@ impl Epoll {
         match count {
             Ok(count) => {
                 self.events[..count].iter().for_each(|event| fired(event.u64, event.events));
-                Ok(())
+                Ok(count == self.events.len())
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -31,6 +31,7 @@ mod secure_defaults;
 mod seeds;
 mod shortage;
 mod signals;
+mod silence;
 mod slow_clients;
 mod sni;
 mod support;

@@ -345,7 +345,7 @@ fn logs_tell_how_many_were_served_before() {
         let gate = Gate::default();
         let origin = gate.origin("s1");
         let lines = format!(
-            "cookie S insert indirect\n    log {} local0\n    log-format \"%HP %sq/%bq %ts %ST end\"\n    timeout queue \
+            "cookie S insert indirect\n    log {} local0\n    log-format \"%HP %sq/%bq %ts %ST sc=%sc end\"\n    timeout queue \
              60s",
             syslog.address()
         );
@@ -363,6 +363,7 @@ fn logs_tell_how_many_were_served_before() {
         {
             let line = syslog.wait_for(&[&format!("{path} ")]);
             assert!(line.contains(&format!("{path} {expected} ")), "{path} {expected}: {line}");
+            assert!(line.contains(" sc=0 "), "who comes next is not there yet: {line}");
         }
         // The same for who is not served at last.
         gate.0.0.lock().expect("no panic").permits = 0;
