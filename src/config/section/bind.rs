@@ -177,7 +177,8 @@ pub fn options(settings: &mut BindSettings, words: &mut Words<'_>, keyword: &str
     let index = super::bind_index();
     while let Some(word) = words.take_word() {
         let Some(row) = index.get(&word.text) else {
-            let message = format!("'{keyword}' unknown keyword '{}'", word.text);
+            let address = words.line.words.get(keyword.split(' ').count()).map_or("", |word| &word.text);
+            let message = format!("'{keyword} {address}' : unknown keyword '{}'", word.text);
             let help =
                 index.closest(&word.text, Places::BIND).map(|name| format!("did you mean '{name}' maybe ?"));
             let found = loading.report.alert(word.span, message);

@@ -13,7 +13,7 @@ use crate::config::keyword::{Does, Places, keywords};
 use crate::config::loading::Loading;
 use crate::config::shape;
 use crate::config::words::Words;
-use crate::diag::Span;
+use crate::diag::{Level, Span};
 use crate::health::ServerCheck;
 use crate::model::server::{Observe, OnError};
 use crate::state::server::Endpoint;
@@ -204,7 +204,13 @@ fn server(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
         return;
     }
     let mut settings = draft.default_server.clone();
-    options(&mut settings, draft, words, "server", loading);
+    let known = loading.report.diagnostics.len();
+    let owner = format!("server {}/{}", draft.name, name.text);
+    options(&mut settings, draft, words, &owner, loading);
+    // Refused options such as 'resolvers' may be what finds the address.
+    if loading.report.diagnostics[known..].iter().any(|found| found.level == Level::Alert) {
+        settings.init_addr = vec![InitAddr::None];
+    }
     if let Some(address) = resolve(&place.text, place.span, &settings, &draft.name, &name.text, loading) {
         add(draft, &name.text, words.span(), address, settings, loading);
     }

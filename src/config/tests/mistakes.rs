@@ -136,6 +136,18 @@ fn a_mistake_is_told_once_and_where_it_is() {
 }
 
 #[test]
+fn messages_name_the_server_and_the_listener() {
+    for (line, part) in [
+        ("server s 1.1.1.1:1 chek", "'server l/s' : unknown keyword 'chek'"),
+        ("bind :2 namee x", "'bind :2' : unknown keyword 'namee'"),
+        // The address is what the refused option would find: it is not missed besides.
+        ("server s _http._tcp.x resolvers r", "resolving names while running is not available yet"),
+    ] {
+        finds(&format!("{TIMEOUTS}listen l\nbind :1\n{line}"), &[(Alert, 8, part)]);
+    }
+}
+
+#[test]
 fn lines_without_effect_are_warned_of() {
     let tcp = "defaults\nmode tcp\ntimeout client 1s\ntimeout server 1s\ntimeout connect 1s\n";
     for (head, text, expected) in [

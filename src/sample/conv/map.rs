@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Converter;
 use crate::diag::Span;
-use crate::pattern::file::{Source, source};
+use crate::pattern::file::{self, Source, source};
 use crate::pattern::{Input, Kind, PatternSet, Subject};
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::expr::ParseContext;
@@ -93,10 +93,9 @@ fn check(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), St
             if typed(entry.value, output).is_none() {
                 let (key, value) = (String::from_utf8_lossy(entry.key), String::from_utf8_lossy(entry.value));
                 let wanted = if output == Output::Int { "integer" } else { "IP address" };
-                return Err(format!(
-                    "'{value}', the value of '{key}' in file '{}', is not an {wanted}",
-                    map.name
-                ));
+                let at =
+                    place(&map, check.context, |line| line.key == entry.key && line.value == entry.value);
+                return Err(format!("'{value}', the value of '{key}' {at}, is not an {wanted}"));
             }
         }
     }
@@ -116,6 +115,15 @@ fn kind_and_output(keyword: &str) -> (Kind, Output) {
     (kind, output)
 }
 
+/// Where the first bad line of a file stands; the file is read once more to tell.
+fn place(map: &LiveMap, context: &ParseContext<'_>, bad: impl FnMut(&file::Line<'_>) -> bool) -> String {
+    let text = context.files.read(&map.name).unwrap_or_default();
+    match file::lines(&text, map.is_map).find(bad) {
+        Some(line) => format!("at line {} of file '{}'", line.number, map.name),
+        None => format!("in file '{}'", map.name),
+    }
+}
+
 /// Makes a file answer lookups of a kind.
 pub(crate) fn ready(
     map: &LiveMap,
@@ -124,7 +132,12 @@ pub(crate) fn ready(
     span: Span,
     context: &mut ParseContext<'_>,
 ) -> Result<(), String> {
-    map.use_as(kind, ignore_case).map_err(|error| format!("{} in file '{}'", error.0, map.name))?;
+    map.use_as(kind, ignore_case).map_err(|error| {
+        let mut set = PatternSet::default();
+        let _ = set.prepare(kind, ignore_case);
+        let bad = |line: &file::Line<'_>| set.add(line.key, line.value).is_err();
+        format!("{} {}", error.0, place(map, context, bad))
+    })?;
     for regex in map.load().slow_regexes(kind, ignore_case) {
         context.name_if_slow(regex, span);
     }
@@ -268,9 +281,12 @@ mod tests {
         let world = World::default().file("h.map", "a b\n").file("r.map", "a b\n( c\n");
         for (text, message) in [
             ("str(x),map(missing.map)", "failed to open pattern file <missing.map>"),
-            ("str(x),map_ip(h.map)", "'a' is not a valid IPv4 or IPv6 address in file 'h.map'"),
-            ("str(x),map_reg(r.map)", "regex '(' is invalid"),
-            ("str(x),map_str_int(h.map)", "'b', the value of 'a' in file 'h.map', is not an integer"),
+            ("str(x),map_ip(h.map)", "'a' is not a valid IPv4 or IPv6 address at line 1 of file 'h.map'"),
+            ("str(x),map_reg(r.map)", "at line 2 of file 'r.map'"),
+            (
+                "str(x),map_str_int(h.map)",
+                "'b', the value of 'a' at line 1 of file 'h.map', is not an integer",
+            ),
             ("str(x),map_str_int(h.map,x)", "invalid default value 'x'"),
             ("str(x),map", "a map needs the name of its file"),
         ] {
