@@ -321,8 +321,7 @@ impl<'a> Exchange<'a> {
         self.txn.backend = Some(backend.state.clone());
         self.client.entry.backend.set(Some(index));
         if !Arc::ptr_eq(backend, self.frontend) {
-            // It was meant for the listen that it did not stay in (manual, section 4.4 `set-retries`).
-            self.effects.retries = None;
+            self.effects.leave_listen(&mut self.txn.timeouts);
         }
         self.backend = Some(backend);
         Ok(())

@@ -13,7 +13,7 @@ use crate::model::Proxy;
 use crate::model::proxy::RestrictNames;
 use crate::net::timer::Stop;
 use crate::rules::run::run;
-use crate::rules::{Rule, RuleSet, Run, Service, Verdict};
+use crate::rules::{Rule, RuleSet, Run, Service, Verdict, reply};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use crate::session::switching;
 use crate::state::proxy::{be, fe};
@@ -40,7 +40,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Rules, redirections and the statistics page of one proxy.
+    /// Rules, the statistics page and redirections of one proxy.
     pub(super) async fn process_request(&mut self, proxy: &Arc<Proxy>) -> Result<(), End> {
         self.restrict_names(proxy)?;
         // A session that came from TCP mode has had its inspection there.
@@ -48,18 +48,10 @@ impl Exchange<'_> {
             self.request_rules(proxy, &proxy.tcp_content, RuleSet::TcpContent).await?;
         }
         self.request_rules(proxy, &proxy.http_request, RuleSet::HttpRequest).await?;
-        for (redirect, condition) in &proxy.redirects {
-            let context = self.context(Direction::Request);
-            if condition.as_ref().is_none_or(|condition| condition.holds(&context))
-                && let Some(reply) = redirect.reply(&context, &self.txn.request)
-            {
-                return Err(self.local(reply));
-            }
-        }
         if let Some(page) = switching::stats_page(proxy, &self.txn.request) {
-            if let Some(refusal) = switching::stats_refusal(page, &self.txn.request) {
+            if let Some(realm) = switching::stats_refusal(page, &self.txn.request) {
                 self.count_tracked(Event::ClientError);
-                return Err(self.local(refusal));
+                return Err(self.local(reply::unauthorized(self.error_page(401), realm)));
             }
             // `stats http-request` rules may refuse what the password allows.
             let rules = Arc::clone(proxy);
@@ -67,6 +59,14 @@ impl Exchange<'_> {
                 self.request_rules(proxy, &page.rules, RuleSet::HttpRequest).await?;
             }
             return Err(self.statistics(proxy, page).await?);
+        }
+        for (redirect, condition) in &proxy.redirects {
+            let context = self.context(Direction::Request);
+            if condition.as_ref().is_none_or(|condition| condition.holds(&context))
+                && let Some(reply) = redirect.reply(&context, &self.txn.request)
+            {
+                return Err(self.local(reply));
+            }
         }
         Ok(())
     }
@@ -127,6 +127,9 @@ impl Exchange<'_> {
                 Verdict::Respond(reply) => {
                     let reply = if self.effects.error_page { self.error_page(reply.status) } else { *reply };
                     return Err(self.local(reply));
+                }
+                Verdict::Unauthorized(realm) => {
+                    return Err(self.local(reply::unauthorized(self.error_page(401), &realm)));
                 }
                 Verdict::Deny { status, reply } => {
                     self.count_denied(proxy);

@@ -82,6 +82,7 @@ impl Exchange<'_> {
                         return Err(end);
                     }
                     Verdict::Service(_)
+                    | Verdict::Unauthorized(_)
                     | Verdict::Invalid
                     | Verdict::BadRequest
                     | Verdict::SwitchToHttp

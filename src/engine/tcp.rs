@@ -35,7 +35,7 @@ use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
 use crate::sample::proxy_header::ProxyHeader;
 use crate::session::sticking::{self, Stores};
-use crate::session::{balance_key, switching, tracking, unique_id};
+use crate::session::{balance_key, captures, switching, tracking, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked::Event;
@@ -131,6 +131,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
     txn.time.first_byte_us = client.session.accepted.mono_us;
     txn.time.first_byte_wall_us = client.session.accepted.wall_us;
     txn.time.request_us = now.mono_us;
+    captures::prepare(&frontend, &mut txn);
     // Boxed so that a tunnel, which may idle for hours, does not carry the room of what came before it.
     let established = Box::pin(establish(&core, &frontend, &mut client, &mut txn)).await;
     let backend = match established {
@@ -143,7 +144,14 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
             established.account(outcome, &mut txn);
             Some(established.backend)
         }
-        Err(Ending::Over(chosen)) => chosen,
+        Err(Ending::Over(chosen)) => {
+            // What came in counts, although nobody got it; what was not looked at yet comes in now.
+            if client.buffer.is_none() && txn.bytes_from_client == 0 {
+                let _ = client.buffer.get_or_insert_with(Buffer::lease).fill(&client.stream);
+            }
+            txn.bytes_from_client += client.buffer.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
+            chosen
+        }
         Err(Ending::Http(chosen)) => {
             crate::session::addresses::restore(&mut client.session, &mut txn);
             core.return_transaction(txn);
@@ -248,8 +256,7 @@ impl TcpSession<'_> {
             return Err(Ending::Http(Some(index)));
         }
         if !Arc::ptr_eq(&backend, &frontend) {
-            // It was meant for the listen that it did not stay in (manual, section 4.4 `set-retries`).
-            self.effects.retries = None;
+            self.effects.leave_listen(&mut self.txn.timeouts);
         }
         let now = clock::cached();
         let state = &backend.state;
@@ -264,6 +271,8 @@ impl TcpSession<'_> {
         match self.reach(&backend).await {
             Ok((mut stream, assigned)) => {
                 let buffer = self.client.buffer.take();
+                self.txn.bytes_from_client +=
+                    buffer.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
                 let mut up = Pump::tunnel(buffer, tunnel::splices_up(&frontend, &backend));
                 if let Some(header) = &assigned.server.proxy_header {
                     up.stage(&self.proxy_header(header));
@@ -272,6 +281,7 @@ impl TcpSession<'_> {
                     return Err(Ending::Over(Some(backend)));
                 };
                 self.store_server(&backend, &assigned);
+                self.txn.bytes_from_server += first.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
                 let down = Pump::tunnel(first, tunnel::splices_down(&frontend, &backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, &self.effects);
                 Ok(Box::new(Established { backend, stream, assigned, tunnel }))

@@ -3,13 +3,12 @@
 use super::http_check::Request;
 use super::machine::unhex;
 use super::script::{
-    Code, Connect, Emit, Expect, Matcher, NewValue, Note, Pattern, Port, Rule, SetCondition, SetVariable,
-    Step, Text,
+    Code, Connect, Emit, Expect, Matcher, NewValue, Note, Pattern, Port, Rule, SetVariable, Step, Text,
 };
 use super::status::Status;
 use crate::diag::{Span, did_you_mean};
 use crate::pattern::Regex;
-use crate::sample::vars::{Scope, VarName};
+use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{Expr, LogFormat, ParseContext};
 
 /// The words of one directive, read from left to right.
@@ -547,8 +546,8 @@ fn variable(args: &mut Args<'_, '_, '_>) -> Option<(VarName, Vec<SetCondition>)>
     }
     let mut conditions = Vec::new();
     for word in words {
-        match SetCondition::NAMES.iter().find(|(known, _)| *known == word) {
-            Some((_, condition)) => conditions.push(*condition),
+        match SetCondition::find(word.as_bytes()) {
+            Some(condition) => conditions.push(condition),
             None => {
                 let known: Vec<&str> = SetCondition::NAMES.iter().map(|(name, _)| *name).collect();
                 let text = format!("unknown condition \"{word}\"");

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use super::http_check::Request;
 use super::status::Status;
 use crate::pattern::Regex;
-use crate::sample::vars::VarName;
+use crate::sample::vars::{SetCondition, VarName};
 use crate::sample::{Expr, LogFormat};
 
 /// Whose words a script speaks.
@@ -284,32 +284,4 @@ pub enum NewValue {
     Expr(Expr),
     /// `set-var-fmt`.
     Format(LogFormat),
-}
-
-/// The conditions of `set-var(name,cond...)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum SetCondition {
-    IfExists,
-    IfNotExists,
-    IfEmpty,
-    IfNotEmpty,
-    IfSet,
-    IfNotSet,
-    IfGreater,
-    IfLess,
-}
-
-impl SetCondition {
-    /// Every condition by name.
-    pub const NAMES: &'static [(&'static str, SetCondition)] = &[
-        ("ifexists", SetCondition::IfExists),
-        ("ifnotexists", SetCondition::IfNotExists),
-        ("ifempty", SetCondition::IfEmpty),
-        ("ifnotempty", SetCondition::IfNotEmpty),
-        ("ifset", SetCondition::IfSet),
-        ("ifnotset", SetCondition::IfNotSet),
-        ("ifgt", SetCondition::IfGreater),
-        ("iflt", SetCondition::IfLess),
-    ];
 }

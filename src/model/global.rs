@@ -8,7 +8,7 @@ use crate::http::status_set::CountedStatuses;
 use crate::log::target::Targets;
 use crate::sample::facts::{Direction, ProcessFacts, TransactionFacts};
 use crate::sample::value::Value;
-use crate::sample::vars::VarName;
+use crate::sample::vars::{SetCondition, VarLimits, VarName};
 use crate::sample::{Context, Expr, LogFormat};
 
 use super::Bind;
@@ -89,6 +89,8 @@ pub struct Global {
     pub spread_checks: u32,
     /// `max-spread-checks`, in milliseconds; 0 is no limit.
     pub max_spread_checks_ms: u64,
+    /// `tune.vars.*-max-size`
+    pub var_limits: VarLimits,
     /// `tune.bufsize` (16384 by default).
     pub bufsize: usize,
     /// `tune.maxrewrite` (1024 by default).
@@ -116,7 +118,7 @@ pub struct Global {
     /// `localpeer`, `-L`.
     pub localpeer: Option<String>,
     /// `set-var`, `set-var-fmt`: variables of the process, in order.
-    pub set_vars: Vec<(VarName, VarSource)>,
+    pub set_vars: Vec<(VarName, Box<[SetCondition]>, VarSource)>,
     /// `http-err-codes`, `http-fail-codes`.
     pub counted_statuses: CountedStatuses,
 }
@@ -142,7 +144,7 @@ impl Global {
             process,
             check_vars: None,
         };
-        for (name, source) in &self.set_vars {
+        for (name, conditions, source) in &self.set_vars {
             let value = match source {
                 VarSource::Expr(expr) => expr.eval(&context),
                 VarSource::Format(format) => {
@@ -152,7 +154,7 @@ impl Global {
                 }
             };
             if let Some(value) = value {
-                name.set(&context, value);
+                name.set_if(conditions, &context, value);
             }
         }
     }

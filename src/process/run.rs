@@ -22,7 +22,7 @@ use crate::log::queue::{Line, LogQueue};
 use crate::model::global::Driver;
 use crate::model::{BindAddress, Model};
 use crate::net::driver;
-use crate::sample::facts::{ProcessFacts, SocketProbe};
+use crate::sample::facts::{ProcessFacts, SocketProbe, ValueLimits};
 use crate::stats::info::InfoFacts;
 use crate::sys;
 use crate::sys::event::Doorbell;
@@ -243,6 +243,7 @@ impl Start<'_> {
             pid: std::process::id(),
             sockets: SocketProbe { tcp_figures: sys::socket::tcp_figures },
             counted_statuses: model.global.counted_statuses,
+            limits: ValueLimits { buffer: model.global.bufsize, vars: model.global.var_limits },
             ..ProcessFacts::default()
         });
         model.global.set_variables(&process);

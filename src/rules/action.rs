@@ -9,7 +9,7 @@ use super::reply::ReplySpec;
 use super::track::{CounterChange, Track};
 use super::{MapChange, Service};
 use crate::pattern::Regex;
-use crate::sample::vars::VarName;
+use crate::sample::vars::{SetCondition, VarName};
 use crate::sample::{Expr, LogFormat};
 
 /// What a rule does.
@@ -52,9 +52,9 @@ pub enum Action {
     /// `set-status`, with its reason if one is given.
     SetStatus(u16, Option<Box<str>>),
     /// `set-var`.
-    SetVar(VarName, Box<[VarTest]>, Expr),
+    SetVar(VarName, Box<[SetCondition]>, Expr),
     /// `set-var-fmt`.
-    SetVarFormat(VarName, Box<[VarTest]>, LogFormat),
+    SetVarFormat(VarName, Box<[SetCondition]>, LogFormat),
     /// `unset-var`.
     UnsetVar(VarName),
     /// `capture`.
@@ -185,20 +185,6 @@ pub enum TargetPart {
     Query,
     /// The whole target.
     Uri,
-}
-
-/// A condition of `set-var(name,condition...)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum VarTest {
-    IfExists,
-    IfNotExists,
-    IfEmpty,
-    IfNotEmpty,
-    IfSet,
-    IfNotSet,
-    IfGreater,
-    IfLess,
 }
 
 /// Where a rule captures to.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use self::action::{Action, Slot};
 use crate::diag::{FileId, Span};
 use crate::http::reply::Reply;
-use crate::sample::facts::Direction;
+use crate::sample::facts::{Direction, Overrides};
 use crate::sample::{Condition, SessionFacts, TransactionFacts};
 
 /// Which list a rule stands in.
@@ -187,6 +187,8 @@ pub enum Verdict {
     SwitchToHttp,
     /// The request cannot be used: answer 400 (`normalize-uri ... strict`).
     BadRequest,
+    /// Ask for a name and a password in this realm.
+    Unauthorized(Box<str>),
     /// Hand the request to an internal service.
     Service(Service),
     /// A rule failed in a way that makes the transaction invalid: answer 500 (400 from a rewrite of the request).
@@ -243,6 +245,23 @@ pub struct Effects {
     rewrites_may_fail: bool,
     /// Room for texts in the making.
     scratch: Vec<u8>,
+}
+
+impl Effects {
+    /// The request goes on to another backend than the `listen` whose rules ran: what they said about
+    /// the server's side was meant for that one (manual, section 4.4 `set-retries`).
+    pub fn leave_listen(&mut self, overrides: &mut Overrides) {
+        self.retries = None;
+        self.server_timeout_ms = None;
+        self.tunnel_timeout_ms = None;
+        self.connect_timeout_ms = None;
+        self.queue_timeout_ms = None;
+        *overrides = Overrides {
+            client_ms: overrides.client_ms,
+            tarpit_ms: overrides.tarpit_ms,
+            ..Overrides::default()
+        };
+    }
 }
 
 /// Where a request comes in a queue.

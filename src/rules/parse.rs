@@ -4,9 +4,7 @@
 pub use super::header_list::parse as header_list;
 pub use super::normalize::parse as normalize_uri;
 
-use super::action::{
-    Action, Delay, NameMatch, Number, PacketField, Side, Slot, TargetPart, TimeoutKind, VarTest,
-};
+use super::action::{Action, Delay, NameMatch, Number, PacketField, Side, Slot, TargetPart, TimeoutKind};
 use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
@@ -17,7 +15,7 @@ use crate::base::units::{self, TimeUnit};
 use crate::diag::{Span, did_you_mean};
 use crate::pattern::Regex;
 use crate::sample::value::Type;
-use crate::sample::vars::{Scope, VarName};
+use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{LogFormat, ParseContext};
 
 /// What a parser returns.
@@ -210,7 +208,7 @@ pub fn unset_var(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>)
 const VAR_TESTS_MAX: usize = 4;
 
 /// The variable between the parentheses of an action, and its conditions.
-fn variable(arguments: &Arguments<'_>) -> Result<(VarName, Box<[VarTest]>), Mistake> {
+fn variable(arguments: &Arguments<'_>) -> Result<(VarName, Box<[SetCondition]>), Mistake> {
     let Some(inner) = arguments.parenthesised() else {
         let name = arguments.action.split('(').next().unwrap_or_default();
         let message =
@@ -227,31 +225,18 @@ fn variable(arguments: &Arguments<'_>) -> Result<(VarName, Box<[VarTest]>), Mist
         );
         return Err(Mistake::Says(message, Some("use a variable of scope 'sess'".to_owned())));
     }
-    let tests: Vec<_> = parts.map(var_test).collect::<Result<_, _>>()?;
+    let tests: Vec<_> = parts.map(condition).collect::<Result<_, _>>()?;
     if tests.len() > VAR_TESTS_MAX {
         return Mistake::says(format!("at most {VAR_TESTS_MAX} conditions are supported"));
     }
     Ok((name, tests.into()))
 }
 
-fn var_test(word: &str) -> Result<VarTest, Mistake> {
-    const TESTS: [(&str, VarTest); 8] = [
-        ("ifexists", VarTest::IfExists),
-        ("ifnotexists", VarTest::IfNotExists),
-        ("ifempty", VarTest::IfEmpty),
-        ("ifnotempty", VarTest::IfNotEmpty),
-        ("ifset", VarTest::IfSet),
-        ("ifnotset", VarTest::IfNotSet),
-        ("ifgt", VarTest::IfGreater),
-        ("iflt", VarTest::IfLess),
-    ];
-    match TESTS.iter().find(|(name, _)| *name == word) {
-        Some((_, test)) => Ok(*test),
-        None => {
-            let help = did_you_mean(word, TESTS.iter().map(|(name, _)| *name));
-            Err(Mistake::Says(format!("invalid condition '{word}' for a variable"), help))
-        }
-    }
+fn condition(word: &str) -> Result<SetCondition, Mistake> {
+    SetCondition::find(word.as_bytes()).ok_or_else(|| {
+        let help = did_you_mean(word, SetCondition::NAMES.iter().map(|(name, _)| *name));
+        Mistake::Says(format!("invalid condition '{word}' for a variable"), help)
+    })
 }
 
 /// `capture`.

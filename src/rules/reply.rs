@@ -244,16 +244,25 @@ impl Body {
     }
 }
 
-/// The answer that asks for a name and a password (RFC 7617).
-pub fn unauthorized(realm: &str) -> Reply {
-    let mut reply = Reply::error(401);
-    reply.status = 401;
-    reply.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"www-authenticate"));
+/// The realm of the statistics page unless another is named.
+pub const STATS_REALM: &str = "HAProxy Statistics";
+
+/// A page of status 401 as the answer that asks for a name and a password (RFC 7617).
+pub fn unauthorized(mut page: Reply, realm: &str) -> Reply {
+    page.fields.retain(|(name, _)| !name.eq_ignore_ascii_case(b"www-authenticate"));
     // A quoted string (RFC 9110 section 5.6.4): two bytes would end it or change what follows.
     let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
     let challenge = format!("Basic realm=\"{realm}\"");
-    reply.fields.push((b"www-authenticate".to_vec(), challenge.into_bytes()));
-    reply
+    if let Some(raw) = &page.raw
+        && let Some(end) = memchr::memmem::find(raw, b"\r\n\r\n")
+    {
+        // An error file stands as it is written; the challenge is its last field.
+        let field = format!("\r\nwww-authenticate: {challenge}");
+        page.raw = Some([&raw[..end], field.as_bytes(), &raw[end..]].concat().into());
+        return page;
+    }
+    page.fields.push((b"www-authenticate".to_vec(), challenge.into_bytes()));
+    page
 }
 
 #[cfg(test)]
@@ -267,10 +276,9 @@ mod tests {
             (r#"a "b""#, r#"Basic realm="a \"b\"""#),
             (r"a\b", r#"Basic realm="a\\b""#),
         ] {
-            let reply = unauthorized(realm);
+            let reply = unauthorized(Reply::error(401), realm);
             let field = reply.fields.iter().find(|(name, _)| name == b"www-authenticate").unwrap();
             assert_eq!(String::from_utf8_lossy(&field.1), challenge);
-            assert_eq!(reply.status, 401);
         }
     }
 }

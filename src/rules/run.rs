@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::action::{Action, Delay, Number, PacketField, Side, Slot, TimeoutKind, VarTest};
+use super::action::{Action, Delay, Number, PacketField, Side, Slot, TimeoutKind};
 use super::normalize::Refused;
-use super::reply::{Built, ReplySpec, unauthorized};
+use super::reply::{Built, ReplySpec};
 use super::rewrite::{self, Failed};
 use super::{MapChange, MapOrder, Rule, RuleSet, Run, Verdict};
 use crate::http::reply::Reply;
@@ -12,7 +12,6 @@ use crate::http::{Fields, Version, status};
 use crate::sample::acl::Truth;
 use crate::sample::facts::{self, Direction};
 use crate::sample::value::Type;
-use crate::sample::vars::VarName;
 use crate::sample::{Context, Expr, LogFormat, Value};
 use crate::state::tracked::Event;
 
@@ -176,7 +175,7 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
         }
         Action::Auth(realm) => {
             run.count(Event::ClientError);
-            return Some(Verdict::Respond(Box::new(unauthorized(realm))));
+            return Some(Verdict::Unauthorized(realm.clone()));
         }
         Action::WaitForBody { time_ms, at_least } => {
             let is_complete = match run.set.direction() {
@@ -260,6 +259,7 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
         Action::SetRetries(number) => {
             run.effects.retries =
                 run.number(number).filter(|count| *count <= RETRIES_MAX).or(run.effects.retries);
+            run.txn.timeouts.retries = run.effects.retries;
         }
         Action::SetPriorityClass(expr) => {
             if let Some(class) = run.value(expr).and_then(|value| value.as_int()) {
@@ -287,16 +287,25 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
         Action::ExpectProxy => run.effects.expects_proxy_header = true,
         Action::SetVar(name, tests, expr) => {
             if let Some(value) = run.value(expr) {
-                set_variable(*name, tests, value, &run.context());
+                name.set_if(tests, &run.context(), value);
             }
         }
         Action::SetVarFormat(name, tests, format) => run.with_text(format, |run, text| {
-            set_variable(*name, tests, Value::Str(text.into()), &run.context());
+            name.set_if(tests, &run.context(), Value::Str(text.into()));
         }),
         Action::UnsetVar(name) => {
             name.unset(&run.context());
         }
-        Action::Capture(expr, slot) => capture(expr, *slot, run),
+        Action::Capture(expr, slot) => {
+            if run.set == RuleSet::TcpContent && !run.txn.inspection_over {
+                let context = run.context();
+                let is_present = expr.eval(&context).is_some();
+                if expr.may_change(&context, is_present) {
+                    return Some(Verdict::WaitData { rule: number });
+                }
+            }
+            capture(expr, *slot, run);
+        }
         Action::SetTimeout(kind, delay) => set_timeout(*kind, delay, run),
         Action::SetSource(expr) => {
             if let Some(address) = run.value(expr).and_then(|value| value.as_ip()) {
@@ -335,30 +344,6 @@ fn refusal(spec: &ReplySpec, run: &Run<'_>) -> (u16, Option<Box<Reply>>) {
         Built::ErrorPage => (spec.status, None),
         Built::Own(reply) => (spec.status, Some(reply)),
     }
-}
-
-/// Gives a variable a value if every condition holds.
-fn set_variable(name: VarName, tests: &[VarTest], value: Value<'_>, context: &Context<'_>) {
-    if !tests.is_empty() {
-        let old = name.get(context);
-        let is_empty = match &value {
-            Value::Str(bytes) | Value::Bin(bytes) => bytes.is_empty(),
-            _ => false,
-        };
-        let holds = |test: &VarTest| match test {
-            VarTest::IfExists | VarTest::IfSet => old.is_some(),
-            VarTest::IfNotExists | VarTest::IfNotSet => old.is_none(),
-            VarTest::IfEmpty => is_empty,
-            VarTest::IfNotEmpty => !is_empty,
-            // Comparisons of anything but two numbers hold (manual, section 7.3.1 `set-var`).
-            VarTest::IfGreater => !matches!((&old, &value), (Some(Value::Int(a)), Value::Int(b)) if a <= b),
-            VarTest::IfLess => !matches!((&old, &value), (Some(Value::Int(a)), Value::Int(b)) if a >= b),
-        };
-        if !tests.iter().all(holds) {
-            return;
-        }
-    }
-    name.set(context, value);
 }
 
 /// Keeps a value in a slot, cut to the slot's size. A slot that this frontend has not is passed over.

@@ -7,7 +7,7 @@ pub use super::condition::Condition;
 
 use super::conv::map;
 use super::expr::{Expr, Fault, Named, ParseContext, Phase, identifier, unknown_fetch};
-use super::facts::Context;
+use super::facts::{Context, Direction};
 use super::fetch;
 use super::userlist::UserList;
 use super::value::{Type, Value};
@@ -427,6 +427,12 @@ impl Test {
         let is_final = is_final || context.txn.inspection_over;
         if self.expr.waits() {
             return if is_final { Truth::Yes } else { Truth::Unknown };
+        }
+        // The request has left when rules look at its response: parsing warned of that already.
+        if context.direction == Direction::Response
+            && matches!(self.expr.source(), fetch::Source::RequestHeaders | fetch::Source::RequestBuffer)
+        {
+            return Truth::No;
         }
         let (seen, matched) = self.expr.any(context, |value| self.matches(value));
         if matched {

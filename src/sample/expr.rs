@@ -325,6 +325,10 @@ impl Expr {
     fn convert<'a>(&'a self, mut value: Value<'a>, context: &Context<'a>) -> Option<Value<'a>> {
         for step in &self.steps {
             value = (step.row.apply)(value.cast(step.row.input)?, &step.args, context)?;
+            // Chains and variables would else let a value grow without end.
+            if value.made_len() > context.process.limits.buffer {
+                value = if step.row.cuts { value.cut(context.process.limits.buffer) } else { return None };
+            }
         }
         Some(value)
     }
@@ -466,6 +470,38 @@ mod tests {
                 fails,
                 "{text} {phase:?}: {message}"
             );
+        }
+    }
+
+    #[test]
+    fn no_value_outgrows_a_buffer() {
+        let many = |text: &str, count: usize| text.repeat(count);
+        let mut world = World::request("GET / HTTP/1.1", &[&format!("X: {}", many("/", 60))]);
+        world.process.limits.buffer = 100;
+        for (text, expected) in [
+            // Some cut, as HAProxy's do; the others have no value.
+            ("req.hdr(x),concat(/,,/),length", Some("62")),
+            ("req.hdr(x),set-var(txn.grow),concat(,txn.grow),length", Some("100")),
+            ("req.hdr(x),set-var(txn.grow),add_item(;,txn.grow),length", Some("100")),
+            ("req.hdr(x),regsub(/,ab,g),length", Some("100")),
+            ("req.hdr(x),json", None),
+            ("req.hdr(x),url_enc", None),
+            ("req.hdr(x),hex", None),
+            ("req.hdr(x),bytes(0,40),hex,length", Some("80")),
+            ("req.hdr(x),bytes(0,40),json,length", Some("80")),
+            ("req.hdr(x),bytes(0,40),json,json,length", None),
+        ] {
+            let expr = parse(text, Phase::HttpRequest);
+            let mut out = Vec::new();
+            let found = expr.eval_string(&world.context(), &mut out).then(|| String::from_utf8(out).unwrap());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        // A variable that is put into itself again and again.
+        let expr = parse("var(txn.twice),concat(xx,txn.twice),set-var(txn.twice),length", Phase::HttpRequest);
+        parse("str(x),set-var(txn.twice)", Phase::HttpRequest).eval(&world.context());
+        for _ in 0..100 {
+            let len = expr.eval(&world.context()).and_then(|value| value.as_int()).unwrap();
+            assert!(len <= 100, "{len}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
 
 use super::connection::{ConnectionError, ConnectionFacts};
-use super::vars::Vars;
+use super::vars::{VarLimits, Vars};
 use crate::base::clock::{Millis, Now};
 use crate::http::h1::as_sent::AsSent;
 use crate::http::status_set::CountedStatuses;
@@ -85,16 +85,18 @@ pub struct TcpFigures {
     pub reordering: u32,
 }
 
-/// Time-outs that rules of a transaction set, in milliseconds (`set-timeout`); the proxies' own hold for the others.
+/// What rules of a transaction set in the place of a proxy's own: time-outs in milliseconds
+/// (`set-timeout`) and `retries` (`set-retries`).
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs)]
-pub struct SetTimeouts {
+pub struct Overrides {
     pub client_ms: Option<u64>,
     pub server_ms: Option<u64>,
     pub connect_ms: Option<u64>,
     pub queue_ms: Option<u64>,
     pub tarpit_ms: Option<u64>,
     pub tunnel_ms: Option<u64>,
+    pub retries: Option<u32>,
 }
 
 impl SessionFacts {
@@ -398,8 +400,8 @@ pub struct TransactionFacts {
     pub server_reused: bool,
     /// Calls of its task before it began (`cpu_calls`).
     pub calls_before: u32,
-    /// Time-outs that rules set.
-    pub timeouts: SetTimeouts,
+    /// Time-outs and retries that rules set.
+    pub timeouts: Overrides,
     /// Connection retries (`%rc`); a redispatch sets `redispatched`.
     pub retries: u32,
     /// The server was chosen anew after failures: `%rc` gets a `+`.
@@ -636,6 +638,23 @@ pub struct ProcessFacts {
     pub warnings: std::sync::atomic::AtomicU64,
     /// How to ask the system about a connection.
     pub sockets: SocketProbe,
+    /// What values may grow to.
+    pub limits: ValueLimits,
+}
+
+/// What values may grow to.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueLimits {
+    /// `tune.bufsize`: bytes of what a converter or a format makes.
+    pub buffer: usize,
+    /// Bytes of variables.
+    pub vars: VarLimits,
+}
+
+impl Default for ValueLimits {
+    fn default() -> Self {
+        ValueLimits { buffer: 16_384, vars: VarLimits::default() }
+    }
 }
 
 /// Takes a line for a ring, `stdout` or `stderr`. It must not block.

@@ -157,9 +157,13 @@ impl LogFormat {
             return self.write_object(context, encoding, out);
         }
         let start = out.len();
+        let end = start + context.process.limits.buffer;
         // Where the last separator ended: what wrote nothing since needs no other one.
         let mut separated = start;
         for item in &self.items {
+            if out.len() > end {
+                break;
+            }
             match item {
                 Item::Text(text) => out.extend_from_slice(text),
                 Item::Space => {
@@ -174,13 +178,18 @@ impl LogFormat {
                 },
             }
         }
+        // A text is made in a buffer; what does not fit is not made.
+        out.truncate(end);
     }
 
     /// An object of the items that have names; what stands between them is left out.
     fn write_object(&self, context: &Context<'_>, encoding: Encoding, out: &mut Vec<u8>) {
+        let end = out.len() + context.process.limits.buffer;
         let mut object = encoding.object(self.is_binary(), out);
         for item in &self.items {
-            if let Item::Field(field) = item
+            // What does not fit is left out; the object stays one.
+            if out.len() < end
+                && let Item::Field(field) = item
                 && let Some(name) = &field.name
             {
                 object.key(name, out);
@@ -626,6 +635,22 @@ mod tests {
         let mut out = Vec::new();
         format(world, text, phase).write(&world.context(), dash, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn no_text_outgrows_a_buffer() {
+        let mut world = World::request("GET / HTTP/1.1", &[&format!("X: {}", "x".repeat(60))]);
+        world.process.limits.buffer = 100;
+        for (text, expected) in [
+            ("%[req.hdr(x)]", 60),
+            ("%[req.hdr(x)]%[req.hdr(x)]", 100),
+            ("%[req.hdr(x)]%[req.hdr(x)]%[req.hdr(x)]%[req.hdr(x)] and more", 100),
+        ] {
+            assert_eq!(written(&world, text, Phase::HttpRequest, false).len(), expected, "{text}");
+        }
+        let object = "%{+json}o %(a)[req.hdr(x)] %(b)[req.hdr(x)] %(c)[req.hdr(x)]";
+        let made = written(&world, object, Phase::HttpRequest, false);
+        assert!(made.len() < 200 && made.ends_with('}'), "{made}");
     }
 
     #[test]

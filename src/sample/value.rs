@@ -175,6 +175,20 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+    /// The bytes that were made for it; 0 for what lies elsewhere already.
+    pub fn made_len(&self) -> usize {
+        match self {
+            Value::Str(Cow::Owned(bytes)) | Value::Bin(Cow::Owned(bytes)) => bytes.len(),
+            _ => 0,
+        }
+    }
+    /// Its text, at most `len` bytes of it.
+    pub fn cut(mut self, len: usize) -> Value<'a> {
+        if let Value::Str(Cow::Owned(bytes)) | Value::Bin(Cow::Owned(bytes)) = &mut self {
+            bytes.truncate(len);
+        }
+        self
+    }
     /// Its bytes as a string or a block, whatever it was.
     pub fn into_bytes(self, to: Type) -> Option<Cow<'a, [u8]>> {
         match self.cast(to)? {

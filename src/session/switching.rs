@@ -2,7 +2,6 @@
 //! whether persistence counts (manual, section 4.2).
 
 use crate::base::id::{ProxyIndex, ServerIndex};
-use crate::http::reply::Reply;
 use crate::http::{Method, Request, uri};
 use crate::model::proxy::{BackendTarget, ServerTarget, StatsPage};
 use crate::model::{Model, Proxy};
@@ -104,12 +103,9 @@ pub fn stats_page<'a>(proxy: &'a Proxy, request: &Request) -> Option<&'a StatsPa
     target.starts_with(wanted).then_some(page)
 }
 
-/// Realm of the statistics page unless `stats realm` names another.
-const STATS_REALM: &str = "HAProxy Statistics";
-
-/// The refusal of a request for the statistics page that lacks a name and password which
-/// `stats auth` lists (RFC 7617); `None` lets it pass.
-pub fn stats_refusal(page: &StatsPage, request: &Request) -> Option<Reply> {
+/// The realm in which a request for the statistics page must bring a name and a password that
+/// `stats auth` lists; `None` lets it pass.
+pub fn stats_refusal<'a>(page: &'a StatsPage, request: &Request) -> Option<&'a str> {
     use base64::Engine;
     if page.users.is_empty() {
         return None;
@@ -129,8 +125,7 @@ pub fn stats_refusal(page: &StatsPage, request: &Request) -> Option<Reply> {
     if is_known {
         return None;
     }
-    let realm = page.realm.as_deref().unwrap_or(STATS_REALM);
-    Some(crate::rules::reply::unauthorized(realm))
+    Some(page.realm.as_deref().unwrap_or(crate::rules::reply::STATS_REALM))
 }
 
 #[cfg(test)]
@@ -207,7 +202,7 @@ mod tests {
             }
             let refusal = stats_refusal(&page, &request);
             assert_eq!(refusal.is_none(), passes, "{given:?}");
-            assert_eq!(refusal.map(|reply| reply.status), (!passes).then_some(401), "{given:?}");
+            assert_eq!(refusal, (!passes).then_some("HAProxy Statistics"), "{given:?}");
         }
     }
 

@@ -44,8 +44,9 @@ fn response_bodies_are_waited_for() {
                 let _ = stream.write_all(rest.as_bytes());
             }
         });
-        let rules = "http-response wait-for-body time 150ms at-least 3 if { path /enough }\n    \
-                     http-response wait-for-body time 150ms unless { path /enough }\n    \
+        let rules = "http-request set-var(txn.path) path\n    \
+                     http-response wait-for-body time 150ms at-least 3 if { var(txn.path) -m str /enough }\n    \
+                     http-response wait-for-body time 150ms unless { var(txn.path) -m str /enough }\n    \
                      http-response set-header X-Judged yes";
         let proxy = start(driver, &origin, "", rules);
         for (path, status) in [("/whole", 200), ("/chunks", 200), ("/never", 504), ("/broken", 502)] {
@@ -86,9 +87,10 @@ fn a_body_that_is_broken_off_reaches_no_server() {
 fn pauses_hold_the_message_back() {
     both_drivers(|driver| {
         let origin = echo();
-        let rules = "http-request pause 60ms if { path /request }\n    \
-                     http-response pause hdr(x-nothing) if { path /request }\n    \
-                     http-response pause int(60) if { path /response }";
+        let rules = "http-request set-var(txn.path) path\n    \
+                     http-request pause 60ms if { path /request }\n    \
+                     http-response pause hdr(x-nothing) if { var(txn.path) -m str /request }\n    \
+                     http-response pause int(60) if { var(txn.path) -m str /response }";
         let proxy = start(driver, &origin, "", rules);
         let mut client = proxy.client("fe");
         for path in ["/request", "/response"] {
@@ -385,5 +387,179 @@ fn httpclose_closes_the_side_that_asks_for_it() {
                 assert_eq!(client.get("/again", "").status, 200);
             }
         }
+    });
+}
+
+/// The figures of the time-outs and retries in force, for a header field.
+const IN_FORCE: &str = "\"%[cur_client_timeout] %[cur_server_timeout] %[cur_connect_timeout] %[cur_queue_timeout] \
+                        %[cur_tunnel_timeout] %[cur_tarpit_timeout] %[cur_max_retries]\"";
+
+#[test]
+fn what_a_listen_said_of_its_servers_ends_where_another_backend_takes_over() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let overrides: String =
+            ["client 11s", "server 12s", "connect 13s", "queue 14s", "tunnel 15s", "tarpit 16s"]
+                .iter()
+                .map(|word| format!("    http-request set-timeout {word}\n"))
+                .collect();
+        let own = "    timeout server 22s\n    timeout connect 23s\n    timeout queue 24s\n    timeout tunnel 25s\n    \
+                   timeout tarpit 26s\n    retries 9\n";
+        let config = format!(
+            "{HTTP_DEFAULTS}\nlisten fe\n    bind @fe@\n{overrides}    http-request set-retries 17\n    \
+             use_backend other if {{ path /other }}\n    use_backend set if {{ path /set }}\n    \
+             http-response set-header X-Now {IN_FORCE}\n    server s1 {address}\nbackend other\n{own}    \
+             server s1 {address}\nbackend set\n{own}    http-request set-timeout server 32s\n    \
+             http-request set-retries int(33)\n    server s1 {address}\n",
+            address = origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        let mut client = proxy.client("fe");
+        // One connection: what one request sets is not there for the next.
+        for (path, expected) in [
+            ("/", "11000 12000 13000 14000 15000 16000 17"),
+            ("/other", "11000 22000 23000 24000 25000 16000 9"),
+            ("/set", "11000 32000 23000 24000 25000 16000 33"),
+            ("/other", "11000 22000 23000 24000 25000 16000 9"),
+        ] {
+            assert_eq!(client.get(path, "").header("x-now"), Some(expected), "{path}");
+        }
+    });
+}
+
+#[test]
+fn the_statistics_page_comes_between_rules_and_redirections() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let proxy = start(
+            driver,
+            &origin,
+            "stats uri /stats\n    http-request deny if { path /stats/denied }\n    redirect location /elsewhere",
+            "",
+        );
+        let mut client = proxy.client("fe");
+        assert_eq!(client.get("/stats;csv", "").status, 200);
+        assert_eq!(client.get("/stats/denied", "").status, 403);
+        assert_eq!(client.get("/other", "").header("location"), Some("/elsewhere"));
+    });
+}
+
+#[test]
+fn who_asks_for_a_password_shows_the_proxys_own_page() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let builder = Proxy::build(driver);
+        builder.write(
+            "401.http",
+            "HTTP/1.0 401 Unauthorized\r\nX-Own: page\r\nContent-Type: text/plain\r\n\r\nours",
+        );
+        let config = format!(
+            "{HTTP_DEFAULTS}    errorfile 401 {page}\nfrontend fe\n    bind @fe@\n    stats uri /stats\n    \
+             stats auth joe:secret\n    http-request auth if {{ path /named }}\n    \
+             http-request auth realm Vault if {{ path /vault }}\n    default_backend be\n\
+             frontend rules\n    bind @rules@\n    stats uri /stats\n    \
+             stats http-request auth unless {{ hdr(x-let) me }}\n    default_backend be\n\
+             backend be\n    server s1 {address}\n",
+            page = builder.path("401.http"),
+            address = origin.address()
+        );
+        let proxy = builder.start(&config);
+        for (frontend, path, realm) in [
+            ("fe", "/named", "fe"),
+            ("fe", "/vault", "Vault"),
+            ("fe", "/stats", "HAProxy Statistics"),
+            ("rules", "/stats", "HAProxy Statistics"),
+        ] {
+            let response = proxy.client(frontend).get(path, "");
+            assert_eq!((response.status, response.text()), (401, "ours".to_owned()), "{frontend} {path}");
+            let challenge = format!("Basic realm=\"{realm}\"");
+            assert_eq!(response.headers("www-authenticate"), [challenge], "{frontend} {path}");
+            assert_eq!(response.header("x-own"), Some("page"));
+        }
+        assert_eq!(proxy.client("rules").get("/stats;csv", "X-Let: me\r\n").status, 200);
+    });
+}
+
+#[test]
+fn what_the_request_said_is_gone_when_rules_judge_the_response() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let proxy = start(
+            driver,
+            &origin,
+            "",
+            "http-response deny if { path /a }\n    http-response deny if { method POST }",
+        );
+        let mut client = proxy.client("fe");
+        assert_eq!(client.get("/a", "").status, 200, "as the load warned");
+        client.send("POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.response().status, 502, "the method is remembered");
+    });
+}
+
+#[test]
+fn contents_are_captured_in_tcp_mode() {
+    both_drivers(|driver| {
+        let mut syslog = Syslog::start();
+        let origin = Origin::raw(|mut stream, _, _| {
+            let _ = stream.write_all(b"told");
+        });
+        let config = format!(
+            "global\n    log {} local0\n{TCP_DEFAULTS}    log global\nfrontend fe\n    bind @fe@\n    \
+             declare capture request len 4\n    declare capture response len 9\n    \
+             log-format \"%hr %hs [%[capture.req.hdr(2)]] %U\"\n    \
+             tcp-request inspect-delay 10s\n    tcp-request content capture src len 16\n    \
+             tcp-request content capture req.payload(0,5) len 25\n    \
+             tcp-request content set-var(txn.x) str(declared),capture-req(0)\n    \
+             tcp-request content accept\n    use_backend be if {{ capture.req.hdr(2) hello }}\nbackend be\n    \
+             server s1 {}\n",
+            syslog.address(),
+            origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        let mut client = proxy.client("fe");
+        client.send("hel");
+        client.send("lo there");
+        assert_eq!(client.read_exact(4), b"told");
+        drop(client);
+        syslog.wait_for(&["{decl|127.0.0.1|hello} {} [hello] 11"]);
+    });
+}
+
+#[test]
+fn connections_that_said_something_are_logged_whatever_becomes_of_them() {
+    both_drivers(|driver| {
+        let mut syslog = Syslog::start();
+        let config = format!(
+            "global\n    log {} local0\n{TCP_DEFAULTS}    log global\n    option dontlognull\n    \
+             log-format \"%f %ts %U\"\nfrontend nowhere\n    bind @nowhere@\nfrontend refused\n    bind @refused@\n    \
+             tcp-request inspect-delay 10s\n    tcp-request content reject if {{ req.len gt 2 }}\n    \
+             tcp-request content accept if {{ req.len gt 0 }}\n    default_backend empty\nbackend empty\n",
+            syslog.address(),
+        );
+        let proxy = Proxy::start(driver, &config);
+        for (frontend, text, expected) in [
+            ("nowhere", "abc", "nowhere SC 3"),
+            ("refused", "abcd", "refused PR 4"),
+            ("refused", "ab", "refused SC 2"),
+        ] {
+            let mut client = proxy.client(frontend);
+            client.send(text);
+            let _ = client.is_closed_within(LIMIT);
+            syslog.wait_for(&[expected]);
+        }
+        // Who says nothing is not told of: the line that comes is that of the next.
+        let client = proxy.client("refused");
+        client.finish_sending();
+        drop(client);
+        let mut client = proxy.client("refused");
+        client.send("last");
+        let _ = client.is_closed_within(LIMIT);
+        let told = std::cell::RefCell::new(Vec::new());
+        let found = syslog.wait_line(LIMIT, |line| {
+            told.borrow_mut().push(line.to_owned());
+            line.contains("refused PR 4")
+        });
+        assert!(found.is_some() && told.borrow().len() == 1, "{told:?}");
     });
 }

@@ -16,7 +16,7 @@ use crate::model::Global;
 use crate::model::global::{Driver, MapWriteback, VarSource};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
-use crate::sample::vars::{Scope, VarName};
+use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{Expr, LogFormat};
 
 /// Reads a line of `global`.
@@ -135,6 +135,7 @@ impl Default for GlobalDraft {
             global: Global {
                 stats_timeout_ms: 10_000,
                 stats_maxconn: 10,
+                var_limits: Default::default(),
                 bufsize: 16_384,
                 maxrewrite: 1024,
                 headers_max: 101,
@@ -477,10 +478,11 @@ fn unix_bind(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'
 }
 
 /// The variable that a line sets: one of the process, since nothing else exists yet.
-fn variable(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<VarName> {
+#[allow(clippy::type_complexity)]
+fn variable(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<(VarName, Box<[SetCondition]>)> {
     let word = words.expect(loading.report, "<var-name> and a value as arguments")?;
-    match VarName::parse(&word.text) {
-        Ok(name) if name.scope == Scope::Proc => Some(name),
+    match SetCondition::split(&word.text) {
+        Ok((name, conditions)) if name.scope == Scope::Proc => Some((name, conditions)),
         Ok(_) => {
             let message = format!(
                 "'{}': '{}': only variables of scope 'proc' can be set here",
@@ -498,21 +500,21 @@ fn variable(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<VarName>
 }
 
 fn set_var(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let Some(name) = variable(words, loading) else { return };
+    let Some((name, conditions)) = variable(words, loading) else { return };
     let Some(word) = words.expect(loading.report, "an expression") else { return };
     let none = AclSet::default();
     let expr = Expr::parse(&word.text, word.span, &mut loading.context(Phase::Config, None, &none));
     words.end(loading.report);
-    global.global.set_vars.extend(expr.map(|expr| (name, VarSource::Expr(expr))));
+    global.global.set_vars.extend(expr.map(|expr| (name, conditions, VarSource::Expr(expr))));
 }
 
 fn set_var_format(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
-    let Some(name) = variable(words, loading) else { return };
+    let Some((name, conditions)) = variable(words, loading) else { return };
     let Some(word) = words.expect(loading.report, "a format") else { return };
     let none = AclSet::default();
     let format = LogFormat::parse(&word.text, word.span, &mut loading.context(Phase::Config, None, &none));
     words.end(loading.report);
-    global.global.set_vars.extend(format.map(|format| (name, VarSource::Format(format))));
+    global.global.set_vars.extend(format.map(|format| (name, conditions, VarSource::Format(format))));
 }
 
 fn map_writeback(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

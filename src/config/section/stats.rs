@@ -5,6 +5,8 @@ use crate::config::draft::{Draft, StatsDraft};
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
+use crate::rules::action::Action;
+use crate::rules::reply::STATS_REALM;
 use crate::rules::{self, RuleSet};
 use crate::sample::expr::Phase;
 
@@ -151,7 +153,13 @@ fn http_request(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<
     let span = words.span();
     let rest = words.take_rest();
     let mut context = loading.context(Phase::HttpRequest, Some(&draft.name), &draft.acls);
-    if let Some(rule) = rules::keyword::parse(RuleSet::HttpRequest, &rest, span, &mut context) {
+    if let Some(mut rule) = rules::keyword::parse(RuleSet::HttpRequest, &rest, span, &mut context) {
+        // The page has a realm of its own, whatever proxy it belongs to.
+        if let Action::Auth(realm) = &mut rule.action
+            && rest.get(1).copied() != Some("realm")
+        {
+            *realm = STATS_REALM.into();
+        }
         draft.stats.rules.push(rule);
     }
 }

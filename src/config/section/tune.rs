@@ -33,6 +33,12 @@ keywords! {
     "tune.maxaccept" "<number>" GLOBAL => Parse(maxaccept), "Connections accepted at one wake-up of a listener.";
     "tune.pipesize" "<size>" GLOBAL => Parse(pipesize), "The size of pipes for forwarding in the kernel.";
     "tune.stick-counters" "<number>" GLOBAL => Parse(stick_counters), "Entries of stick tables that a session tracks at most.";
+    "tune.vars.check-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.check = n)), "Bytes that the variables of a check take at most.";
+    "tune.vars.global-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.global = n)), "Bytes that all variables take at most.";
+    "tune.vars.proc-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.process = n)), "Bytes that variables of scope 'proc', and all others with them, take at most.";
+    "tune.vars.reqres-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.message = n)), "Bytes that the variables of a request and its response take at most.";
+    "tune.vars.sess-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.session = n)), "Bytes that the variables of a session, and of its transaction, take at most.";
+    "tune.vars.txn-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.transaction = n)), "Bytes that the variables of a transaction, and of its messages, take at most.";
     "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether a core without an idle connection to a server asks the others for one.";
 }
 
@@ -110,11 +116,6 @@ keywords! {
     "tune.sched.low-latency" "{ on | off }" GLOBAL => NoAction("it is internal to HAProxy's scheduler"), "A scheduler for low latency.";
     "tune.streams-elasticity" "<number>" GLOBAL => NoAction("only HTTP/2 and QUIC have streams, and they are not spoken yet"), "How streams are rationed.";
     "tune.takeover-other-tg-connections" "<value>" GLOBAL => NoAction("threads are not grouped"), "Takes idle connections of other groups.";
-    "tune.vars.global-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
-    "tune.vars.proc-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
-    "tune.vars.reqres-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
-    "tune.vars.sess-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
-    "tune.vars.txn-max-size" "<size>" GLOBAL => NoAction("variables live as long as their scope and are bounded by what rules set"), "Memory of variables.";
     "tune.zlib.memlevel" "<number>" GLOBAL => NoAction("compression is refused"), "Memory of compression.";
     "tune.zlib.windowsize" "<number>" GLOBAL => NoAction("compression is refused"), "The window of compression.";
     "tune.h2.be.glitches-threshold" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Oddities that close a connection.";
@@ -291,6 +292,13 @@ fn maxaccept(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Load
 fn pipesize(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     if let Some(size) = words.size(loading.report) {
         global.global.pipesize = size as usize;
+    }
+    words.end(loading.report);
+}
+
+fn size(words: &mut Words<'_>, loading: &mut Loading<'_>, keep: impl FnOnce(usize)) {
+    if let Some(size) = words.size(loading.report) {
+        keep(usize::try_from(size).unwrap_or(usize::MAX));
     }
     words.end(loading.report);
 }

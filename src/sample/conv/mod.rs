@@ -47,6 +47,8 @@ pub struct Converter {
     pub same_output: bool,
     /// Whether a value that it yields is final, though its input still grows.
     pub settles: bool,
+    /// Whether a text that outgrows a buffer is cut to it; others then have no value.
+    pub cuts: bool,
     /// What it is for.
     pub doc: &'static str,
     /// Does it.
@@ -72,6 +74,7 @@ impl Converter {
             output,
             same_output: false,
             settles: false,
+            cuts: false,
             doc,
             apply,
             check: None,
@@ -91,6 +94,11 @@ impl Converter {
     /// That has waited for all that it needs when it yields something.
     pub const fn settles(mut self) -> Converter {
         self.settles = true;
+        self
+    }
+    /// Whose text is cut to a buffer.
+    pub const fn cuts(mut self) -> Converter {
+        self.cuts = true;
         self
     }
     /// That hands on what it takes.

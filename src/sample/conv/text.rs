@@ -46,6 +46,7 @@ pub const TABLE: &[Converter] = &[
         "Replaces what the regex matches: the first match, or all with 'g'; 'i' ignores case.",
         regsub,
     )
+    .cuts()
     .args(2, &[Regex, Str, Str])
     .check(check_regsub),
     row("ltrim", "Takes the given characters off the start.", ltrim).args(1, &[Str]),
@@ -242,7 +243,7 @@ fn check_regsub(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result
 
 /// As sed does it. Where the regex matches nothing in front of a character, that character is kept
 /// and the search goes on after it, so that 'x*' replaced by '-' makes '-a-b-' of 'ab'.
-fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+fn regsub<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let Some(Arg::Regex(regex)) = args.first() else { return None };
     let everywhere = args.int(2) != 0;
     let replaced = {
@@ -250,7 +251,8 @@ fn regsub<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Valu
         let mut out = Vec::new();
         let mut at = 0;
         let mut matched = false;
-        while everywhere || !matched {
+        let len_max = context.process.limits.buffer;
+        while (everywhere || !matched) && out.len() <= len_max {
             let Some(captures) = regex.captures_at(text, at) else { break };
             let Some((start, end)) = captures.range(0) else { break };
             matched = true;

@@ -4,7 +4,7 @@ use super::Converter;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::Context;
 use crate::sample::value::{Type, Value};
-use crate::sample::vars::{Scope, VarName};
+use crate::sample::vars::{SetCondition, VarName};
 
 use ArgType::{Str, Variable};
 
@@ -30,6 +30,7 @@ pub const TABLE: &[Converter] = &[
         "Appends a text, a variable's value and another text.",
         concat,
     )
+    .cuts()
     .args(1, &[Str, Str, Str])
     .check(check_concat),
     Converter::new(
@@ -39,54 +40,26 @@ pub const TABLE: &[Converter] = &[
         "As 'concat', with a delimiter only between what is not empty.",
         add_item,
     )
+    .cuts()
     .args(2, &[Str, Str, Str])
     .check(check_add_item),
 ];
-
-/// The conditions that `set-var` and the action of that name know.
-pub const CONDITIONS: &[&str] =
-    &["ifexists", "ifnotexists", "ifempty", "ifnotempty", "ifset", "ifnotset", "ifgt", "iflt"];
 
 fn check_set_var(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
     for arg in args.iter().skip(1) {
         let Arg::Str(condition) = arg else { continue };
         let condition = String::from_utf8_lossy(condition);
-        if !CONDITIONS.contains(&&*condition) {
+        if SetCondition::find(condition.as_bytes()).is_none() {
             return Err(format!("unknown condition \"{condition}\""));
         }
     }
     Ok(())
 }
 
-/// Whether a condition lets `value` become the value of `name`.
-pub fn allows(condition: &[u8], name: VarName, value: &Value<'_>, context: &Context<'_>) -> bool {
-    let is_empty = value.bytes().is_some_and(<[u8]>::is_empty);
-    match condition {
-        // A variable of the process exists from the moment that the configuration names it.
-        b"ifexists" if name.scope == Scope::Proc => true,
-        b"ifnotexists" if name.scope == Scope::Proc => false,
-        b"ifexists" | b"ifset" => name.get(context).is_some(),
-        b"ifnotexists" | b"ifnotset" => name.get(context).is_none(),
-        b"ifempty" => is_empty,
-        b"ifnotempty" => !is_empty,
-        b"ifgt" | b"iflt" => match (name.get(context), value) {
-            (Some(Value::Int(old)), Value::Int(new)) => {
-                if condition == b"ifgt" {
-                    old > *new
-                } else {
-                    old < *new
-                }
-            }
-            // Other types cannot be ordered: the check passes.
-            _ => true,
-        },
-        _ => true,
-    }
-}
-
 fn set_var<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let name = args.variable(0)?;
-    let allowed = (1..args.len()).all(|at| allows(args.text(at), name, &value, context));
+    let conditions = (1..args.len()).filter_map(|at| SetCondition::find(args.text(at)));
+    let allowed = conditions.into_iter().all(|condition| condition.allows(name, &value, context));
     // A value that was not kept does not go on either.
     (allowed && name.set(context, value.clone())).then_some(value)
 }

@@ -36,7 +36,7 @@ pub const TABLE: &[Fetch] = &[
     of_backend("cur_queue_timeout", "The queue time-out in force, in milliseconds.", cur_queue),
     of_backend("cur_server_timeout", "The server time-out in force, in milliseconds.", cur_server),
     of_backend("cur_tunnel_timeout", "The tunnel time-out in force, in milliseconds.", cur_tunnel),
-    of_backend("cur_max_retries", "The number of retries in force.", be_retries),
+    of_backend("cur_max_retries", "The number of retries in force.", cur_retries),
 ];
 
 fn of<'a>(context: &Context<'a>) -> Option<arc_swap::Guard<Arc<Configured>>> {
@@ -80,6 +80,12 @@ fn fe_tarpit<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 fn be_retries<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Int(of(context)?.retries.into()))
 }
+fn cur_retries<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    match context.txn.timeouts.retries {
+        Some(retries) => Some(Value::Int(retries.into())),
+        None => be_retries(args, context),
+    }
+}
 fn default_backend<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     let name = frontend(context)?.default_backend.clone()?;
     Some(Value::string(name.into_string().into_bytes()))
@@ -115,6 +121,7 @@ mod tests {
         world.txn.backend = Some(backend);
         world.txn.timeouts.server_ms = Some(99);
         world.txn.timeouts.client_ms = Some(98);
+        world.txn.timeouts.retries = Some(5);
         check(
             &world,
             &[
@@ -127,13 +134,13 @@ mod tests {
                 ("be_queue_timeout", "23"),
                 ("be_tarpit_timeout", "24"),
                 ("be_max_retries", "3"),
+                ("cur_max_retries", "5"),
                 ("cur_server_timeout", "99"),
                 ("cur_client_timeout", "98"),
                 ("cur_tunnel_timeout", "21"),
                 ("cur_connect_timeout", "22"),
                 ("cur_queue_timeout", "23"),
                 ("cur_tarpit_timeout", "24"),
-                ("cur_max_retries", "3"),
             ],
         );
     }

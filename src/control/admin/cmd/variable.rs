@@ -11,7 +11,7 @@ use crate::sample::acl::AclSet;
 use crate::sample::expr::{Files, Named, ParseContext, Phase};
 use crate::sample::facts::{Context, Direction, TransactionFacts};
 use crate::sample::value::{Type, Value};
-use crate::sample::vars::{Scope, VarName};
+use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{Expr, LogFormat};
 
 /// The rows.
@@ -75,8 +75,8 @@ fn set(call: &mut Call<'_>) -> Flow {
             return call.error(&text);
         }
     };
-    let name = match VarName::parse(call.arg(2)) {
-        Ok(name) if name.scope == Scope::Proc => name,
+    let (name, conditions) = match SetCondition::split(call.arg(2)) {
+        Ok((name, conditions)) if name.scope == Scope::Proc => (name, conditions),
         Ok(_) => {
             let text = format!(
                 "'set var': cannot set variable '{}', only scope 'proc' is permitted here.",
@@ -112,12 +112,12 @@ fn set(call: &mut Call<'_>) -> Flow {
         LogFormat::parse(&text, Span::NONE, &mut parsing).map(|format| {
             let mut out = Vec::new();
             format.write(&context, false, &mut out);
-            name.set(&context, Value::string(out));
+            name.set_if(&conditions, &context, Value::string(out));
         })
     } else {
         Expr::parse(&text, Span::NONE, &mut parsing).map(|expr| {
             if let Some(value) = expr.eval(&context) {
-                name.set(&context, value);
+                name.set_if(&conditions, &context, value);
             }
         })
     };
