@@ -500,7 +500,7 @@ mod tests {
         check(HttpRequest, &["tarpit deny_status 403"], "tarpit 403 false", Some(1));
         check(HttpRequest, &["return"], "respond 200", Some(1));
         check(HttpRequest, &["return status 403"], "respond 403", Some(1));
-        check(HttpRequest, &["auth"], "respond 401", Some(1));
+        check(HttpRequest, &["auth"], "Unauthorized(\"web\")", Some(1));
         check(HttpRequest, &["redirect location /"], "respond 302", Some(1));
         check(HttpRequest, &["redirect location %[str()] ignore-empty", "allow"], "Allow", Some(2));
         check(HttpRequest, &["reject"], "Reject", Some(1));
