@@ -2,8 +2,8 @@
 //! what `setenv` and its kin changed on the lines read so far (manual, section 2.3).
 //!
 //! It is not the process's own environment: nothing here calls `setenv(3)`, which other threads
-//! could not survive. The changes lie over the [`World`]'s variables; whoever needs them later
-//! (the `env()` fetch, external programs) asks this object or [`Environment::changes`].
+//! could not survive. The changes lie over the [`World`]'s variables. Expressions ask this object, and the
+//! start puts [`Environment::changes`] into the process's environment before it makes a thread.
 
 use std::collections::HashMap;
 
@@ -11,6 +11,8 @@ use super::syntax::{Line, Prefix};
 use super::{Input, Settings, World};
 use crate::diag::{Report, closest};
 use crate::log::formats;
+use crate::model::global::EnvironmentChanges;
+use crate::sample::expr::Files;
 
 /// Default log formats, predefined so that a configuration can extend them.
 const FORMATS: &[(&str, &str)] = &[
@@ -38,6 +40,18 @@ pub struct Environment<'a> {
 impl std::fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Environment").field("changes", &self.changes).finish_non_exhaustive()
+    }
+}
+
+impl Files for Environment<'_> {
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        self.world.read(path)
+    }
+    fn host(&self, name: &str) -> Option<std::net::Ipv4Addr> {
+        self.world.host(name)
+    }
+    fn variable(&self, name: &str) -> Option<String> {
+        self.get(name)
     }
 }
 
@@ -83,14 +97,11 @@ impl<'a> Environment<'a> {
         self.changes.insert(name.to_string(), Some(value.to_string()));
     }
 
-    /// Everything that differs from the world's environment; `None` is a variable taken away.
-    pub fn changes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.changes.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
-    }
-
-    /// Whether `resetenv` took the world's variables away.
-    pub fn is_reset(&self) -> bool {
-        self.world_hidden
+    /// Everything that differs from the world's environment.
+    pub fn changes(&self) -> EnvironmentChanges {
+        let mut changes: Vec<_> = self.changes.clone().into_iter().collect();
+        changes.sort_unstable();
+        EnvironmentChanges { reset: self.world_hidden, changes }
     }
 
     /// The name of a set variable that `name` may have meant.

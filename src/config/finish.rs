@@ -70,7 +70,8 @@ pub struct ServerFacts {
 
 /// Builds the model.
 pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
-    let global = global::finish(built.global, loading);
+    let mut global = global::finish(built.global, loading);
+    global.environment = loading.environment.changes();
     let mut drafts = built.proxies;
     let ids = proxy_ids(&drafts, loading);
     let names = names(&drafts, loading);

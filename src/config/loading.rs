@@ -86,7 +86,7 @@ impl<'a> Loading<'a> {
         ParseContext {
             report: &mut *self.report,
             registry: self.registry,
-            files: self.world,
+            files: self.environment,
             phase,
             proxy,
             acls,

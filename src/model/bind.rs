@@ -19,6 +19,19 @@ pub enum BindAddress {
     Fd(i32),
 }
 
+impl std::fmt::Display for BindAddress {
+    /// With its family, as HAProxy names addresses to others.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BindAddress::Inet(address) if address.is_ipv6() => write!(f, "ipv6@{address}"),
+            BindAddress::Inet(address) => write!(f, "ipv4@{address}"),
+            BindAddress::Unix(path) => write!(f, "unix@{}", path.display()),
+            BindAddress::Abstract(name) => write!(f, "abns@{}", String::from_utf8_lossy(name)),
+            BindAddress::Fd(number) => write!(f, "fd@{number}"),
+        }
+    }
+}
+
 /// The rights of a `stats socket` connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]

@@ -24,6 +24,15 @@ pub enum Driver {
     Epoll,
 }
 
+/// What a configuration changes of the process's environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvironmentChanges {
+    /// `resetenv`: nothing is kept but what is listed.
+    pub reset: bool,
+    /// Variables by name; `None` is one taken away.
+    pub changes: Vec<(String, Option<String>)>,
+}
+
 /// The `global` section.
 #[derive(Debug, Default)]
 pub struct Global {
@@ -65,6 +74,8 @@ pub struct Global {
     pub dumpable: bool,
     /// `insecure-setuid-wanted`: programs that this process starts may gain rights.
     pub insecure_setuid: bool,
+    /// `setenv` and its kin, and the predefined variables.
+    pub environment: EnvironmentChanges,
     /// `noreuseport`, `-dR`: the threads share a socket.
     pub no_reuseport: bool,
     /// `stats socket` lines.

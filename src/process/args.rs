@@ -31,6 +31,8 @@ pub enum Command {
     Format(FormatOptions),
     /// `doc`; without a keyword it lists them.
     Doc(Option<String>),
+    /// `reload`: asks a process to reload.
+    Reload(i32),
     /// `doc --reference`, `doc --compatibility`: a page of the manual.
     Manual(Page),
 }
@@ -356,6 +358,7 @@ const VERBS: &[(&str, &str, &str)] = &[
         "[<keyword> | --reference | --compatibility]",
         "explains a keyword, or prints a page of the manual",
     ),
+    ("reload", "<pid>", "asks a process to reload, and fails if nothing came of it (this version cannot)"),
 ];
 
 /// The usage text.
@@ -401,6 +404,14 @@ pub fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
             [page] if page == "--reference" => Ok(Command::Manual(Page::Reference)),
             [page] if page == "--compatibility" => Ok(Command::Manual(Page::Compatibility)),
             words => Ok(Command::Doc(Some(words.join(" ")))),
+        },
+        "reload" => match &arguments[1..] {
+            [pid] if !pid.trim().is_empty() => {
+                let mut of = Vec::new();
+                pids(&mut of, pid).map_err(|text| ArgsError(format!("reload : {text}")))?;
+                Ok(Command::Reload(of[0]))
+            }
+            _ => Err(ArgsError("reload expects the process id of a running process".into())),
         },
         "help" | "--help" | "-h" => Ok(Command::Help),
         "--version" => Ok(Command::Version(VersionForm::Line)),
@@ -611,6 +622,7 @@ mod tests {
                 "fmt -w a.cfg",
                 Command::Format(FormatOptions { file: Some("a.cfg".into()), write: true, check: false }),
             ),
+            ("reload 7", Command::Reload(7)),
             ("fmt", Command::Format(FormatOptions::default())),
         ] {
             assert_eq!(ask(line), Ok(expected), "{line}");

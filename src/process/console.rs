@@ -1,6 +1,6 @@
 //! Messages before there is a log: to a person or to a script, or to nobody.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 
 use super::args::Options;
@@ -14,7 +14,13 @@ pub struct Console {
     silent: bool,
     /// The notices that go before the first message were shown.
     introduced: Cell<bool>,
+    /// All that was said, in HAProxy's form, whether it was shown or not.
+    said: RefCell<String>,
+    warnings: Cell<u64>,
 }
+
+/// Bytes of what was said that are kept.
+const SAID_MAX: usize = 64 * 1024;
 
 impl Console {
     /// Rich at a terminal, HAProxy's form elsewhere; colours unless `NO_COLOR` is set.
@@ -25,6 +31,8 @@ impl Console {
             form: Form { pid: std::process::id(), rich, color: rich && !no_color, diag: options.diag },
             silent: options.is_silent(),
             introduced: Cell::new(false),
+            said: RefCell::default(),
+            warnings: Cell::new(0),
         }
     }
 
@@ -35,6 +43,7 @@ impl Console {
 
     /// One message that has no place in a file.
     pub fn message(&self, level: Level, text: &str) {
+        self.keep(&render_line(level, self.form.pid, text), u64::from(level == Level::Warning));
         if !self.silent {
             self.write(&(self.introduction() + &render_line(level, self.form.pid, text)));
         }
@@ -42,10 +51,29 @@ impl Console {
 
     /// Everything in a report.
     pub fn report(&self, report: &Report) {
+        let warnings = report.diagnostics.iter().filter(|found| found.level == Level::Warning).count();
+        self.keep(&report.render(Form { rich: false, ..self.form }), warnings as u64);
         if self.silent || report.shown(self.form).next().is_none() {
             return;
         }
         self.write(&(self.introduction() + &report.render(self.form)));
+    }
+
+    fn keep(&self, text: &str, warnings: u64) {
+        self.warnings.set(self.warnings.get() + warnings);
+        let mut said = self.said.borrow_mut();
+        let whole = said.len() + text.len() <= SAID_MAX;
+        said.push_str(if whole { text } else { "" });
+    }
+
+    /// What was said so far (`show startup-logs`).
+    pub fn said(&self) -> String {
+        self.said.borrow().clone()
+    }
+
+    /// Warnings among it.
+    pub fn warnings(&self) -> u64 {
+        self.warnings.get()
     }
 
     /// A line for the result, on standard output.

@@ -72,6 +72,7 @@ fn run(command: Command, program: &str) -> u8 {
         Command::Dump(options, dump) => verbs::dump(&options, dump),
         Command::Format(options) => verbs::format(&options),
         Command::Doc(keyword) => verbs::doc(keyword.as_deref()),
+        Command::Reload(pid) => verbs::reload(pid),
         Command::Manual(page) => {
             put(&page.text());
             0
@@ -83,7 +84,7 @@ fn run(command: Command, program: &str) -> u8 {
                 Err(code) => return code,
             };
             lists(&options);
-            start::start(&options, loaded).unwrap_or_else(|text| {
+            start::start(&options, loaded, &console).unwrap_or_else(|text| {
                 console.alert(&text);
                 1
             })

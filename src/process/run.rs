@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
+use super::console::Console;
 use super::files::cause;
 use super::listeners::{self, Bound, Predecessors};
 use super::manager::Manager;
@@ -50,15 +51,12 @@ pub struct Options {
     pub terminate: Vec<i32>,
     /// `-x`: another process has the same addresses, and this one joins it.
     pub joins: bool,
-    /// Warnings given while loading.
-    pub warnings: u64,
     /// Connections that fit into the memory the process may use (`-m`).
     pub connections_by_memory: Option<u32>,
 }
 
-/// Runs a configuration until a signal ends it. Findings of the start go to `report`, which
-/// `show_report` prints when the start fails.
-pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_report: impl Fn(&Report)) -> u8 {
+/// Runs a configuration until a signal ends it. Findings of the start go to `report`, which the console shows.
+pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console: &Console) -> u8 {
     let started = clock::read();
     let threads = model.registry.cores();
     let pids = options.finish.iter().chain(&options.terminate).copied();
@@ -73,22 +71,23 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     };
     let (Some(choice), false) = (choice, report.has_alerts()) else {
         bound.withdraw();
-        show_report(report);
+        console.report(report);
         return 1;
     };
     // Before `chroot`, behind which the manager's socket has no path.
     let manager = Manager::find();
+    change_environment(&model);
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
     // Before root, who may raise limits, is given up.
     let reserved = DESCRIPTORS_RESERVED + listener_count(&bound.cores);
     let descriptors_max = raise_descriptor_limit(&model, reserved, report);
     if report.has_alerts() {
         bound.withdraw();
-        show_report(report);
+        console.report(report);
         return 1;
     }
     if report.has_warnings() {
-        show_report(report);
+        console.report(report);
         report.clear();
     }
     let mut taken = enter_background(&model, options, daemon);
@@ -106,7 +105,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     }
     if report.has_alerts() {
         bound.withdraw();
-        show_report(report);
+        console.report(report);
         return 1;
     }
     let by_descriptors = descriptors_max.saturating_sub(reserved) / 2;
@@ -121,13 +120,25 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, show_rep
     };
     bound.listen(report);
     if report.has_alerts() {
-        show_report(report);
+        console.report(report);
         return 1;
     }
     let Bound { cores: sockets, admin, .. } = bound;
     let local = tokio::task::LocalSet::new();
-    let start = Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager };
+    let start =
+        Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager, console };
     local.block_on(&runtime, start.run())
+}
+
+/// Puts the variables of the configuration into the process's environment. Nobody but this thread is there yet.
+fn change_environment(model: &Model) {
+    let mut variables = model.global.environment.clone();
+    let sockets: Vec<String> =
+        model.global.stats_sockets.iter().map(|bind| bind.address.to_string()).collect();
+    if !sockets.is_empty() {
+        variables.changes.push(("HAPROXY_CLI".into(), Some(sockets.join(";"))));
+    }
+    sys::process::change_environment(variables.reset, &variables.changes);
 }
 
 /// Raises the limit on descriptors to what `ulimit-n` says or `maxconn` needs beside the `reserved` ones;
@@ -230,6 +241,7 @@ struct Start<'a> {
     descriptors_max: u64,
     maxconn: u32,
     manager: Manager,
+    console: &'a Console,
 }
 
 impl Start<'_> {
@@ -247,7 +259,7 @@ impl Start<'_> {
             ..ProcessFacts::default()
         });
         model.global.set_variables(&process);
-        process.warnings.store(self.options.warnings, Relaxed);
+        process.warnings.store(self.console.warnings(), Relaxed);
         let log_bell = match Doorbell::new() {
             Ok(bell) => Arc::new(bell),
             Err(error) => return failed(&format!("cannot make the log writer's doorbell: {error}")),
@@ -341,6 +353,9 @@ impl Start<'_> {
             descriptors_max: self.descriptors_max,
             admin: control::admin::Shared::default(),
         });
+        control.admin.startup_logs.replace(self.console.said());
+        let loaded = model.registry.maps().iter().map(|(_, map)| map.len() as u64).sum();
+        control.admin.patterns_added.set(loaded);
         let shared = control.admin.log.clone();
         let writer = log_sink::Setup::new(&model, log.clone(), log_bell, shared, std::process::id());
         if let Err(error) = log_sink::start(writer) {

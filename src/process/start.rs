@@ -7,6 +7,7 @@ use super::check::{self, Loaded};
 use super::console::Console;
 use super::run;
 use crate::diag::{Level, Report};
+use crate::model::Global;
 
 /// Memory of a process without connections, in MiB: threads, the configuration, pools.
 const BASE_MB: u64 = 16;
@@ -25,15 +26,31 @@ fn connections_within(megabytes: u64, bufsize: u64) -> Result<u32, String> {
     }
 }
 
+/// What a process that keeps all rights is told.
+fn warn_of_root(global: &Global, console: &Console) {
+    if !crate::sys::process::is_root() {
+        return;
+    }
+    if global.chroot.is_none() {
+        let text = "started as root without 'chroot': an intruder would see the whole file system. Set 'chroot' \
+                    to an empty directory, or to '/' to say that this is meant.";
+        console.message(Level::Warning, text);
+    }
+    if global.uid.is_none() {
+        let text = "started as root without 'user' or 'uid': the process keeps all rights. Set 'user' to one \
+                    without any, or 'user root' to say that this is meant.";
+        console.message(Level::Warning, text);
+    }
+}
+
 /// Starts the process on `loaded`; returns when it ends, with its exit code, or with the reason why it
 /// did not start.
-pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
+pub fn start(options: &Options, loaded: Loaded, console: &Console) -> Result<u8, String> {
     if !check::has_listener(&loaded.model) {
         return Err(
             "[haring] no listener: neither a 'bind' line nor a 'stats socket' is there to serve".into()
         );
     }
-    let console = Console::new(options);
     let mut model = loaded.model;
     model.global.maxconn = options.maxconn.or(model.global.maxconn);
     model.global.quiet |= options.is_silent();
@@ -44,7 +61,6 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
     };
     if let (Some(fit), Some(wanted)) = (connections_by_memory, model.global.maxconn)
         && fit < wanted
-        && !options.is_silent()
     {
         console.message(Level::Warning, &format!("-m: {fit} connections fit, not {wanted} ('maxconn')"));
     }
@@ -63,7 +79,7 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
         ),
         (options.proxy_maxconn.is_some(), Level::Notice, "-N: set 'maxconn' in the configuration instead"),
     ] {
-        if given && !options.is_silent() {
+        if given {
             console.message(level, what);
         }
     }
@@ -76,10 +92,10 @@ pub fn start(options: &Options, loaded: Loaded) -> Result<u8, String> {
         terminate: options.terminate.clone(),
         joins: options.old_socket.is_some(),
         connections_by_memory,
-        warnings: u64::from(loaded.warnings),
     };
     let mut report = Report::of_start(loaded.report);
-    Ok(run::serve(Arc::new(model), &run_options, &mut report, |report| console.report(report)))
+    warn_of_root(&model.global, console);
+    Ok(run::serve(Arc::new(model), &run_options, &mut report, console))
 }
 
 #[cfg(test)]

@@ -92,6 +92,10 @@ pub trait Files {
     fn host(&self, _name: &str) -> Option<Ipv4Addr> {
         None
     }
+    /// A variable of the environment, as the configuration leaves it.
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Where an expression is evaluated, in order of a session's life.

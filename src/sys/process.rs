@@ -163,6 +163,30 @@ pub fn monotonic_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }
 
+/// Changes the environment of the process and of what it starts: everything goes first if `reset`, and a
+/// variable without a value is taken away. Must be called before any thread is started.
+pub fn change_environment(reset: bool, changes: &[(String, Option<String>)]) {
+    let before: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
+    for name in before.iter().filter(|_| reset) {
+        // SAFETY: no other thread reads the environment, since there is none.
+        unsafe { std::env::remove_var(name) };
+    }
+    for (name, value) in changes.iter().filter(|(name, _)| !name.is_empty() && !name.contains(['=', '\0'])) {
+        match value.as_ref().filter(|value| !value.contains('\0')) {
+            // SAFETY: as above, and the name is one.
+            Some(value) => unsafe { std::env::set_var(name, value) },
+            // SAFETY: as above.
+            None => unsafe { std::env::remove_var(name) },
+        }
+    }
+}
+
+/// Whether the process has root's rights.
+pub fn is_root() -> bool {
+    // SAFETY: no memory is involved.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Whether there is a process of this number.
 pub fn is_alive(pid: i32) -> bool {
     match signal(pid, 0) {

@@ -586,3 +586,77 @@ listen be
         assert_eq!(origin.last().header("x-user"), Some("ann"));
     });
 }
+
+/// So many requests from so many clients at once, a connection for each.
+fn crowd(proxy: &Proxy, clients: usize, each: usize) {
+    let address = proxy.address("fe");
+    let threads: Vec<_> = (0..clients)
+        .map(|client| {
+            std::thread::spawn(move || {
+                for number in 0..each {
+                    let path = format!("/{client}.{number}");
+                    assert_eq!(Client::connect(address).get(&path, "Connection: close\r\n").status, 200);
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+const ANSWER: &str = "
+frontend fe
+    bind @fe@
+    http-request return status 200 content-type text/plain string ok
+";
+
+fn dropped(proxy: &Proxy) -> u64 {
+    let info = proxy.admin("show info");
+    let value = info.lines().find_map(|line| line.strip_prefix("DroppedLogs: ")).unwrap_or_default();
+    value.parse().unwrap()
+}
+
+#[test]
+fn a_burst_reaches_the_reader_of_a_unix_socket_whole() {
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        let path = builder.path("log.sock");
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut seen = std::collections::HashSet::new();
+            let mut line = [0; 2048];
+            while seen.len() < 3000 {
+                let Ok(length) = socket.recv(&mut line) else { break };
+                let text = String::from_utf8_lossy(&line[..length]).into_owned();
+                seen.extend(text.split('"').nth(1).map(str::to_owned));
+            }
+            seen.len()
+        });
+        let global =
+            format!("global\n    log {path} local0\n{HTTP_DEFAULTS}\n    log global\n    option httplog\n");
+        let proxy = builder.start(&format!("{global}{ANSWER}"));
+        crowd(&proxy, 20, 150);
+        assert_eq!(reader.join().unwrap(), 3000);
+        assert_eq!(dropped(&proxy), 0);
+    });
+}
+
+#[test]
+fn a_dead_reader_holds_up_neither_the_process_nor_other_readers() {
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        let path = builder.path("dead.sock");
+        let _dead = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let gone = builder.path("gone.sock");
+        let mut proxy = builder.start(&format!(
+            "global\n    log {path} local0\n    log {gone} local0\n    log stdout format raw local0\n{HTTP_DEFAULTS}\n    \
+             log global\n    option httplog\n{ANSWER}"
+        ));
+        crowd(&proxy, 4, 100);
+        let lines = || proxy.stdout().matches("GET /").count();
+        assert!(wait_until(LIMIT, || lines() == 400), "who reads gets all: {}", lines());
+        assert!(dropped(&proxy) >= 400, "what nobody can get is counted");
+        proxy.signal(libc::SIGTERM);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0), "and the end is not held up");
+    });
+}

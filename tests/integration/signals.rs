@@ -162,7 +162,145 @@ fn sighup_tells_the_servers() {
         let origin = Origin::named("one");
         let proxy = start(driver, &origin);
         proxy.signal(libc::SIGHUP);
-        assert!(wait_until(LIMIT, || proxy.stderr().contains("s1")), "{}", proxy.stderr());
+        for part in [
+            "SIGHUP received, dumping servers states.\n",
+            " : SIGHUP: Server be/s1 is UP. Conn: 0 act, 0 pend, 0 tot.\n",
+            " : SIGHUP: Proxy be has 1 active servers and 0 backup servers available. Conn: act(FE+BE): 0+0, 0 pend (0 unass), tot(FE+BE): 0+0.\n",
+        ] {
+            assert!(wait_until(LIMIT, || proxy.stderr().contains(part)), "{}", proxy.stderr());
+        }
+        assert!(proxy.stderr().contains("[WARNING]  ("), "{}", proxy.stderr());
         assert_eq!(proxy.client("fe").get("/", "").status, 200);
     });
+}
+
+#[test]
+fn sigquit_gives_memory_back_and_nothing_else() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let mut proxy = start(driver, &origin);
+        let mut client = proxy.client("fe");
+        assert_eq!(client.get("/", "").status, 200);
+        proxy.signal(libc::SIGQUIT);
+        assert!(wait_until(LIMIT, || proxy.stderr().contains("SIGQUIT")), "{}", proxy.stderr());
+        assert_eq!(client.get("/", "").status, 200, "who is connected goes on");
+        assert!(proxy.is_running());
+    });
+}
+
+#[test]
+fn a_paused_process_ends_by_its_signals_too() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        for signal in [libc::SIGTERM, libc::SIGUSR1] {
+            let mut proxy = start(driver, &origin);
+            proxy.signal(libc::SIGTTOU);
+            assert!(wait_until(LIMIT, || proxy.stderr().contains("Paused proxy be.")), "{}", proxy.stderr());
+            proxy.signal(signal);
+            assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+        }
+    });
+}
+
+#[test]
+fn a_reload_that_cannot_be_had_fails_for_everybody_who_asks() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let mut syslog = Syslog::start();
+        for (master, signal) in [(true, libc::SIGUSR2), (true, libc::SIGHUP), (false, libc::SIGUSR2)] {
+            let builder = Proxy::build(driver);
+            let builder = if master { builder.argument("-Ws") } else { builder };
+            let proxy = builder.start(&format!(
+                "global\n    log {} local0\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+                syslog.address(),
+                origin.address()
+            ));
+            proxy.signal(signal);
+            let begun = proxy.notified().expect("the manager is told of the reload");
+            assert!(begun.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{begun}");
+            let ended = proxy.notified().expect("and of its end");
+            assert!(ended.starts_with("READY=1\nSTATUS=Reload failed"), "{ended}");
+            assert!(wait_until(LIMIT, || proxy.stderr().contains("[ALERT] ")
+                && proxy.stderr().contains("Reload failed")));
+            let line = syslog.wait_for(&["Reload failed"]);
+            assert!(line.starts_with("<129>"), "local0.alert: {line}");
+            // What a unit's ExecReload runs.
+            let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
+                .args(["reload", &proxy.pid().to_string()])
+                .output()
+                .unwrap();
+            assert_eq!(asked.status.code(), Some(1));
+            assert!(String::from_utf8_lossy(&asked.stderr).contains("Reload failed"));
+            assert_eq!(proxy.client("fe").get("/", "").status, 200);
+        }
+    });
+}
+
+#[test]
+fn what_nobody_reads_on_standard_error_stops_nothing() {
+    both_drivers(|driver| {
+        let origin = Origin::named("one");
+        let config = format!(
+            "global\n    nbthread 1\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n    server s2 {}\n",
+            origin.address(),
+            origin.address()
+        );
+        let mut proxy = Proxy::build(driver).stderr_unread().start(&config);
+        // More than a pipe holds, several times over.
+        let flap = "set server be/s2 state maint; set server be/s2 state ready; ".repeat(40);
+        for _ in 0..60 {
+            proxy.admin(&flap);
+            proxy.signal(libc::SIGHUP);
+        }
+        for _ in 0..3 {
+            assert_eq!(proxy.admin("expert-mode on; debug dev panic request").trim(), "");
+            assert!(proxy.client("fe").try_get("/", "").is_err(), "a panic costs one connection");
+            assert_eq!(proxy.client("fe").get("/", "").status, 200, "and not its thread");
+        }
+        assert!(proxy.admin("show info").contains("Pid: "));
+        proxy.signal(libc::SIGTERM);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+    });
+}
+
+#[test]
+fn variables_of_the_configuration_are_the_processs_own() {
+    both_drivers(|driver| {
+        let proxy = Proxy::build(driver).environment("GIVEN", "from outside").environment("TAKEN", "x").start(&format!(
+            "global\n    setenv APPX v\n    presetenv APPY w\n    presetenv GIVEN no\n    unsetenv TAKEN\n{HTTP_DEFAULTS}\n\
+             frontend fe\n    bind @fe@\n    http-request return status 200 content-type text/plain lf-string \
+             \"%[env(APPX)] %[env(APPY)] %[env(GIVEN)] [%[env(TAKEN)]] %[env(HAPROXY_BRANCH)]\"\n"
+        ));
+        assert_eq!(proxy.client("fe").get("/", "").text(), "v w from outside [] 3.5");
+        assert_eq!(proxy.admin("show env APPX").trim(), "APPX=v");
+        assert!(proxy.admin("show env TAKEN").contains("Variable not found"));
+        let all = proxy.admin("show env");
+        for name in
+            ["HAPROXY_BRANCH=3.5\n", "HAPROXY_CFGFILES=/", "HAPROXY_CLI=unix@/", "HAPROXY_TCP_LOG_FMT="]
+        {
+            assert!(all.contains(name), "{name} in {all}");
+        }
+    });
+}
+
+#[test]
+fn what_was_said_at_the_start_is_kept_and_counted() {
+    let builder = Proxy::build(Driver::Epoll);
+    builder.write("list", "a\nb\nc\n");
+    let proxy = builder.argument("-W").argument("-S").argument("/tmp/unused.sock").start(&format!(
+        "{HTTP_DEFAULTS}\nfrontend fe\n    bind @fe@\n    http-request deny if {{ path -f @dir@/list }}\n"
+    ));
+    let said = proxy.admin("show startup-logs");
+    assert!(said.contains("[WARNING]  (") && said.contains("-S: there is no master process"), "{said}");
+    let field = |name: &str| -> u64 {
+        let info = proxy.admin("show info");
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+        value.parse().unwrap()
+    };
+    let lines = said.lines().filter(|line| line.starts_with("[WARNING]")).count() as u64;
+    assert_eq!(field("TotalWarnings"), lines, "{said}");
+    assert!(field("PatternsAdded") >= 3);
+    // Warnings at run time count too.
+    proxy.signal(libc::SIGTTOU);
+    assert!(wait_until(LIMIT, || field("TotalWarnings") == lines + 1));
 }

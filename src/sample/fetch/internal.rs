@@ -241,11 +241,11 @@ fn var<'a>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 
 /// The environment is read when the configuration is: it does not change afterwards, and nothing
 /// here may touch what other threads may change.
-fn check_env(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<(), String> {
+fn check_env(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
     let name = String::from_utf8_lossy(args.as_slice().text(0)).into_owned();
-    match std::env::var(&name) {
-        Ok(value) => args[0] = Arg::Str(value.into_bytes().into()),
-        Err(_) => args.clear(),
+    match check.context.files.variable(&name) {
+        Some(value) => args[0] = Arg::Str(value.into_bytes().into()),
+        None => args.clear(),
     }
     Ok(())
 }

@@ -29,6 +29,8 @@ pub struct Proxy {
     stdout: Written,
     stderr: Written,
     readers: Vec<JoinHandle<()>>,
+    ready: UnixDatagram,
+    _unread: Option<std::process::ChildStderr>,
 }
 
 /// How to start one.
@@ -38,6 +40,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     listeners: BTreeMap<String, TcpListener>,
+    unread: bool,
 }
 
 impl Builder {
@@ -50,6 +53,12 @@ impl Builder {
     /// A variable of its environment.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Nobody reads its standard error.
+    pub fn stderr_unread(mut self) -> Self {
+        self.unread = true;
         self
     }
 
@@ -116,15 +125,25 @@ impl Builder {
         let mut child = command.spawn().expect("the binary starts");
         let stdout = Written::default();
         let stderr = Written::default();
-        let readers = vec![
-            collect(child.stdout.take().expect("a pipe"), stdout.clone()),
-            collect(child.stderr.take().expect("a pipe"), stderr.clone()),
-        ];
-        let mut proxy = Proxy { child, folder: self.folder, addresses, stdout, stderr, readers };
+        let mut readers = vec![collect(child.stdout.take().expect("a pipe"), stdout.clone())];
+        let mut unread = child.stderr.take();
+        if !self.unread {
+            readers.push(collect(unread.take().expect("a pipe"), stderr.clone()));
+        }
+        let mut proxy = Proxy {
+            child,
+            folder: self.folder,
+            addresses,
+            stdout,
+            stderr,
+            readers,
+            ready: ready_socket,
+            _unread: unread,
+        };
         let deadline = Instant::now() + LIMIT;
         let mut message = [0; 512];
         loop {
-            match ready_socket.recv(&mut message) {
+            match proxy.ready.recv(&mut message) {
                 Ok(length) if message[..length].starts_with(b"READY=1") => return Ok(proxy),
                 _ => {}
             }
@@ -157,6 +176,7 @@ impl Proxy {
             arguments: Vec::new(),
             environment: Vec::new(),
             listeners: BTreeMap::new(),
+            unread: false,
         }
     }
 
@@ -173,6 +193,17 @@ impl Proxy {
     /// A connection to a listener.
     pub fn client(&self, name: &str) -> Client {
         Client::connect(self.address(name))
+    }
+
+    /// The next message to the service manager, if one comes.
+    pub fn notified(&self) -> Option<String> {
+        let mut message = [0; 512];
+        let mut length = None;
+        wait_until(LIMIT, || {
+            length = self.ready.recv(&mut message).ok();
+            length.is_some()
+        });
+        length.map(|length| String::from_utf8_lossy(&message[..length]).into_owned())
     }
 
     /// Its folder, for another start.
