@@ -228,7 +228,7 @@ fn keyed<Q: Question>(
 
 /// The client's address as a key.
 pub(super) fn source<'a>(context: &Context<'a>) -> Option<Value<'a>> {
-    context.session?.source.map(|address| Value::Ip(address.ip().to_canonical()))
+    context.session?.source.map(|address| Value::Ip(address.ip()))
 }
 
 fn of_tracked<'a, Q: Question>(args: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {

@@ -165,7 +165,7 @@ fn backend(w: &mut Writer<'_, '_>) {
 
 fn address(w: &mut Writer<'_, '_>, address: Option<SocketAddr>) {
     use std::io::Write;
-    let Some(ip) = address.map(|address| address.ip().to_canonical()) else { return w.text(b"") };
+    let Some(ip) = address.map(|address| address.ip()) else { return w.text(b"") };
     match (w.hex(), ip) {
         (false, ip) => w.quoted(|out| write_ip(ip, out)),
         // Writing to a vector cannot fail.

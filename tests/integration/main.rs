@@ -17,6 +17,7 @@ mod hostile;
 mod http;
 mod limits;
 mod logging;
+mod mapped_addresses;
 mod messages;
 mod metrics;
 mod pools;

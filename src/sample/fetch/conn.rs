@@ -103,8 +103,8 @@ pub const TABLE: &[Fetch] = &[
 ];
 
 fn ip<'a>(address: Option<SocketAddr>) -> Option<Value<'a>> {
-    // A listener of both families shows IPv4 clients as mapped addresses.
-    address.map(|address| Value::Ip(address.ip().to_canonical()))
+    // A listener of both families shows IPv4 clients as mapped addresses, here as in every log, field and header.
+    address.map(|address| Value::Ip(address.ip()))
 }
 fn port<'a>(address: Option<SocketAddr>) -> Option<Value<'a>> {
     address.map(|address| Value::Int(i64::from(address.port())))

@@ -248,7 +248,7 @@ fn url32<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 
 fn and_source<'a>(hash: u32, context: &Context<'_>) -> Option<Value<'a>> {
     let mut block = hash.to_be_bytes().to_vec();
-    let source = Value::Ip(context.session?.source?.ip().to_canonical());
+    let source = Value::Ip(context.session?.source?.ip());
     block.extend_from_slice(&source.into_bytes(Type::Bin)?);
     Some(Value::Bin(Cow::Owned(block)))
 }
