@@ -15,6 +15,7 @@ use super::select::Assigned;
 use super::silence;
 use super::streamed::Streamed;
 use super::wait;
+use super::wait_body::BodyCopy;
 use crate::base::clock;
 use crate::http::Method;
 use crate::http::h1::as_sent::AsSent;
@@ -83,10 +84,12 @@ pub struct Exchange<'a> {
     pub(super) effects: Effects,
     pub(super) request_body: Body,
     pub(super) upload_state: UploadState,
-    /// Bytes of the request's body that were read behind its answer.
-    pub(super) drained: u64,
+    /// Bytes received from the client, those included that came behind the request.
+    pub(super) received: u64,
     /// The upload that an answer cut short, while its rest can still be read.
     pub(super) unfinished: Option<Box<Pump>>,
+    /// How far the body was decoded for rules.
+    pub(super) body_copy: BodyCopy,
     /// The client was told to send its body.
     pub(super) invited: bool,
     /// Whether the client lets its connection live on.
@@ -133,8 +136,9 @@ impl<'a> Exchange<'a> {
             effects: Effects::default(),
             request_body: Body::None,
             upload_state: UploadState::NotBegun,
-            drained: 0,
+            received: 0,
             unfinished: None,
+            body_copy: BodyCopy::default(),
             invited: false,
             keep_alive: false,
             sent_to_server: AsSent::default(),
@@ -156,11 +160,15 @@ impl<'a> Exchange<'a> {
         let now = clock::cached();
         self.txn.time.first_byte_us = now.mono_us;
         self.txn.time.first_byte_wall_us = now.wall_us;
+        self.received = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
         let next = match self.walk().await {
             Ok(next) => next,
             Err(end) => self.answer(end).await,
         };
         if next != Next::Tunnel {
+            // What came behind it is the next request's.
+            let rest = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
+            self.txn.bytes_from_client = self.received.saturating_sub(rest);
             self.finish();
         }
         next

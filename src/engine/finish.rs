@@ -39,6 +39,8 @@ impl Exchange<'_> {
         let frontend = &self.frontend.state.frontend;
         frontend.add(fe::BYTES_IN, self.txn.bytes_from_client);
         frontend.add(fe::BYTES_OUT, self.txn.bytes_to_client);
+        frontend.add(fe::REQ_BYTES_OUT, self.txn.bytes_to_server);
+        frontend.add(fe::RES_BYTES_IN, self.txn.bytes_from_server);
         frontend.add(fe::FAILED_REWRITES, self.effects.failed_rewrites);
         if self.txn.status != 0 {
             self.count_response();
@@ -88,6 +90,14 @@ pub(super) fn finish_backend(backend: &Proxy, txn: &TransactionFacts) {
     let counters = &backend.state.backend;
     counters.add(be::BYTES_IN, txn.bytes_from_client);
     counters.add(be::BYTES_OUT, txn.bytes_to_client);
+    counters.add(be::REQ_BYTES_OUT, txn.bytes_to_server);
+    counters.add(be::RES_BYTES_IN, txn.bytes_from_server);
+    if let Some(server) = &txn.server {
+        server.counters.add(counter::BYTES_IN, txn.bytes_from_client);
+        server.counters.add(counter::BYTES_OUT, txn.bytes_to_client);
+        server.counters.add(counter::REQ_BYTES_OUT, txn.bytes_to_server);
+        server.counters.add(counter::RES_BYTES_IN, txn.bytes_from_server);
+    }
     let time = &txn.time;
     let span = |from: u64, to: u64| if from == 0 || to < from { 0 } else { (to - from) / 1000 };
     let queue = span(time.request_us.max(time.first_byte_us), time.queued_us);

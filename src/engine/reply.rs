@@ -83,7 +83,6 @@ impl Exchange<'_> {
         let outcome = (self.txn.ended, self.txn.ended_in);
         let next = self.after_answer(stays).await;
         (self.txn.ended, self.txn.ended_in) = outcome;
-        self.txn.bytes_from_client += self.drained;
         next
     }
 
@@ -149,7 +148,6 @@ impl Exchange<'_> {
         let core = self.core;
         let client = &mut self.client.stream;
         let before = pump.bytes_in;
-        pump.last_ms = clock::cached().millis();
         let outcome = std::future::poll_fn(|context| {
             if let Poll::Ready(result) = pump.poll_discard(context, client) {
                 return Poll::Ready(Ok(result));
@@ -163,7 +161,7 @@ impl Exchange<'_> {
             }
         })
         .await;
-        self.drained = pump.bytes_in - before;
+        self.received += pump.bytes_in - before;
         self.client.buffer = pump.take_rest();
         outcome.unwrap_or_else(|stop| {
             let ended = match stop {

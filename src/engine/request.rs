@@ -43,9 +43,14 @@ impl Exchange<'_> {
         // client` bounds it as a whole: a client that is never silent for so long, yet needs longer for a
         // head, is an attack (slowloris), not a slow line.
         let deadline = timeouts.http_request_ms.or(timeouts.client_ms).map_or(NEVER, |ms| started + ms);
+        let mut pieces = head::Pieces::default();
         loop {
             let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
-            match head::parse_request(bytes, &mut self.txn.request, &limits) {
+            let parsed = match pieces.is_due(bytes, &limits) {
+                true => head::parse_request(bytes, &mut self.txn.request, &limits),
+                false => Ok(head::Progress::Partial),
+            };
+            match parsed {
                 Ok(head::Progress::Complete { len }) => {
                     if let Some(buffer) = &mut self.client.buffer {
                         buffer.consume(len);
@@ -58,7 +63,7 @@ impl Exchange<'_> {
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
             match buffer.fill(&self.client.stream) {
-                Ok(Filled::Bytes { .. }) => {}
+                Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
                 Ok(Filled::Full) => return Err(self.bad_request(431)),
                 Ok(Filled::End) | Err(_) => {
                     self.txn.bad_request = true;

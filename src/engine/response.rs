@@ -11,6 +11,7 @@ use super::silence::{self, Awaited, Side};
 use super::tunnel::{self, Established, Tunnel};
 use super::upstream::{Failure, RetryCause};
 use super::wait;
+use super::wait_body::BodyCopy;
 use crate::base::clock::{self, Millis};
 use crate::health::observe::{self, Event};
 use crate::http::h1::framing::{self, Body};
@@ -39,6 +40,8 @@ pub struct Received {
     pub(super) switches: bool,
     /// Bytes behind the head.
     pub(super) rest: Option<Buffer>,
+    /// How far they were decoded for rules.
+    pub(super) copy: BodyCopy,
 }
 
 /// The request body on its way up.
@@ -87,6 +90,7 @@ impl Exchange<'_> {
         let silence_limits = self.limits();
         let mut buffer: Option<Buffer> = None;
         let mut interim = 0;
+        let mut pieces = head::Pieces::default();
         // The whole head must come within `timeout server`, however it trickles; each interim response is a head.
         let mut since: Millis = clock::cached().millis();
         let mut late = Side::Server;
@@ -97,8 +101,13 @@ impl Exchange<'_> {
             if let Some(bytes) =
                 buffer.as_ref().map(|buffer| buffer.filled()).filter(|bytes| !bytes.is_empty())
             {
-                match head::parse_response(bytes, &mut self.txn.response, &limits) {
+                let parsed = match pieces.is_due(bytes, &limits) {
+                    true => head::parse_response(bytes, &mut self.txn.response, &limits),
+                    false => Ok(head::Progress::Partial),
+                };
+                match parsed {
                     Ok(head::Progress::Complete { len }) => {
+                        pieces = head::Pieces::default(); // of the final answer, behind an interim one
                         if let Some(buffer) = &mut buffer {
                             buffer.consume(len);
                         }
@@ -143,7 +152,7 @@ impl Exchange<'_> {
                             return Err(Failure::Retry { cause: RetryCause::Status, end });
                         }
                         self.txn.time.response_us = clock::cached().mono_us;
-                        return Ok(Received { framing, switches, rest: buffer });
+                        return Ok(Received { framing, switches, rest: buffer, copy: BodyCopy::default() });
                     }
                     Ok(head::Progress::Partial) => {}
                     Err(_) => {
@@ -219,7 +228,6 @@ impl Exchange<'_> {
             let empty = buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
             match filled {
                 Ok(Filled::Bytes { count, .. }) => {
-                    connection.server.state.counters.add(counter::RES_BYTES_IN, count as u64);
                     self.txn.bytes_from_server += count as u64;
                 }
                 Ok(Filled::Nothing) => {
@@ -310,6 +318,7 @@ impl Exchange<'_> {
 
     /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
     pub(super) fn take_back(&mut self, upload: &mut Upload) {
+        self.received += std::mem::take(&mut upload.pump.bytes_in);
         if upload.pump.is_complete() || self.request_body.is_empty() {
             self.upload_state = UploadState::Done;
             self.client.buffer = upload.pump.take_rest();
@@ -373,7 +382,7 @@ impl Exchange<'_> {
             self.log_now(head_len);
         }
         let result = self.exchange_bodies(&mut connection, &mut pump, upload, backend).await;
-        self.account(&connection, &pump, upload);
+        self.account(&pump, upload);
         if let Err(end) = result {
             self.take_back(upload);
             return Err(end);
@@ -405,9 +414,7 @@ impl Exchange<'_> {
         }
         // The server answered before it had the whole body: what the client is still sending must not
         // reset the connection under the answer.
-        let next = self.after_answer(stays).await;
-        self.txn.bytes_from_client += self.drained;
-        Ok(next)
+        Ok(self.after_answer(stays).await)
     }
 
     /// The `Connection` field of a final answer: what the client's version does not imply.
@@ -451,7 +458,7 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let core = self.core;
         let client = &mut self.client.stream;
-        let before = (upload.pump.bytes_in, upload.pump.bytes_out);
+        let before = upload.pump.bytes_out;
         std::future::poll_fn(|context| {
             upload.drive(context, client, &mut connection.stream);
             if upload.is_over() {
@@ -469,12 +476,7 @@ impl Exchange<'_> {
             }
         })
         .await;
-        let moved = (upload.pump.bytes_in - before.0, upload.pump.bytes_out - before.1);
-        self.txn.bytes_from_client += moved.0;
-        self.txn.bytes_to_server += moved.1;
-        let counters = &connection.server.state.counters;
-        counters.add(counter::BYTES_IN, moved.1);
-        counters.add(counter::REQ_BYTES_OUT, moved.1);
+        self.txn.bytes_to_server += upload.pump.bytes_out - before;
         upload.pump.is_complete() && upload.error.is_none()
     }
 
@@ -589,20 +591,14 @@ impl Exchange<'_> {
         Err(End::close())
     }
 
-    /// Adds what the pumps moved to the counts of the transaction.
-    fn account(&mut self, connection: &ServerConnection, pump: &Pump, upload: &Upload) {
+    /// Adds what the pumps moved to the counts of the transaction; what the client sent is counted when the
+    /// upload is given up.
+    fn account(&mut self, pump: &Pump, upload: &Upload) {
         self.txn.bytes_to_client += pump.bytes_out;
-        self.txn.bytes_from_client += upload.pump.bytes_in;
         self.txn.bytes_to_server += upload.pump.bytes_out;
         self.txn.bytes_from_server += pump.bytes_in;
         // From here on the connection may be closed, or serve others.
         self.txn.server_socket = None;
-        let counters = &connection.server.state.counters;
-        counters.add(counter::BYTES_OUT, pump.bytes_out);
-        counters.add(counter::BYTES_IN, upload.pump.bytes_out);
-        counters.add(counter::RES_BYTES_IN, pump.bytes_in);
-        counters.add(counter::RES_BYTES_OUT, pump.bytes_out);
-        counters.add(counter::REQ_BYTES_OUT, upload.pump.bytes_out);
     }
 
     /// Both connections become a tunnel (101, or 2xx to CONNECT).
@@ -623,7 +619,10 @@ impl Exchange<'_> {
         }
         let mut down = Pump::tunnel(received.rest, tunnel::splices_down(self.frontend, backend));
         down.stage(&head);
-        let up = Pump::tunnel(upload.pump.take_rest(), tunnel::splices_up(self.frontend, backend));
+        self.take_back(upload);
+        self.txn.bytes_to_server += upload.pump.bytes_out;
+        self.txn.bytes_from_client = self.received;
+        let up = Pump::tunnel(self.client.buffer.take(), tunnel::splices_up(self.frontend, backend));
         let tunnel = Tunnel::new(up, down, self.frontend, backend, &self.effects);
         let Some(assigned) = self.assigned.take() else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));

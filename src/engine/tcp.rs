@@ -184,6 +184,8 @@ fn finish_session(
     let counters = &frontend.state.frontend;
     counters.add(fe::BYTES_IN, txn.bytes_from_client);
     counters.add(fe::BYTES_OUT, txn.bytes_to_client);
+    counters.add(fe::REQ_BYTES_OUT, txn.bytes_to_server);
+    counters.add(fe::RES_BYTES_IN, txn.bytes_from_server);
     if let Some(backend) = backend {
         finish::finish_backend(backend, txn);
     }

@@ -159,8 +159,6 @@ impl Established {
         txn.server_socket = None;
         let server = &self.assigned.server.state.counters;
         let backend = &self.backend.state.backend;
-        server.add(counter::BYTES_IN, self.tunnel.up.bytes_out);
-        server.add(counter::BYTES_OUT, self.tunnel.down.bytes_out);
         match txn.ended {
             Ended::Client => {
                 server.add(counter::CLIENT_ABORTS, 1);

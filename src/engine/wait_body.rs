@@ -20,35 +20,53 @@ use crate::state::tracked;
 /// A chunked body that is none.
 struct BadChunk;
 
-/// Decodes what `bytes` hold of a body framed `body` into `out`; whether that is all of it.
-fn decode(body: Body, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, BadChunk> {
-    out.clear();
-    match body {
-        Body::None => Ok(true),
-        Body::UntilClose => {
-            out.extend_from_slice(bytes);
-            Ok(false)
-        }
-        Body::Length(length) => {
-            let have = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
-            out.extend_from_slice(&bytes[..have]);
-            Ok(have as u64 == length)
-        }
-        Body::Chunked => {
-            let mut decoder = Decoder::new();
-            let mut at = 0;
-            loop {
-                match decoder.next(&bytes[at..]) {
-                    Ok(Event::NeedMore { .. }) => return Ok(false),
-                    Ok(Event::Data { start, end }) => {
-                        out.extend_from_slice(&bytes[at + start..at + end]);
-                        at += end;
-                    }
-                    Ok(Event::End { .. }) => return Ok(true),
-                    Err(_) => return Err(BadChunk),
+/// A body that rules look at, decoded as it comes: what was decoded once is not read again.
+#[derive(Debug, Default)]
+pub(super) struct BodyCopy {
+    decoder: Decoder,
+    /// Bytes from the front of the body that are in the copy, or were framing.
+    done: usize,
+    complete: bool,
+}
+
+impl BodyCopy {
+    /// Decodes what `bytes`, all that came of a body framed `body` so far, hold beyond what is in `out` already;
+    /// whether that is all of it.
+    fn advance(&mut self, body: Body, bytes: &[u8], out: &mut Vec<u8>) -> Result<bool, BadChunk> {
+        while !self.complete {
+            let new = bytes.get(self.done..).unwrap_or_default();
+            let (data, passed) = match body {
+                Body::None => {
+                    self.complete = true;
+                    break;
                 }
+                Body::UntilClose => (0..new.len(), new.len()),
+                Body::Length(length) => {
+                    let left = usize::try_from(length - self.done as u64).unwrap_or(usize::MAX);
+                    let take = new.len().min(left);
+                    self.complete = take == left;
+                    (0..take, take)
+                }
+                Body::Chunked => match self.decoder.next(new) {
+                    Ok(Event::NeedMore { consumed }) => {
+                        self.done += consumed;
+                        break;
+                    }
+                    Ok(Event::Data { start, end }) => (start..end, end),
+                    Ok(Event::End { end, .. }) => {
+                        self.complete = true;
+                        (0..0, end)
+                    }
+                    Err(_) => return Err(BadChunk),
+                },
+            };
+            out.extend_from_slice(&new[data]);
+            self.done += passed;
+            if passed == 0 {
+                break;
             }
         }
+        Ok(self.complete)
     }
 }
 
@@ -73,7 +91,7 @@ impl Exchange<'_> {
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
             match buffer.fill(&self.client.stream) {
-                Ok(Filled::Bytes { .. }) => {}
+                Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
                 Ok(Filled::Full) => return Ok(()),
                 Ok(Filled::End) | Err(_) => {
                     // Nothing more will come: the rules see what there is, and no server does.
@@ -101,7 +119,7 @@ impl Exchange<'_> {
     /// the raw bytes, which are forwarded later.
     fn decode_body(&mut self) -> Result<(), End> {
         let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
-        match decode(self.request_body, bytes, &mut self.txn.body) {
+        match self.body_copy.advance(self.request_body, bytes, &mut self.txn.body) {
             Ok(complete) => {
                 self.txn.body_complete = complete || self.request_body == Body::UntilClose;
                 Ok(())
@@ -179,7 +197,7 @@ impl Exchange<'_> {
         let deadline = clock::cached().millis() + timeout_ms;
         loop {
             let bytes = received.rest.as_ref().map_or(&[][..], |buffer| buffer.filled());
-            match decode(received.framing.body, bytes, &mut self.txn.response_body) {
+            match received.copy.advance(received.framing.body, bytes, &mut self.txn.response_body) {
                 Ok(complete) => self.txn.response_body_complete = complete,
                 Err(BadChunk) => {
                     self.count_failed_response(connection);
@@ -204,7 +222,8 @@ impl Exchange<'_> {
                 received.rest = None;
             }
             match filled {
-                Ok(Filled::Bytes { .. } | Filled::Nothing) => {}
+                Ok(Filled::Bytes { count, .. }) => self.txn.bytes_from_server += count as u64,
+                Ok(Filled::Nothing) => {}
                 // Whether an end was due is for the forwarding to see.
                 Ok(Filled::End) | Err(_) => {
                     self.txn.response_body_complete = received.framing.body == Body::UntilClose;
@@ -239,5 +258,37 @@ impl Exchange<'_> {
             }
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_decoded_once_however_it_comes() {
+        for (body, wire, decoded) in [
+            (Body::Length(10), "0123456789next", "0123456789"),
+            (Body::Chunked, "3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\nnext", "abcde"),
+            (Body::UntilClose, "abcdef", "abcdef"),
+            (Body::None, "next", ""),
+        ] {
+            for step in 1..=wire.len() {
+                let (mut copy, mut out) = (BodyCopy::default(), Vec::new());
+                let mut bytes = Vec::new();
+                let mut complete = false;
+                for piece in wire.as_bytes().chunks(step) {
+                    bytes.extend_from_slice(piece);
+                    complete = copy.advance(body, &bytes, &mut out).is_ok_and(|complete| complete);
+                    // What it has passed it does not look at again.
+                    let done = copy.done.min(bytes.len());
+                    bytes[..done].fill(b'!');
+                }
+                assert_eq!(String::from_utf8_lossy(&out), decoded, "{body:?} in steps of {step}");
+                assert_eq!(complete, body != Body::UntilClose, "{body:?} in steps of {step}");
+            }
+        }
+        let mut copy = BodyCopy::default();
+        assert!(copy.advance(Body::Chunked, b"zz\r\n", &mut Vec::new()).is_err());
     }
 }

@@ -14,67 +14,65 @@ use crate::base::rate::Rate;
 /// Counters of a proxy's frontend side, by their place in [`ProxyState::frontend`].
 #[allow(missing_docs)]
 pub mod fe {
+    // What every request adds to comes first: it lies in two lines of memory.
     pub const BYTES_IN: usize = 0;
     pub const BYTES_OUT: usize = 1;
-    pub const CONNECTIONS: usize = 2;
-    pub const SESSIONS: usize = 3;
-    pub const SESSIONS_MAX: usize = 4;
-    pub const DENIED_REQUESTS: usize = 5;
-    pub const DENIED_RESPONSES: usize = 6;
-    pub const FAILED_REQUESTS: usize = 7;
-    pub const DENIED_CONNECTIONS: usize = 8;
-    pub const DENIED_SESSIONS: usize = 9;
-    pub const FAILED_REWRITES: usize = 10;
-    pub const INTERNAL_ERRORS: usize = 11;
-    pub const INTERCEPTED: usize = 12;
-    pub const REQUESTS: usize = 13;
-    pub const HRSP_1XX: usize = 14;
-    pub const HRSP_OTHER: usize = 19;
-    pub const REQ_BYTES_IN: usize = 20;
-    pub const REQ_BYTES_OUT: usize = 21;
-    pub const RES_BYTES_IN: usize = 22;
-    pub const RES_BYTES_OUT: usize = 23;
-    pub const COUNT: usize = 24;
+    pub const REQ_BYTES_OUT: usize = 2;
+    pub const RES_BYTES_IN: usize = 3;
+    pub const CONNECTIONS: usize = 4;
+    pub const SESSIONS: usize = 5;
+    pub const SESSIONS_MAX: usize = 6;
+    pub const REQUESTS: usize = 7;
+    pub const HRSP_1XX: usize = 8;
+    pub const HRSP_OTHER: usize = 13;
+    pub const DENIED_REQUESTS: usize = 14;
+    pub const DENIED_RESPONSES: usize = 15;
+    pub const FAILED_REQUESTS: usize = 16;
+    pub const DENIED_CONNECTIONS: usize = 17;
+    pub const DENIED_SESSIONS: usize = 18;
+    pub const FAILED_REWRITES: usize = 19;
+    pub const INTERNAL_ERRORS: usize = 20;
+    pub const INTERCEPTED: usize = 21;
+    pub const COUNT: usize = 22;
 }
 
 /// Counters of a proxy's backend side, by their place in [`ProxyState::backend`].
 #[allow(missing_docs)]
 pub mod be {
+    // What every request adds to comes first: it lies in two lines of memory.
     pub const BYTES_IN: usize = 0;
     pub const BYTES_OUT: usize = 1;
-    pub const SESSIONS: usize = 2;
-    pub const SESSIONS_MAX: usize = 3;
-    pub const DENIED_REQUESTS: usize = 4;
-    pub const DENIED_RESPONSES: usize = 5;
-    pub const FAILED_CONNECTS: usize = 6;
-    pub const FAILED_RESPONSES: usize = 7;
-    pub const RETRIES: usize = 8;
-    pub const REDISPATCHES: usize = 9;
-    pub const LBTOT: usize = 10;
-    pub const CLIENT_ABORTS: usize = 11;
-    pub const SERVER_ABORTS: usize = 12;
-    pub const REQUESTS: usize = 13;
-    pub const CONNECT: usize = 14;
-    pub const REUSE: usize = 15;
-    pub const FAILED_REWRITES: usize = 16;
-    pub const INTERNAL_ERRORS: usize = 17;
-    pub const HRSP_1XX: usize = 18;
-    pub const HRSP_OTHER: usize = 23;
-    pub const QUEUE_MAX: usize = 24;
-    pub const QTIME_SUM: usize = 25;
-    pub const CTIME_SUM: usize = 26;
-    pub const RTIME_SUM: usize = 27;
-    pub const TTIME_SUM: usize = 28;
-    pub const QTIME_MAX: usize = 29;
-    pub const CTIME_MAX: usize = 30;
-    pub const RTIME_MAX: usize = 31;
-    pub const TTIME_MAX: usize = 32;
-    pub const REQ_BYTES_IN: usize = 33;
-    pub const REQ_BYTES_OUT: usize = 34;
-    pub const RES_BYTES_IN: usize = 35;
-    pub const RES_BYTES_OUT: usize = 36;
-    pub const INTERCEPTED: usize = 37;
-    pub const COUNT: usize = 38;
+    pub const REQ_BYTES_OUT: usize = 2;
+    pub const RES_BYTES_IN: usize = 3;
+    pub const SESSIONS: usize = 4;
+    pub const SESSIONS_MAX: usize = 5;
+    pub const REQUESTS: usize = 6;
+    pub const LBTOT: usize = 7;
+    pub const REUSE: usize = 8;
+    pub const HRSP_1XX: usize = 9;
+    pub const HRSP_OTHER: usize = 14;
+    pub const CONNECT: usize = 15;
+    pub const DENIED_REQUESTS: usize = 16;
+    pub const DENIED_RESPONSES: usize = 17;
+    pub const FAILED_CONNECTS: usize = 18;
+    pub const FAILED_RESPONSES: usize = 19;
+    pub const RETRIES: usize = 20;
+    pub const REDISPATCHES: usize = 21;
+    pub const CLIENT_ABORTS: usize = 22;
+    pub const SERVER_ABORTS: usize = 23;
+    pub const FAILED_REWRITES: usize = 24;
+    pub const INTERNAL_ERRORS: usize = 25;
+    pub const QUEUE_MAX: usize = 26;
+    pub const QTIME_SUM: usize = 27;
+    pub const CTIME_SUM: usize = 28;
+    pub const RTIME_SUM: usize = 29;
+    pub const TTIME_SUM: usize = 30;
+    pub const QTIME_MAX: usize = 31;
+    pub const CTIME_MAX: usize = 32;
+    pub const RTIME_MAX: usize = 33;
+    pub const TTIME_MAX: usize = 34;
+    pub const INTERCEPTED: usize = 35;
+    pub const COUNT: usize = 36;
 }
 
 /// Whether a frontend accepts, as the statistics say it.

@@ -241,10 +241,10 @@ pub static TABLE: &[Column] = &[
         _ => Value::Empty,
     }),
     col("priv_idle_cur", "MGP", "S", "Idle connections that belong to one client; none are kept here", |_| Value::U32(0)),
-    kept("reqbin", "MCP", "LFBS", "Request bytes received", |s| total(s, fe::REQ_BYTES_IN, be::REQ_BYTES_IN, counter::REQ_BYTES_IN)),
+    kept("reqbin", "MCP", "LFBS", "Request bytes received", |s| total(s, fe::BYTES_IN, be::BYTES_IN, counter::BYTES_IN)),
     kept("reqbout", "MCP", "LFBS", "Request bytes sent", |s| total(s, fe::REQ_BYTES_OUT, be::REQ_BYTES_OUT, counter::REQ_BYTES_OUT)),
     kept("resbin", "MCP", "LFBS", "Response bytes received", |s| total(s, fe::RES_BYTES_IN, be::RES_BYTES_IN, counter::RES_BYTES_IN)),
-    kept("resbout", "MCP", "LFBS", "Response bytes sent", |s| total(s, fe::RES_BYTES_OUT, be::RES_BYTES_OUT, counter::RES_BYTES_OUT)),
+    kept("resbout", "MCP", "LFBS", "Response bytes sent", |s| total(s, fe::BYTES_OUT, be::BYTES_OUT, counter::BYTES_OUT)),
     kept("cache_hint_hits", "MCP", "FB", "Early hints sent from the cache", |s| when_http(s, Value::U64(0))),
 ];
 

@@ -41,6 +41,37 @@ fn requests_of_a_connection_are_answered_in_order() {
 }
 
 #[test]
+fn bytes_are_counted_on_each_side() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let proxy = start(
+            driver,
+            &origin,
+            "http-request set-header x-added 123456789\n    http-response del-header x-served-by",
+        );
+        let requests = [
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ];
+        let mut client = proxy.client("fe");
+        client.send(requests.concat());
+        let received: usize =
+            requests.map(|_| client.response()).iter().map(|got| got.head.len() + 4 + got.body.len()).sum();
+        drop(client);
+        let sent: usize = requests.map(str::len).iter().sum();
+        let (added, removed) = (3 * "x-added: 123456789\r\n".len(), 3 * "X-Served-By: a\r\n".len());
+        assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
+        for row in ["FRONTEND", "BACKEND", "s1"] {
+            let stat = |name| proxy.stat("be", row, name).parse::<usize>().unwrap();
+            let names = ["bin", "reqbin", "reqbout", "resbin", "resbout", "bout"];
+            let expected = [sent, sent, sent + added, received + removed, received, received];
+            assert_eq!(names.map(stat), expected, "{row}");
+        }
+    });
+}
+
+#[test]
 fn bodies_pass_by_length_and_in_chunks() {
     both_drivers(|driver| {
         let origin = Origin::http(|request| match request.path() {

@@ -10,7 +10,7 @@
 //! `Host` by [`super::target`], framing by [`super::framing`].
 //!
 //! Reading a head that trickles in byte by byte anew at each byte would be quadratic;
-//! [`may_have_ended`] tells in time linear in the new bytes whether a call is worth it.
+//! [`Pieces`] tells in time linear in the new bytes whether a call is worth it.
 
 use std::mem::MaybeUninit;
 
@@ -120,10 +120,39 @@ pub fn parse_response(bytes: &[u8], response: &mut Response, limits: &Limits) ->
     Ok(Progress::Complete { len: start + len })
 }
 
-/// Whether a head that had not ended within the first `seen` bytes may end within `bytes`: false
-/// spares a parse. It never says no to a head that has ended, HTTP/0.9's single line (which only
-/// [`Limits::accept_unsafe`] takes for a head) aside.
-pub fn may_have_ended(bytes: &[u8], seen: usize) -> bool {
+/// Says when a head that comes in pieces is worth a parse: at first, and behind each line. Parsing it at
+/// each byte would be quadratic, and so would parsing it at each line of a value that is folded without end:
+/// where there are more lines than fields may be, each parse waits for twice as many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pieces {
+    seen: usize,
+    lines: usize,
+    lines_due: usize,
+}
+
+impl Pieces {
+    /// Whether to parse `bytes`, the whole head so far.
+    pub fn is_due(&mut self, bytes: &[u8], limits: &Limits) -> bool {
+        let is_first = self.seen == 0;
+        let seen = std::mem::replace(&mut self.seen, bytes.len()).min(bytes.len());
+        let lines = memchr::memchr_iter(b'\n', &bytes[seen..]).count();
+        self.lines += lines;
+        if is_first || bytes.len() >= limits.bytes_max {
+            return true;
+        }
+        if lines == 0 || self.lines < self.lines_due {
+            return lines > 0 && may_have_ended(bytes, seen);
+        }
+        if self.lines > limits.fields_max {
+            self.lines_due = self.lines * 2;
+        }
+        true
+    }
+}
+
+/// Whether a head that had not ended within the first `seen` bytes may end within `bytes`. It never says no
+/// to a head that has ended, HTTP/0.9's single line aside (which only [`Limits::accept_unsafe`] takes for one).
+fn may_have_ended(bytes: &[u8], seen: usize) -> bool {
     // The last line feed of an empty line may come first in the new bytes, after `\n` or `\n\r`.
     let mut from = seen.saturating_sub(2);
     while let Some(at) = memchr::memchr(b'\n', &bytes[from..]).map(|at| from + at) {
@@ -231,10 +260,13 @@ pub(super) fn reason_in(head: &[u8]) -> Text {
     if reason.is_empty() { Text::default() } else { text_in(head, reason) }
 }
 
+/// Why a head with more than `tune.http.maxhdr` lines is refused.
+pub(super) const TOO_MANY_FIELDS: &str = "too many header fields";
+
 /// `tune.http.maxhdr` counts the start line.
 fn check_count(fields: &Fields, limits: &Limits, status: u16, offset: usize) -> Result<(), Refusal> {
     if fields.list().len() + 1 > limits.fields_max {
-        return Err(Refusal::new(status, "too many header fields", offset));
+        return Err(Refusal::new(status, TOO_MANY_FIELDS, offset));
     }
     Ok(())
 }
@@ -644,6 +676,54 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Feeds a head byte by byte, as the reader does; how often it was parsed, and what came of it.
+    fn trickle(head: &[u8], limits: &Limits) -> (usize, Result<Progress, Refusal>) {
+        let (mut pieces, mut request, mut parses) = (Pieces::default(), Request::default(), 0);
+        for end in 1..=head.len() {
+            if !pieces.is_due(&head[..end], limits) {
+                continue;
+            }
+            parses += 1;
+            match parse_request(&head[..end], &mut request, limits) {
+                Ok(Progress::Partial) => {}
+                outcome => return (parses, outcome),
+            }
+        }
+        (parses, Ok(Progress::Partial))
+    }
+
+    #[test]
+    fn a_head_that_trickles_is_parsed_once_per_line_at_most() {
+        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(14_000));
+        let (parses, outcome) = trickle(long.as_bytes(), &LIMITS);
+        assert_eq!(outcome, Ok(Progress::Complete { len: long.len() }));
+        assert!(parses <= 5, "{parses}");
+        // A value that is folded without end has as many lines as it likes.
+        let folded = format!("GET / HTTP/1.1\nX: a{}\n\n", "\n x".repeat(4_000));
+        let (parses, outcome) = trickle(folded.as_bytes(), &LIMITS);
+        assert_eq!(outcome, Ok(Progress::Complete { len: folded.len() }));
+        assert!(parses <= 112, "{parses}");
+        // Where the head ends within a piece, other bytes follow at once.
+        let mut pieces = Pieces::default();
+        let cut = folded.len() - 3;
+        for end in 1..cut {
+            pieces.is_due(&folded.as_bytes()[..end], &LIMITS);
+        }
+        assert!(pieces.is_due(format!("{folded}body").as_bytes(), &LIMITS));
+    }
+
+    #[test]
+    fn too_many_fields_are_refused_as_soon_as_they_are_there() {
+        let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "x: y\r\n".repeat(count - 1));
+        for (count, expected) in [(100, Ok(Progress::Partial)), (102, Err(400))] {
+            let mut request = Request::default();
+            let outcome = parse_request(fields(count).as_bytes(), &mut request, &LIMITS);
+            assert_eq!(outcome.map_err(|refusal| refusal.status), expected, "{count}");
+        }
+        let whole = format!("{}\r\n", fields(100));
+        assert_eq!(trickle(whole.as_bytes(), &LIMITS).1, Ok(Progress::Complete { len: whole.len() }));
     }
 
     #[test]

@@ -23,7 +23,13 @@ impl From<Refusal> for Stop {
 
 /// Reads a request head; it must not start with an empty line.
 pub(super) fn request(head: &[u8], request: &mut Request, limits: &Limits) -> Result<Progress, Refusal> {
-    let mut scanner = Scanner { head, at: 0, status: REQUEST_STATUS, accept_unsafe: limits.accept_unsafe };
+    let mut scanner = Scanner {
+        head,
+        at: 0,
+        status: REQUEST_STATUS,
+        accept_unsafe: limits.accept_unsafe,
+        fields_max: limits.fields_max,
+    };
     match scanner.request_line().and_then(|line| Ok((line, scanner.fields(line.ends_head)?))) {
         Ok((line, section)) => {
             request.fields.store(&head[..scanner.at]);
@@ -41,7 +47,13 @@ pub(super) fn request(head: &[u8], request: &mut Request, limits: &Limits) -> Re
 
 /// Reads a response head; it must not start with an empty line.
 pub(super) fn response(head: &[u8], response: &mut Response, limits: &Limits) -> Result<Progress, Refusal> {
-    let mut scanner = Scanner { head, at: 0, status: 502, accept_unsafe: limits.accept_unsafe };
+    let mut scanner = Scanner {
+        head,
+        at: 0,
+        status: 502,
+        accept_unsafe: limits.accept_unsafe,
+        fields_max: limits.fields_max,
+    };
     match scanner.status_line().and_then(|line| Ok((line, scanner.fields(false)?))) {
         Ok((line, section)) => {
             response.fields.store(&head[..scanner.at]);
@@ -58,7 +70,8 @@ pub(super) fn response(head: &[u8], response: &mut Response, limits: &Limits) ->
 
 /// Reads a field section that stands alone (trailers), up to and including its empty line.
 pub(super) fn trailers(section: &[u8], fields: &mut Fields) -> Result<(), Refusal> {
-    let mut scanner = Scanner { head: section, at: 0, status: 400, accept_unsafe: false };
+    let mut scanner =
+        Scanner { head: section, at: 0, status: 400, accept_unsafe: false, fields_max: usize::MAX };
     match scanner.fields(false) {
         Ok(found) => {
             fields.store(section);
@@ -79,6 +92,7 @@ struct Scanner<'a> {
     /// The status of a refusal: 400, or 502 for responses.
     status: u16,
     accept_unsafe: bool,
+    fields_max: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -358,6 +372,10 @@ impl Scanner<'_> {
             if !matches!(self.peek()?, b' ' | b'\t') {
                 if is_valid {
                     section.fields.push((name, Text::new(start, end - start)));
+                    // The start line counts.
+                    if section.fields.len() + 1 > self.fields_max {
+                        return self.bad(super::head::TOO_MANY_FIELDS);
+                    }
                 }
                 break;
             }
