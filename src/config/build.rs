@@ -241,16 +241,16 @@ impl<'a> Builder<'a, '_> {
         let from = match (words.get(2), words.get(3), words.get(4)) {
             (None, ..) => None,
             (Some(from), Some(parent), None) if from.text == "from" => Some(parent),
+            (Some(other), ..) if kind.is_frontend() => {
+                let message = "please use the 'bind' keyword for listening addresses";
+                let help = format!("write in the section: bind {}", other.text);
+                self.loading.report.alert(other.span, message).help(help);
+                None
+            }
             (Some(other), ..) => {
-                let message = if kind.is_frontend() {
-                    "please use the 'bind' keyword for listening addresses".to_owned()
-                } else {
-                    format!("'{}' cannot handle unexpected argument '{}'", kind.section(), other.text)
-                };
-                let found = self.loading.report.alert(other.span, message);
-                if kind.is_frontend() {
-                    found.help(format!("write in the section: bind {}", other.text));
-                }
+                let message =
+                    format!("'{}' ignores the unexpected argument '{}'", kind.section(), other.text);
+                self.loading.report.notice(other.span, message);
                 None
             }
         };

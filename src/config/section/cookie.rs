@@ -116,7 +116,7 @@ fn cookie(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
             }
         }
     }
-    if modes.len() > 1 {
+    if modes.iter().any(|mode| *mode != modes[0]) {
         let message = "cookie 'rewrite', 'insert' and 'prefix' modes are incompatible";
         loading.report.alert(words.span(), message);
     }

@@ -124,8 +124,16 @@ pub fn name(section: &Section, loading: &mut Loading<'_>) -> Option<String> {
         return None;
     }
     if let Some(extra) = section.head.words.get(2) {
-        let message = format!("'{keyword}' ignores the unexpected argument '{}'", extra.text);
-        loading.report.notice(extra.span, message);
+        match keyword.as_str() {
+            "http-errors" => {
+                let message = format!("'{keyword}' ignores the unexpected argument '{}'", extra.text);
+                loading.report.notice(extra.span, message);
+            }
+            _ => {
+                let message = format!("'{keyword}' cannot handle unexpected argument '{}'", extra.text);
+                loading.report.alert(extra.span, message);
+            }
+        }
     }
     Some(name.text.clone())
 }

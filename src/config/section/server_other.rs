@@ -35,7 +35,7 @@ keywords! {
     "init-state" "{ fully-up | up | down | fully-down | none }" SERVER => Refused("choosing the first state of a server is not available yet"), "The state before the first check.";
     "ktls" "{ on | off }" SERVER => NoAction("it has no effect without 'ssl'"), "TLS in the kernel.";
     "log-bufsize" "<bufsize>" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The buffer of log servers.";
-    "log-proto" "<logproto>" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The framing of log servers.";
+    "log-proto" "{ legacy | octet-count }" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The framing of log servers.";
     "namespace" "<name>" SERVER => Refused("network name spaces are not available yet"), "Connects from a network name space.";
     "no-check-reuse-pool" "" SERVER => NoAction("checks open connections of their own"), "Undoes 'check-reuse-pool'.";
     "no-check-sni-auto" "" SERVER => NoAction("it has no effect without 'check-ssl'"), "Undoes 'check-sni-auto'.";

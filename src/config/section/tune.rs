@@ -55,7 +55,7 @@ keywords! {
     "nokqueue" "" GLOBAL => NoAction("it is about another operating system"), "Does not use kqueue.";
     "nopoll" "" GLOBAL => NoAction("poll(2) is never used"), "Does not use poll.";
     "profiling.memory" "{ on | off }" GLOBAL => NoAction("there is no profiler inside"), "Memory profiling.";
-    "profiling.tasks" "{ auto | on | off | ... }" GLOBAL => NoAction("there is no profiler inside"), "Task profiling.";
+    "profiling.tasks" "{ auto | on | off | lock | no-lock | memory | no-memory }..." GLOBAL => NoAction("there is no profiler inside"), "Task profiling.";
     "tune.applet.zero-copy-forwarding" "{ on | off }" GLOBAL => NoAction("answers made here are written without a copy in any case"), "Forwards answers without a copy.";
     "tune.buffers.limit" "<number>" GLOBAL => NoAction("buffers are bounded by connections: an idle one holds none"), "Buffers at most.";
     "tune.buffers.reserve" "<number>" GLOBAL => NoAction("buffers are bounded by connections: an idle one holds none"), "Buffers kept for emergencies.";
@@ -261,7 +261,7 @@ keywords! {
     "dns-accept-family" "<family>[,...]" GLOBAL => NoAction("names are resolved once at start, by the system's resolver"), "Families of addresses that names may have.";
     "httpclient.resolvers.disabled" "<on | off>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "Whether the internal HTTP client resolves names.";
     "httpclient.resolvers.id" "<resolvers id>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "The resolvers of the internal HTTP client.";
-    "httpclient.resolvers.prefer" "<ipv4 | ipv6>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "The family that the internal HTTP client prefers.";
+    "httpclient.resolvers.prefer" "{ ipv4 | ipv6 }" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "The family that the internal HTTP client prefers.";
     "httpclient.retries" "<number>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "Retries of the internal HTTP client.";
     "httpclient.timeout.connect" "<timeout>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "How long the internal HTTP client waits for a connection.";
 }

@@ -28,6 +28,8 @@ fn words_that_haproxy_ignores_stop_no_load() {
     }
     finds("global\nhard-stop-after 5s x\nstats timeout 5s x", &[(Notice, 2, "'x'"), (Notice, 3, "'x'")]);
     finds("defaults d x\nmode tcp\nhttp-errors e x\n", &[(Notice, 1, "'x'"), (Notice, 3, "'x'")]);
+    finds(&format!("{TIMEOUTS}backend b x\ncookie c insert insert"), &[(Notice, 6, "'x'")]);
+    finds("userlist u x", &[(Alert, 1, "'x'")]);
     clean(".if 1\n.endif \"\"\nglobal\nmaxconn 5");
     finds("defaults d from", &[(Alert, 1, "the name of a defaults section")]);
 }
@@ -91,6 +93,8 @@ fn keywords_without_effect_are_read() {
         ("httpclient.timeout.connect xyz", "httpclient.timeout.connect"),
         ("busy-polling x", "unexpected argument 'x'"),
         ("stats timeout 0", "positive"),
+        ("httpclient.resolvers.prefer ipv5", "'ipv5'"),
+        ("profiling.tasks maybe", "unknown option 'maybe'"),
     ] {
         finds(&format!("global\n{line}"), &[(Alert, 2, part)]);
     }
