@@ -13,8 +13,9 @@ use std::task::{Poll, Waker};
 use super::Core;
 use super::core::{LEVEL_EMERGENCY, SessionEntry};
 use super::mailbox::Order;
-use crate::base::clock;
+use crate::base::clock::{self, Millis};
 use crate::base::id::ProxyIndex;
+use crate::base::rate::Window;
 use crate::log::queue::Line;
 use crate::model::proxy::Mode;
 use crate::model::{Bind, Proxy};
@@ -24,14 +25,16 @@ use crate::sample::facts::{SessionFacts, Transport};
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
 
-/// Connections taken per wake-up of a listener, so that a storm does not starve the others.
-const BATCH_DEFAULT: usize = 64;
+/// Connections taken between two turns of the others, so that a storm does not starve them.
+const BATCH_DEFAULT: usize = 16;
 /// How long to wait when a limit is reached before looking again, if nothing tells of a free place.
 const PAUSE_MS: u64 = 5;
 /// How long to wait when the system is out of descriptors or memory.
 const EXHAUSTED_PAUSE_MS: u64 = 50;
 /// How often that is told at most.
 const TELL_EVERY_MS: u64 = 1000;
+/// How long to wait when the listening socket itself fails.
+const USELESS_PAUSE_MS: u64 = 1000;
 
 /// A listening socket of one core.
 pub struct Socket {
@@ -239,6 +242,63 @@ impl Drop for BackendPlace {
     }
 }
 
+/// Places under the limits of rates, taken before a connection is accepted and given back when there is none.
+struct Rates<'a> {
+    core: &'a Core,
+    proxy: &'a Proxy,
+    at: Millis,
+    taken: u8,
+}
+
+impl<'a> Rates<'a> {
+    /// Checks and counts in one step, or tells how long nothing can pass.
+    fn take(core: &'a Core, proxy: &'a Proxy, at: Millis) -> Result<Self, Millis> {
+        let mut rates = Rates { core, proxy, at, taken: 0 };
+        for number in 0..RATES {
+            let (limit, window) = rates.of(number);
+            if limit != 0 {
+                window.take(at, limit)?; // what was taken before is given back
+                rates.taken |= 1 << number;
+            }
+        }
+        Ok(rates)
+    }
+    fn of(&self, number: u8) -> (u32, &'a Window) {
+        let process = &self.core.setup.rates;
+        match number {
+            0 => (process.connections_max.load(Relaxed), &process.connections_window),
+            1 => (process.sessions_max.load(Relaxed), &process.sessions_window),
+            _ => (self.proxy.rate_limit_sessions, &self.proxy.state.frontend_session_window),
+        }
+    }
+    /// The connection has come.
+    fn keep(mut self) {
+        self.taken = 0;
+    }
+}
+
+/// How many limits [`Rates::of`] knows.
+const RATES: u8 = 3;
+
+impl Drop for Rates<'_> {
+    fn drop(&mut self) {
+        for number in (0..RATES).filter(|number| self.taken & 1 << number != 0) {
+            self.of(number).1.give_back(self.at);
+        }
+    }
+}
+
+/// A connection that rules have refused was no session: limits of sessions count it no more.
+pub(super) fn was_no_session(core: &Core, proxy: &Proxy, accepted: Millis) {
+    let process = &core.setup.rates;
+    if process.sessions_max.load(Relaxed) != 0 {
+        process.sessions_window.give_back(accepted);
+    }
+    if proxy.rate_limit_sessions != 0 {
+        proxy.state.frontend_session_window.give_back(accepted);
+    }
+}
+
 /// Accepts on one listener until it is closed.
 pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
     let batch = match core.model.global.maxaccept {
@@ -247,41 +307,82 @@ pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
     };
     while listener.ready().await {
         let now = clock::refresh();
-        for _ in 0..batch {
-            if listener.state.get() != ListenerState::Open {
-                break;
-            }
-            if is_rate_limited(&core, &listener.proxy) {
-                pause(&core, PAUSE_MS).await;
-                break;
-            }
-            let Some(place) = Place::take(&core, &listener) else {
-                // A place is given back on any core; looking again soon is simpler than being told by all.
-                pause(&core, PAUSE_MS).await;
-                break;
-            };
-            let Some(accepted) = listener.socket.borrow().as_ref().map(Acceptor::accept) else { break };
-            match accepted {
-                Ok((fd, source)) => {
-                    let was_last = descriptors::is_reserved(fd.as_raw_fd(), Use::Client);
-                    place_connection(&core, &listener, place, fd, source, now);
-                    if was_last {
-                        await_resources(&core, &listener).await;
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    drop(place);
-                    let code = error.raw_os_error();
-                    if [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].map(Some).contains(&code) {
-                        await_resources(&core, &listener).await;
-                        break;
-                    }
-                }
-            }
+        match accept_batch(&core, &listener, batch, now) {
+            Batch::Empty => {}
+            // Those who are served already come before the next batch.
+            Batch::Full => yield_once().await,
+            Batch::Wait(milliseconds) => pause(&core, &listener, milliseconds).await,
+            Batch::Exhausted => await_resources(&core, &listener).await,
         }
     }
+}
+
+/// How a batch ended.
+enum Batch {
+    /// Nobody waits any more.
+    Empty,
+    /// It has its size; others may wait.
+    Full,
+    /// A limit is reached: nothing passes for so long.
+    Wait(Millis),
+    /// The system is short of descriptors or memory.
+    Exhausted,
+}
+
+fn accept_batch(core: &Rc<Core>, listener: &Rc<Listener>, batch: usize, now: clock::Now) -> Batch {
+    for _ in 0..batch {
+        if listener.state.get() != ListenerState::Open {
+            return Batch::Empty;
+        }
+        let rates = match Rates::take(core, &listener.proxy, now.millis()) {
+            Ok(rates) => rates,
+            Err(delay_ms) => return Batch::Wait(delay_ms),
+        };
+        // A place is given back on any core; looking again soon is simpler than being told by all.
+        let Some(place) = Place::take(core, listener) else { return Batch::Wait(PAUSE_MS) };
+        let Some(accepted) = listener.socket.borrow().as_ref().map(Acceptor::accept) else {
+            return Batch::Empty;
+        };
+        let error = match accepted {
+            Ok((fd, source)) => {
+                rates.keep();
+                let was_last = descriptors::is_reserved(fd.as_raw_fd(), Use::Client);
+                place_connection(core, listener, place, fd, source, now);
+                if was_last {
+                    return Batch::Exhausted;
+                }
+                continue;
+            }
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::WouldBlock {
+            return Batch::Empty;
+        }
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => return Batch::Exhausted,
+            // The listener itself is of no use, as one that another process has shut down: without a pause
+            // the thread would try for ever.
+            Some(libc::EINVAL | libc::EBADF | libc::ENOTSOCK | libc::EOPNOTSUPP | libc::EPERM) => {
+                return Batch::Wait(USELESS_PAUSE_MS);
+            }
+            // Of this one connection (accept(2)).
+            _ => {}
+        }
+    }
+    Batch::Full
+}
+
+/// Lets the other tasks of the core have a turn.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        executor::yield_now(context);
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Takes the connections that wait on a listener whose port is about to be given up: closing it would reset
@@ -304,7 +405,7 @@ async fn await_resources(core: &Core, listener: &Listener) {
         if due && told.compare_exchange(last, now.millis(), Relaxed, Relaxed).is_ok() {
             tell_shortage(core, &listener.proxy, now);
         }
-        pause(core, EXHAUSTED_PAUSE_MS).await;
+        pause(core, listener, EXHAUSTED_PAUSE_MS).await;
         if descriptors::has_free(Use::Client) || listener.state.get() != ListenerState::Open {
             return;
         }
@@ -331,18 +432,18 @@ fn tell_shortage(core: &Core, proxy: &Proxy, now: clock::Now) {
     core.alert(&message);
 }
 
-async fn pause(core: &Core, milliseconds: u64) {
+/// Waits, unless the listener is to accept no more.
+async fn pause(core: &Core, listener: &Listener, milliseconds: u64) {
     let ticket = Rc::default();
-    let _ = super::wait::sleep(core, &ticket, milliseconds).await;
-}
-
-fn is_rate_limited(core: &Core, proxy: &Proxy) -> bool {
-    let now = clock::cached().millis();
-    let rates = &core.setup.rates;
-    let over = |limit: u32, rate: &crate::base::rate::Rate| limit != 0 && rate.read(now) >= limit;
-    over(rates.connections_max.load(Relaxed), &rates.connections)
-        || over(rates.sessions_max.load(Relaxed), &rates.sessions)
-        || over(proxy.rate_limit_sessions, &proxy.state.frontend_session_rate)
+    let deadline = super::wait::after(Some(milliseconds));
+    let _ = super::wait::until(core, &ticket, deadline, |context| {
+        *listener.waker.borrow_mut() = Some(context.waker().clone());
+        match listener.state.get() {
+            ListenerState::Open => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
 }
 
 /// Connections by which a core may be ahead of the mean before it gives fresh ones away, beside an

@@ -65,6 +65,10 @@ pub struct ProcessRates {
     pub connections: crate::base::rate::Rate,
     /// Sessions (connections that passed the connection rules).
     pub sessions: crate::base::rate::Rate,
+    /// Connections and sessions within the last second, for the limits.
+    pub connections_window: crate::base::rate::Window,
+    /// See `connections_window`.
+    pub sessions_window: crate::base::rate::Window,
     /// `maxconnrate`, changeable at run time; 0 is no limit.
     pub connections_max: AtomicU32,
     /// `maxsessrate`, changeable at run time; 0 is no limit.

@@ -43,7 +43,13 @@ use crate::state::tracked::Event;
 /// Brings a connection that was accepted to its session: connection rules, the PROXY protocol header,
 /// session rules. False closes it.
 pub(super) async fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut Client) -> bool {
-    let Some(effects) = passes(core, frontend, client, RuleSet::TcpConnection) else { return false };
+    let refused = |client: &Client| {
+        super::accept::was_no_session(core, frontend, client.session.accepted.millis());
+        false
+    };
+    let Some(effects) = passes(core, frontend, client, RuleSet::TcpConnection) else {
+        return refused(client);
+    };
     let expects_header = client.expects_proxy_header() || effects.expects_proxy_header;
     drop(effects); // not carried over the wait
     // Boxed: few listeners wait here, and all connections would carry the room.
@@ -51,7 +57,7 @@ pub(super) async fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut C
         return false;
     }
     if passes(core, frontend, client, RuleSet::TcpSession).is_none() {
-        return false;
+        return refused(client);
     }
     let millis = clock::cached().millis();
     if let Some(tracked) = &client.session.tracked {

@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 use super::counter::Counters;
 use super::queue::Queue;
 use super::server::ServerState;
-use crate::base::rate::Rate;
+use crate::base::rate::{Rate, Window};
 
 /// Counters of a proxy's frontend side, by their place in [`ProxyState::frontend`].
 #[allow(missing_docs)]
@@ -132,6 +132,8 @@ pub struct ProxyState {
     pub backend: Counters<{ be::COUNT }>,
     /// New sessions per second of the frontend side.
     pub frontend_session_rate: Rate,
+    /// New sessions within the last second, for `rate-limit sessions`.
+    pub frontend_session_window: Window,
     /// New connections per second of the frontend side.
     pub frontend_connection_rate: Rate,
     /// Requests per second of the frontend side.
@@ -188,6 +190,7 @@ impl ProxyState {
             frontend: Counters::new(cores),
             backend: Counters::new(cores),
             frontend_session_rate: Rate::default(),
+            frontend_session_window: Window::default(),
             frontend_connection_rate: Rate::default(),
             frontend_request_rate: Rate::default(),
             backend_session_rate: Rate::default(),

@@ -207,3 +207,92 @@ fn connections_are_counted_while_they_are_there() {
         current("transaction", 0);
     });
 }
+
+#[test]
+fn no_second_sees_more_than_a_limit_of_the_rate() {
+    const LIMIT_PER_SECOND: usize = 10;
+    const CLIENTS: usize = 34;
+    both_drivers(|driver| {
+        for (global, frontend) in
+            [("", "rate-limit sessions 10"), ("maxsessrate 10", ""), ("maxconnrate 10", "")]
+        {
+            let mut syslog = Syslog::start();
+            let text = format!(
+                "global\n    nbthread 2\n    log {} local0\n    {global}\n{HTTP_DEFAULTS}    log global\nlisten fe\n    bind \
+                 @fe@\n    log-format \"at %Ts %ms end\"\n    {frontend}\n    http-request return status 200\n",
+                syslog.address()
+            );
+            let proxy = Proxy::start(driver, &text);
+            let mut clients: Vec<_> = (0..CLIENTS).map(|_| proxy.client("fe")).collect();
+            for client in &mut clients {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            }
+            clients.iter_mut().for_each(|client| assert_eq!(client.response().status, 200));
+            let mut accepted: Vec<u64> = (0..CLIENTS)
+                .map(|_| {
+                    let line = syslog.wait_for(&["at ", " end"]);
+                    let numbers = &line[line.find("at ").expect("its start") + 3..];
+                    let mut numbers = numbers.split(' ').map(|number| number.parse::<u64>().unwrap_or(0));
+                    numbers.next().expect("seconds") * 1000 + numbers.next().expect("milliseconds")
+                })
+                .collect();
+            accepted.sort_unstable();
+            for (first, later) in accepted.iter().zip(&accepted[LIMIT_PER_SECOND..]) {
+                assert!(later - first >= 990, "{global}{frontend}: {accepted:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn who_is_served_already_comes_before_the_next_batch() {
+    both_drivers(|driver| {
+        let mut syslog = Syslog::start();
+        let text = format!(
+            "global\n    nbthread 1\n    tune.maxaccept 4\n    log {} local0\n{HTTP_DEFAULTS}    log global\nlisten fe\n    bind \
+             @fe@\n    log-format \"%HP %ac end\"\n    http-request return status 200\n",
+            syslog.address()
+        );
+        let proxy = Proxy::start(driver, &text);
+        let mut established = proxy.client("fe");
+        assert_eq!(established.get("/before", "").status, 200);
+        // The process finds all of this at once.
+        proxy.signal(libc::SIGSTOP);
+        let others: Vec<_> = (0..100).map(|_| proxy.client("fe")).collect();
+        established.send("GET /established HTTP/1.1\r\nHost: a\r\n\r\n");
+        proxy.signal(libc::SIGCONT);
+        assert_eq!(established.response().status, 200);
+        let line = syslog.wait_for(&["/established "]);
+        let count = line[line.find("/established ").expect("the path") + 13..].split(' ').next();
+        let connections: usize = count.and_then(|text| text.parse().ok()).expect("a number");
+        assert!(connections < 60, "{connections} were accepted first");
+        drop(others);
+    });
+}
+
+#[test]
+fn a_listener_that_fails_does_not_keep_its_thread_busy() {
+    both_drivers(|driver| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let copy = listener.try_clone().expect("a copy");
+        let text = format!(
+            "global\n    nbthread 1\n{HTTP_DEFAULTS}listen fe\n    bind @fe@\n    bind @other@\n    http-request return status \
+             200\n"
+        );
+        let proxy = Proxy::build(driver).listener("fe", listener).start(&text);
+        assert_eq!(proxy.client("fe").get("/", "").status, 200);
+        // SAFETY: no memory is involved.
+        assert_eq!(unsafe { libc::shutdown(std::os::fd::AsRawFd::as_raw_fd(&copy), libc::SHUT_RDWR) }, 0);
+        assert_eq!(proxy.client("other").get("/", "").status, 200);
+        let ticks = || -> u64 {
+            let stat =
+                std::fs::read_to_string(format!("/proc/{}/stat", proxy.pid())).expect("the process lives");
+            let fields: Vec<_> = stat[stat.rfind(')').expect("its name")..].split(' ').collect();
+            [12, 13].map(|at| fields[at].parse::<u64>().expect("a number")).iter().sum()
+        };
+        let before = ticks();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        // A hundred are a second of one processor.
+        assert!(ticks() - before < 40, "{} ticks", ticks() - before);
+    });
+}

@@ -6,8 +6,8 @@ use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
 
-/// Connections accepted at one wake-up of a listener, without `tune.maxaccept`.
-pub const MAXACCEPT: usize = 64;
+/// Connections accepted before the others have their turn, without `tune.maxaccept`.
+pub const MAXACCEPT: usize = 16;
 
 /// The smallest buffer: a request line and some header fields must fit.
 const BUFSIZE_MIN: u64 = 1024;

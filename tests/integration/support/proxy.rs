@@ -62,6 +62,12 @@ impl Builder {
         self
     }
 
+    /// A listener of the test's own in place of one made for this name.
+    pub fn listener(mut self, name: &str, listener: TcpListener) -> Self {
+        self.listeners.insert(name.to_owned(), listener);
+        self
+    }
+
     /// Works in a folder that exists, as after a restart.
     pub fn folder(mut self, folder: &Arc<Folder>) -> Self {
         self.folder = folder.clone();
