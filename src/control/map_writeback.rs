@@ -2,8 +2,10 @@
 //!
 //! A change marks its map; a tenth of a second later every marked map is written beside its file
 //! and renamed over it, so that a reader, or a crash, meets the old file or the new one and never
-//! half of one. A file that cannot be written costs a log line; the map in memory stays as it is.
+//! half of one. A file that cannot be written costs a message and is tried again until it can be; the map in
+//! memory stays as it is.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, chown};
@@ -13,11 +15,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Control, log_sink};
+use crate::diag::Level;
 use crate::model::global::MapWriteback;
-use crate::state::maps::LiveMap;
+use crate::state::maps::{LiveMap, Rendered};
 
 /// Changes that come within this time are written together.
 const DELAY: Duration = Duration::from_millis(100);
+/// How long after a failure a map is tried again, at first and at last.
+const RETRY: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(1) };
+const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Syslog level of a file that could not be written.
 const LEVEL_ERROR: u8 = 3;
 
@@ -27,16 +33,21 @@ pub struct Pending {
     maps: Vec<Arc<LiveMap>>,
     /// A task will write them.
     scheduled: bool,
+    /// What was said of a map last, by its name: the same is not said again with each attempt.
+    said: HashMap<Box<str>, String>,
 }
 
 /// One writer at a time, so that an older text never lands on a newer one.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// A map was changed over the runtime API: writes it back soon, if that is configured.
+/// A map was changed at run time: writes it back soon, if that is configured.
 pub fn changed(control: &Rc<Control>, map: &Arc<LiveMap>) {
-    if !is_wanted(&control.model().global.map_writeback, &map.name) {
-        return;
+    if is_wanted(&control.model().global.map_writeback, &map.name) {
+        mark(control, map, DELAY);
     }
+}
+
+fn mark(control: &Rc<Control>, map: &Arc<LiveMap>, delay: Duration) {
     let mut pending = control.admin.pending.borrow_mut();
     if !pending.maps.iter().any(|other| Arc::ptr_eq(other, map)) {
         pending.maps.push(map.clone());
@@ -45,24 +56,35 @@ pub fn changed(control: &Rc<Control>, map: &Arc<LiveMap>) {
     if !pending.scheduled && tokio::runtime::Handle::try_current().is_ok() {
         pending.scheduled = true;
         drop(pending);
-        tokio::task::spawn_local(write_soon(control.clone()));
+        tokio::task::spawn_local(write_soon(control.clone(), delay));
     }
 }
 
 /// Writes every marked map now (at stop).
 pub fn flush(control: &Control) {
     for map in take(control) {
-        report(control, &map, write(&map));
+        let outcome = write(&map);
+        report(control, &map, &outcome);
     }
 }
 
-async fn write_soon(control: Rc<Control>) {
-    tokio::time::sleep(DELAY).await;
+async fn write_soon(control: Rc<Control>, delay: Duration) {
+    tokio::time::sleep(delay).await;
+    let mut failed = Vec::new();
     for map in take(&control) {
         // Rendering and syncing a large map takes a while; checks must not wait for it.
         let writing = map.clone();
         let outcome = tokio::task::spawn_blocking(move || write(&writing)).await;
-        report(&control, &map, outcome.unwrap_or_else(|error| Err(io::Error::other(error))));
+        let outcome = outcome.unwrap_or_else(|error| Err(io::Error::other(error)));
+        report(&control, &map, &outcome);
+        if outcome.is_err() {
+            map.set_dirty();
+            failed.push(map);
+        }
+    }
+    let next = if delay < RETRY { RETRY } else { (2 * delay).min(RETRY_MAX) };
+    for map in failed {
+        mark(&control, &map, next);
     }
 }
 
@@ -72,10 +94,26 @@ fn take(control: &Control) -> Vec<Arc<LiveMap>> {
     std::mem::take(&mut pending.maps)
 }
 
-fn report(control: &Control, map: &LiveMap, outcome: io::Result<()>) {
-    if let Err(error) = outcome {
-        let text = format!("Cannot write map '{}' back to its file: {error}.", map.name);
+/// Says what is wrong with a map's file, once as long as it is the same.
+fn report(control: &Control, map: &LiveMap, outcome: &io::Result<Rendered>) {
+    let text = match outcome {
+        Err(error) => Some(format!("Cannot write map '{}' back to its file: {error}.", map.name)),
+        Ok(Rendered { left_out: 0, .. }) => None,
+        Ok(Rendered { left_out, example, .. }) => Some(format!(
+            "Map '{}' was written back without {left_out} entries that no line of a file can say (key '{}').",
+            map.name,
+            example.as_deref().unwrap_or_default().escape_ascii()
+        )),
+    };
+    let mut pending = control.admin.pending.borrow_mut();
+    let Some(text) = text else {
+        pending.said.remove(&map.name);
+        return;
+    };
+    if pending.said.get(&map.name) != Some(&text) {
         log_sink::say(control, LEVEL_ERROR, &text);
+        log_sink::tell(control, Level::Warning, &text);
+        pending.said.insert(map.name.clone(), text);
     }
 }
 
@@ -98,12 +136,14 @@ fn file_of(name: &str) -> Option<&Path> {
     Some(Path::new(name.strip_prefix("file@").or_else(|| name.strip_prefix("opt@")).unwrap_or(name)))
 }
 
-fn write(map: &LiveMap) -> io::Result<()> {
+fn write(map: &LiveMap) -> io::Result<Rendered> {
     let _one = WRITING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let Some(path) = file_of(&map.name) else { return Ok(()) };
+    let Some(path) = file_of(&map.name) else { return Ok(Rendered::default()) };
     // Whatever changes after this is marked again.
     map.take_dirty();
-    replace(path, &map.render())
+    let rendered = map.render();
+    replace(path, &rendered.text)?;
+    Ok(Rendered { text: Vec::new(), ..rendered })
 }
 
 /// Puts a file in the place of another in one step, keeping its mode and, where allowed, its owner.
@@ -142,6 +182,7 @@ mod tests {
     use super::*;
     use crate::control::mock;
     use crate::model::bind::CliLevel::Admin;
+    use std::sync::atomic::Ordering::Relaxed;
 
     fn folder(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("haring-{name}-{}", std::process::id()));
@@ -191,6 +232,32 @@ mod tests {
         map.load_text(b"a 1\n").unwrap();
         assert_eq!(mock::ask(&control, Admin, "set map #0 a 2"), "");
         flush(&control);
-        assert_eq!(map.render(), b"a 2\n");
+        assert_eq!(map.render().text, b"a 2\n");
+    }
+
+    #[test]
+    fn a_failed_write_is_tried_again_and_told_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        let folder = folder("retry");
+        let path = folder.join("later/hosts.map");
+        let control = mock::control_with(|model| model.global.map_writeback = MapWriteback::All);
+        let map = control.model().registry.map(path.to_str().unwrap(), true).0;
+        map.load_text(b"a 1\n").unwrap();
+        local.block_on(&runtime, async {
+            map.set(b"a", b"2").unwrap();
+            changed(&control, &map);
+            while control.process.warnings.load(Relaxed) == 0 || !map.is_dirty() {
+                tokio::time::sleep(DELAY / 10).await;
+            }
+            // Once more in vain.
+            tokio::time::sleep(2 * RETRY).await;
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            while !fs::read(&path).is_ok_and(|text| text == b"a 2\n") {
+                tokio::time::sleep(DELAY / 10).await;
+            }
+        });
+        assert_eq!(control.process.warnings.load(Relaxed), 1);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

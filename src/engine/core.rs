@@ -46,7 +46,7 @@ pub struct Setup {
     pub rates: Arc<ProcessRates>,
     /// The way of the statistics page's orders to the control thread.
     pub page_orders: Arc<dyn Fn(PageOrder) + Send + Sync>,
-    /// The way of rules' changes of maps to the control thread.
+    /// Carries rules' changes of maps out.
     pub map_orders: Arc<dyn Fn(MapOrder) + Send + Sync>,
     /// Facts for the statistics page.
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,

@@ -287,7 +287,8 @@ impl Start<'_> {
         model.apply_fullconn(self.maxconn);
         let driver = describe(&self.choice);
         let (page_sender, mut page_orders) = tokio::sync::mpsc::unbounded_channel();
-        let (map_sender, mut map_orders) = tokio::sync::mpsc::unbounded_channel();
+        let registry = model.registry.clone();
+        let (map_sender, mut changed_maps) = tokio::sync::mpsc::unbounded_channel();
         let (failure_sender, failures) = tokio::sync::mpsc::unbounded_channel();
         let rates = Arc::new(ProcessRates::default());
         rates.connections_max.store(model.global.maxconnrate, Relaxed);
@@ -314,8 +315,10 @@ impl Start<'_> {
             page_orders: Arc::new(move |order| {
                 let _ = page_sender.send(order);
             }),
-            map_orders: Arc::new(move |order| {
-                let _ = map_sender.send(order);
+            map_orders: Arc::new(move |order: crate::rules::MapOrder| {
+                if let Some(map) = control::map_orders::carry_out(&registry, &order) {
+                    let _ = map_sender.send(map); // the process is ending, and writes back what is dirty
+                }
             }),
             info: Arc::new(move || facts.make()),
             log_tag: default_tag(model.global.log_tag.as_deref()),
@@ -379,8 +382,9 @@ impl Start<'_> {
         });
         let changes = control.clone();
         tokio::task::spawn_local(async move {
-            while let Some(order) = map_orders.recv().await {
-                control::map_orders::carry_out(&changes, &order);
+            while let Some(map) = changed_maps.recv().await {
+                map.heard();
+                control::map_writeback::changed(&changes, &map);
             }
         });
         for pid in &self.options.finish {

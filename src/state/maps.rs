@@ -1,11 +1,14 @@
 //! Live contents of map and ACL files: looked up without a lock by every core, changed by the
-//! control thread.
+//! control thread and by rules.
 //!
 //! The contents are an immutable [`PatternSet`] behind an atomic pointer. A change makes the next
 //! set, which shares all but a few hundred entries with its predecessor, and publishes it: a
 //! lookup costs one atomic load and never waits, and a change to a million entries costs
 //! microseconds. All expressions that name a file share its contents; each asks for the match
 //! kind it needs ([`LiveMap::use_as`]), and the set keeps a view for it from then on.
+//!
+//! Changes wait for each other behind a lock that is held for microseconds: who has many entries to add adds
+//! them in slices ([`LiveMap::add_all`]), and what reads all of them reads a version without it.
 //!
 //! Nothing here touches a file: loading gets text, and write-back takes [`LiveMap::render`].
 
@@ -35,6 +38,8 @@ pub struct LiveMap {
     pub is_map: bool,
     current: ArcSwap<PatternSet>,
     dirty: AtomicBool,
+    /// The control thread was told of a change and has not looked yet.
+    announced: AtomicBool,
     /// Whether it is no longer what the configuration brought.
     changed: AtomicBool,
     used_by_acls: AtomicBool,
@@ -88,6 +93,7 @@ impl LiveMap {
             is_map,
             current: ArcSwap::default(),
             dirty: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
             changed: AtomicBool::new(false),
             used_by_acls: AtomicBool::new(!is_map),
             used_by_maps: AtomicBool::new(is_map),
@@ -268,6 +274,21 @@ impl LiveMap {
     pub fn add(&self, key: &[u8], value: &[u8]) -> Result<u64, BadPattern> {
         self.change(|set| set.add(key, value))
     }
+    /// Adds entries with one publication: how many, and why the next one could not be added.
+    pub fn add_all<'t>(
+        &self,
+        entries: impl Iterator<Item = (&'t [u8], &'t [u8])>,
+    ) -> (usize, Result<(), BadPattern>) {
+        let mut added = 0;
+        let outcome = self.change(|set| {
+            for (key, value) in entries {
+                set.add(key, value)?;
+                added += 1;
+            }
+            Ok(())
+        });
+        (added, outcome)
+    }
     /// Gives every entry of this key another value, or adds one if there is none (`set map`).
     pub fn set(&self, key: &[u8], value: &[u8]) -> Result<Upsert, BadPattern> {
         self.change(|set| match set.set(key, value) {
@@ -322,9 +343,9 @@ impl LiveMap {
     /// Makes a prepared version the one that readers see, and drops all older ones
     /// (`commit map @<ver>`); false if there is no such version.
     pub fn commit(&self, version: u32) -> bool {
-        let mut control = self.control();
-        let Some(mut set) = control.prepared.remove(&version) else { return false };
+        let Some(mut set) = self.control().prepared.remove(&version) else { return false };
         set.shrink();
+        let mut control = self.control();
         control.prepared = control.prepared.split_off(&version);
         control.current_version = version;
         self.current.store(Arc::new(set));
@@ -341,23 +362,62 @@ impl LiveMap {
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(false, AcqRel)
     }
-    /// The text that would load as what it holds now. The caller writes it to the file, and the
-    /// next load finds nothing new in it.
-    pub fn render(&self) -> Vec<u8> {
-        let mut control = self.control();
-        let set = self.current.load();
-        let mut text = control.preamble.clone();
-        for entry in set.entries() {
-            text.extend_from_slice(entry.key);
-            if self.is_map {
-                text.push(b' ');
-                text.extend_from_slice(entry.value);
-            }
-            text.push(b'\n');
-        }
-        control.loaded = Some(crate::base::hash::xxh64(&text, 0));
-        text
+    /// Whether the control thread must be told of a change: it has not been since it [heard](Self::heard).
+    pub fn announce(&self) -> bool {
+        !self.announced.swap(true, AcqRel)
     }
+    /// The control thread looks at the change now.
+    pub fn heard(&self) {
+        self.announced.store(false, Release);
+    }
+    /// It could not be written back.
+    pub fn set_dirty(&self) {
+        self.dirty.store(true, Release);
+    }
+    /// The text that would load as what it holds now. The caller writes it to the file, and the
+    /// next load finds nothing new in it. Nobody who changes the map waits for it.
+    pub fn render(&self) -> Rendered {
+        let (mut text, set) = {
+            let control = self.control();
+            (control.preamble.clone(), self.snapshot())
+        };
+        let (mut left_out, mut example) = (0, None);
+        let mut line = Vec::new();
+        for entry in set.entries() {
+            line.clear();
+            if entry.key.starts_with(b"#") {
+                line.push(b' '); // a blank in front does not count, and what follows is no comment
+            }
+            line.extend_from_slice(entry.key);
+            if self.is_map {
+                line.push(b' ');
+                line.extend_from_slice(entry.value);
+            }
+            // A file cannot say everything that a map can hold, such as a key with a blank.
+            let mut read = lines(&line, self.is_map);
+            let same = read.next().is_some_and(|read| read.key == entry.key && read.value == entry.value);
+            if same && read.next().is_none() {
+                text.extend_from_slice(&line);
+                text.push(b'\n');
+            } else {
+                left_out += 1;
+                example.get_or_insert_with(|| entry.key.to_vec());
+            }
+        }
+        self.control().loaded = Some(crate::base::hash::xxh64(&text, 0));
+        Rendered { text, left_out, example }
+    }
+}
+
+/// A map as the text of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text.
+    pub text: Vec<u8>,
+    /// Entries that no line of a file can say.
+    pub left_out: usize,
+    /// The key of the first of them.
+    pub example: Option<Vec<u8>>,
 }
 
 #[cfg(test)]
@@ -408,10 +468,31 @@ mod tests {
     fn writes_back_what_it_would_load() {
         let map = map("# sites\n\na 1\nb two words\n# late\n");
         assert_eq!(map.add(b"c", b"3").map(|_| ()), Ok(()));
-        let text = map.render();
+        let text = map.render().text;
         assert_eq!(text, b"# sites\n\na 1\nb two words\nc 3\n");
         map.load_text(&text).unwrap();
         assert!(!map.apply_staged(), "its own text brings nothing new");
+    }
+
+    #[test]
+    fn what_a_line_cannot_say_is_left_out_and_counted() {
+        for (is_map, entries, expected, left_out) in [
+            (true, &[("#a", "1"), ("b", "#2"), ("c", "")][..], " #a 1\nb #2\nc \n", 0),
+            (true, &[("Mozilla 5.0", "1"), ("a", "two words"), ("t\tb", "1")], "a two words\n", 2),
+            (true, &[("a", " x"), ("b", "x\ny"), ("", "x"), ("c\r", "x"), ("d", "x")], "d x\n", 4),
+            (false, &[("two words", ""), ("#x", ""), (" a", ""), ("a ", "")], "two words\n #x\na \n", 1),
+        ] {
+            let map = LiveMap::new("m", is_map);
+            let pairs = entries.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes()));
+            assert_eq!(map.add_all(pairs), (entries.len(), Ok(())));
+            let rendered = map.render();
+            assert_eq!(String::from_utf8_lossy(&rendered.text), expected);
+            assert_eq!(rendered.left_out, left_out, "{expected}");
+            let again = LiveMap::new("m", is_map);
+            again.load_text(&rendered.text).unwrap();
+            assert_eq!(again.render().text, rendered.text);
+            assert_eq!(again.len() + left_out, entries.len());
+        }
     }
 
     #[test]

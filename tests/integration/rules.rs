@@ -563,3 +563,27 @@ fn connections_that_said_something_are_logged_whatever_becomes_of_them() {
         assert!(found.is_some() && told.borrow().len() == 1, "{told:?}");
     });
 }
+
+#[test]
+fn what_a_rule_changes_in_a_map_is_there_for_the_next_request_on_any_core() {
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        builder.write("seen.map", "");
+        let proxy = builder.start(&format!(
+            "global\n    nbthread 2\n{HTTP_DEFAULTS}\nfrontend fe\n    bind @fe@\n    \
+             http-request return status 200 content-type text/plain lf-string %[path,map(@dir@/seen.map,none)] if {{ method GET }}\n    \
+             http-request set-map(@dir@/seen.map) %[path] %[req.hdr(x)]\n    \
+             http-request return status 200 content-type text/plain string set\n"
+        ));
+        let address = proxy.address("fe");
+        for number in 0..300 {
+            let path = format!("/{}", number % 7);
+            let mut writer = Client::connect(address);
+            writer
+                .send(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nx: v{number}\r\nContent-Length: 0\r\n\r\n"));
+            assert_eq!(writer.response().text(), "set");
+            // Another connection, which may be on another core.
+            assert_eq!(Client::connect(address).get(&path, "").text(), format!("v{number}"));
+        }
+    });
+}

@@ -140,6 +140,25 @@ pub enum Severity {
     Info = 6,
 }
 
+impl SeverityOutput {
+    /// What stands before feedback.
+    pub fn prefix(self, severity: Severity) -> String {
+        match self {
+            SeverityOutput::None => String::new(),
+            SeverityOutput::Number => format!("[{}]: ", severity as u8),
+            SeverityOutput::String => {
+                let name = match severity {
+                    Severity::Error => "err",
+                    Severity::Warning => "warning",
+                    Severity::Notice => "notice",
+                    Severity::Info => "info",
+                };
+                format!("[{name}]: ")
+            }
+        }
+    }
+}
+
 /// What a connection remembers from one command to the next.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -212,19 +231,7 @@ impl Call<'_> {
     }
     /// Feedback: one line end at its end, the severity before it if the client wants it.
     pub fn say(&mut self, severity: Severity, text: &str) -> Flow {
-        let prefix = match self.session.severity {
-            SeverityOutput::None => String::new(),
-            SeverityOutput::Number => format!("[{}]: ", severity as u8),
-            SeverityOutput::String => {
-                let name = match severity {
-                    Severity::Error => "err",
-                    Severity::Warning => "warning",
-                    Severity::Notice => "notice",
-                    Severity::Info => "info",
-                };
-                format!("[{name}]: ")
-            }
-        };
+        let prefix = self.session.severity.prefix(severity);
         self.print(prefix);
         self.print(text.trim_end_matches('\n'));
         self.print("\n");

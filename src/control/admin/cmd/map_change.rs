@@ -1,7 +1,10 @@
 //! Maps and ACL files: change them.
 
+use std::sync::Arc;
+
 use super::map::{ACL, MAP, What, find, find_any, version};
-use crate::control::admin::{Call, Command, Flow, Severity};
+use crate::control::Control;
+use crate::control::admin::{Call, Command, Flow, Parts, Severity};
 use crate::control::map_writeback;
 use crate::model::bind::CliLevel::Admin;
 use crate::state::maps::LiveMap;
@@ -29,8 +32,8 @@ fn reference(word: &[u8]) -> Option<Result<u64, &'static str>> {
     Some(u64::from_str_radix(text, 16).map_err(|_| "Malformed identifier. Please use #<id> or <file>."))
 }
 
-fn count(call: &Call<'_>, added: usize, freed: usize) {
-    let shared = &call.control.admin;
+fn count(control: &Control, added: usize, freed: usize) {
+    let shared = &control.admin;
     shared.patterns_added.set(shared.patterns_added.get() + added as u64);
     shared.patterns_freed.set(shared.patterns_freed.get() + freed as u64);
 }
@@ -56,15 +59,12 @@ fn add(call: &mut Call<'_>, what: What) -> Flow {
             "This is a list of patterns, without values. You must use the command 'add acl' to add to it."
         });
     }
-    let mut added = 0;
-    let outcome = match call.payload {
-        Some(payload) => add_payload(&map, wanted, payload, what, &mut added),
-        None => {
-            let value = if what.is_map { call.bytes(at + 2) } else { &[] };
-            add_one(&map, wanted, call.bytes(at + 1), value, what).inspect(|()| added = 1)
-        }
-    };
-    count(call, added, 0);
+    if let Some(payload) = call.payload {
+        return add_payload(call, map, wanted, payload.to_vec(), what);
+    }
+    let value = if what.is_map { call.bytes(at + 2) } else { &[] };
+    let (added, outcome) = add_lines(&map, wanted, std::iter::once((call.bytes(at + 1), value)), what);
+    count(call.control, added, 0);
     if added > 0 {
         map_writeback::changed(call.control, &map);
     }
@@ -74,39 +74,82 @@ fn add(call: &mut Call<'_>, what: What) -> Flow {
     }
 }
 
+/// Lines of a payload that are added with one publication. Checks and other commands go on between two, and a
+/// rule that changes the same map waits for one at most.
+const LINES_PER_PART: usize = 256;
+
 /// One entry per line; those before a bad line stay.
 fn add_payload(
-    map: &LiveMap,
+    call: &Call<'_>,
+    map: Arc<LiveMap>,
     wanted: Option<u32>,
-    payload: &[u8],
+    payload: Vec<u8>,
     what: What,
-    added: &mut usize,
-) -> Result<(), String> {
-    for line in payload.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let blank = line.iter().position(|byte| matches!(byte, b' ' | b'\t'));
-        let (key, value) = match blank {
-            Some(at) if what.is_map => (&line[..at], line[at..].trim_ascii_start()),
-            None if what.is_map => {
-                return Err(format!("Missing value for key '{}'.", String::from_utf8_lossy(line)));
+) -> Flow {
+    let control = call.control.clone();
+    let prefix = call.session.severity.prefix(Severity::Error);
+    let mut from = 0;
+    Flow::Parts(Parts::new(move |out| {
+        let mut bad = None;
+        let mut end = from;
+        let mut entries = Vec::new();
+        while end < payload.len() && entries.len() < LINES_PER_PART && bad.is_none() {
+            let line_end = memchr::memchr(b'\n', &payload[end..]).map_or(payload.len(), |at| end + at);
+            let line = &payload[end..line_end];
+            end = line_end + 1;
+            if line.is_empty() {
+                continue;
             }
-            _ => (line, &[][..]),
-        };
-        add_one(map, wanted, key, value, what)?;
-        *added += 1;
-    }
-    Ok(())
+            let blank = line.iter().position(|byte| matches!(byte, b' ' | b'\t'));
+            match blank {
+                Some(at) if what.is_map => entries.push((&line[..at], line[at..].trim_ascii_start())),
+                None if what.is_map => {
+                    bad = Some(format!("Missing value for key '{}'.", String::from_utf8_lossy(line)));
+                }
+                _ => entries.push((line, &[][..])),
+            }
+        }
+        from = end;
+        if !entries.is_empty() {
+            let (added, outcome) = add_lines(&map, wanted, entries.into_iter(), what);
+            count(&control, added, 0);
+            if added > 0 {
+                map_writeback::changed(&control, &map);
+            }
+            bad = outcome.err().or(bad);
+        }
+        if let Some(text) = &bad {
+            out.extend_from_slice(format!("{prefix}{text}\n").as_bytes());
+        }
+        bad.is_none() && from < payload.len()
+    }))
 }
 
-fn add_one(map: &LiveMap, wanted: Option<u32>, key: &[u8], value: &[u8], what: What) -> Result<(), String> {
-    let outcome = match wanted {
-        None => Some(map.add(key, value)),
-        Some(version) => map.add_to(version, key, value),
+/// Adds entries to the current version, or to one that is prepared: how many, and what is wrong with the next.
+fn add_lines<'t>(
+    map: &LiveMap,
+    wanted: Option<u32>,
+    mut entries: impl Iterator<Item = (&'t [u8], &'t [u8])>,
+    what: What,
+) -> (usize, Result<(), String>) {
+    let is_current = wanted.is_none_or(|version| version == map.current_version());
+    let mut added = 0;
+    let outcome = if is_current {
+        let outcome;
+        (added, outcome) = map.add_all(entries);
+        outcome.map_err(|error| format!("{}.", error.0))
+    } else {
+        let version = wanted.unwrap_or_default();
+        entries.try_for_each(|(key, value)| match map.add_to(version, key, value) {
+            Some(Ok(_)) => {
+                added += 1;
+                Ok(())
+            }
+            Some(Err(error)) => Err(format!("{}.", error.0)),
+            None => Err(format!("Version number in the future, please use 'prepare {}' before.", what.word)),
+        })
     };
-    match outcome {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(format!("{}.", error.0)),
-        None => Err(format!("Version number in the future, please use 'prepare {}' before.", what.word)),
-    }
+    (added, outcome)
 }
 
 fn set(call: &mut Call<'_>) -> Flow {
@@ -121,7 +164,7 @@ fn set(call: &mut Call<'_>) -> Flow {
         // Where HAProxy refuses a new key, scripts that keep a map up to date want it added.
         None => match map.set(call.bytes(3), call.bytes(4)) {
             Ok(crate::state::maps::Upsert::Added) => {
-                count(call, 1, 0);
+                count(call.control, 1, 0);
                 Ok(())
             }
             Ok(_) => Ok(()),
@@ -151,7 +194,7 @@ fn del(call: &mut Call<'_>, what: What) -> Flow {
     if removed == 0 {
         return call.error("Key not found.");
     }
-    count(call, 0, removed);
+    count(call.control, 0, removed);
     map_writeback::changed(call.control, &map);
     Flow::Done
 }
@@ -170,7 +213,7 @@ fn clear(call: &mut Call<'_>, what: What) -> Flow {
             map.clear_version(version);
         }
     }
-    count(call, 0, before.saturating_sub(map.len()));
+    count(call.control, 0, before.saturating_sub(map.len()));
     if map.is_dirty() {
         map_writeback::changed(call.control, &map);
     }
@@ -195,13 +238,15 @@ fn commit(call: &mut Call<'_>, what: What) -> Flow {
     if !map.commit(wanted) {
         return call.error("Version number out of range.");
     }
-    count(call, 0, before);
+    count(call.control, 0, before);
     map_writeback::changed(call.control, &map);
     Flow::Done
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Flow;
+    use crate::control::admin::{Session, exec};
     use crate::control::mock::{ask, ask_with, control};
     use crate::model::bind::CliLevel::{Admin, Operator};
     use crate::pattern::Kind;
@@ -311,5 +356,26 @@ mod tests {
             assert_eq!(ask_with(&control, Admin, "add map m", payload.as_bytes()), expected);
             assert_eq!(without_references(&ask(&control, Admin, "show map m")), after);
         }
+    }
+
+    #[test]
+    fn a_long_payload_is_added_in_parts() {
+        let control = control();
+        let map = control.model().registry.map("m", true).0;
+        map.load_text(b"").unwrap();
+        let payload: String = (0..10_000).map(|number| format!("k{number} v\n")).collect();
+        let mut session = Session::new(Admin, 10_000);
+        let words = [b"add".to_vec(), b"map".to_vec(), b"m".to_vec()];
+        let mut out = Vec::new();
+        let flow = exec::run(&control, &mut session, &words, Some(payload.as_bytes()), &mut out);
+        let Flow::Parts(mut parts) = flow else { panic!("all at once") };
+        let (mut count, mut before) = (1, 0);
+        while parts.fill(&mut out) {
+            count += 1;
+            assert!(map.len() - before <= 1000, "others have their turn soon");
+            before = map.len();
+        }
+        assert!(count > 10 && out.is_empty());
+        assert_eq!(map.len(), 10_000);
     }
 }
