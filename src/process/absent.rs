@@ -142,11 +142,7 @@ pub const ABSENT: &[Absent] = &[
         ],
         why: "they need certificates and keys, and TLS is not available yet",
     },
-    Absent {
-        kind: "directive",
-        names: &["tune.chksize", "tune.vars.check-max-size"],
-        why: "HAProxy's checks have buffers of their own",
-    },
+    Absent { kind: "directive", names: &["tune.chksize"], why: "HAProxy's checks have buffers of their own" },
     Absent {
         kind: "fetch",
         names: &[
