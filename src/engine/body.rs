@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 
+use super::capture::Fault;
 use crate::base::clock::{self, Millis};
 use crate::http::Fields;
 use crate::http::h1::chunked::{self, Decoder, Event};
@@ -499,6 +500,17 @@ impl Pump {
                 Ok(())
             }
         }
+    }
+
+    /// What it could not decode, and why, behind [`PumpError::BadChunk`].
+    pub(super) fn refused(&mut self) -> Option<(&[u8], Fault)> {
+        let (Mode::Chunked(decoder) | Mode::Dechunk(decoder)) = &mut self.mode else { return None };
+        let bytes = self.buffer.as_ref()?.filled();
+        Some(match decoder.next(bytes) {
+            Err(bad) => (bytes, bad.into()),
+            Ok(Event::End { trailers_start, .. }) => (bytes, Fault::trailers(trailers_start)),
+            Ok(_) => (bytes, Fault::too_long(bytes)),
+        })
     }
 
     /// Reads once, into the pipe or the buffer; waits when nothing is there.

@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod body;
 mod borrow;
+mod capture;
 pub mod connect;
 pub mod core;
 pub mod exchange;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::capture::Fault;
 use super::exchange::{End, Exchange};
 use super::wait;
 use crate::base::clock;
@@ -44,7 +45,7 @@ impl Exchange<'_> {
         // head, is an attack (slowloris), not a slow line.
         let deadline = timeouts.http_request_ms.or(timeouts.client_ms).map_or(NEVER, |ms| started + ms);
         let mut pieces = head::Pieces::default();
-        loop {
+        let framing = loop {
             let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
             let parsed = match pieces.is_due(bytes, &limits) {
                 true => head::parse_request(bytes, &mut self.txn.request, &limits),
@@ -52,19 +53,33 @@ impl Exchange<'_> {
             };
             match parsed {
                 Ok(head::Progress::Complete { len }) => {
+                    let framing = match framing::of_request(&self.txn.request) {
+                        Ok(framing) => framing,
+                        Err(refusal) => {
+                            self.capture_request(bytes, refusal);
+                            return Err(self.bad_request(refusal.status));
+                        }
+                    };
                     if let Some(buffer) = &mut self.client.buffer {
                         buffer.consume(len);
                     }
                     self.txn.bytes_from_client += len as u64;
-                    break;
+                    break framing;
                 }
                 Ok(head::Progress::Partial) => {}
-                Err(refusal) => return Err(self.bad_request(refusal.status)),
+                Err(refusal) => {
+                    self.capture_request(bytes, refusal);
+                    return Err(self.bad_request(refusal.status));
+                }
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
             match buffer.fill(&self.client.stream) {
                 Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
-                Ok(Filled::Full) => return Err(self.bad_request(431)),
+                Ok(Filled::Full) => {
+                    let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
+                    self.capture_request(bytes, Fault::too_long(bytes));
+                    return Err(self.bad_request(431));
+                }
                 Ok(Filled::End) | Err(_) => {
                     self.txn.bad_request = true;
                     self.count_tracked(Event::Request);
@@ -88,10 +103,6 @@ impl Exchange<'_> {
                     }
                 }
             }
-        }
-        let framing = match framing::of_request(&self.txn.request) {
-            Ok(framing) => framing,
-            Err(refusal) => return Err(self.bad_request(refusal.status)),
         };
         let now = clock::cached();
         self.txn.has_request = true;

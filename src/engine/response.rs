@@ -4,6 +4,7 @@
 use std::task::{Context, Poll};
 
 use super::body::{Pump, PumpError, Splice};
+use super::capture::Fault;
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::fault::Point;
 use super::idle::ServerConnection;
@@ -108,14 +109,19 @@ impl Exchange<'_> {
                 match parsed {
                     Ok(head::Progress::Complete { len }) => {
                         pieces = head::Pieces::default(); // of the final answer, behind an interim one
-                        if let Some(buffer) = &mut buffer {
-                            buffer.consume(len);
-                        }
                         let status = self.txn.response.status;
                         if (100..200).contains(&status) && status != 101 {
                             interim += 1;
                             if interim > INTERIM_MAX {
+                                self.capture_response(
+                                    connection,
+                                    bytes,
+                                    Fault::at_start("too many interim responses"),
+                                );
                                 return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
+                            }
+                            if let Some(buffer) = &mut buffer {
+                                buffer.consume(len);
                             }
                             self.forward_interim().await.map_err(Failure::Final)?;
                             since = clock::cached().millis();
@@ -124,7 +130,8 @@ impl Exchange<'_> {
                         let asked = self.sent_to_server;
                         let mut framing = match framing::of_response(&self.txn.response, asked.method) {
                             Ok(framing) => framing,
-                            Err(_) => {
+                            Err(refusal) => {
+                                self.capture_response(connection, bytes, refusal);
                                 return Err(self.bad_response(
                                     connection,
                                     RetryCause::JunkResponse,
@@ -139,6 +146,8 @@ impl Exchange<'_> {
                                 || asked.upgrade && persist::response_upgrades(&self.txn.response);
                             // What is left of the body would be the first bytes of the other protocol.
                             if !granted || !upload.pump.is_complete() {
+                                let fault = Fault::at_start("a switch of protocols that nobody asked for");
+                                self.capture_response(connection, bytes, fault);
                                 return Err(self.bad_response(connection, RetryCause::JunkResponse, false));
                             }
                             // Whatever rules make of the head, other bytes follow.
@@ -152,10 +161,14 @@ impl Exchange<'_> {
                             return Err(Failure::Retry { cause: RetryCause::Status, end });
                         }
                         self.txn.time.response_us = clock::cached().mono_us;
+                        if let Some(buffer) = &mut buffer {
+                            buffer.consume(len);
+                        }
                         return Ok(Received { framing, switches, rest: buffer, copy: BodyCopy::default() });
                     }
                     Ok(head::Progress::Partial) => {}
-                    Err(_) => {
+                    Err(refusal) => {
+                        self.capture_response(connection, bytes, refusal);
                         return Err(self.bad_response(connection, RetryCause::JunkResponse, may_replay));
                     }
                 }
@@ -237,15 +250,17 @@ impl Exchange<'_> {
                     if let Some(PumpError::SourceEnded | PumpError::SourceBroken | PumpError::BadChunk) =
                         upload.error
                     {
-                        return Err(self.upload_failed(upload.error));
+                        return Err(self.upload_failed(upload));
                     }
                 }
                 Ok(Filled::Full) => {
+                    let bytes = buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
+                    self.capture_response(connection, bytes, Fault::too_long(bytes));
                     return Err(self.bad_response(connection, RetryCause::JunkResponse, may_replay));
                 }
                 Ok(Filled::End) | Err(_) => {
                     if let Some(PumpError::SourceEnded | PumpError::SourceBroken) = upload.error {
-                        return Err(self.upload_failed(upload.error));
+                        return Err(self.upload_failed(upload));
                     }
                     let cause = if empty { RetryCause::EmptyResponse } else { RetryCause::JunkResponse };
                     let failure = self.bad_response(connection, cause, may_replay);
@@ -257,8 +272,11 @@ impl Exchange<'_> {
     }
 
     /// The client broke off its body, or it was not one.
-    fn upload_failed(&mut self, error: Option<PumpError>) -> Failure {
-        let end = if error == Some(PumpError::BadChunk) {
+    fn upload_failed(&mut self, upload: &mut Upload) -> Failure {
+        let end = if upload.error == Some(PumpError::BadChunk) {
+            if let Some((bytes, fault)) = upload.pump.refused() {
+                self.capture_request(bytes, fault);
+            }
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             self.error_end(400, Ended::Proxy, EndedIn::Headers)
         } else {
@@ -552,6 +570,9 @@ impl Exchange<'_> {
             }
         };
         let result = std::future::poll_fn(poll).await;
+        if let (Ok(Err(PumpError::BadChunk)), Some((bytes, fault))) = (&result, pump.refused()) {
+            self.capture_response(connection, bytes, fault);
+        }
         let (ended, ended_in) = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(PumpError::DestinationBroken)) => {

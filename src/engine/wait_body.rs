@@ -7,7 +7,7 @@ use super::idle::ServerConnection;
 use super::response::{Received, Upload};
 use super::wait;
 use crate::base::clock::{self, Millis};
-use crate::http::h1::chunked::{Decoder, Event};
+use crate::http::h1::chunked::{BadChunk, Decoder, Event};
 use crate::http::h1::framing::Body;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
@@ -16,9 +16,6 @@ use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked;
-
-/// A chunked body that is none.
-struct BadChunk;
 
 /// A body that rules look at, decoded as it comes: what was decoded once is not read again.
 #[derive(Debug, Default)]
@@ -57,7 +54,7 @@ impl BodyCopy {
                         self.complete = true;
                         (0..0, end)
                     }
-                    Err(_) => return Err(BadChunk),
+                    Err(bad) => return Err(BadChunk { offset: bad.offset + self.done, ..bad }),
                 },
             };
             out.extend_from_slice(&new[data]);
@@ -124,7 +121,8 @@ impl Exchange<'_> {
                 self.txn.body_complete = complete || self.request_body == Body::UntilClose;
                 Ok(())
             }
-            Err(BadChunk) => {
+            Err(bad) => {
+                self.capture_request(bytes, bad);
                 self.txn.time.request_us = 0;
                 Err(self.unusable())
             }
@@ -199,7 +197,8 @@ impl Exchange<'_> {
             let bytes = received.rest.as_ref().map_or(&[][..], |buffer| buffer.filled());
             match received.copy.advance(received.framing.body, bytes, &mut self.txn.response_body) {
                 Ok(complete) => self.txn.response_body_complete = complete,
-                Err(BadChunk) => {
+                Err(bad) => {
+                    self.capture_response(connection, bytes, bad);
                     self.count_failed_response(connection);
                     return Err(self.error_end(502, Ended::Proxy, EndedIn::Headers));
                 }

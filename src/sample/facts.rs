@@ -624,6 +624,8 @@ pub struct ProcessFacts {
     pub connections: std::sync::atomic::AtomicU32,
     /// Requests since the start.
     pub requests: std::sync::atomic::AtomicU64,
+    /// Invalid messages captured for `show errors` since the start.
+    pub invalid_messages: std::sync::atomic::AtomicU32,
     /// `node` of the global section, or the host's name.
     pub node: String,
     /// `http-err-codes`, `http-fail-codes`.

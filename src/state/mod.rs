@@ -10,11 +10,13 @@ pub mod proxy;
 pub mod queue;
 pub mod registry;
 pub mod server;
+pub mod snapshot;
 pub mod table;
 pub mod tracked;
 
 pub use proxy::ProxyState;
 pub use registry::Registry;
 pub use server::ServerState;
+pub use snapshot::Snapshot;
 pub use table::Table;
 pub use tracked::Tracked;

@@ -9,6 +9,7 @@ use crossbeam_utils::CachePadded;
 use super::counter::Counters;
 use super::queue::Queue;
 use super::server::ServerState;
+use super::snapshot::Snapshots;
 use crate::base::rate::{Rate, Window};
 
 /// Counters of a proxy's frontend side, by their place in [`ProxyState::frontend`].
@@ -176,6 +177,8 @@ pub struct ProxyState {
     pub log_count: AtomicU32,
     /// Whether the backend has a server (kept by the control thread).
     pub is_up: AtomicBool,
+    /// The last invalid messages.
+    pub snapshots: Snapshots,
 }
 
 impl ProxyState {
@@ -212,6 +215,7 @@ impl ProxyState {
             down_transitions: AtomicU64::new(0),
             log_count: AtomicU32::new(0),
             is_up: AtomicBool::new(true),
+            snapshots: Snapshots::default(),
         }
     }
     /// Tells every core to rebuild its balancing table of this backend.

@@ -329,3 +329,85 @@ listen be
         }
     });
 }
+
+#[test]
+fn invalid_messages_are_kept_with_their_positions() {
+    both_drivers(|driver| {
+        let origin = Origin::http(|request| match request.path() {
+            "/head" => Reply::raw("HTTP/1.1 200 OK\r\nA B: c\r\n\r\n").and_close(),
+            "/length" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n").and_close(),
+            "/chunk" => Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n")
+                .and_close(),
+            _ => Reply::ok("fine"),
+        });
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{HTTP_DEFAULTS}
+frontend fe
+    id 12
+    bind @fe@
+    default_backend be
+backend be
+    id 13
+    server s1 {}
+",
+                origin.address()
+            ),
+        );
+        let none = proxy.admin("show errors");
+        assert!(none.starts_with("Total events captured on [") && none.ends_with("] : 0\n\n"), "{none}");
+        let ask = |bytes: &str| {
+            let mut client = proxy.client("fe");
+            client.send(bytes);
+            (client.response().status, client.local_address().port())
+        };
+        for (bytes, position) in [
+            ("GET / HTTP/1.1\r\nHo st: x\r\n\r\n", 18),
+            ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 0),
+        ] {
+            let (status, port) = ask(bytes);
+            assert_eq!(status, 400);
+            let text = proxy.admin("show errors fe request");
+            for part in [
+                " frontend fe (#12): invalid request\n  backend <NONE> (#-1), server <NONE> (#-1), event #"
+                    .to_owned(),
+                format!(", src 127.0.0.1:{port}\n"),
+                format!("  len {}, wraps at 16384, error at position ", bytes.len()),
+                "\n  00000  GET / HTTP/1.1\\r\\n\n  00016  Ho".to_owned(),
+            ] {
+                assert!(text.contains(&part), "{part} in {text}");
+            }
+            if position > 0 {
+                assert!(text.contains(&format!("error at position {position}\n")), "{text}");
+            }
+            assert_eq!(text.matches("invalid request").count(), 1, "the last one alone: {text}");
+        }
+        for (path, line) in [
+            ("/head", "  00017  A B: c\\r\\n\n"),
+            ("/length", "  00017  Content-Length: x\\r\\n\n"),
+            ("/chunk", "zz\\r\\n\n"),
+        ] {
+            ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+            for asked in ["be", "13", "be response", "12 response"] {
+                let text = proxy.admin(&format!("show errors {asked}"));
+                assert!(
+                    text.contains(
+                        " backend be (#13): invalid response\n  frontend fe (#12), server s1 (#1), event #"
+                    ),
+                    "{path} {asked}: {text}"
+                );
+                assert!(text.contains(line), "{path} {asked}: {text}");
+            }
+        }
+        let (status, _) =
+            ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nyy\r\n");
+        assert_eq!(status, 400);
+        let all = proxy.admin("show errors");
+        assert!(all.lines().next().unwrap().ends_with("] : 6"), "{all}");
+        assert!(all.contains("  backend be (#13), server <NONE> (#-1), event #5"), "{all}");
+        assert!(all.contains("yy\\r\\n\n"), "{all}");
+        assert_eq!(proxy.admin("show errors be request").matches("invalid re").count(), 1);
+        assert_eq!(proxy.admin("show errors nowhere"), "No such proxy.\n\n");
+    });
+}

@@ -33,7 +33,22 @@ pub enum Event {
 
 /// A chunked body that is not one: refuse it, close both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadChunk(pub &'static str);
+pub struct BadChunk {
+    /// What is wrong, for `show errors`.
+    pub reason: &'static str,
+    /// Where in the bytes at hand: the beginning of what is refused.
+    pub offset: usize,
+}
+
+impl BadChunk {
+    fn behind(self, bytes: usize) -> BadChunk {
+        BadChunk { offset: self.offset + bytes, ..self }
+    }
+}
+
+fn bad(reason: &'static str) -> BadChunk {
+    BadChunk { reason, offset: 0 }
+}
 
 /// Decodes one body. Feed it the bytes at hand, act on the event, drop what it says, repeat.
 #[derive(Clone, Debug, Default)]
@@ -81,20 +96,29 @@ impl Decoder {
         Self::default()
     }
 
-    /// What stands at the start of `bytes`.
+    /// What stands at the start of `bytes`. An error changes nothing: asked again, it is found again.
     pub fn next(&mut self, bytes: &[u8]) -> Result<Event, BadChunk> {
+        let before = self.clone();
+        let found = self.look(bytes);
+        if found.is_err() {
+            *self = before;
+        }
+        found
+    }
+
+    fn look(&mut self, bytes: &[u8]) -> Result<Event, BadChunk> {
         let mut at = 0;
         loop {
             let rest = &bytes[at..];
             match self.state {
                 State::Size => {
-                    let Some((size, line)) = size_line(rest)? else {
+                    let Some((size, line)) = size_line(rest).map_err(|bad| bad.behind(at))? else {
                         return Ok(Event::NeedMore { consumed: at });
                     };
                     self.excess = (self.excess + (line as u64).saturating_sub(FREE_LINE))
                         .saturating_sub(size.saturating_mul(2));
                     if self.excess > EXCESS_MAX {
-                        return Err(BadChunk("too many chunk extensions"));
+                        return Err(bad("too many chunk extensions").behind(at));
                     }
                     at += line;
                     self.state = if size == 0 { State::Trailers { seen: 0 } } else { State::Data(size) };
@@ -113,10 +137,10 @@ impl Decoder {
                         self.state = State::Size;
                     }
                     [] | [b'\r'] => return Ok(Event::NeedMore { consumed: at }),
-                    _ => return Err(BadChunk("chunk data not followed by a line end")),
+                    _ => return Err(bad("chunk data not followed by a line end").behind(at)),
                 },
                 State::Trailers { seen } => {
-                    return match trailers_end(rest, seen)? {
+                    return match trailers_end(rest, seen).map_err(|bad| bad.behind(at))? {
                         Some(end) => {
                             self.state = State::Done;
                             Ok(Event::End { trailers_start: at, end: at + end })
@@ -127,7 +151,7 @@ impl Decoder {
                         }
                     };
                 }
-                State::Done => return Err(BadChunk("the chunked body has ended already")),
+                State::Done => return Err(bad("the chunked body has ended already")),
             }
         }
     }
@@ -163,15 +187,15 @@ fn size_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, BadChunk> {
     while let Some(digit) = bytes.get(at).and_then(|byte| hex_digit(*byte)) {
         size = size << 4 | u64::from(digit);
         if size >> CHUNK_BITS != 0 {
-            return Err(BadChunk("chunk size too large"));
+            return Err(bad("chunk size too large"));
         }
         at += 1;
         if at > SIZE_LINE_MAX {
-            return Err(BadChunk("chunk size line too long"));
+            return Err(bad("chunk size line too long"));
         }
     }
     if at == 0 && !bytes.is_empty() {
-        return Err(BadChunk("invalid chunk size"));
+        return Err(bad("invalid chunk size"));
     }
     while let Some(b' ' | b'\t') = bytes.get(at) {
         at += 1;
@@ -182,23 +206,23 @@ fn size_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, BadChunk> {
             match byte {
                 _ if escaped => escaped = false,
                 b'\\' if quoted => escaped = true,
-                b'\\' => return Err(BadChunk("backslash in a chunk extension")),
+                b'\\' => return Err(bad("backslash in a chunk extension")),
                 b'"' => quoted = !quoted,
                 _ => {}
             }
             at += 1;
         }
         if at < bytes.len() && (quoted || escaped) {
-            return Err(BadChunk("open quote in a chunk extension"));
+            return Err(bad("open quote in a chunk extension"));
         }
     }
     if at + 2 > SIZE_LINE_MAX {
-        return Err(BadChunk("chunk size line too long"));
+        return Err(bad("chunk size line too long"));
     }
     match bytes[at..] {
         [b'\r', b'\n', ..] => Ok(Some((size, at + 2))),
         [] | [b'\r'] => Ok(None),
-        _ => Err(BadChunk("invalid character in a chunk size line")),
+        _ => Err(bad("invalid character in a chunk size line")),
     }
 }
 
@@ -210,14 +234,14 @@ fn trailers_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, BadChunk> {
     let searched = &bytes[..bytes.len().min(TRAILERS_MAX)];
     for at in memchr::memchr_iter(b'\n', &searched[seen.min(searched.len())..]).map(|at| seen + at) {
         if at == 0 || searched[at - 1] != b'\r' {
-            return Err(BadChunk("bare LF in the trailer section"));
+            return Err(bad("bare LF in the trailer section"));
         }
         if at >= 3 && searched[at - 2] == b'\n' {
             return Ok(Some(at + 1));
         }
     }
     if bytes.len() >= TRAILERS_MAX {
-        return Err(BadChunk("trailer section too large"));
+        return Err(bad("trailer section too large"));
     }
     Ok(None)
 }

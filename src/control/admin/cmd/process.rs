@@ -1,13 +1,16 @@
 //! The process: version, environment, sockets, threads, descriptors, memory, start-up messages.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::stat::integer;
 use crate::base::clock;
 use crate::base::units::{TimeUnit, parse_time};
-use crate::control::admin::{Call, Command, Flow, Severity, Until};
-use crate::model::BindAddress;
+use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts, Severity, Until};
 use crate::model::bind::CliLevel::{Admin, Operator, User};
+use crate::model::{BindAddress, Proxy};
+use crate::state::Snapshot;
 use crate::state::proxy::fe;
 use crate::stats::info;
 
@@ -70,18 +73,87 @@ fn startup_logs(call: &mut Call<'_>) -> Flow {
     call.say(Severity::Info, &text)
 }
 
+/// The invalid messages that are kept: of every proxy, or of the one that word 2 names by name or number and what
+/// it had to do with.
 fn errors(call: &mut Call<'_>) -> Flow {
-    let wanted = call.arg(2);
-    let model = call.control.model();
-    let is_known = matches!(wanted, "" | "request" | "response" | "-1")
-        || model.proxies.iter().any(|proxy| &*proxy.name == wanted || proxy.id.to_string() == wanted);
-    if !is_known {
+    let (wanted, model) = (call.arg(2).to_owned(), call.control.model());
+    let number = match model.proxies.iter().find(|proxy| *proxy.name == *wanted) {
+        Some(proxy) => i64::from(proxy.id),
+        None => integer(&wanted),
+    };
+    if !wanted.is_empty() && number == 0 {
         return call.error("No such proxy.");
     }
-    let now = clock::read();
-    // Invalid messages are logged with their session and not kept; the count is honest: none.
-    call.print(format!("Total events captured on [{}] : 0\n", local_time(now.wall_us)));
-    Flow::Done
+    // Any negative number stands for all.
+    let only = u32::try_from(number).ok().filter(|_| !wanted.is_empty());
+    let (requests, responses) = match call.arg(3) {
+        "request" => (true, false),
+        "response" => (false, true),
+        _ => (true, true),
+    };
+    let captured = call.control.process.invalid_messages.load(Relaxed);
+    call.print(format!("Total events captured on [{}] : {captured}\n", local_time(clock::read().wall_us)));
+    let mut at = 0;
+    // The message being shown, and how far.
+    let mut open: Option<(Arc<Snapshot>, usize)> = None;
+    Flow::Parts(Parts::new(move |out| {
+        while out.len() < PART_BYTES {
+            if let Some((snapshot, from)) = &mut open {
+                *from = snapshot.write_line(*from, out);
+                if *from >= snapshot.bytes.len() {
+                    open = None;
+                }
+                continue;
+            }
+            let Some(proxy) = model.proxies.get(at / 2) else { return false };
+            let is_request = at % 2 == 0;
+            at += 1;
+            let kept = &proxy.state.snapshots;
+            let (kept, is_wanted) =
+                if is_request { (&kept.request, requests) } else { (&kept.response, responses) };
+            let Some(snapshot) = kept.load_full().filter(|_| is_wanted) else { continue };
+            let concerns =
+                |id: u32| id == proxy.id || snapshot.other.as_ref().is_some_and(|other| other.1 == id);
+            if only.is_none_or(concerns) {
+                describe(proxy, is_request, &snapshot, out);
+                open = (!snapshot.bytes.is_empty()).then_some((snapshot, 0));
+            }
+        }
+        true
+    }))
+}
+
+/// What stands before the bytes of an invalid message.
+fn describe(proxy: &Proxy, is_request: bool, snapshot: &Snapshot, out: &mut Vec<u8>) {
+    let named = |named: &Option<(Box<str>, u32)>| match named {
+        Some((name, id)) => format!("{name} (#{id})"),
+        None => "<NONE> (#-1)".to_owned(),
+    };
+    let (side, message, other) = match is_request {
+        true => ("frontend", "request", "backend"),
+        false => ("backend", "response", "frontend"),
+    };
+    let source = match snapshot.source {
+        Some(address) => format!("{}:{}", address.ip(), address.port()),
+        None => "unix:0".to_owned(),
+    };
+    let length = snapshot.bytes.len();
+    let text = format!(
+        " \n[{}] {side} {} (#{}): invalid {message}\n  {other} {}, server {}, event #{}, src {source}\n  \
+         buffer starts at 0 (including 0 out), {} free,\n  len {length}, wraps at {}, error at position {}\n  \
+         {} :\n  \n",
+        local_time(snapshot.wall_us),
+        proxy.name,
+        proxy.id,
+        named(&snapshot.other),
+        named(&snapshot.server),
+        snapshot.event,
+        snapshot.buffer_size.saturating_sub(length),
+        snapshot.buffer_size,
+        snapshot.position,
+        snapshot.reason,
+    );
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// `21/Nov/2026:07:10:12.345` in the local time zone.
