@@ -129,8 +129,8 @@ pub fn parts(control: &Rc<Control>, command: &str) -> Vec<Vec<u8>> {
 
 fn answer(control: &Rc<Control>, level: CliLevel, command: &str, payload: Option<&[u8]>) -> String {
     let mut reader = line::Reader::default();
-    reader.feed(command.as_bytes());
-    let request = reader.next(true).unwrap().expect("a command");
+    reader.feed(format!("{command}\n").as_bytes());
+    let request = reader.next().unwrap().expect("a command");
     let mut session = Session::new(level, 10_000);
     let mut out = Vec::new();
     let flow = exec::run(control, &mut session, &request.commands[0], payload, &mut out);

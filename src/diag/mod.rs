@@ -8,7 +8,7 @@ mod render;
 mod suggest;
 
 pub use render::{Form, render_haproxy, render_line, render_rich};
-pub use suggest::{closest, did_you_mean};
+pub use suggest::{closest, did_you_mean, distance};
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

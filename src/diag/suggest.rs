@@ -36,7 +36,7 @@ fn shares_words(a: &str, b: &str) -> bool {
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) from `a` to `b`.
-fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];

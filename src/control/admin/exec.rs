@@ -9,6 +9,8 @@ use crate::control::Control;
 use crate::diag;
 use crate::model::bind::CliLevel;
 
+/// The letters of an unknown command that others are compared with.
+const WANTED_MAX: usize = 64;
 /// The most suggestions for a mistyped command.
 const SUGGESTIONS_MAX: usize = 5;
 
@@ -32,8 +34,7 @@ pub fn run(
         Some(_) => Flow::Done,
         None => {
             let text = usage(words, call.session.level, false);
-            call.print(text);
-            Flow::Done
+            call.error(&text)
         }
     }
 }
@@ -80,6 +81,15 @@ pub fn usage(words: &[Vec<u8>], level: CliLevel, is_help: bool) -> String {
     }
     if shown.is_empty() {
         shown = visible().filter(|command| common(command) == length).collect();
+        if !is_help && shown.len() > SUGGESTIONS_MAX {
+            // Nothing is near: the least far, so that the mistake stays in sight.
+            let wanted = words[length.min(words.len())..].join(" ");
+            let wanted: String = wanted.chars().take(WANTED_MAX).collect();
+            shown.sort_by_cached_key(|command| {
+                diag::distance(&wanted, &command.words[length..].join(" "))
+            });
+            shown.truncate(SUGGESTIONS_MAX);
+        }
     }
     let mut lines: Vec<String> = shown.iter().map(|command| usage_line(command)).collect();
     lines.sort_unstable();
@@ -124,8 +134,12 @@ mod tests {
         let head = "Unknown command: 'show', but maybe one of the following ones is a better match:\n";
         assert!(text.starts_with(head) && text.contains("\n  show info "), "{text}");
         assert!(!text.contains("  disable server"), "{text}");
-        let text = usage(&words("zzzzzzzz"), CliLevel::Admin, false);
-        assert!(text.contains("  disable server") && text.contains("  quit  "));
+        // However far off, the answer stays short.
+        for line in ["zzzzzzzz", "show", "show zzzzzzz", "set", "x y z"] {
+            let text = usage(&words(line), CliLevel::Admin, false);
+            let lines = text.lines().count();
+            assert!(text.contains("  quit  ") && (5..=1 + SUGGESTIONS_MAX + 3).contains(&lines), "{line}: {text}");
+        }
         let text = usage(&words("help clear"), CliLevel::Admin, true);
         assert!(text.starts_with("The following commands are valid at this level:\n"));
         assert!(

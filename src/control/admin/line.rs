@@ -68,26 +68,25 @@ impl Reader {
     pub fn in_payload(&self) -> bool {
         self.open.is_some()
     }
-    /// The next whole request; `at_end` when no more bytes will come, which ends a last line too.
-    pub fn next(&mut self, at_end: bool) -> Result<Option<Request>, TooLong> {
+    /// The next whole request. What the connection's end cuts short is none: half of a command, or of a payload, may
+    /// do something else than the whole.
+    pub fn next(&mut self) -> Result<Option<Request>, TooLong> {
         let mut start = 0;
         let outcome = loop {
             let from = self.scanned.max(start);
             let line_end = match memchr::memchr(b'\n', &self.buffer[from..]) {
                 Some(at) => from + at,
-                None if at_end && start < self.buffer.len() => self.buffer.len(),
                 None => {
                     self.scanned = self.buffer.len();
                     let limit = if self.open.is_some() { PAYLOAD_MAX } else { LINE_MAX };
                     if self.buffer.len() - start > limit {
                         break Err(if self.open.is_some() { TooLong::Payload } else { TooLong::Line });
                     }
-                    // A payload that ends with the connection is taken as it is.
-                    break Ok(self.open.take_if(|_| at_end).map(OpenPayload::close));
+                    break Ok(None);
                 }
             };
             let line = &self.buffer[start..line_end];
-            start = (line_end + 1).min(self.buffer.len());
+            start = line_end + 1;
             match &mut self.open {
                 Some(open) if *line == *open.pattern => break Ok(self.open.take().map(OpenPayload::close)),
                 Some(open) => {
@@ -198,12 +197,13 @@ mod tests {
             let mut reader = Reader::default();
             reader.feed(line.as_bytes());
             reader.feed(b"\r\nnext");
-            let request = reader.next(false).unwrap().unwrap();
+            let request = reader.next().unwrap().unwrap();
             assert_eq!(texts(&request), expected, "{line}");
             assert_eq!(request.payload, None);
-            assert_eq!(reader.next(false), Ok(None));
-            assert_eq!(texts(&reader.next(true).unwrap().unwrap()), [["next"]]);
-            assert_eq!(reader.next(true), Ok(None));
+            assert_eq!(reader.next(), Ok(None), "a line ends with a line feed");
+            reader.feed(b"\n");
+            assert_eq!(texts(&reader.next().unwrap().unwrap()), [["next"]]);
+            assert_eq!(reader.next(), Ok(None));
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
             let mut requests = Vec::new();
             for byte in bytes.bytes() {
                 reader.feed(&[byte]);
-                requests.extend(reader.next(false).unwrap());
+                requests.extend(reader.next().unwrap());
             }
             assert_eq!(requests.len(), 2, "{bytes:?}");
             assert_eq!(texts(&requests[0]), [["add", "map", "#0"]]);
@@ -229,12 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_goes_to_the_last_command_and_may_end_with_the_connection() {
+    fn a_payload_goes_to_the_last_command_and_is_whole() {
         let mut reader = Reader::default();
         reader.feed(b"show info; add acl #1 <<\na\nb\n");
-        assert_eq!(reader.next(false), Ok(None));
+        assert_eq!(reader.next(), Ok(None));
         assert!(reader.in_payload());
-        let request = reader.next(true).unwrap().unwrap();
+        reader.feed(b"\n");
+        let request = reader.next().unwrap().unwrap();
+        assert!(!reader.in_payload());
         assert_eq!(texts(&request), [&["show", "info"][..], &["add", "acl", "#1"]]);
         assert_eq!(request.payload.as_deref(), Some(&b"a\nb"[..]));
     }
@@ -243,6 +245,6 @@ mod tests {
     fn endless_lines_are_refused() {
         let mut reader = Reader::default();
         reader.feed(&vec![b'x'; LINE_MAX + 1]);
-        assert_eq!(reader.next(false), Err(TooLong::Line));
+        assert_eq!(reader.next(), Err(TooLong::Line));
     }
 }

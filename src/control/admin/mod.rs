@@ -141,7 +141,7 @@ pub enum Severity {
 }
 
 impl SeverityOutput {
-    /// What stands before feedback.
+    /// What stands before feedback of this severity.
     pub fn prefix(self, severity: Severity) -> String {
         match self {
             SeverityOutput::None => String::new(),

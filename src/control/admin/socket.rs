@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::line::{Reader, Request};
-use super::{Flow, Session, Until, exec};
+use super::{Flow, Session, Severity, Until, exec};
 use crate::base::clock;
 use crate::control::Control;
 use crate::model::bind::CliLevel;
@@ -105,31 +105,29 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     session: &mut Session,
     reader: &mut Reader,
 ) -> io::Result<()> {
-    let mut at_end = false;
     let mut chunk = vec![0; 16 * 1024];
     loop {
-        match reader.next(at_end) {
+        match reader.next() {
             Ok(Some(request)) => {
                 let quits = carry_out(control, stream, session, &request).await?;
                 if quits || !session.interactive {
                     return Ok(());
                 }
             }
-            Ok(None) if at_end => return Ok(()),
             Ok(None) => {
                 if reader.in_payload() && session.prompt {
                     send(stream, session, b"+ ").await?;
                 }
                 let idle = Duration::from_millis(session.timeout_ms);
                 match timeout(idle, stream.read(&mut chunk)).await {
-                    Ok(Ok(0)) => at_end = true,
+                    Ok(Ok(0)) => return Ok(()),
                     Ok(Ok(count)) => reader.feed(&chunk[..count]),
                     Ok(Err(error)) => return Err(error),
                     Err(_) => return Ok(()),
                 }
             }
             Err(too_long) => {
-                let text = format!("{}\n\n", too_long.message());
+                let text = format!("{}{}\n\n", session.severity.prefix(Severity::Error), too_long.message());
                 return send(stream, session, text.as_bytes()).await;
             }
         }
@@ -162,7 +160,7 @@ async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
                 send(stream, session, &out).await?;
                 return Ok(true);
             }
-            Flow::Wait { ms, until } => wait(control, ms, until, &mut out).await,
+            Flow::Wait { ms, until } => wait(control, session, ms, until, &mut out).await,
             Flow::Parts(mut parts) => {
                 // Checks and logs have their turn between two parts, and a slow reader costs one part.
                 while parts.fill(&mut out) {
@@ -209,21 +207,33 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, session: &Session, bytes: &
 }
 
 /// Waits, and says how it ended.
-async fn wait(control: &Rc<Control>, ms: u64, until: Option<Until>, out: &mut Vec<u8>) {
+async fn wait(
+    control: &Rc<Control>,
+    session: &Session,
+    ms: u64,
+    until: Option<Until>,
+    out: &mut Vec<u8>,
+) {
+    let mut say = |severity: Severity, text: &str| {
+        out.extend_from_slice(session.severity.prefix(severity).as_bytes());
+        out.extend_from_slice(text.as_bytes());
+    };
     let deadline = Instant::now() + Duration::from_millis(ms);
     let Some(until) = until else {
         tokio::time::sleep_until(deadline).await;
-        return out.extend_from_slice(b"Done.\n");
+        return say(Severity::Info, "Done.\n");
     };
-    let text = loop {
+    let (severity, text) = loop {
         match holds(control, &until) {
-            Ok(None) => break "Done.\n".to_owned(),
-            Ok(Some(why)) if Instant::now() >= deadline => break format!("Wait delay expired. {why}\n"),
+            Ok(None) => break (Severity::Info, "Done.\n".to_owned()),
+            Ok(Some(why)) if Instant::now() >= deadline => {
+                break (Severity::Error, format!("Wait delay expired. {why}\n"));
+            }
             Ok(Some(_)) => tokio::time::sleep_until(deadline.min(Instant::now() + WAIT_STEP)).await,
-            Err(why) => break format!("Failed. {why}\n"),
+            Err(why) => break (Severity::Error, format!("Failed. {why}\n")),
         }
     };
-    out.extend_from_slice(text.as_bytes());
+    say(severity, &text);
 }
 
 /// Whether a condition holds: nothing, or why not yet; an error if it never can.
@@ -316,7 +326,12 @@ mod tests {
             (b"show version\n", "3.5-dev5\n\n"),
             (b"show version; show cli level\n", "3.5-dev5\n\nadmin\n\n"),
             (b"show version\nshow version\n", "3.5-dev5\n\n"),
-            (b"show backend", "# name\nbe\n\n"),
+            (b"show backend\n", "# name\nbe\n\n"),
+            (b"show backend", ""),
+            (b"show cli level\ndisable server be/s1", "admin\n\n"),
+            (b"add map x <<\na 1\n", ""),
+            // What a browser can be made to send here is no command.
+            (b"POST /;operator HTTP/1.1\r\nHost: x\r\n\r\nshow version\n", "Unknown command: 'POST'"),
             (b"operator; show cli level; disable server be/s1\n", "\noperator\n\nPermission denied\n\n"),
             (b"operator -; show cli level\n", "operator\n\n"),
             (b"echo a\\;b; echo c\n", "a;b\n\nc\n\n"),
@@ -328,7 +343,10 @@ mod tests {
         for (bytes, expected) in asked {
             let (bytes, expected) = (bytes.to_vec(), (*expected).to_owned());
             let text = with_server(CliLevel::Admin, move |address| talk(address, &bytes, true));
-            assert_eq!(text, expected);
+            match expected.ends_with('\'') {
+                true => assert!(text.starts_with(&*expected), "{text}"),
+                false => assert_eq!(text, expected),
+            }
         }
         // Without closing its side, the client still sees the end after the answer.
         let text = with_server(CliLevel::User, |address| talk(address, b"show cli level\n", false));

@@ -74,6 +74,8 @@ fn prompt(call: &mut Call<'_>) -> Flow {
 
 fn echo(call: &mut Call<'_>) -> Flow {
     let text = call.words[1..].join(&b' ');
+    let prefix = call.session.severity.prefix(Severity::Info);
+    call.print(prefix);
     call.print(text);
     call.print("\n");
     Flow::Done

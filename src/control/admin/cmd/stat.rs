@@ -156,7 +156,7 @@ fn clear_counters(call: &mut Call<'_>) -> Flow {
         return match find_server_quietly(call, 3) {
             Ok((_, state)) => {
                 clear_server(&state, true);
-                call.say(Severity::Info, "Server counters cleared.")
+                call.say(Severity::Notice, "Server counters cleared.")
             }
             Err(text) => call.error(text),
         };
