@@ -417,8 +417,7 @@ impl Version {
     }
 }
 
-/// The version of OpenSSL whose cryptographic keywords there are: `feature(OPENSSL)` says that there
-/// are any, and whoever asks for that may ask for this next.
+/// The version of OpenSSL whose cryptographic keywords there are, for files that ask for nothing but them.
 const OPENSSL_VERSION: [u32; 3] = [3, 0, 0];
 
 /// `1.1.1q`, `3.0.0-alpha2`: what follows the numbers does not count.
@@ -467,7 +466,7 @@ mod tests {
             ("defined(TESTVAR) && streq(\"$TESTVAR\",\"1\")", true),
             ("defined( TESTVAR )", false),
             ("feature(OPENSSL) || !feature(OPENSSL)", true),
-            ("feature(OPENSSL) && openssl_version_atleast(3.0)", true),
+            ("!feature(OPENSSL) && openssl_version_atleast(3.0)", true),
             ("openssl_version_atleast(1.1.1q) && openssl_version_before(3.2.0-beta1)", true),
             ("openssl_version_atleast(3.0.1) || openssl_version_before(1.1.1)", false),
             ("1&&!0&&!((streq(a,b)||!streq(a,a)&&1)||strneq(a,a))", true),

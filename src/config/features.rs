@@ -4,7 +4,7 @@
 //! A feature counts as present only when a configuration that asks for it works here.
 
 /// HAProxy's version whose semantics are followed.
-pub const VERSION: &str = "3.5-dev5-haring";
+pub use crate::stats::info::VERSION;
 /// Its branch.
 pub const BRANCH: &str = "3.5";
 /// Its date.
@@ -17,7 +17,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("BACKTRACE", false),
     ("CLOSEFROM", false),
     ("CPU_AFFINITY", true),
-    ("CRYPT_H", false),
+    ("CRYPT_H", true),
     ("DEVICEATLAS", false),
     ("DL", false),
     ("ECH", false),
@@ -28,7 +28,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("KQUEUE", false),
     ("KTLS", false),
     ("LIBATOMIC", false),
-    ("LIBCRYPT", false),
+    ("LIBCRYPT", true),
     ("LINUX_CAP", false),
     ("LINUX_SPLICE", true),
     ("LINUX_TPROXY", false),
@@ -38,10 +38,9 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("NETFILTER", false),
     ("NS", false),
     ("OBSOLETE_LINKER", false),
-    // This word gates the cryptographic keywords of the language: `digest`, `hmac`, `aes_*`, `sha2`,
-    // `secure_memcmp`, `jwt_*_query`, all of which are there. Whoever asks for TLS itself, on a `bind`
-    // or a `server` line, gets a diagnostic of its own.
-    ("OPENSSL", true),
+    // TLS is not there, and files ask for it by this word before a `bind ... ssl`. The cryptographic keywords of the
+    // language, which HAProxy builds with it (`digest`, `hmac`, `aes_*`, `secure_memcmp`), work all the same.
+    ("OPENSSL", false),
     ("OPENSSL_AWSLC", false),
     ("OPENSSL_WOLFSSL", false),
     ("OT", false),
@@ -50,7 +49,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("PCRE2_JIT", false),
     ("PCRE_JIT", false),
     ("POLL", false),
-    ("PRCTL", false),
+    ("PRCTL", true),
     ("PROCCTL", false),
     ("PROMEX", true),
     ("PTHREAD_EMULATION", false),
@@ -62,7 +61,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("SSL", false),
     ("STATIC_PCRE", false),
     ("STATIC_PCRE2", false),
-    ("TFO", false),
+    ("TFO", true),
     ("THREAD", true),
     ("THREAD_DUMP", false),
     ("TPROXY", false),
@@ -132,7 +131,9 @@ mod tests {
             ("EPOLL", true),
             ("PROMEX", true),
             ("LUA", false),
-            ("OPENSSL", true),
+            ("LIBCRYPT", true),
+            // No `bind ... ssl` works.
+            ("OPENSSL", false),
             ("NO_SUCH", false),
             ("", false),
         ] {

@@ -94,6 +94,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
         rings: std::mem::take(&mut loading.rings),
         userlists: std::mem::take(&mut loading.named.userlists),
         http_errors: std::mem::take(&mut loading.http_errors),
+        acls: std::mem::take(&mut loading.acls),
     }
 }
 
@@ -179,6 +180,7 @@ fn proxy(
     let error_log_format = if frontend { format(&draft.error_log_format, Phase::Log) } else { None };
     let unique_id_format = format(&draft.unique_id_format, Phase::HttpRequest);
     let servers = servers(&mut draft, index, global.pp2_never_send_local, names, loading);
+    loading.acls.push(std::mem::take(&mut draft.acls));
     let balance = draft.balance.take();
     // Without `balance` HAProxy draws two servers and takes the less loaded one (manual, 4.2 "balance").
     let (algorithm, balance_key, balance_name) = balance

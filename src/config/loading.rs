@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::section::bind::BindSettings;
 use super::{Settings, World};
 use crate::diag::{Report, Span, closest};
+use crate::model::RingSettings;
 use crate::model::proxy::ErrorPage;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::{Named, ParseContext, Phase};
@@ -45,7 +46,9 @@ pub struct Loading<'a> {
     /// A keyword is unknown: what it may have set is not missed.
     pub lost_settings: bool,
     /// `ring` sections: capacity.
-    pub rings: HashMap<String, u64>,
+    pub rings: HashMap<String, RingSettings>,
+    /// The ACLs of the proxies that are finished.
+    pub acls: Vec<AclSet>,
     files: HashMap<String, Result<Arc<[u8]>, String>>,
 }
 
@@ -72,6 +75,7 @@ impl<'a> Loading<'a> {
             lost_names: Vec::new(),
             lost_settings: false,
             rings: HashMap::new(),
+            acls: Vec::new(),
             files: HashMap::new(),
         }
     }

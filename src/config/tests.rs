@@ -538,7 +538,7 @@ fn other_sections() {
          backend b\nmode http\nlog ring@r local0\nerrorloc 400 /x\nerrorfiles e 503\n\
          http-error status 503 errorfile /etc/haproxy/errors/500.http",
     );
-    assert_eq!(model.rings["r"], 32768);
+    assert_eq!(model.rings["r"].size, 32768);
     let pages = &model.backend("b").expect("b").error_pages;
     assert!(matches!(&*pages[&400], ErrorPage::Location { code: 302, .. }));
     assert!(matches!(&*pages[&503], ErrorPage::File(bytes) if bytes.starts_with(b"HTTP/1.0 503")));

@@ -20,10 +20,10 @@ use super::ring::{Ring, SIZE_DEFAULT};
 use crate::diag::{Level, render_line};
 use crate::log::queue::{Line, LogQueue};
 use crate::log::target::{self, Address, Sampling, Target};
-use crate::model::Model;
+use crate::model::{Model, RingSettings};
 use crate::sys::event::Doorbell;
 use crate::sys::log_fd;
-use crate::wire::syslog::{self, Header};
+use crate::wire::syslog::{self, Format, Header};
 
 /// Lines taken from the queue before backlogs are looked at again.
 const BATCH: usize = 256;
@@ -75,8 +75,8 @@ pub struct Setup {
     pub pid: u32,
     /// The host to name in lines (`log-send-hostname`).
     pub hostname: Option<String>,
-    /// The sizes of the rings.
-    pub rings: HashMap<String, u64>,
+    /// The rings.
+    pub rings: HashMap<String, RingSettings>,
 }
 
 impl Setup {
@@ -169,7 +169,14 @@ pub fn default_tag() -> String {
     base.filter(|name| !name.is_empty()).unwrap_or_else(|| "haproxy".to_owned())
 }
 
-fn make_frame(pid: u32, hostname: Option<&str>, line: &Line, target: &Target, out: &mut Vec<u8>) {
+fn make_frame(
+    pid: u32,
+    hostname: Option<&str>,
+    line: &Line,
+    target: &Target,
+    format: Format,
+    out: &mut Vec<u8>,
+) {
     let header = Header {
         facility: target.facility,
         // What is more urgent than `minlevel` is lowered to it.
@@ -179,7 +186,7 @@ fn make_frame(pid: u32, hostname: Option<&str>, line: &Line, target: &Target, ou
         pid,
         structured_data: line.structured_data.as_deref(),
     };
-    syslog::frame(target.format, &header, line.wall_us, &line.message, target.len, out);
+    syslog::frame(format, &header, line.wall_us, &line.message, target.len, out);
 }
 
 /// Whether this line is among those a target wants; counts it.
@@ -428,7 +435,14 @@ impl<'a> Writer<'a> {
                 }
                 let mut frame = std::mem::take(&mut self.frame);
                 frame.clear();
-                make_frame(self.setup.pid, self.setup.hostname.as_deref(), &line, target, &mut frame);
+                let mut format = target.format;
+                let mut hostname = self.setup.hostname.as_deref();
+                if let Address::Ring(name) = &target.address {
+                    // A ring has one form for all its lines; where that names a host, it names one.
+                    format = self.setup.rings.get(name).and_then(|ring| ring.format).unwrap_or(Format::Raw);
+                    hostname = hostname.or_else(|| (format == Format::Rfc3164).then_some("localhost"));
+                }
+                make_frame(self.setup.pid, hostname, &line, target, format, &mut frame);
                 if !self.send(&target.address, &frame) {
                     self.setup.queue.drop_some(1);
                 }
@@ -447,7 +461,7 @@ impl<'a> Writer<'a> {
             },
             Address::Fd(number) => self.fds.entry(*number).or_default().send(*number, frame),
             Address::Ring(name) => {
-                let size = self.setup.rings.get(name).copied().unwrap_or(SIZE_DEFAULT);
+                let size = self.setup.rings.get(name).map_or(SIZE_DEFAULT, |ring| ring.size);
                 let mut rings = self.setup.shared.rings();
                 let ring = match rings.entry(name.clone()) {
                     std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
@@ -664,23 +678,41 @@ mod tests {
     #[test]
     fn rings_are_shown() {
         let control = mock::control_with(|model| {
-            model.rings.insert("buf".into(), 1000);
+            let settings = |format| RingSettings { size: 1000, description: "why".into(), format, place: 0 };
+            model.rings.insert("buf".into(), settings(Some(Format::Short)));
+            model.rings.insert("raw".into(), settings(None));
+            model.rings.insert("old".into(), settings(Some(Format::Rfc3164)));
         });
+        for name in ["raw", "old"] {
+            let targets: Targets = Arc::new([Arc::new(target(Address::Ring(name.into())))]);
+            control.log.send(line(&targets, 6, "hello"));
+        }
         let ring = Address::Ring("buf".into());
         let targets: Targets = Arc::new([Arc::new(Target { format: Format::Short, ..target(ring) })]);
         control.log.send(line(&targets, 6, "hello"));
         drain(&control);
         for (asked, expected) in [
             ("show events buf", "<6>hello\n"),
+            ("show events raw", "hello\n"),
+            ("show events stdout", "Nothing to report for this sink\n"),
             ("show events buf -n", ""),
             ("show events nope", "No such event sink\n"),
             ("show events buf -x", "unknown option\n"),
         ] {
             assert_eq!(mock::ask(&control, Admin, asked), expected, "{asked}");
         }
+        let old = mock::ask(&control, Admin, "show events old");
         assert!(
-            mock::ask(&control, Admin, "show events").contains("\n    buf        : type=buffer, 0 dropped")
+            old.starts_with("<134>") && old.contains(" localhost ") && old.ends_with(": hello\n"),
+            "{old}"
         );
+        let list = mock::ask(&control, Admin, "show events");
+        for row in [
+            "stdout     : type=fd, 0 dropped, standard output (fd#1)",
+            "buf        : type=buffer, 0 dropped, why",
+        ] {
+            assert!(list.contains(&format!("\n    {row}\n")), "{list}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::admin::{Session, exec, line};
 use super::{Control, Cores, ProcessLimit, admin};
 use crate::base::clock;
 use crate::engine::fault::Point;
+use crate::engine::orders::{SESSIONS_AT_ONCE, Shown, Tell, core_of};
 use crate::log::queue::LogQueue;
 use crate::model::Model;
 use crate::model::bind::CliLevel;
@@ -48,11 +49,16 @@ impl Cores for MockCores {
     fn stop_frontend(&self, frontend: &Arc<ProxyState>) {
         note(format!("stop {}", frontend.name));
     }
-    fn list_sessions(&self) -> Vec<String> {
-        vec!["0x1: proto=tcpv4 fe=fe".into(), "0x2: proto=tcpv4 fe=fe\n".into()]
+    fn sessions(&self, core: usize, after: u64, tell: Tell<Shown>) {
+        // Two threads; the sessions of one number modulo two are those of one thread.
+        let numbers = (after + 1..=SESSIONS).filter(|number| core_of(*number, 2) == core);
+        tell(numbers.take(SESSIONS_AT_ONCE).map(session).collect());
     }
-    fn shutdown_session(&self, id: &str) -> bool {
-        id == "0x1"
+    fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>) {
+        tell(vec![((1, 0), core as u32 + 3)]);
+    }
+    fn shutdown_session(&self, number: u64) {
+        note(format!("shutdown session {number}"));
     }
     fn limit_process(&self, limit: ProcessLimit) -> bool {
         note(format!("{limit:?}"));
@@ -63,6 +69,28 @@ impl Cores for MockCores {
     }
     fn order_fault(&self, point: Point) {
         note(format!("fault {point:?}"));
+    }
+}
+
+/// How many sessions there are.
+pub const SESSIONS: u64 = 2000;
+
+fn session(number: u64) -> Shown {
+    let named = |name: &str, id| ((Arc::from(name), id), true);
+    let is_idle = number > 2;
+    Shown {
+        number,
+        thread: core_of(number, 2) + 1,
+        source: Some(([192, 0, 2, 1], 1000).into()),
+        listener: (None, 1, "127.0.0.1:8080".into()),
+        frontend: named("fe", 2),
+        backend: (!is_idle).then(|| named("be", 3)),
+        server: (!is_idle).then(|| ((Arc::from("s1"), 1), "127.0.0.1:8001".into())),
+        age_ms: number * 1000,
+        expires_ms: (number != 2).then_some(5000),
+        is_idle,
+        is_killed: false,
+        ended: (number, 10, 20),
     }
 }
 
@@ -116,6 +144,13 @@ pub fn parts(control: &Rc<Control>, command: &str) -> Vec<Vec<u8>> {
     let mut session = Session::new(CliLevel::Admin, 10_000);
     let flow = exec::run(control, &mut session, &words, None, &mut out);
     let mut made = vec![out];
+    let mut flow = flow;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    while let admin::Flow::Later(later) = flow {
+        let (text, next) = runtime.block_on(later.get());
+        made.push(text);
+        flow = next;
+    }
     if let admin::Flow::Parts(mut parts) = flow {
         let mut more = true;
         while more {
@@ -130,10 +165,17 @@ pub fn parts(control: &Rc<Control>, command: &str) -> Vec<Vec<u8>> {
 fn answer(control: &Rc<Control>, level: CliLevel, command: &str, payload: Option<&[u8]>) -> String {
     let mut reader = line::Reader::default();
     reader.feed(format!("{command}\n").as_bytes());
-    let request = reader.next().unwrap().expect("a command");
+    let request = reader.take().unwrap().expect("a command");
     let mut session = Session::new(level, 10_000);
     let mut out = Vec::new();
     let flow = exec::run(control, &mut session, &request.commands[0], payload, &mut out);
+    let mut flow = flow;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    while let admin::Flow::Later(later) = flow {
+        let (text, next) = runtime.block_on(later.get());
+        out.extend_from_slice(&text);
+        flow = next;
+    }
     if let admin::Flow::Parts(mut parts) = flow {
         while parts.fill(&mut out) {}
     }

@@ -529,10 +529,11 @@ fn begin(
         server: Cell::new(None),
         idle: Cell::new(false),
         number: core.next_number(),
-        frontend: proxy.name.clone(),
+        listener: listener.clone(),
         backend: Cell::new(None),
         source,
         since_ms: millis,
+        ended: Cell::new((0, 0, 0)),
     });
     core.register(&entry);
     let session = SessionFacts {

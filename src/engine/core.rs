@@ -11,6 +11,7 @@ use super::borrow::{self, Questions};
 use super::fault::{Fault, Point};
 use super::idle::IdlePool;
 use super::mailbox::{Mailbox, Order};
+use super::orders::{SESSIONS_AT_ONCE, Shown};
 use super::queue::Waiting;
 use crate::balance::{Candidate, Picker};
 use crate::base::id::ProxyIndex;
@@ -18,11 +19,12 @@ use crate::base::rng::Rng;
 use crate::base::{clock, core_id};
 use crate::log::queue::{Line, LogQueue};
 use crate::log::target;
-use crate::model::{Model, Proxy, Server};
+use crate::model::{BindAddress, Mode, Model, Proxy, Server};
 use crate::net::timer::{Kill, Ticket, Wheel};
 use crate::net::{Stream, buffer, descriptors, driver, executor, reactor, splice};
 use crate::rules::MapOrder;
 use crate::sample::facts::{ProcessFacts, TransactionFacts};
+use crate::state::server::Endpoint;
 use crate::stats::info::InfoFacts;
 use crate::stats::post::PageOrder;
 use crate::sys::memory;
@@ -78,7 +80,6 @@ pub struct ProcessRates {
 }
 
 /// A session in progress, as the rest of the core sees it.
-#[derive(Debug)]
 pub struct SessionEntry {
     /// Its deadline and order to die.
     pub ticket: Rc<Ticket>,
@@ -88,14 +89,16 @@ pub struct SessionEntry {
     pub idle: Cell<bool>,
     /// Its number.
     pub number: u64,
-    /// Its frontend's name.
-    pub frontend: Arc<str>,
+    /// Where it came in.
+    pub listener: Rc<Listener>,
     /// Its backend.
     pub backend: Cell<Option<ProxyIndex>>,
     /// The client's address.
     pub source: Option<std::net::SocketAddr>,
     /// When it began.
     pub since_ms: u64,
+    /// Transactions that have ended, and their bytes from and to the client.
+    pub ended: Cell<(u64, u64, u64)>,
 }
 
 /// One data thread.
@@ -230,12 +233,8 @@ impl Core {
             Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),
             Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),
             Order::StopFrontend(proxy) => self.set_listeners(&proxy, ListenerState::Closed),
-            Order::ListSessions(answer) => {
-                let now = clock::refresh().millis();
-                let mut lines = Vec::new();
-                self.each_session(|session| lines.push(self.describe(session, now)));
-                let _ = answer.send(lines);
-            }
+            Order::ListSessions(after, tell) => tell(self.list_sessions(after)),
+            Order::CountIdle(tell) => tell(self.idle.counts()),
             Order::SoftStop => {
                 self.stopping.set(true);
                 let listeners = self.listeners.borrow().clone();
@@ -289,20 +288,52 @@ impl Core {
         self.proxy(backend).servers.get(server as usize)
     }
 
-    fn describe(&self, session: &SessionEntry, now: u64) -> String {
-        let server = self.server_of(session).map_or("<none>", |server| &server.state.name);
-        let backend = session.backend.get().map_or("<NONE>", |backend| &self.proxy(backend).name);
-        let (family, source) = match session.source {
-            Some(source) if source.is_ipv4() => ("tcpv4", source.to_string()),
-            Some(source) => ("tcpv6", source.to_string()),
-            None => ("unix_stream", "unix:1".to_owned()),
-        };
-        format!(
-            "{:#x}: proto={family} src={source} fe={} be={backend} srv={server} age={}s",
-            session.number,
-            session.frontend,
-            now.saturating_sub(session.since_ms) / 1000,
-        )
+    /// Sessions with the next numbers behind `after`.
+    fn list_sessions(&self, after: u64) -> Vec<Shown> {
+        let now = clock::refresh().millis();
+        let sessions = self.sessions.borrow();
+        // They were registered in the order of their numbers.
+        let next = sessions.iter().filter_map(Weak::upgrade).filter(|session| session.number > after);
+        next.take(SESSIONS_AT_ONCE).map(|session| self.describe(&session, now)).collect()
+    }
+
+    fn describe(&self, session: &SessionEntry, now: u64) -> Shown {
+        let named = |proxy: &Proxy| ((proxy.name.clone(), proxy.id), proxy.mode == Mode::Http);
+        let listener = &session.listener;
+        Shown {
+            number: session.number,
+            thread: self.index,
+            source: session.source,
+            listener: (listener.bind.name.clone(), listener.bind.id, address_of(&listener.bind.address)),
+            frontend: named(&listener.proxy),
+            backend: session.backend.get().map(|backend| named(self.proxy(backend))),
+            server: self.server_of(session).map(|server| {
+                let id = server.state.id.load(Relaxed);
+                ((Arc::from(&*server.state.name), id), endpoint_of(&server.state.endpoint.load()))
+            }),
+            age_ms: now.saturating_sub(session.since_ms),
+            expires_ms: session.ticket.deadline().map(|deadline| deadline as i64 - now as i64),
+            is_idle: session.idle.get(),
+            is_killed: session.ticket.killed().is_some(),
+            ended: session.ended.get(),
+        }
+    }
+}
+
+fn address_of(address: &BindAddress) -> String {
+    match address {
+        BindAddress::Inet(address) => address.to_string(),
+        BindAddress::Unix(path) => format!("unix@{}", path.display()),
+        BindAddress::Abstract(name) => format!("abns@{}", String::from_utf8_lossy(name)),
+        BindAddress::Fd(number) => format!("fd@{number}"),
+    }
+}
+
+fn endpoint_of(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Inet { address, .. } => address.to_string(),
+        Endpoint::Unix(path) => format!("unix@{}", String::from_utf8_lossy(path).replace('\0', "@")),
+        Endpoint::Unresolved => "-".to_owned(),
     }
 }
 

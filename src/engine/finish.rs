@@ -58,6 +58,9 @@ impl Exchange<'_> {
             self.write_log(false);
         }
         crate::session::addresses::restore(&mut self.client.session, self.txn);
+        let (count, bytes_in, bytes_out) = self.client.entry.ended.get();
+        let (from, to) = (self.txn.bytes_from_client, self.txn.bytes_to_client);
+        self.client.entry.ended.set((count + 1, bytes_in + from, bytes_out + to));
         self.client.entry.server.set(None);
         self.client.entry.backend.set(None);
     }

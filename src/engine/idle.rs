@@ -222,6 +222,11 @@ impl IdlePool {
             key.2 == 0 || !list.is_empty()
         });
     }
+    /// How many are kept per server.
+    pub fn counts(&self) -> Vec<((u32, u32), u32)> {
+        let pool = self.by_server.borrow();
+        pool.iter().map(|(key, list)| ((key.0, key.1), list.len() as u32)).collect()
+    }
     /// Closes all.
     pub fn clear(&self) {
         for (_, list) in self.by_server.borrow_mut().drain() {

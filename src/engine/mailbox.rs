@@ -7,6 +7,7 @@ use crossbeam_queue::SegQueue;
 
 use super::borrow::Handed;
 use super::idle::Wanted;
+use super::orders::{Shown, Tell};
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 use crate::sys::event::Doorbell;
@@ -53,8 +54,10 @@ pub enum Order {
     Resume(Arc<ProxyState>),
     /// Close a frontend's listeners.
     StopFrontend(Arc<ProxyState>),
-    /// Send a line of text for each session.
-    ListSessions(std::sync::mpsc::Sender<Vec<String>>),
+    /// Tell of the sessions behind that number.
+    ListSessions(u64, Tell<Shown>),
+    /// Tell how many idle connections are kept per server.
+    CountIdle(Tell<((u32, u32), u32)>),
     /// Accept no more, close idle connections, end when the last session has.
     SoftStop,
     /// Give memory that waits for reuse back.

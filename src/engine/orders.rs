@@ -3,11 +3,55 @@
 //! It stands here, beside its only real implementation, since the control room looks down on this
 //! one; tests of the control room put a recorder in its place.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::fault::Point;
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
+
+/// Takes an answer to the thread that asked.
+pub type Tell<T> = Box<dyn FnOnce(Vec<T>) + Send>;
+
+/// The most sessions that a core tells of at once: it has others to serve.
+pub const SESSIONS_AT_ONCE: usize = 256;
+
+/// The core, from 0, that has given a session its number.
+pub fn core_of(number: u64, cores: usize) -> usize {
+    (number % cores.max(1) as u64) as usize
+}
+
+/// A proxy or server by name and number.
+pub type Named = (Arc<str>, u32);
+
+/// A session in progress, for `show sess`.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Its number.
+    pub number: u64,
+    /// Its thread, from 1.
+    pub thread: usize,
+    /// The client.
+    pub source: Option<SocketAddr>,
+    /// Name, number and address of the listener.
+    pub listener: (Option<Arc<str>>, u32, String),
+    /// The frontend, and whether it is in HTTP mode.
+    pub frontend: (Named, bool),
+    /// The backend, and whether it is in HTTP mode.
+    pub backend: Option<(Named, bool)>,
+    /// The server and its address.
+    pub server: Option<(Named, String)>,
+    /// How long it has lasted, in milliseconds.
+    pub age_ms: u64,
+    /// What is left of the time-out that it is under, in milliseconds; negative once that has passed.
+    pub expires_ms: Option<i64>,
+    /// Whether it waits for another request.
+    pub is_idle: bool,
+    /// Whether it was ordered to end.
+    pub is_killed: bool,
+    /// Requests or connections that have ended, and their bytes from and to the client.
+    pub ended: (u64, u64, u64),
+}
 
 /// What can be asked of the data threads.
 pub trait Cores {
@@ -27,12 +71,13 @@ pub trait Cores {
     fn resume_frontend(&self, frontend: &Arc<ProxyState>);
     /// Stops a frontend for good (`shutdown frontend`).
     fn stop_frontend(&self, frontend: &Arc<ProxyState>);
-    /// The sessions in progress, for `show sess`: one line of text each.
-    fn list_sessions(&self) -> Vec<String>;
-    /// Ends the session that [`Cores::list_sessions`] shows by this identifier; false if there is none.
-    fn shutdown_session(&self, _id: &str) -> bool {
-        false
-    }
+    /// Hands some sessions of a core over, those with the next numbers behind `after` in their order, at most
+    /// [`SESSIONS_AT_ONCE`]: from that core's thread, when it comes to it.
+    fn sessions(&self, core: usize, after: u64, tell: Tell<Shown>);
+    /// Hands over how many idle connections a core keeps per server, by backend and server of the model.
+    fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>);
+    /// Ends the session of that number; [`core_of`] tells whose it is.
+    fn shutdown_session(&self, _number: u64) {}
     /// Puts a limit of the whole process in force; false if it cannot be changed at run time.
     fn limit_process(&self, _limit: ProcessLimit) -> bool {
         false

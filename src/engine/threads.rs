@@ -4,23 +4,18 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
-use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use super::accept::Socket;
 use super::core::{self, ProcessRates, Setup};
 use super::fault::{Fault, Point};
 use super::mailbox::{Mailbox, Order};
-use super::orders::{Accidents, Cores, ProcessLimit};
+use super::orders::{Accidents, Cores, ProcessLimit, Shown, Tell, core_of};
 use super::queue;
 use crate::base::clock;
 use crate::net::timer::Kill;
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
-
-/// How long `show sess` waits for a core that is busy.
-const LIST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The running data threads.
 pub struct Threads {
@@ -127,23 +122,22 @@ impl Cores for CoreHandles {
         frontend.frontend_status.store(FrontendStatus::Stopped as u8, Release);
         self.send_all(|| Order::StopFrontend(frontend.clone()));
     }
-    fn list_sessions(&self) -> Vec<String> {
-        let (sender, receiver) = mpsc::channel();
-        self.send_all(|| Order::ListSessions(sender.clone()));
-        drop(sender);
-        let mut lines = Vec::new();
-        while let Ok(part) = receiver.recv_timeout(LIST_PATIENCE) {
-            lines.extend(part);
+    fn sessions(&self, core: usize, after: u64, tell: Tell<Shown>) {
+        match self.mailboxes.get(core) {
+            Some(mailbox) => mailbox.send(Order::ListSessions(after, tell)),
+            None => tell(Vec::new()),
         }
-        lines
     }
-    fn shutdown_session(&self, id: &str) -> bool {
-        let Some(number) = id.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()) else {
-            return false;
-        };
-        let listed = self.list_sessions().iter().any(|line| line.starts_with(&format!("{number:#x}:")));
-        self.send_all(|| Order::ShutdownSession(number));
-        listed
+    fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>) {
+        match self.mailboxes.get(core) {
+            Some(mailbox) => mailbox.send(Order::CountIdle(tell)),
+            None => tell(Vec::new()),
+        }
+    }
+    fn shutdown_session(&self, number: u64) {
+        if let Some(mailbox) = self.mailboxes.get(core_of(number, self.mailboxes.len())) {
+            mailbox.send(Order::ShutdownSession(number));
+        }
     }
     fn limit_process(&self, limit: ProcessLimit) -> bool {
         let (cell, value) = match limit {

@@ -19,6 +19,7 @@ pub use server::Server;
 
 use crate::base::id::ProxyIndex;
 use crate::state::Registry;
+use crate::wire::syslog::Format;
 
 /// A whole configuration.
 #[derive(Debug)]
@@ -33,12 +34,27 @@ pub struct Model {
     pub backends: HashMap<String, ProxyIndex>,
     /// The live objects that it uses.
     pub registry: Arc<Registry>,
-    /// `ring` sections by name: capacity in bytes.
-    pub rings: HashMap<String, u64>,
+    /// `ring` sections by name.
+    pub rings: HashMap<String, RingSettings>,
     /// `userlist` sections by name.
     pub userlists: HashMap<String, Arc<crate::sample::userlist::UserList>>,
     /// `http-errors` sections by name: pages by status.
     pub http_errors: HashMap<String, HashMap<u16, Arc<proxy::ErrorPage>>>,
+    /// Every named ACL, whether a rule uses it or not: the runtime API shows them and changes their patterns.
+    pub acls: Vec<crate::sample::acl::AclSet>,
+}
+
+/// A `ring` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RingSettings {
+    /// Its place among the sections.
+    pub place: usize,
+    /// Its capacity in bytes.
+    pub size: u64,
+    /// What it is for; its name if nothing is said.
+    pub description: String,
+    /// The header of its lines, whatever their `log` line asks for; none unless one is set.
+    pub format: Option<Format>,
 }
 
 impl Model {

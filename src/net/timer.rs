@@ -59,6 +59,10 @@ impl Ticket {
         self.kill.set(Some(why));
         self.wake();
     }
+    /// When it expires, if ever.
+    pub fn deadline(&self) -> Option<Millis> {
+        Some(self.deadline.get()).filter(|deadline| *deadline != NEVER)
+    }
     /// Whether it was ordered to die.
     pub fn killed(&self) -> Option<Kill> {
         self.kill.get()

@@ -113,6 +113,7 @@ mod tests {
             rings: Default::default(),
             userlists: Default::default(),
             http_errors: Default::default(),
+            acls: Vec::new(),
         };
         if listens {
             model.global.stats_sockets.push(Bind {

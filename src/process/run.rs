@@ -303,6 +303,7 @@ impl Start<'_> {
             log: log.clone(),
             process: process.clone(),
             model: model.clone(),
+            rates: rates.clone(),
         };
         let setup = Setup {
             model: model.clone(),
@@ -358,7 +359,7 @@ impl Start<'_> {
         });
         control.admin.startup_logs.replace(self.console.said());
         let loaded = model.registry.maps().iter().map(|(_, map)| map.len() as u64).sum();
-        control.admin.patterns_added.set(loaded);
+        control.process.patterns_added.store(loaded, Relaxed);
         let shared = control.admin.log.clone();
         let writer = log_sink::Setup::new(&model, log.clone(), log_bell, shared, std::process::id());
         if let Err(error) = log_sink::start(writer) {
@@ -394,7 +395,8 @@ impl Start<'_> {
             let _ = sys::process::signal(*pid, libc::SIGTERM);
         }
         self.manager.tell(&format!("READY=1\nMAINPID={}\nSTATUS=Ready.\n", std::process::id()));
-        control.admin.boot_ms.set(clock::read().millis().saturating_sub(self.started.millis()));
+        let boot_ms = clock::read().millis().saturating_sub(self.started.millis());
+        control.process.boot_ms.store(boot_ms, Relaxed);
         log_sink::tell(&control, Level::Notice, &format!("{threads} data thread(s), driver {driver}"));
         super::welcome::show(&control);
         let cores = running.cores();
@@ -448,6 +450,7 @@ struct InfoSource {
     log: Arc<LogQueue>,
     process: Arc<ProcessFacts>,
     model: Arc<Model>,
+    rates: Arc<ProcessRates>,
 }
 
 impl InfoSource {
@@ -455,14 +458,19 @@ impl InfoSource {
         InfoFacts {
             threads: self.threads,
             started: self.started,
+            boot_ms: self.process.boot_ms.load(Relaxed),
             maxconn: self.maxconn.load(Relaxed),
+            maxconn_hard: self.model.global.maxconn.unwrap_or(0).max(self.maxconn.load(Relaxed)),
+            memory_bytes: crate::sys::process::resident_bytes(),
+            stopping: self.process.stopping.load(Relaxed),
+            patterns_added: self.process.patterns_added.load(Relaxed),
+            patterns_freed: self.process.patterns_freed.load(Relaxed),
             descriptors_max: self.descriptors_max,
             driver: accidents(&self.mailboxes).driver(&self.driver, self.threads),
             logs_dropped: self.log.dropped(),
             warnings: self.process.warnings.load(Relaxed),
-            connection_rate_limit: self.model.global.maxconnrate,
-            session_rate_limit: self.model.global.maxsessrate,
-            ..InfoFacts::default()
+            connection_rate_limit: self.rates.connections_max.load(Relaxed),
+            session_rate_limit: self.rates.sessions_max.load(Relaxed),
         }
     }
 }

@@ -624,6 +624,12 @@ pub struct ProcessFacts {
     pub connections: std::sync::atomic::AtomicU32,
     /// Requests since the start.
     pub requests: std::sync::atomic::AtomicU64,
+    /// Map and ACL entries added at run time.
+    pub patterns_added: std::sync::atomic::AtomicU64,
+    /// Map and ACL entries removed at run time.
+    pub patterns_freed: std::sync::atomic::AtomicU64,
+    /// Milliseconds from the start until the process was ready.
+    pub boot_ms: std::sync::atomic::AtomicU64,
     /// Invalid messages captured for `show errors` since the start.
     pub invalid_messages: std::sync::atomic::AtomicU32,
     /// `node` of the global section, or the host's name.

@@ -139,6 +139,7 @@ pub fn model() -> Model {
         rings: HashMap::new(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
+        acls: Vec::new(),
     }
 }
 

@@ -111,9 +111,9 @@ mod tests {
             at = snapshot.write_line(at, &mut out);
         }
         let expected = format!(
-            "  00000  GET / HTTP/1.1\\r\\n\n  00016  A: \\x01\\x80\\\\ \\t\\e{}\n  00077+ {}\\r\\n\n  00106  \\r\\n\n",
-            "x".repeat(53),
-            "x".repeat(27)
+            "  00000  GET / HTTP/1.1\\r\\n\n  00016  A: \\x01\\x80\\\\ \\t\\e{}\n  00077+ {}\\r\\n\n  00107  \\r\\n\n",
+            "x".repeat(52),
+            "x".repeat(28)
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -145,7 +145,11 @@ pub static TABLE: &[Column] = &[
     })),
     kept("req_rate", "MRP", "F", "Requests over the last second", |s| Value::U32(s.proxy.state.frontend_request_rate.read(s.view.now.millis()))),
     col("req_rate_max", "MMP", "F", "Most requests in one second", |s| Value::U32(s.proxy.state.frontend_request_rate.max())),
-    kept("req_tot", "MCP", "FBS", "Requests so far", |s| when_http(s, total(s, fe::REQUESTS, be::REQUESTS, counter::REQUESTS))),
+    kept("req_tot", "MCP", "FBS", "Requests so far", |s| {
+        let value = total(s, fe::REQUESTS, be::REQUESTS, counter::REQUESTS);
+        // A frontend in TCP mode may upgrade to HTTP, and says 0 until then.
+        if s.kind() == Kind::Frontend { value } else { when_http(s, value) }
+    }),
     kept("cli_abrt", "MCP", "BS", "Transfers broken off by the client", |s| total(s, NONE, be::CLIENT_ABORTS, counter::CLIENT_ABORTS)),
     kept("srv_abrt", "MCP", "BS", "Transfers broken off by the server", |s| total(s, NONE, be::SERVER_ABORTS, counter::SERVER_ABORTS)),
     kept("comp_in", "MCP", "FB", "Response bytes given to the compressor", |_| Value::U64(0)),

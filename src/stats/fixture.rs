@@ -196,5 +196,6 @@ pub fn model() -> Model {
         rings: HashMap::new(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
+        acls: Vec::new(),
     }
 }

@@ -12,7 +12,7 @@ use crate::state::proxy::{FrontendStatus, fe};
 /// The name tools look for.
 pub const PRODUCT: &str = "HAProxy";
 /// The release of HAProxy whose interfaces are answered; tools compare it.
-pub const VERSION: &str = "3.5-dev5";
+pub const VERSION: &str = "3.5-dev5-haring";
 /// The date of that release.
 pub const RELEASE_DATE: &str = "2026/08/21";
 /// What really runs.
@@ -219,7 +219,7 @@ pub static TABLE: &[Field] = &[
     field("PatternsAdded", "MGP", "Map and ACL entries added at run time", |s| Value::U64(s.info.patterns_added)),
     field("PatternsFreed", "MGP", "Map and ACL entries removed at run time", |s| Value::U64(s.info.patterns_freed)),
     field("NbThreadGroups", "CGS", "Thread groups, always 1", |_| Value::U32(1)),
-    field("Driver", "SOP", "Driver of the data path, and why", |s| if s.info.driver.is_empty() { Value::Empty } else { Value::text(s.info.driver.as_str()) }),
+    field("Driver", "SOP", "Driver of the data path, and why", |s| if s.info.driver.is_empty() { Value::Empty } else { Value::text(s.info.driver.replace(": ", "; ")) }),
 ];
 
 /// The place of a fact known to be there; evaluated while compiling, where a slip is an error.

@@ -489,7 +489,7 @@ mod tests {
             "haproxy_backend_agg_check_status{proxy=\"be\",state=\"L7STS\"} 0\n",
             "haproxy_server_last_session_seconds{proxy=\"be\",server=\"s1\"} -1\n",
             "haproxy_frontend_limit_sessions{proxy=\"fe\"} 200\n",
-            "haproxy_process_build_info{version=\"3.5-dev5\"} 1\n",
+            "haproxy_process_build_info{version=\"3.5-dev5-haring\"} 1\n",
             "haproxy_process_current_zlib_memory NaN\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");

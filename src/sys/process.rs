@@ -203,3 +203,11 @@ pub fn hostname() -> String {
     let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(0);
     if result == 0 { String::from_utf8_lossy(&buffer[..end]).into_owned() } else { String::from("localhost") }
 }
+
+/// Resident memory of the process.
+pub fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}

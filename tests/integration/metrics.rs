@@ -206,7 +206,7 @@ fn a_scrape_agrees_with_the_statistics() {
             ("haproxy_server_status", &[("server", "away"), ("state", "UP")], 0.0),
             ("haproxy_sticktable_size", &[("name", "be"), ("type", "ip")], 1024.0),
             ("haproxy_sticktable_used", &[("name", "be"), ("type", "ip")], 1.0),
-            ("haproxy_process_build_info", &[("version", "3.5-dev5")], 1.0),
+            ("haproxy_process_build_info", &[("version", "3.5-dev5-haring")], 1.0),
             ("haproxy_process_description", &[("desc", "all of \"it\"")], 1.0),
             ("haproxy_process_stopping", &[], 0.0),
         ] {

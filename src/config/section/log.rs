@@ -34,7 +34,7 @@ const FACILITIES: &[&str] = &[
 /// Levels in order of their numbers.
 const LEVELS: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
-const FORMATS: &[(&str, Format)] = &[
+pub(super) const FORMATS: &[(&str, Format)] = &[
     ("local", Format::Local),
     ("rfc3164", Format::Rfc3164),
     ("rfc5424", Format::Rfc5424),

@@ -7,6 +7,8 @@ use super::error;
 use crate::config::loading::Loading;
 use crate::config::syntax::{Line, Section};
 use crate::config::words::Words;
+use crate::diag::did_you_mean;
+use crate::model::RingSettings;
 
 /// A kind of section.
 #[derive(Debug)]
@@ -181,7 +183,8 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
     const KEYWORDS: &[&str] =
         &["backing-file", "description", "format", "maxlen", "size", "server", "timeout", "log-tag"];
     let Some(name) = name(section, loading) else { return };
-    let mut size = RING_SIZE;
+    let mut ring = RingSettings { size: RING_SIZE, description: name.clone(), ..RingSettings::default() };
+    ring.place = loading.rings.len();
     for line in &section.lines {
         let mut words = Words::new(line, 1);
         match line.words[0].text.as_str() {
@@ -190,13 +193,32 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
                     Some(0) => {
                         loading.report.alert(words.last_span(), "invalid size '0' for a ring");
                     }
-                    Some(bytes) => size = bytes,
+                    Some(bytes) => ring.size = bytes,
                     None => {}
                 }
                 words.end(loading.report);
             }
-            // They shape what a reader of the ring sees; lines are kept as their log line made them.
-            "description" | "format" | "maxlen" => {}
+            "description" => match words.text() {
+                Some(text) => ring.description = text.to_owned(),
+                None => {
+                    let message = "'description' expects a text as its argument";
+                    loading.report.alert(line.words[0].span, message);
+                }
+            },
+            "format" => {
+                let name = words.text().unwrap_or("");
+                match super::log::FORMATS.iter().find(|(known, _)| *known == name) {
+                    Some((_, format)) => ring.format = Some(*format),
+                    None => {
+                        let message = format!("unknown sink format '{name}'");
+                        let help = did_you_mean(name, super::log::FORMATS.iter().map(|(known, _)| *known));
+                        let found = loading.report.alert(words.last_span(), message);
+                        found.help = help;
+                    }
+                }
+            }
+            // A bound of what a reader of the ring sees; lines are as long as their log line allows.
+            "maxlen" => {}
             keyword @ ("backing-file" | "server" | "timeout" | "log-tag") => {
                 let message = format!("'{keyword}' in 'ring' sections is not available yet");
                 loading.report.alert(line.words[0].span, message);
@@ -205,8 +227,7 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
         }
     }
     loading.named.rings.insert(name.clone());
-    loading.named.rings.insert(name.clone());
-    if loading.rings.insert(name.clone(), size).is_some() {
+    if loading.rings.insert(name.clone(), ring).is_some() {
         loading.report.alert(section.head.span, format!("ring '{name}' has the same name as another ring"));
     }
 }

@@ -85,9 +85,7 @@ pub fn usage(words: &[Vec<u8>], level: CliLevel, is_help: bool) -> String {
             // Nothing is near: the least far, so that the mistake stays in sight.
             let wanted = words[length.min(words.len())..].join(" ");
             let wanted: String = wanted.chars().take(WANTED_MAX).collect();
-            shown.sort_by_cached_key(|command| {
-                diag::distance(&wanted, &command.words[length..].join(" "))
-            });
+            shown.sort_by_cached_key(|command| diag::distance(&wanted, &command.words[length..].join(" ")));
             shown.truncate(SUGGESTIONS_MAX);
         }
     }
@@ -138,7 +136,10 @@ mod tests {
         for line in ["zzzzzzzz", "show", "show zzzzzzz", "set", "x y z"] {
             let text = usage(&words(line), CliLevel::Admin, false);
             let lines = text.lines().count();
-            assert!(text.contains("  quit  ") && (5..=1 + SUGGESTIONS_MAX + 3).contains(&lines), "{line}: {text}");
+            assert!(
+                text.contains("  quit  ") && (5..=1 + SUGGESTIONS_MAX + 3).contains(&lines),
+                "{line}: {text}"
+            );
         }
         let text = usage(&words("help clear"), CliLevel::Admin, true);
         assert!(text.starts_with("The following commands are valid at this level:\n"));

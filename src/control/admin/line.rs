@@ -70,7 +70,7 @@ impl Reader {
     }
     /// The next whole request. What the connection's end cuts short is none: half of a command, or of a payload, may
     /// do something else than the whole.
-    pub fn next(&mut self) -> Result<Option<Request>, TooLong> {
+    pub fn take(&mut self) -> Result<Option<Request>, TooLong> {
         let mut start = 0;
         let outcome = loop {
             let from = self.scanned.max(start);
@@ -197,13 +197,13 @@ mod tests {
             let mut reader = Reader::default();
             reader.feed(line.as_bytes());
             reader.feed(b"\r\nnext");
-            let request = reader.next().unwrap().unwrap();
+            let request = reader.take().unwrap().unwrap();
             assert_eq!(texts(&request), expected, "{line}");
             assert_eq!(request.payload, None);
-            assert_eq!(reader.next(), Ok(None), "a line ends with a line feed");
+            assert_eq!(reader.take(), Ok(None), "a line ends with a line feed");
             reader.feed(b"\n");
-            assert_eq!(texts(&reader.next().unwrap().unwrap()), [["next"]]);
-            assert_eq!(reader.next(), Ok(None));
+            assert_eq!(texts(&reader.take().unwrap().unwrap()), [["next"]]);
+            assert_eq!(reader.take(), Ok(None));
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
             let mut requests = Vec::new();
             for byte in bytes.bytes() {
                 reader.feed(&[byte]);
-                requests.extend(reader.next().unwrap());
+                requests.extend(reader.take().unwrap());
             }
             assert_eq!(requests.len(), 2, "{bytes:?}");
             assert_eq!(texts(&requests[0]), [["add", "map", "#0"]]);
@@ -232,10 +232,10 @@ mod tests {
     fn a_payload_goes_to_the_last_command_and_is_whole() {
         let mut reader = Reader::default();
         reader.feed(b"show info; add acl #1 <<\na\nb\n");
-        assert_eq!(reader.next(), Ok(None));
+        assert_eq!(reader.take(), Ok(None));
         assert!(reader.in_payload());
         reader.feed(b"\n");
-        let request = reader.next().unwrap().unwrap();
+        let request = reader.take().unwrap().unwrap();
         assert!(!reader.in_payload());
         assert_eq!(texts(&request), [&["show", "info"][..], &["add", "acl", "#1"]]);
         assert_eq!(request.payload.as_deref(), Some(&b"a\nb"[..]));
@@ -245,6 +245,6 @@ mod tests {
     fn endless_lines_are_refused() {
         let mut reader = Reader::default();
         reader.feed(&vec![b'x'; LINE_MAX + 1]);
-        assert_eq!(reader.next(), Err(TooLong::Line));
+        assert_eq!(reader.take(), Err(TooLong::Line));
     }
 }

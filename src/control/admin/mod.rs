@@ -12,10 +12,13 @@ pub mod page_orders;
 pub mod shared;
 pub mod socket;
 
+use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Control;
 use crate::base::doc::{DocEntry, Support};
+use crate::engine::orders::Tell;
 use crate::model::bind::CliLevel;
 
 pub use shared::Shared;
@@ -78,6 +81,41 @@ impl std::fmt::Debug for Parts {
     }
 }
 
+/// What comes of a question to the data threads: text, and what follows it.
+pub struct Later(Pin<Box<dyn Future<Output = (Vec<u8>, Flow)>>>);
+
+impl Later {
+    /// A flow that waits for something.
+    pub fn flow(future: impl Future<Output = (Vec<u8>, Flow)> + 'static) -> Flow {
+        Flow::Later(Later(Box::pin(future)))
+    }
+    /// Waits for it.
+    pub async fn get(self) -> (Vec<u8>, Flow) {
+        self.0.await
+    }
+}
+
+impl std::fmt::Debug for Later {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Later")
+    }
+}
+
+/// How long a data thread may take to answer; one that is stuck must not hold up the answer of the others.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Asks a data thread; nothing if it does not answer in time.
+pub async fn ask<T: Send + 'static>(question: impl FnOnce(Tell<T>)) -> Vec<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    question(Box::new(move |answer| {
+        let _ = sender.send(answer); // nobody waits for it any more
+    }));
+    match tokio::time::timeout(PATIENCE, receiver).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
 /// About so many bytes of an answer are made before the client has read those before them.
 pub const PART_BYTES: usize = 32 * 1024;
 
@@ -88,6 +126,8 @@ pub enum Flow {
     Done,
     /// More of the answer.
     Parts(Parts),
+    /// More of the answer, once somebody else has answered a question.
+    Later(Later),
     /// The end of the connection (`quit`).
     Quit,
     /// A pause, until the time is over or the condition holds (`wait`).

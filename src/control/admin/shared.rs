@@ -15,16 +15,10 @@ pub struct Shared {
     pub pending: RefCell<Pending>,
     /// What was reported while the configuration was loaded (`show startup-logs`).
     pub startup_logs: RefCell<String>,
-    /// Milliseconds from the start until the process was ready.
-    pub boot_ms: Cell<u64>,
     /// Whether the process is stopping.
     pub stopping: Cell<bool>,
     /// `set rate-limit`: limits per second as changed at run time.
     pub connection_rate_limit: Cell<Option<u32>>,
     /// See `connection_rate_limit`.
     pub session_rate_limit: Cell<Option<u32>>,
-    /// Map and ACL entries added and removed over the runtime API.
-    pub patterns_added: Cell<u64>,
-    /// See `patterns_added`.
-    pub patterns_freed: Cell<u64>,
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::line::{Reader, Request};
-use super::{Flow, Session, Severity, Until, exec};
+use super::{Flow, PART_BYTES, Session, Severity, Until, exec};
 use crate::base::clock;
 use crate::control::Control;
 use crate::model::bind::CliLevel;
@@ -107,7 +107,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let mut chunk = vec![0; 16 * 1024];
     loop {
-        match reader.next() {
+        match reader.take() {
             Ok(Some(request)) => {
                 let quits = carry_out(control, stream, session, &request).await?;
                 if quits || !session.interactive {
@@ -153,9 +153,18 @@ async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
         let payload = request.payload.as_deref().filter(|_| index == last);
         let mut out = Vec::new();
         session.no_line_end = false;
-        let flow = exec::run(control, session, words, payload, &mut out);
+        let mut flow = exec::run(control, session, words, payload, &mut out);
+        while let Flow::Later(later) = flow {
+            let (text, next) = later.get().await;
+            out.extend_from_slice(&text);
+            if out.len() >= PART_BYTES {
+                send(stream, session, &out).await?;
+                out.clear();
+            }
+            flow = next;
+        }
         match flow {
-            Flow::Done => {}
+            Flow::Done | Flow::Later(_) => {}
             Flow::Quit => {
                 send(stream, session, &out).await?;
                 return Ok(true);
@@ -207,13 +216,7 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, session: &Session, bytes: &
 }
 
 /// Waits, and says how it ended.
-async fn wait(
-    control: &Rc<Control>,
-    session: &Session,
-    ms: u64,
-    until: Option<Until>,
-    out: &mut Vec<u8>,
-) {
+async fn wait(control: &Rc<Control>, session: &Session, ms: u64, until: Option<Until>, out: &mut Vec<u8>) {
     let mut say = |severity: Severity, text: &str| {
         out.extend_from_slice(session.severity.prefix(severity).as_bytes());
         out.extend_from_slice(text.as_bytes());
@@ -323,9 +326,9 @@ mod tests {
     #[test]
     fn one_line_then_the_end() {
         let asked: &[(&[u8], &str)] = &[
-            (b"show version\n", "3.5-dev5\n\n"),
-            (b"show version; show cli level\n", "3.5-dev5\n\nadmin\n\n"),
-            (b"show version\nshow version\n", "3.5-dev5\n\n"),
+            (b"show version\n", "3.5-dev5-haring\n\n"),
+            (b"show version; show cli level\n", "3.5-dev5-haring\n\nadmin\n\n"),
+            (b"show version\nshow version\n", "3.5-dev5-haring\n\n"),
             (b"show backend\n", "# name\nbe\n\n"),
             (b"show backend", ""),
             (b"show cli level\ndisable server be/s1", "admin\n\n"),
@@ -361,7 +364,8 @@ mod tests {
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             let control = mock::control_with(|model| {
-                model.rings.insert("buf".into(), 1000);
+                let settings = crate::model::RingSettings { size: 1000, ..Default::default() };
+                model.rings.insert("buf".into(), settings);
             });
             tokio::task::spawn_local(serve(
                 control.clone(),
@@ -400,9 +404,9 @@ mod tests {
     #[test]
     fn prompts_follow_answers() {
         for (bytes, expected) in [
-            (&b"prompt\nshow version\nquit\n"[..], "\n> 3.5-dev5\n\n> "),
-            (b"prompt; show version; show cli level\nquit\n", "\n3.5-dev5\n\nuser\n\n> "),
-            (b"prompt i\nshow version\n", "\n3.5-dev5\n\n"),
+            (&b"prompt\nshow version\nquit\n"[..], "\n> 3.5-dev5-haring\n\n> "),
+            (b"prompt; show version; show cli level\nquit\n", "\n3.5-dev5-haring\n\nuser\n\n> "),
+            (b"prompt i\nshow version\n", "\n3.5-dev5-haring\n\n"),
             (b"prompt\nprompt\n", "\n> \n"),
             (b"prompt\n\nquit\n", "\n> \n> "),
             (b"prompt\nadd map x <<\na 1\n\nquit\n", "\n> + + Permission denied\n\n> "),

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::base::clock;
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::control::{Control, Cores};
+use crate::engine::orders::{Shown, Tell};
 use crate::health::observe::{Observe, record_l4};
 use crate::health::{CheckSpec, ServerCheck, script_for_tests};
 use crate::log::queue::LogQueue;
@@ -35,8 +36,11 @@ impl Cores for Recorder {
     fn pause_frontend(&self, _frontend: &Arc<ProxyState>) {}
     fn resume_frontend(&self, _frontend: &Arc<ProxyState>) {}
     fn stop_frontend(&self, _frontend: &Arc<ProxyState>) {}
-    fn list_sessions(&self) -> Vec<String> {
-        Vec::new()
+    fn sessions(&self, _: usize, _: u64, tell: Tell<Shown>) {
+        tell(Vec::new());
+    }
+    fn idle(&self, _: usize, tell: Tell<((u32, u32), u32)>) {
+        tell(Vec::new());
     }
     fn soft_stop(&self) {}
 }

@@ -13,6 +13,9 @@ pub static COMMANDS: &[Command] = &[
     Command { words: &["show", "events"], arguments: "[<ring>] [-w] [-n] [-0]", text: "show the lines of a ring, or list the rings", level: User, run: show },
 ];
 
+/// Outputs that keep nothing to show; what they could not take counts among the dropped logs.
+const DESCRIPTORS: [(&str, u8); 2] = [("stdout", 1), ("stderr", 2)];
+
 fn show(call: &mut Call<'_>) -> Flow {
     let name = call.arg(2).to_owned();
     let model = call.control.model();
@@ -21,22 +24,33 @@ fn show(call: &mut Call<'_>) -> Flow {
             "Supported events sinks are listed below. Add -0(zero), -w(wait), -n(new). Any key to stop.\n",
         );
         let rings = call.control.admin.log.rings();
-        let mut names: Vec<&String> = model.rings.keys().collect();
-        names.sort_unstable();
+        let mut named: Vec<_> = model.rings.iter().collect();
+        named.sort_unstable_by_key(|(_, ring)| ring.place);
         let dropped = |name: &str| rings.get(name).map_or(0, |ring| ring.dropped());
+        for (name, number) in DESCRIPTORS {
+            let _ = writeln!(text, "    {name:<10} : type=fd, 0 dropped, standard output (fd#{number})");
+        }
         let _ = writeln!(
             text,
             "    {RING_DEFAULT:<10} : type=buffer, {} dropped, debugging events",
             dropped(RING_DEFAULT)
         );
-        for name in names {
-            let _ = writeln!(text, "    {name:<10} : type=buffer, {} dropped, ring section", dropped(name));
+        for (name, ring) in named {
+            let _ = writeln!(
+                text,
+                "    {name:<10} : type=buffer, {} dropped, {}",
+                dropped(name),
+                ring.description
+            );
         }
         drop(rings);
         return call.say(Severity::Warning, &text);
     }
     if !call.may(Operator) {
         return Flow::Done;
+    }
+    if DESCRIPTORS.iter().any(|(known, _)| *known == name) {
+        return call.say(Severity::Notice, "Nothing to report for this sink");
     }
     if name != RING_DEFAULT && !model.rings.contains_key(&name) {
         return call.error("No such event sink");
@@ -51,7 +65,7 @@ fn show(call: &mut Call<'_>) -> Flow {
             _ => return call.error("unknown option"),
         }
     }
-    let size = model.rings.get(&name).copied().unwrap_or(SIZE_DEFAULT);
+    let size = model.rings.get(&name).map_or(SIZE_DEFAULT, |ring| ring.size);
     let mut rings = call.control.admin.log.rings();
     let ring = rings.entry(name.clone()).or_insert_with(|| Ring::new(size));
     let mut out = Vec::new();

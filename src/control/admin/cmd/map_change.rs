@@ -1,6 +1,7 @@
 //! Maps and ACL files: change them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::map::{ACL, MAP, What, find, find_any, version};
 use crate::control::Control;
@@ -33,9 +34,9 @@ fn reference(word: &[u8]) -> Option<Result<u64, &'static str>> {
 }
 
 fn count(control: &Control, added: usize, freed: usize) {
-    let shared = &control.admin;
-    shared.patterns_added.set(shared.patterns_added.get() + added as u64);
-    shared.patterns_freed.set(shared.patterns_freed.get() + freed as u64);
+    let process = &control.process;
+    process.patterns_added.fetch_add(added as u64, Relaxed);
+    process.patterns_freed.fetch_add(freed as u64, Relaxed);
 }
 
 fn add(call: &mut Call<'_>, what: What) -> Flow {

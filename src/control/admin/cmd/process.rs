@@ -157,7 +157,7 @@ fn describe(proxy: &Proxy, is_request: bool, snapshot: &Snapshot, out: &mut Vec<
 }
 
 /// `21/Nov/2026:07:10:12.345` in the local time zone.
-fn local_time(wall_us: u64) -> String {
+pub fn local_time(wall_us: u64) -> String {
     let stamp = jiff::Timestamp::from_microsecond(wall_us as i64).unwrap_or_default();
     let zoned = stamp.to_zoned(jiff::tz::TimeZone::system());
     format!("{}.{:03}", zoned.strftime("%d/%b/%Y:%H:%M:%S"), wall_us / 1000 % 1000)
@@ -235,16 +235,8 @@ fn descriptors(call: &mut Call<'_>) -> Flow {
     Flow::Done
 }
 
-/// Resident memory of the process.
-pub fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
-}
-
 fn memory(call: &mut Call<'_>) -> Flow {
-    let bytes = resident_bytes();
+    let bytes = crate::sys::process::resident_bytes();
     call.print(format!(
         "Memory comes from the process's allocator; there are no pools to list.\n\
          Total: 0 pools, {bytes} bytes allocated, {bytes} used (resident memory).\n"
@@ -317,6 +309,6 @@ mod tests {
             let text = ask(&control, Admin, line);
             assert!(text.contains(part), "{line}: {text}");
         }
-        assert!(super::resident_bytes() > 1 << 20);
+        assert!(crate::sys::process::resident_bytes() > 1 << 20);
     }
 }

@@ -1,11 +1,12 @@
 //! Servers: look at them, switch them on and off.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::clock;
-use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts};
+use crate::control::admin::{Call, Command, Flow, Later, PART_BYTES, Parts, ask};
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::model::bind::CliLevel::{Admin, User};
 use crate::model::{Proxy, Server};
@@ -122,30 +123,59 @@ fn each_server(
 
 fn show_connections(call: &mut Call<'_>) -> Flow {
     let Some(backends) = backends(call) else { return Flow::Done };
-    call.print(format!(
-        "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est \
-         idle_sess unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[{}]\n",
-        call.control.threads
-    ));
-    each_server(backends, move |proxy, state, config, out| {
-        let (address, port) = match &**state.endpoint.load() {
-            Endpoint::Inet { address, .. } => (address.ip().to_string(), address.port()),
-            Endpoint::Unix(_) | Endpoint::Unresolved => ("-".to_owned(), 0),
-        };
-        let (served, idle) = (state.served.load(Relaxed), state.idle.load(Relaxed));
-        let most = state.counters.max(counter::SESSIONS_MAX);
-        let purge = config.map_or(5000, |server| server.pool_purge_delay_ms);
-        let limit = config.map_or(-1, |server| server.pool_max_conn);
-        let text = format!(
-            "{}/{} {}/{} {address} {port} - {purge} {served} {served} {most} {served} 0 0 {idle} {limit} {idle}",
-            proxy.name,
-            state.name,
-            proxy.id,
-            state.id.load(Relaxed),
+    let control = call.control.clone();
+    Later::flow(async move {
+        let mut idle: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
+        for thread in 0..control.threads {
+            // A server has several counts where connections differ by the header they began with.
+            for (key, count) in ask(|tell| control.cores.idle(thread, tell)).await {
+                idle.entry(key).or_insert_with(|| vec![0; control.threads])[thread] += count;
+            }
+        }
+        let head = format!(
+            "# bkname/svname bkid/svid addr port - purge_delay served used_cur used_max need_est \
+             idle_sess unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[{}]\n",
+            control.threads
         );
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'\n');
+        let none = vec![0; control.threads];
+        let rows = each_server(backends, move |proxy, state, config, out| {
+            let place = proxy.servers.iter().position(|server| Arc::ptr_eq(&server.state, state));
+            let per_thread = place.and_then(|place| idle.get(&(proxy.index, place as u32))).unwrap_or(&none);
+            connections(proxy, state, config, per_thread, out);
+        });
+        (head.into_bytes(), rows)
     })
+}
+
+/// The line of a server in `show servers conn`.
+fn connections(
+    proxy: &Proxy,
+    state: &ServerState,
+    config: Option<&Server>,
+    idle_per_thread: &[u32],
+    out: &mut Vec<u8>,
+) {
+    let (address, port) = match &**state.endpoint.load() {
+        Endpoint::Inet { address, .. } => (address.ip().to_string(), address.port()),
+        Endpoint::Unix(_) | Endpoint::Unresolved => ("-".to_owned(), 0),
+    };
+    let (served, idle) = (state.served.load(Relaxed), state.idle.load(Relaxed));
+    let most = state.counters.max(counter::SESSIONS_MAX);
+    let purge = config.map_or(5000, |server| server.pool_purge_delay_ms);
+    let limit = config.map_or(-1, |server| server.pool_max_conn);
+    // Idle connections are in pools, not with sessions, and all of them safe.
+    let text = format!(
+        "{}/{} {}/{} {address} {port} - {purge} {served} {served} {most} {served} 0 0 {idle} {limit} {idle}",
+        proxy.name,
+        state.name,
+        proxy.id,
+        state.id.load(Relaxed),
+    );
+    out.extend_from_slice(text.as_bytes());
+    for count in idle_per_thread {
+        out.extend_from_slice(format!(" {count}").as_bytes());
+    }
+    out.push(b'\n');
 }
 
 fn show_backend(call: &mut Call<'_>) -> Flow {
@@ -222,7 +252,7 @@ mod tests {
         assert_eq!(lines.len(), 4, "{text}");
         assert!(lines[2].starts_with("3 be 1 s1 127.0.0.1 2 0 1 1 "), "{text}");
         let text = ask(&control, Operator, "show servers conn");
-        assert!(text.contains("\nbe/s1 3/1 127.0.0.1 8001 - 5000 0 0 0 0 0 0 0 -1 0\n"), "{text}");
+        assert!(text.contains("\nbe/s1 3/1 127.0.0.1 8001 - 5000 0 0 0 0 0 0 0 -1 0 3 4\n"), "{text}");
     }
 
     #[test]

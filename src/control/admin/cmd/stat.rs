@@ -34,19 +34,19 @@ pub fn info_facts(control: &Control) -> InfoFacts {
     InfoFacts {
         threads: control.threads,
         started: control.started,
-        boot_ms: shared.boot_ms.get(),
+        boot_ms: control.process.boot_ms.load(Relaxed),
         maxconn: control.maxconn.get(),
         maxconn_hard: model.global.maxconn.unwrap_or(0).max(control.maxconn.get()),
         descriptors_max: control.descriptors_max,
         driver: control.cores.accidents().driver(&control.driver, control.threads),
         logs_dropped: control.log.dropped(),
-        memory_bytes: super::process::resident_bytes(),
+        memory_bytes: crate::sys::process::resident_bytes(),
         stopping: shared.stopping.get(),
         warnings: control.process.warnings.load(Relaxed),
         connection_rate_limit: shared.connection_rate_limit.get().unwrap_or(model.global.maxconnrate),
         session_rate_limit: shared.session_rate_limit.get().unwrap_or(model.global.maxsessrate),
-        patterns_added: shared.patterns_added.get(),
-        patterns_freed: shared.patterns_freed.get(),
+        patterns_added: control.process.patterns_added.load(Relaxed),
+        patterns_freed: control.process.patterns_freed.load(Relaxed),
     }
 }
 
@@ -184,6 +184,8 @@ fn clear_proxy(state: &ProxyState, all: bool) {
         (0..fe::COUNT).for_each(|field| state.frontend.clear(field));
         (0..be::COUNT).for_each(|field| state.backend.clear(field));
         state.down_transitions.store(0, Relaxed);
+        state.last_session_s.store(-1, Relaxed);
+        state.last_change_s.store(clock::read().wall_secs(), Relaxed);
     } else {
         FRONTEND_MAXIMA.iter().for_each(|field| state.frontend.clear(*field));
         BACKEND_MAXIMA.iter().for_each(|field| state.backend.clear(*field));
@@ -197,6 +199,8 @@ fn clear_server(state: &ServerState, all: bool) {
         state.failed_checks.store(0, Relaxed);
         state.failed_hana.store(0, Relaxed);
         state.down_transitions.store(0, Relaxed);
+        state.last_session_s.store(-1, Relaxed);
+        state.last_change_s.store(clock::read().wall_secs(), Relaxed);
     } else {
         SERVER_MAXIMA.iter().for_each(|field| state.counters.clear(*field));
     }

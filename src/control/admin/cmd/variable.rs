@@ -166,7 +166,7 @@ mod tests {
             session.experimental = experimental;
             let mut reader = line::Reader::default();
             reader.feed(format!("{command}\n").as_bytes());
-            let request = reader.next().unwrap().expect("a command");
+            let request = reader.take().unwrap().expect("a command");
             let mut out = Vec::new();
             exec::run(&control, &mut session, &request.commands[0], None, &mut out);
             let found = String::from_utf8(out).unwrap();
