@@ -1,5 +1,18 @@
 //! Byte strings: header fields are not UTF-8.
 
+/// Makes what `text` has from `start` on one line: control characters other than the tab, which would end
+/// it or rewrite a terminal's, become `#` and their number, as in the fields of the known log formats.
+pub fn one_line(text: &mut Vec<u8>, start: usize) {
+    let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    let Some(first) = text[start..].iter().position(|byte| is_control(*byte)) else { return };
+    for byte in text.split_off(start + first) {
+        match is_control(byte) {
+            true => text.extend_from_slice(format!("#{byte:02X}").as_bytes()),
+            false => text.push(byte),
+        }
+    }
+}
+
 /// Trims spaces and tabs on both sides (OWS, RFC 9110 section 5.6.3).
 pub fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
@@ -55,6 +68,19 @@ pub fn decode_raw(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_control_character_leaves_its_line() {
+        for (text, expected) in [
+            ("plain\ttext \u{e9}", "plain\ttext \u{e9}"),
+            ("a\r\nforged", "a#0D#0Aforged"),
+            ("\u{1b}[2J\u{7f}\0", "#1B[2J#7F#00"),
+        ] {
+            let mut line = format!("\n{text}").into_bytes();
+            one_line(&mut line, 1);
+            assert_eq!(String::from_utf8_lossy(&line[1..]), expected);
+        }
+    }
 
     #[test]
     fn any_bytes_survive_as_text() {

@@ -172,12 +172,12 @@ pub(super) fn log(
     };
     let mut message = Vec::with_capacity(256);
     match format {
-        Some(format) => format.write(&context, true, &mut message),
+        Some(format) => format.write_line(&context, &mut message),
         None => connect_message(frontend, session, &mut message),
     }
     let structured_data = frontend.log_format_sd.as_ref().map(|format| {
         let mut data = Vec::new();
-        format.write(&context, true, &mut data);
+        format.write_line(&context, &mut data);
         data
     });
     frontend.state.log_count.fetch_add(1, Relaxed);
@@ -214,7 +214,7 @@ pub(super) fn log_embryonic(core: &Core, frontend: &Proxy, session: &SessionFact
                 process: &core.setup.process,
                 check_vars: None,
             };
-            format.write(&context, true, &mut message);
+            format.write_line(&context, &mut message);
             core.return_transaction(txn);
         }
         None => embryonic_message(frontend, session, error, &mut message),

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::substrings::Substrings;
 use super::table::{Edit, Hash, Packed, Table};
 use super::{Kind, Regex, Subject, parse_int_range, parse_ip_prefix, parse_masked_v4, unhex};
 
@@ -86,6 +87,8 @@ pub enum Index {
         ignore_case: bool,
         list: List<Regex>,
     },
+    /// References only: the primary table has the values.
+    Parts(Substrings),
 }
 
 /// What separates the parts of paths and domain names.
@@ -104,7 +107,8 @@ impl Index {
         };
         Some(match kind {
             // Existence and truth are compared with no pattern.
-            Kind::Found | Kind::Bool | Kind::Str | Kind::Beg | Kind::End | Kind::Sub => return None,
+            Kind::Found | Kind::Bool | Kind::Str | Kind::Beg | Kind::End => return None,
+            Kind::Sub => Index::Parts(Substrings::new(ignore_case)),
             Kind::Int | Kind::Len => Index::Number { singles: table(), ranges: Vec::new() },
             Kind::Ip => Index::Ip { lengths: Default::default(), table: table(), masked: Vec::new() },
             Kind::Bin => Index::Bytes(table()),
@@ -164,6 +168,7 @@ impl Index {
             Index::Regex { ignore_case, list } => {
                 push(list, id, Regex::new(key, *ignore_case).ok(), value);
             }
+            Index::Parts(parts) => parts.insert(id, key),
         }
     }
 
@@ -207,6 +212,11 @@ impl Index {
                 }
             }
             Index::Regex { list, .. } => in_list(list, id, value),
+            Index::Parts(parts) => {
+                if value.is_none() {
+                    parts.remove(id);
+                }
+            }
         }
     }
 
@@ -241,6 +251,11 @@ impl Index {
         }
     }
 
+    /// The reference of the pattern that is in `text`, for a view that knows parts of texts.
+    pub fn find_part(&self, text: &[u8]) -> Option<u64> {
+        if let Index::Parts(parts) = self { parts.find(text) } else { None }
+    }
+
     /// Its regular expressions, if it has such.
     pub fn regexes(&self) -> impl Iterator<Item = &Regex> {
         let list: &[Listed<Regex>] = if let Index::Regex { list, .. } = self { list } else { &[] };
@@ -255,6 +270,7 @@ impl Index {
             | Index::Bytes(table)
             | Index::Words { table, .. } => table.shrink(),
             Index::Regex { .. } => (),
+            Index::Parts(parts) => parts.settle(),
         }
     }
 }

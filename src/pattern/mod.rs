@@ -12,6 +12,7 @@ mod index;
 mod parse;
 mod regex;
 mod set;
+mod substrings;
 mod table;
 
 pub use self::regex::{BadReplacement, Captures, Regex};

@@ -194,6 +194,10 @@ impl PatternSet {
             (Kind::Str, Subject::Bytes(text)) => {
                 self.table.find(Hash::new().extend(text), |key| same(key, text, ignore_case))
             }
+            (Kind::Sub, Subject::Bytes(text)) if self.len() > LINEAR_MAX => {
+                let (_, _, index) = self.views.iter().find(|(k, i, _)| (*k, *i) == (kind, ignore_case))?;
+                self.table.by_id(index.find_part(text)?)
+            }
             (Kind::Beg | Kind::End | Kind::Sub, Subject::Bytes(text)) => {
                 if self.len() <= LINEAR_MAX {
                     self.find_linear(kind, ignore_case, text)
@@ -249,19 +253,8 @@ impl PatternSet {
                 let part = &text[text.len() - len..];
                 earlier(best, seek(Hash::new().extend(part), part))
             }),
-            _ => {
-                let mut best = None;
-                for start in 0..=text.len() {
-                    let (mut hash, mut hashed) = (Hash::new(), start);
-                    for len in self.lengths.iter().take_while(|len| *len <= text.len() - start) {
-                        let end = start + len;
-                        hash = hash.extend(&text[hashed..end]);
-                        hashed = end;
-                        best = earlier(best, seek(hash, &text[start..end]));
-                    }
-                }
-                best
-            }
+            // The others have views of their own.
+            _ => None,
         }
     }
 }

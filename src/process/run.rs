@@ -268,7 +268,8 @@ impl Start<'_> {
         let log = Arc::new(LogQueue::new(LOG_QUEUE_LINES, LOG_QUEUE_BYTES, move || ring.ring()));
         super::panics::install(&log);
         let events = log.clone();
-        process.events.set(Box::new(move |sink: &str, line: Vec<u8>| {
+        process.events.set(Box::new(move |sink: &str, mut line: Vec<u8>| {
+            crate::base::text::one_line(&mut line, 0);
             events.send(Line {
                 targets: crate::log::target::events(sink),
                 level: 7,

@@ -77,7 +77,7 @@ pub fn replace_values(
             },
         };
         if let Some(changed) = changed {
-            room_for(fields, changed.len(), max)?;
+            room_for(fields, changed.len().saturating_sub(value.len()), max)?;
             fields.set_value(index, &changed);
         }
     }
@@ -113,16 +113,22 @@ fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Opti
 
 /// Gives a part of the request line another text.
 pub fn set_target(request: &mut Request, part: TargetPart, text: &[u8], max: usize) -> Result<(), Failed> {
-    room_for(&request.fields, text.len() + request.target().len(), max)?;
+    // What is replaced makes way: the new target counts, or the new method beside the target there is.
+    let room = |len: usize| room_for(&request.fields, len, max);
     match part {
         TargetPart::Method if text.is_empty() => return Err(Failed),
-        TargetPart::Method => request.set_method(text),
+        TargetPart::Method => {
+            room(text.len() + request.target().len())?;
+            request.set_method(text);
+        }
         TargetPart::Uri => {
+            room(text.len())?;
             request.set_target(text);
             follow_authority(request);
         }
         TargetPart::Path | TargetPart::PathAndQuery | TargetPart::Query => {
             let changed = with_part(request.target(), part, text);
+            room(changed.len())?;
             request.set_target(&changed);
         }
     }
@@ -214,6 +220,35 @@ mod tests {
     fn text(fields: &Fields) -> Vec<String> {
         let part = |bytes| String::from_utf8_lossy(bytes).into_owned();
         fields.iter().map(|(name, value)| format!("{}: {}", part(name), part(value))).collect()
+    }
+
+    #[test]
+    fn what_is_replaced_makes_way() {
+        // Each is longer than half of the limit, before and after.
+        let long = "a".repeat(700);
+        let all = Regex::new("^a", false).unwrap();
+        for by_element in [false, true] {
+            let mut cookie = fields(&[("cookie", &long)]);
+            let template = if by_element { &b"b"[..] } else { b"b\\0" };
+            assert_eq!(replace_values(&mut cookie, b"Cookie", &all, template, by_element, MAX), Ok(()));
+        }
+        let mut cookie = fields(&[("cookie", &long)]);
+        assert_eq!(set(&mut cookie, b"cookie", "b".repeat(800).as_bytes(), MAX), Ok(()));
+        assert_eq!(set(&mut cookie, b"cookie", "b".repeat(1000).as_bytes(), MAX), Err(Failed));
+        let mut request = Request::default();
+        request.set_target(format!("/{long}?{}", "q".repeat(200)).as_bytes());
+        let longer = "p".repeat(750);
+        for (part, text) in [
+            (TargetPart::Path, format!("/{long}")),
+            (TargetPart::Query, "q".repeat(100)),
+            (TargetPart::PathAndQuery, format!("/{longer}")),
+            (TargetPart::Uri, format!("/{longer}")),
+            (TargetPart::Method, "OPTIONS".to_owned()),
+        ] {
+            assert_eq!(set_target(&mut request, part, text.as_bytes(), MAX), Ok(()), "{part:?}");
+        }
+        let too_long = "p".repeat(MAX + 1);
+        assert_eq!(set_target(&mut request, TargetPart::Path, too_long.as_bytes(), MAX), Err(Failed));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::expr::{Expr, Fault, ParseContext, Phase};
 use super::facts::Context;
 pub use super::format_alias::{ALIASES, Alias};
 use super::value::{Type, Value};
-use crate::base::text::decode_raw;
+use crate::base::text::{self, decode_raw};
 use crate::diag::{Span, did_you_mean};
 
 /// A compiled format string.
@@ -180,6 +180,15 @@ impl LogFormat {
         }
         // A text is made in a buffer; what does not fit is not made.
         out.truncate(end);
+    }
+
+    /// Appends the text as a line of a log: nothing in it ends the line, unless it is made of bytes by intent.
+    pub fn write_line(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.write_with(context, true, false, out);
+        if !self.is_binary() {
+            text::one_line(out, start);
+        }
     }
 
     /// An object of the items that have names; what stands between them is left out.

@@ -587,3 +587,81 @@ fn what_a_rule_changes_in_a_map_is_there_for_the_next_request_on_any_core() {
         }
     });
 }
+
+#[test]
+fn long_heads_are_rewritten_while_they_fit_the_buffer() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let rules = "http-request replace-header Cookie ^a(.*) b\\1 if { req.hdr(cookie) -m found }\n    \
+                     http-request replace-value X-List ^c d if { req.hdr(x-list) -m found }\n    \
+                     http-request replace-path /x(.*) /y\\1 if { path_beg /x }\n    \
+                     http-request set-query now=%[query,length] if { query -m found }";
+        let proxy = start(driver, &origin, rules, "");
+        let mut client = proxy.client("fe");
+        let long = "a".repeat(11_000);
+        for (path, lines) in [
+            (format!("/x{long}"), String::new()),
+            (format!("/?{long}"), String::new()),
+            ("/".to_owned(), format!("Cookie: {long}\r\n")),
+            ("/".to_owned(), format!("X-List: c, {long}\r\n")),
+        ] {
+            let response = client.get(&path, &lines);
+            assert_eq!(response.status, 200);
+            let head = response.text();
+            let changed = ["GET /yaaa", "?now=11000 ", ": baaa", ": d, aaa"];
+            assert!(changed.iter().any(|part| head.contains(part)), "{}", &head[..60]);
+        }
+    });
+}
+
+#[test]
+fn a_value_cannot_forge_a_line_of_the_log() {
+    both_drivers(|driver| {
+        let mut syslog = Syslog::start();
+        let origin = Origin::named("one");
+        let lines = format!(
+            "log {} local0\n    http-request set-var(txn.v) url_param(v),url_dec\n    \
+             log-format \"<%[var(txn.v)]> %{{+Q}}[var(txn.v)] end\"",
+            syslog.address()
+        );
+        let proxy = start(driver, &origin, &lines, "");
+        assert_eq!(proxy.client("fe").get("/?v=a%250d%250ab%250009", "").status, 200);
+        syslog.wait_for(&["<a%0d%0ab"]);
+        assert_eq!(proxy.client("fe").get("/?v=a%0d%0ab%09c%1b", "").status, 200);
+        syslog.wait_for(&["<a#0D#0Ab\tc#1B> \"a#0D#0Ab\tc#1B\" end"]);
+    });
+}
+
+#[test]
+fn a_chain_of_values_ends_at_a_buffer() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let rules = "http-request set-var(sess.a) var(sess.a),concat(,sess.a) if { var(sess.a) -m found }\n    \
+                     http-request set-var(sess.a,ifnotset) req.hdr(x)\n    \
+                     http-request set-var-fmt(sess.b) \"%[var(sess.b)]%[req.hdr(x)]\"\n    \
+                     http-response set-header X-Size \"%[var(sess.a),length] %[var(sess.b),length]\"";
+        let proxy = start(driver, &origin, rules, "");
+        let mut client = proxy.client("fe");
+        let x = format!("X: {}\r\n", "x".repeat(1000));
+        let last = (0..40).map(|_| client.get("/", &x).header("x-size").unwrap().to_owned()).last().unwrap();
+        assert_eq!(last, "16384 16384");
+    });
+}
+
+#[test]
+fn variables_keep_to_their_limits() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let rules = "http-request set-var(txn.a) req.hdr(x)\n    http-request set-var(txn.b) req.hdr(x)\n    \
+                     http-request set-var(sess.c) req.hdr(x)\n    \
+                     http-response set-header X-Size \"%[var(txn.a),length]/%[var(txn.b),length]/%[var(sess.c),length]\"";
+        let proxy = start_with(driver, &origin, "tune.vars.txn-max-size 1000", rules, "");
+        let mut client = proxy.client("fe");
+        for (len, expected) in
+            [(400, "400/400/400"), (600, "600//600"), (1200, "//1200"), (400, "400/400/400")]
+        {
+            let response = client.get("/", &format!("X: {}\r\n", "x".repeat(len)));
+            assert_eq!(response.header("x-size"), Some(expected), "{len}");
+        }
+    });
+}

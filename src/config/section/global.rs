@@ -105,7 +105,7 @@ keywords! {
     "force-cfg-parser-pause" "<timeout>" GLOBAL => NoAction("it is for developers of HAProxy"), "Slows reading down.";
     "quick-exit" "" GLOBAL => NoAction("memory is never freed piece by piece at exit"), "Exits without freeing memory.";
     "quiet" "" GLOBAL => Parse(|g, w, l| switch(w, l, &mut g.global.quiet)), "Shows no messages at start.";
-    "warn-blocked-traffic-after" "<time>" GLOBAL => NoAction("no task can block a data thread for long"), "Warns when traffic was blocked.";
+    "warn-blocked-traffic-after" "<time>" GLOBAL => NoAction("how long a task holds its thread is not watched"), "Warns when traffic was blocked.";
     "zero-warning" "" GLOBAL => Parse(|g, w, l| switch(w, l, &mut g.global.zero_warning)), "Fails on warnings.";
     "debug" "" GLOBAL => Removed("start with -d instead"), "Stays in the foreground.";
 }

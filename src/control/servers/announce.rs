@@ -22,6 +22,10 @@ pub mod level {
 /// Sends a line to the log targets of the server's backend and a copy to stderr.
 pub fn say(control: &Control, view: &View, level: u8, text: &str) {
     let label = if level == level::EMERG { Level::Alert } else { Level::Warning };
+    // What a server said may be in it.
+    let mut line = text.as_bytes().to_vec();
+    crate::base::text::one_line(&mut line, 0);
+    let text = &*crate::base::text::lossy(&line);
     log_sink::tell(control, label, text);
     if let Some(proxy) = &view.proxy {
         log(control, proxy, level, text);
@@ -35,12 +39,14 @@ pub fn log(control: &Control, proxy: &Proxy, level: u8, text: &str) {
         (None, Some(tag)) => tag.as_str().into(),
         (None, None) => "haproxy".into(),
     };
+    let mut message = text.as_bytes().to_vec();
+    crate::base::text::one_line(&mut message, 0);
     control.log.send(Line {
         targets: proxy.log.clone(),
         level,
         wall_us: clock::read().wall_us,
         tag,
-        message: text.as_bytes().to_vec(),
+        message,
         structured_data: None,
     });
 }
