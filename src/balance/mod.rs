@@ -144,6 +144,8 @@ pub struct Picker {
     affinity: Affinity,
     /// The candidates that can be chosen, in their order.
     usable: Vec<Usable>,
+    /// The place among those of each candidate.
+    places: Vec<u32>,
     table: Table,
 }
 
@@ -160,7 +162,7 @@ struct Usable {
     maxqueue: u32,
 }
 
-/// What an algorithm looks up; numbers are places in [`Picker::usable`].
+/// What an algorithm looks up; numbers are places in [`Picker::usable`], in a ring those of candidates.
 #[derive(Debug)]
 enum Table {
     /// Round robin, static-rr and map-based hashing.
@@ -198,9 +200,23 @@ pub enum Key<'a> {
 impl Picker {
     /// Arranges the servers of a backend as they are now.
     pub fn new(generation: u32, candidates: Vec<Candidate>, settings: Settings) -> Self {
+        Self::after(None, generation, candidates, settings)
+    }
+
+    /// The same with what was arranged before, for the parts that have not changed.
+    pub fn after(
+        before: Option<&Picker>,
+        generation: u32,
+        candidates: Vec<Candidate>,
+        settings: Settings,
+    ) -> Self {
         let usable = usable(&candidates, settings.all_backups);
-        let table = table(&candidates, &usable, settings);
-        Picker { generation, candidates, settings, affinity: Affinity::Always, usable, table }
+        let table = table(&candidates, &usable, settings, before);
+        let mut places = vec![u32::MAX; candidates.len()];
+        for (place, one) in usable.iter().enumerate() {
+            places[one.candidate as usize] = place as u32;
+        }
+        Picker { generation, candidates, settings, affinity: Affinity::Always, usable, places, table }
     }
 
     /// Has consistent hashing leave full servers as `hash-preserve-affinity` says; `maxqueue` gives
@@ -257,7 +273,7 @@ fn usable(candidates: &[Candidate], all_backups: bool) -> Vec<Usable> {
     of_kind(true).take(if all_backups { usize::MAX } else { 1 }).collect()
 }
 
-fn table(candidates: &[Candidate], usable: &[Usable], settings: Settings) -> Table {
+fn table(candidates: &[Candidate], usable: &[Usable], settings: Settings, before: Option<&Picker>) -> Table {
     let of = |one: &Usable| &candidates[one.candidate as usize];
     match (settings.algorithm, settings.hash.consistent) {
         (Algorithm::RoundRobin, _) => {
@@ -271,7 +287,14 @@ fn table(candidates: &[Candidate], usable: &[Usable], settings: Settings) -> Tab
                 usable.iter().map(|one| of(one).state.user_weight().div_ceil(divisor)).collect();
             Table::List(cycle::map(&weights))
         }
-        (Algorithm::Hash, true) => Table::Ring(Ring::new(usable.iter().map(|one| (of(one), one.weight)))),
+        (Algorithm::Hash, true) => {
+            let before = before.and_then(|before| match &before.table {
+                Table::Ring(ring) => Some(ring),
+                _ => None,
+            });
+            let chosen = usable.iter().map(|one| (one.candidate as usize, one.weight));
+            Table::Ring(Ring::new(candidates, chosen, before))
+        }
         (Algorithm::Random { draws }, _) => {
             let even = usable.windows(2).all(|pair| pair[0].weight == pair[1].weight);
             Table::Weights { even, draws }

@@ -32,13 +32,14 @@ impl Picker {
             (Table::List(order), Algorithm::First) => self.first(order, pick),
             (Table::List(map), Algorithm::Hash) => match self.hash_of(pick) {
                 Some(hash) => self.by_map(map, hash, pick),
-                None => self.in_turn(map, pick),
+                None => self.in_turn(map, pick, |place| place as usize),
             },
-            (Table::List(cycle), _) => self.in_turn(cycle, pick),
+            (Table::List(cycle), _) => self.in_turn(cycle, pick, |place| place as usize),
             (Table::Weights { even, draws }, _) => self.at_random(*even, *draws, pick),
             (Table::Ring(ring), _) => match self.hash_of(pick) {
                 Some(hash) => self.by_ring(ring, hash, pick),
-                None => self.in_turn(ring.servers(), pick),
+                // Without a key the servers take turns.
+                None => self.in_turn(ring.servers(), pick, |server| self.places[server as usize] as usize),
             },
             (Table::Servers, _) => self.least_loaded(pick),
         }
@@ -65,12 +66,12 @@ impl Picker {
     }
 
     /// The next server of a list that has room.
-    fn in_turn(&self, list: &[u32], pick: &Pick<'_>) -> usize {
+    fn in_turn(&self, list: &[u32], pick: &Pick<'_>, place_of: impl Fn(u32) -> usize) -> usize {
         let mut turn = 0;
         let mut second_best = None;
         for _ in 0..self.usable.len().min(SLOTS_TAKEN_MAX) {
             turn = pick.backend.cursor.fetch_add(1, Relaxed) as usize;
-            let place = list[turn % list.len()] as usize;
+            let place = place_of(list[turn % list.len()]);
             if self.is_avoided(place, pick) {
                 continue;
             }
@@ -141,8 +142,9 @@ impl Picker {
     fn on_ring(&self, ring: &Ring, hash: u32, suits: impl Fn(usize) -> bool) -> usize {
         let servers = ring.servers();
         let at = ring.nearest(hash);
-        let mut places = servers[at..].iter().chain(&servers[..at]).map(|&place| place as usize);
-        places.find(|&place| suits(place)).unwrap_or(servers[at] as usize)
+        let place = |&server: &u32| self.places[server as usize] as usize;
+        let mut places = servers[at..].iter().chain(&servers[..at]).map(place);
+        places.find(|&place| suits(place)).unwrap_or(place(&servers[at]))
     }
 
     /// Slots that all servers share under `hash-balance-factor`: the sessions there are, with this

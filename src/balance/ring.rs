@@ -17,24 +17,57 @@ const NODES_PER_SERVER_MAX: u32 = 256 * 16;
 #[derive(Debug, Default)]
 pub struct Ring {
     places: Vec<u32>,
-    /// The server of each node, by its place among the usable ones.
+    /// The server of each node, by its place among the candidates.
     servers: Vec<u32>,
+    /// What the nodes of each candidate were made of: where they start, and how many they are.
+    origins: Vec<(u32, u32)>,
 }
 
 impl Ring {
-    /// The ring of servers with their weights in 1/16.
-    pub fn new<'a>(servers: impl Iterator<Item = (&'a Candidate, u32)>) -> Ring {
-        let mut nodes: Vec<(u32, u32)> = Vec::new();
-        for (index, (candidate, weight)) in servers.enumerate() {
-            let base = server_key(candidate);
-            nodes.extend((0..weight).map(|node| (hash::avalanche(base.wrapping_add(node)), index as u32)));
+    /// The ring of `candidates`, of which those that can be chosen are listed with their weights in 1/16.
+    ///
+    /// It is made from the one `before`: with many servers the nodes are a million, and making and sorting them
+    /// at each change of a weight would hold the thread for tens of milliseconds. Only the nodes of servers
+    /// that have changed are made; the others are in their order already.
+    pub fn new(
+        candidates: &[Candidate],
+        usable: impl Iterator<Item = (usize, u32)>,
+        before: Option<&Ring>,
+    ) -> Ring {
+        let mut origins = vec![(0, 0); candidates.len()];
+        for (index, weight) in usable {
+            origins[index] = (server_key(&candidates[index]), weight);
         }
-        // Stable: of nodes at the same place, the one of the first server comes first.
-        nodes.sort_by_key(|node| node.0);
-        Ring {
-            places: nodes.iter().map(|node| node.0).collect(),
-            servers: nodes.iter().map(|node| node.1).collect(),
+        let before = before.filter(|before| before.origins.len() == origins.len());
+        let stays: Vec<bool> = match before {
+            Some(before) => origins.iter().zip(&before.origins).map(|(now, then)| now == then).collect(),
+            None => vec![false; origins.len()],
+        };
+        let mut fresh: Vec<(u32, u32)> = Vec::new();
+        for (index, (start, count)) in origins.iter().enumerate().filter(|(index, _)| !stays[*index]) {
+            let node = |number| (hash::avalanche(start.wrapping_add(number)), index as u32);
+            fresh.extend((0..*count).map(node));
         }
+        // Of nodes at the same place, the one of the first server comes first.
+        fresh.sort_unstable();
+        let total: usize = origins.iter().map(|(_, count)| *count as usize).sum();
+        let (mut places, mut servers) = (Vec::with_capacity(total), Vec::with_capacity(total));
+        let mut fresh = fresh.into_iter().peekable();
+        let mut push = |(place, server)| {
+            places.push(place);
+            servers.push(server);
+        };
+        for (place, server) in before.iter().flat_map(|ring| ring.places.iter().zip(&ring.servers)) {
+            if !stays[*server as usize] {
+                continue;
+            }
+            while let Some(node) = fresh.next_if(|node| *node < (*place, *server)) {
+                push(node);
+            }
+            push((*place, *server));
+        }
+        fresh.for_each(&mut push);
+        Ring { places, servers, origins }
     }
 
     /// The number of the node nearest to `hash`, the one before it if two are equally near.
@@ -76,5 +109,44 @@ fn address_key(address: IpAddr, seed: u32) -> u32 {
     match address {
         IpAddr::V4(v4) => hash::avalanche(seed.wrapping_add(u32::from_le_bytes(v4.octets()))),
         IpAddr::V6(v6) => hash::xxh32(&v6.octets(), seed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::state::ServerState;
+
+    #[test]
+    fn a_ring_made_from_another_is_the_one_made_anew() {
+        let candidates: Vec<_> = (0..20)
+            .map(|index| Candidate {
+                state: Arc::new(ServerState::new("b", "s", 1)),
+                index,
+                id: 3 * index + 1,
+                backup: false,
+                hash_key: None,
+            })
+            .collect();
+        let mut weights = [16 * 10; 20];
+        let ring = |weights: &[u32], before: Option<&Ring>| {
+            let usable = weights.iter().copied().enumerate().filter(|(_, weight)| *weight > 0);
+            Ring::new(&candidates, usable, before)
+        };
+        let mut current = ring(&weights, None);
+        assert_eq!(current.places.len(), 20 * 160);
+        // A weight, a server that goes, one that comes back, all of them, none.
+        for (at, weight) in [(3, 16), (0, 0), (19, 0), (7, 1), (0, 160), (3, 4096), (12, 159)] {
+            weights[at] = weight;
+            current = ring(&weights, Some(&current));
+            let anew = ring(&weights, None);
+            assert_eq!((&current.places, &current.servers), (&anew.places, &anew.servers), "{at} {weight}");
+        }
+        for all in [[0; 20], [48; 20]] {
+            current = ring(&all, Some(&current));
+            assert_eq!(current.servers, ring(&all, None).servers);
+        }
     }
 }

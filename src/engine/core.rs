@@ -161,7 +161,7 @@ impl Core {
             backup: server.backup,
             hash_key: server.hash_key.clone(),
         });
-        let picker = Picker::new(generation, candidates.collect(), backend.balance);
+        let picker = Picker::after(slot.as_deref(), generation, candidates.collect(), backend.balance);
         let maxqueue = |index| backend.servers[index as usize].maxqueue;
         let made = Rc::new(picker.with_affinity(backend.hash_preserve_affinity, maxqueue));
         *slot = Some(made.clone());
