@@ -151,6 +151,17 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
             format!("{title} has no 'bind' directive. Please declare it as a backend if this was intended");
         warn(draft.span, message);
     }
+    if let Some(threads) = global.nbthread {
+        for bind in draft.binds.iter().filter(|bind| !bind.settings.threads.is_empty()) {
+            if bind.settings.threads.iter().all(|thread| *thread > threads) {
+                let message = format!("{title}: 'thread' names none of the {threads} threads that there are");
+                loading.report.alert(bind.span, message);
+            }
+        }
+    }
+    let mut warn = |span: Span, message: String| {
+        loading.report.warning(span, message);
+    };
     let timeouts = &draft.timeouts;
     let http = draft.mode == Mode::Http;
     // Anybody could hold connections of such a frontend for ever. What TCP carries may be silent for hours

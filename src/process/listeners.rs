@@ -117,6 +117,13 @@ pub fn bind_all(model: &Model, threads: usize, old: &mut Predecessors, report: &
     });
     let of_global = model.global.stats_sockets.iter().map(|bind| Item { proxy: None, bind, outcome: None });
     let mut items: Vec<Item<'_>> = of_frontends.chain(of_global).collect();
+    for item in items.iter().filter(|item| item.proxy.is_some() && serving(item.bind, threads).is_empty()) {
+        let message = format!("'thread' names none of the {threads} threads that there are");
+        report.alert(item.bind.span, message).help("set 'nbthread', or name threads from 1 on");
+    }
+    if report.has_alerts() {
+        items.clear();
+    }
     let tries = if old.pids.is_empty() { BUSY_TRIES } else { BUSY_TRIES_HAND_OVER };
     let share = !model.global.no_reuseport;
     for attempt in 0..=tries {
@@ -297,16 +304,12 @@ fn inherited(model: &Model) -> BTreeSet<RawFd> {
         .collect()
 }
 
-/// Places of the threads that serve a listener. As in HAProxy, one that names none of those that there are
-/// is served by a single one: its numbers are taken modulo the threads.
+/// Places of the threads that serve a listener; none if its line names only threads that there are not.
 fn serving(bind: &Bind, threads: usize) -> Vec<usize> {
     if bind.threads.is_empty() {
         return (0..threads).collect();
     }
     let there: BTreeSet<usize> = bind.threads.iter().filter(|n| **n <= threads).map(|n| n - 1).collect();
-    if there.is_empty() {
-        return bind.threads.iter().map(|n| (n - 1) % threads).take(1).collect();
-    }
     there.into_iter().collect()
 }
 

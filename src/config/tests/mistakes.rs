@@ -111,6 +111,8 @@ fn keywords_without_effect_are_read() {
         finds(&format!("{TIMEOUTS}listen l\nbind :1\n{option}"), &[(Alert, 8, part)]);
     }
     finds("global\nuid haproxy\ngid haproxy", &[(Warning, 2, "user haproxy"), (Warning, 3, "group haproxy")]);
+    let threads = "global\nnbthread 2\ndefaults\nmode tcp\ntimeout client 1s\nlisten l\nbind :1 thread 3-4";
+    finds(threads, &[(Alert, 7, "none of the 2 threads")]);
     let model = clean(&format!("{TIMEOUTS}listen l\nbind :1 thread 1/1-2,4\nbind :2"));
     let binds = &model.proxies[0].binds;
     assert_eq!((binds[0].threads.as_slice(), binds[1].threads.as_slice()), (&[1, 2, 4][..], &[][..]));
