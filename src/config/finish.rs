@@ -467,6 +467,7 @@ fn server(
 
         pool_max_conn: settings.pool_max_conn,
         pool_low_conn: settings.pool_low_conn,
+        strict_maxconn: settings.strict_maxconn,
         pool_purge_delay_ms: settings.pool_purge_delay_ms,
         max_reuse: settings.max_reuse,
         non_stick: settings.non_stick,

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use rustc_hash::FxHashMap;
 
 use super::Core;
-use super::idle::{Identity, ServerConnection, Wanted, core_bit};
+use super::idle::{Identity, OpenPlace, ServerConnection, Wanted, core_bit};
 use super::mailbox::Order;
 use super::wait;
 use crate::model::Server;
@@ -37,18 +37,20 @@ pub struct Handed {
     requests: u32,
     identity: Identity,
     addresses: (Option<SocketAddr>, Option<SocketAddr>),
+    place: Option<OpenPlace>,
 }
 
 impl Handed {
     fn give(connection: ServerConnection) -> Handed {
-        let ServerConnection { stream, server, key, requests, identity, addresses, .. } = connection;
-        Handed { fd: stream.into_fd(), server, key, requests, identity, addresses }
+        let ServerConnection { stream, place, server, key, requests, identity, addresses, .. } = connection;
+        Handed { fd: stream.into_fd(), server, key, requests, identity, addresses, place }
     }
     fn take(self) -> Box<ServerConnection> {
-        let Handed { fd, server, key, requests, identity, addresses } = self;
+        let Handed { fd, server, key, requests, identity, addresses, place } = self;
         let mut connection = ServerConnection::new(Stream::new(fd), server, key, identity);
         connection.requests = requests;
         connection.addresses = addresses;
+        connection.place = place;
         connection
     }
 }

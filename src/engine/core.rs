@@ -229,6 +229,9 @@ impl Core {
                 }
             }
             Order::Lend { wanted, borrower, token } => borrow::lend(self, wanted, borrower, token),
+            Order::CloseIdle(server) => {
+                self.idle.close_one(server);
+            }
             Order::Lent { token, connection } => borrow::receive(self, token, connection),
             Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),
             Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),

@@ -156,7 +156,8 @@ async fn wait_for_request(
         timeouts.http_keep_alive_ms.or(timeouts.http_request_ms).or(timeouts.client_ms)
     };
     let deadline = timeout.map_or(NEVER, |ms| since + ms);
-    client.entry.idle.set(!first);
+    // Where idle clients are not closed on, the answer to their next request tells them to close.
+    client.entry.idle.set(!first && !frontend.options.idle_close_on_response);
     loop {
         // The first request is often there at once; a kept connection has just been read empty.
         if first || client.buffer.is_some() {

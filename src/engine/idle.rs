@@ -18,13 +18,35 @@ use crate::base::hash;
 use crate::model::Server;
 use crate::net::Stream;
 use crate::rules::PacketFields;
+use crate::state::ServerState;
 use crate::state::server::EndpointVersion;
+
+/// The place of a connection among those that `strict-maxconn` allows, given back with it.
+#[derive(Debug)]
+pub struct OpenPlace(Arc<ServerState>);
+
+impl OpenPlace {
+    /// Takes one, if one is free.
+    pub fn take(server: &Arc<ServerState>) -> Option<OpenPlace> {
+        let limit = server.maxconn.load(Relaxed);
+        let below = |open: u32| (limit == 0 || open < limit).then_some(open + 1);
+        server.connections.fetch_update(SeqCst, SeqCst, below).ok().map(|_| OpenPlace(server.clone()))
+    }
+}
+
+impl Drop for OpenPlace {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, SeqCst);
+    }
+}
 
 /// A connection to a server.
 #[derive(Debug)]
 pub struct ServerConnection {
     /// The socket.
     pub stream: Stream,
+    /// Behind the socket: it is closed before its place is free.
+    pub place: Option<OpenPlace>,
     /// The server.
     pub server: Arc<Server>,
     /// The backend's place in the model and the server's in the backend.
@@ -41,8 +63,9 @@ pub struct ServerConnection {
     /// The PROXY protocol header it began with: it speaks for the client of that header, and only a
     /// request that would send the very same one may have it again.
     pub header: Option<Box<[u8]>>,
-    /// Since when it idles.
+    /// Since when it idles, and the turn of its core in which that began.
     since: Millis,
+    turn: u64,
 }
 
 impl ServerConnection {
@@ -50,6 +73,7 @@ impl ServerConnection {
     pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Box<Self> {
         Box::new(ServerConnection {
             stream,
+            place: None,
             server,
             key,
             addresses: (None, None),
@@ -58,6 +82,7 @@ impl ServerConnection {
             identity,
             header: None,
             since: 0,
+            turn: 0,
         })
     }
 }
@@ -76,6 +101,17 @@ pub struct Identity {
 }
 
 impl ServerConnection {
+    /// Notes that it idles from now on.
+    pub fn rests(&mut self) {
+        let now = clock::cached();
+        (self.since, self.turn) = (now.millis(), now.mono_us);
+    }
+    /// Whether the server has neither ended it nor said anything since. Its readiness tells, but only what
+    /// the last wait of this core has seen: who comes before the next one has to look.
+    pub fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
+        self.stream.poll_readable(context).is_pending()
+            && (self.turn != clock::cached().mono_us || self.stream.is_empty())
+    }
     /// Whether it was made to the server as that is now: another address, a server that went away and came
     /// back, may be somebody else.
     pub fn is_current(&self) -> bool {
@@ -160,7 +196,7 @@ impl IdlePool {
             }
             let mut connection = list.remove(at);
             connection.server.state.idle.fetch_sub(1, Relaxed);
-            if connection.is_current() && connection.stream.poll_readable(context).is_pending() {
+            if connection.is_current() && connection.is_quiet(context) {
                 // There are few servers, but as many headers as clients.
                 if list.is_empty() && key.2 != 0 {
                     pool.remove(&key);
@@ -180,7 +216,7 @@ impl IdlePool {
             return;
         }
         server.state.idle.fetch_add(1, Relaxed);
-        connection.since = clock::cached().millis();
+        connection.rests();
         // Arms the wait, so that the next request finds it in flight and a death is seen.
         let mut context = Context::from_waker(Waker::noop());
         while connection.stream.poll_readable(&mut context).is_ready() {
@@ -196,6 +232,14 @@ impl IdlePool {
         }
         let key = pool_key(connection.key, &connection.identity, connection.header.as_deref());
         self.by_server.borrow_mut().entry(key).or_default().push(connection);
+    }
+    /// Closes one idle connection of a server, whatever it is named by; whether there was one.
+    pub fn close_one(&self, server: (u32, u32)) -> bool {
+        let mut pool = self.by_server.borrow_mut();
+        let found = pool.iter_mut().find(|(key, list)| (key.0, key.1) == server && !list.is_empty());
+        let Some(connection) = found.and_then(|(_, list)| list.pop()) else { return false };
+        connection.server.state.idle.fetch_sub(1, Relaxed);
+        true
     }
     /// Whether connections of a server are here that any request may have.
     pub fn has(&self, key: (u32, u32)) -> bool {

@@ -48,6 +48,9 @@ pub enum Order {
         /// The connection, if there was one.
         connection: Option<Box<Handed>>,
     },
+    /// Close an idle connection of a server (the backend's place in the model, the server's in the backend):
+    /// another core needs its place.
+    CloseIdle((u32, u32)),
     /// Stop accepting on a frontend, sockets kept.
     Pause(Arc<ProxyState>),
     /// Accept again.

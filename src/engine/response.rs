@@ -505,8 +505,12 @@ impl Exchange<'_> {
         }
     }
 
-    fn keep(&mut self, connection: Box<ServerConnection>, backend: &Proxy) {
+    fn keep(&mut self, mut connection: Box<ServerConnection>, backend: &Proxy) {
+        if !connection.private && backend.http_reuse == HttpReuse::Never && connection.place.is_some() {
+            return; // nobody else could have its place while its client idles
+        }
         if connection.private || backend.http_reuse == HttpReuse::Never {
+            connection.rests();
             *self.attached = Some(connection);
         } else {
             self.core.idle.put(connection);
@@ -650,9 +654,9 @@ impl Exchange<'_> {
         };
         let failed_rewrites = std::mem::take(&mut self.effects.failed_rewrites);
         self.frontend.state.frontend.add(fe::FAILED_REWRITES, failed_rewrites);
-        let stream = connection.stream;
+        let ServerConnection { stream, place, .. } = *connection;
         self.client.established =
-            Some(Box::new(Established { backend: backend.clone(), stream, assigned, tunnel }));
+            Some(Box::new(Established { backend: backend.clone(), stream, place, assigned, tunnel }));
         Ok(Next::Tunnel)
     }
 

@@ -292,7 +292,7 @@ impl TcpSession<'_> {
                 self.txn.bytes_from_server += first.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
                 let down = Pump::tunnel(first, tunnel::splices_down(&frontend, &backend));
                 let tunnel = Tunnel::new(up, down, &frontend, &backend, &self.effects);
-                Ok(Box::new(Established { backend, stream, assigned, tunnel }))
+                Ok(Box::new(Established { backend, stream, place: None, assigned, tunnel }))
             }
             Err(()) => Err(Ending::Over(Some(backend))),
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::body::{Pump, PumpError, Splice};
 use super::fault::Point;
+use super::idle::OpenPlace;
 use super::select::Assigned;
 use super::silence::{self, Awaited, Limits, Side};
 use crate::base::clock::Millis;
@@ -142,6 +143,8 @@ pub struct Established {
     pub backend: Arc<Proxy>,
     /// The server's side.
     pub stream: Stream,
+    /// The connection's place on the server, where they are counted.
+    pub place: Option<OpenPlace>,
     /// The slot on the server.
     pub assigned: Assigned,
     /// The directions.

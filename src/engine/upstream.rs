@@ -9,7 +9,8 @@ use super::connect::{self, DialError};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::fault::Point;
 use super::http::Client;
-use super::idle::{Demand, Identity, ServerConnection, Wanted};
+use super::idle::{Demand, Identity, OpenPlace, ServerConnection, Wanted};
+use super::mailbox::Order;
 use super::redispatch;
 use super::response::Upload;
 use super::select::{self, NoServer, Wait, Wish};
@@ -34,6 +35,11 @@ use crate::state::places::free_slots;
 use crate::state::proxy::be;
 use crate::state::server::counter;
 use crate::state::tracked::Event;
+
+/// How long a place among strictly counted connections is waited for without `timeout connect`, and how long
+/// between two looks: other cores answer within microseconds.
+const PLACE_PATIENCE_MS: u64 = 1000;
+const PLACE_PAUSE_MS: u64 = 1;
 
 /// Why an attempt on a server failed before a response was there.
 pub(super) enum Failure {
@@ -311,6 +317,10 @@ impl Exchange<'_> {
             self.txn.time.connected_us = clock::cached().mono_us;
             return Ok(connection);
         }
+        let place = match server.strict_maxconn {
+            true => Some(self.open_place(backend, server, key).await?),
+            false => None,
+        };
         server.state.counters.add(counter::CONNECT, 1);
         backend.state.backend.add(be::CONNECT, 1);
         let ticket = self.client.entry.ticket.clone();
@@ -339,6 +349,7 @@ impl Exchange<'_> {
                 self.txn.server_reused = false;
                 let mut connection = ServerConnection::new(stream, server.clone(), key, identity);
                 connection.header = header;
+                connection.place = place;
                 connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
                 Ok(connection)
             }
@@ -352,6 +363,38 @@ impl Exchange<'_> {
             Err(DialError::Failed(_)) => {
                 observe_l4(server, false);
                 Err(self.error_end(503, Ended::Server, EndedIn::Connect))
+            }
+        }
+    }
+
+    /// A place for another connection to a server of `strict-maxconn`. Who is here has one of its slots: there
+    /// is a place, or an idle connection holds it. Such a one is closed, on this core or another.
+    async fn open_place(
+        &mut self,
+        backend: &Proxy,
+        server: &Server,
+        key: (u32, u32),
+    ) -> Result<OpenPlace, End> {
+        let core = self.core;
+        let ticket = self.client.entry.ticket.clone();
+        let patience_ms = self.effects.connect_timeout_ms.or(backend.timeouts.connect_ms);
+        let deadline = wait::after(patience_ms.or(Some(PLACE_PATIENCE_MS)));
+        self.attached.take_if(|attached| attached.key == key);
+        loop {
+            if let Some(place) = OpenPlace::take(&server.state) {
+                return Ok(place);
+            }
+            if core.idle.close_one(key) {
+                continue;
+            }
+            if clock::cached().millis() >= deadline {
+                return Err(self.error_end(503, Ended::Resource, EndedIn::Connect));
+            }
+            for mailbox in core.setup.mailboxes.iter().enumerate().filter(|(at, _)| at + 1 != core.index) {
+                mailbox.1.send(Order::CloseIdle(key));
+            }
+            if let Err(Stop::Killed(kill)) = wait::sleep(core, &ticket, PLACE_PAUSE_MS).await {
+                return Err(self.killed(kill, EndedIn::Connect));
             }
         }
     }
@@ -388,10 +431,7 @@ impl Exchange<'_> {
             && connection.is_current()
         {
             let mut connection = connection;
-            let alive = std::future::poll_fn(|context| {
-                Poll::Ready(connection.stream.poll_readable(context).is_pending())
-            })
-            .await;
+            let alive = std::future::poll_fn(|context| Poll::Ready(connection.is_quiet(context))).await;
             if alive {
                 return Some(connection);
             }

@@ -256,6 +256,7 @@ pub struct Options {
     pub clitcpka: bool,
     pub srvtcpka: bool,
     pub http_pretend_keepalive: bool,
+    pub idle_close_on_response: bool,
     pub forwarded: Option<Arc<Forwarded>>,
     pub drop_request_trailers: bool,
     pub drop_response_trailers: bool,

@@ -65,6 +65,8 @@ pub struct Server {
     pub pool_max_conn: i64,
     /// `pool-low-conn`: fewer idle connections than this are left to the cores that have them.
     pub pool_low_conn: u32,
+    /// Whether idle connections count in `maxconn`.
+    pub strict_maxconn: bool,
     /// See `pool_max_conn`.
     pub pool_purge_delay_ms: u64,
     /// See `pool_max_conn`.

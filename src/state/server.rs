@@ -342,6 +342,8 @@ pub struct ServerState {
     pub failed_checks: AtomicU64,
     /// Responses that `observe` counted as failed.
     pub failed_hana: AtomicU64,
+    /// Connections that are open, where `strict-maxconn` has them counted.
+    pub connections: AtomicU32,
     /// What the model in force says.
     configured: ArcSwapOption<Configured>,
     /// What a model says that is not in force yet.
@@ -384,6 +386,7 @@ impl ServerState {
             down_transitions: AtomicU64::new(0),
             failed_checks: AtomicU64::new(0),
             failed_hana: AtomicU64::new(0),
+            connections: AtomicU32::new(0),
             last_session_s: AtomicI64::new(-1),
             throttle_percent: AtomicU8::new(100),
             operational: AtomicU8::new(Operational::Running as u8),

@@ -45,6 +45,7 @@ pub fn server(registry: &Registry, backend: &str, name: &str, id: u32, backup: b
 
         pool_max_conn: -1,
         pool_low_conn: 0,
+        strict_maxconn: false,
         pool_purge_delay_ms: 5000,
         max_reuse: -1,
         non_stick: false,

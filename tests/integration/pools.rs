@@ -1,6 +1,7 @@
 //! Kept connections to servers: who may have one again, and when it is none any more.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -184,4 +185,70 @@ fn an_authenticated_connection_does_not_outlive_its_server() {
         proxy.admin(&format!("set server be/s addr {}", new.address().ip()));
         assert_eq!(client.get("/", "").header("x-served-by"), Some("new"));
     });
+}
+
+#[test]
+fn strictly_counted_connections_are_never_more_than_maxconn() {
+    for (strict, reuse, threads) in [
+        ("strict-maxconn", "never", 1),
+        ("strict-maxconn", "safe", 2),
+        ("strict-maxconn", "always", 4),
+        ("", "never", 1),
+    ] {
+        both_drivers(|driver| {
+            let open = Arc::new(AtomicUsize::new(0));
+            let count = open.clone();
+            let origin = Origin::raw(move |mut stream, number, _| {
+                count.fetch_add(1, SeqCst);
+                let mut buffer = Vec::new();
+                while origin::read_request(&mut stream, &mut buffer, number).is_some() {
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                }
+                count.fetch_sub(1, SeqCst);
+            });
+            let address = origin.address();
+            let proxy = Proxy::start(
+                driver,
+                &format!(
+                    "global\n    nbthread {threads}\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    \
+                     http-reuse {reuse}\n    server s {address} maxconn 2 {strict}\n"
+                ),
+            );
+            let mut clients: Vec<_> = (0..12).map(|_| proxy.client("fe")).collect();
+            for _ in 0..3 {
+                for client in &mut clients {
+                    assert_eq!(client.get("/", "").text(), "ok", "{strict} {reuse} {threads}");
+                }
+            }
+            // All clients still stand; what was closed for another is closed by now, or soon.
+            if strict.is_empty() {
+                assert_eq!(open.load(SeqCst), 12, "each client keeps one of its own");
+            } else {
+                assert!(wait_until(LIMIT, || open.load(SeqCst) <= 2), "{reuse} {threads}: {open:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn idle_clients_are_closed_on_by_a_soft_stop_unless_an_option_lets_them_ask_once_more() {
+    for (option, answered) in [("", false), ("option idle-close-on-response", true)] {
+        both_drivers(|driver| {
+            let origin = Origin::named("a");
+            let address = origin.address();
+            let mut proxy = Proxy::start(
+                driver,
+                &format!("{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    {option}\n    server s {address}\n"),
+            );
+            let mut client = proxy.client("fe");
+            assert_eq!(client.get("/", "").text(), "a");
+            proxy.signal(libc::SIGUSR1);
+            if answered {
+                // The signal may not have reached the client's thread yet.
+                while client.get("/", "").header("connection") != Some("close") {}
+            }
+            assert!(client.read_to_end().is_empty());
+            assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+        });
+    }
 }

@@ -44,7 +44,7 @@ keywords! {
     "option http-use-htx" "" ALL => NoAction("there is one internal representation of messages, nothing to switch"), "An old switch between internal representations.";
     "option http-use-proxy-header" "" FRONT => Refused("Proxy-Connection is not available"), "Use Proxy-Connection instead of Connection.";
     "option httpclose" "" ALL => Parse(|d, w, l| connection_mode(d, w, l, ConnectionMode::Close)), "Close both connections after each response.";
-    "option idle-close-on-response" "" FRONT => NoAction("idle clients keep their connection until they close it or time out, also while stopping"), "While stopping, let idle clients send one more request rather than closing on them.";
+    "option idle-close-on-response" "" FRONT => Parse(|d, w, l| http(d, w, l, |o| &mut o.idle_close_on_response)), "While stopping, let idle clients send one more request rather than closing on them.";
     "option independent-streams" "" ALL => Parse(|d, w, l| flag(d, w, l, |o| &mut o.independent_streams)), "Let data in one direction not count as life in the other.";
     "option log-health-checks" "" BACK => Parse(|d, w, l| flag(d, w, l, |o| &mut o.log_health_checks)), "Log every change of the result of a health check.";
     "option log-separate-errors" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.log_separate_errors)), "Raise the level of the log lines of failed sessions to 'err'.";

@@ -38,6 +38,7 @@ keywords! {
     "agent-inter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.agent.inter_ms = ms }), "The time between questions to the agent.";
     "agent-addr" "<addr>" SERVER => Parse(agent_addr), "Where the agent is.";
     "agent-port" "<port>" SERVER => Parse(|s, w, l| if let Some(port) = port(w, l) { s.agent.port = Some(port) }), "The agent's port.";
+    "strict-maxconn" "" SERVER => Parse(|s, _, _| s.strict_maxconn = true), "Counts idle connections in 'maxconn' too: there are never more connections than that.";
     "backup" "" SERVER => Parse(|s, _, _| s.backup = true), "Used when no other server is left.";
     "check" "" SERVER => Parse(|s, _, _| s.checked = true), "Checks the server's health.";
     "cookie" "<value>" SERVER => Parse(|s, w, l| s.cookie = text(w, l).map(Into::into)), "The server's name in the persistence cookie.";
@@ -121,6 +122,7 @@ pub struct ServerSettings {
     pub shutdown_backup_sessions_on_up: bool,
     pub pool_max_conn: i64,
     pub pool_low_conn: u32,
+    pub strict_maxconn: bool,
     pub pool_purge_delay_ms: u64,
     pub max_reuse: i64,
     pub tcp_fast_open: bool,
@@ -169,6 +171,7 @@ impl Default for ServerSettings {
             shutdown_backup_sessions_on_up: false,
             pool_max_conn: -1,
             pool_low_conn: 0,
+            strict_maxconn: false,
             pool_purge_delay_ms: 5000,
             max_reuse: -1,
             tcp_fast_open: false,

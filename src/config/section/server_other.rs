@@ -68,7 +68,6 @@ keywords! {
     "ssl-max-ver" "<version>" SERVER => NoAction("it has no effect without 'ssl'"), "The newest TLS version.";
     "ssl-min-ver" "<version>" SERVER => NoAction("it has no effect without 'ssl'"), "The oldest TLS version.";
     "ssl-reuse" "" SERVER => NoAction("it has no effect without 'ssl'"), "Sessions of TLS are resumed.";
-    "strict-maxconn" "" SERVER => NoAction("'maxconn' counts connections strictly: none is opened above it"), "Counts idle connections in 'maxconn' too.";
     "tcp-md5sig" "<password>" SERVER => Refused("TCP MD5 signatures are not available yet"), "Signs segments.";
     "tls-tickets" "" SERVER => NoAction("it has no effect without 'ssl'"), "Session tickets.";
     "usesrc" "<address>" SERVER => Refused("it is an option of 'source' and stands behind its address"), "The address shown to the server.";
