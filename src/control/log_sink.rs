@@ -104,7 +104,7 @@ impl Setup {
 /// # Errors
 /// The system has no room for a thread.
 pub fn start(setup: Setup) -> io::Result<()> {
-    std::thread::Builder::new().name("haring/log".into()).spawn(move || {
+    std::thread::Builder::new().name("haring-log".into()).spawn(move || {
         // A panic costs the lines in the backlogs, not the log.
         while catch_unwind(AssertUnwindSafe(|| Writer::new(&setup).run())).is_err() {}
         *setup.shared.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -208,6 +208,8 @@ struct Writer<'a> {
     unix: HashMap<String, Datagrams<UnixDatagram>>,
     fds: HashMap<i32, FdOutput>,
     frame: Vec<u8>,
+    /// What is waited for, kept for its room.
+    wanted: Vec<log_fd::Wanted>,
 }
 
 /// A target of datagrams.
@@ -231,12 +233,15 @@ struct FdOutput {
 /// A socket whose datagrams go to one place.
 trait Connected: AsRawFd + Sized {
     type Place: ?Sized;
+    /// Whether a refusal tells of an earlier datagram, and the next may pass.
+    const REFUSAL_IS_OLD: bool;
     fn open(place: &Self::Place) -> io::Result<Self>;
     fn send(&self, frame: &[u8]) -> io::Result<usize>;
 }
 
 impl Connected for UdpSocket {
     type Place = SocketAddr;
+    const REFUSAL_IS_OLD: bool = true;
     /// Connected, so that the kernel looks for the way once and not per line.
     fn open(to: &SocketAddr) -> io::Result<UdpSocket> {
         let any: IpAddr =
@@ -253,6 +258,7 @@ impl Connected for UdpSocket {
 
 impl Connected for UnixDatagram {
     type Place = str;
+    const REFUSAL_IS_OLD: bool = false;
     fn open(path: &str) -> io::Result<UnixDatagram> {
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
@@ -323,8 +329,8 @@ impl<S: Connected> Datagrams<S> {
                     return Sent::Later;
                 }
                 Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => return Sent::Never,
-                // The log daemon was restarted and its new socket has to be found; or an earlier datagram met
-                // a refusal, which is reported here.
+                Err(error) if S::REFUSAL_IS_OLD && error.kind() == io::ErrorKind::ConnectionRefused => {}
+                // The log daemon was restarted and its new socket has to be found, or the way has changed.
                 Err(_) => self.socket = None,
             }
         }
@@ -349,7 +355,14 @@ impl<S: Connected> Datagrams<S> {
 
 impl<'a> Writer<'a> {
     fn new(setup: &'a Setup) -> Self {
-        Writer { setup, udp: HashMap::new(), unix: HashMap::new(), fds: HashMap::new(), frame: Vec::new() }
+        Writer {
+            setup,
+            udp: HashMap::new(),
+            unix: HashMap::new(),
+            fds: HashMap::new(),
+            frame: Vec::new(),
+            wanted: Vec::new(),
+        }
     }
 
     /// Writes until it is told to end.
@@ -399,7 +412,8 @@ impl<'a> Writer<'a> {
 
     /// Sleeps until a target takes lines again, the bell rings (if `bell`), or the time has passed.
     fn wait(&mut self, timeout: Option<Duration>, bell: bool) {
-        let mut all = Vec::new();
+        let mut all = std::mem::take(&mut self.wanted);
+        all.clear();
         if bell {
             all.push(log_fd::Wanted::readable(self.setup.bell.descriptor()));
         }
@@ -409,6 +423,7 @@ impl<'a> Writer<'a> {
         let ready = datagrams.filter(|(_, short)| !short).map(|(fd, _)| fd).chain(fds);
         all.extend(ready.map(log_fd::Wanted::writable));
         log_fd::wait(&mut all, timeout);
+        self.wanted = all;
         if bell {
             self.setup.bell.answer();
         }

@@ -20,7 +20,7 @@ pub fn install(log: &Arc<LogQueue>) {
         let text = describe(info);
         match std::thread::current().name() {
             // A data thread goes on after it, and the writer with it.
-            Some(name) if name.starts_with("haring/") && name != "haring/log" => {
+            Some(name) if name.starts_with("haring/") => {
                 tell_queue(&log, Level::Alert, &text);
             }
             // The writer itself, or the control thread, with which the process may end.
