@@ -1,7 +1,8 @@
 //! The look of a configuration: `haring fmt`.
 //!
 //! It moves white space and nothing else. Words are kept as they are written, quotes and all; a line
-//! that the lexer would refuse is left alone to the byte; comments and blank lines stay. Sections
+//! that the lexer would refuse is left alone to the byte; comments stay, and of several
+//! blank lines in a row one. Sections
 //! start at the margin, their lines one step in, the lines of an `.if` one more.
 
 use super::read::SECTIONS;
@@ -46,7 +47,15 @@ pub fn format(bytes: &[u8]) -> Vec<u8> {
     // What the lines of an open section are indented by; blocks around sections shift them.
     let mut inside = 0_usize;
     let mut blocks: Vec<usize> = Vec::new();
+    // Blank lines part what stands around them: one does, and there is nothing to part at the ends.
+    let mut parted = true;
+    let last = rows.iter().rposition(|row| *row != Row::Blank);
     for (index, row) in rows.iter().enumerate() {
+        let is_blank = *row == Row::Blank;
+        if is_blank && (parted || last.is_none_or(|last| index > last)) {
+            continue;
+        }
+        parted = is_blank;
         let section = inside + depth;
         let head = depth;
         match row {
@@ -216,12 +225,13 @@ mod tests {
         check("", "");
         check(
             "# top\nglobal\n\tmaxconn   1\n\n\n  # in\n log  stdout  # why\n# about www\nfrontend www\nbind :80#x\n",
-            "# top\nglobal\n    maxconn 1\n\n\n    # in\n    log stdout # why\n# about www\nfrontend www\n    bind :80 #x\n",
+            "# top\nglobal\n    maxconn 1\n\n    # in\n    log stdout # why\n# about www\nfrontend www\n    bind :80 #x\n",
         );
         check("global\r\n maxconn 1\r\n", "global\n    maxconn 1\n");
         check("global\nmaxconn 1", "global\n    maxconn 1\n");
         check("  orphan  line\nglobal\n", "orphan line\nglobal\n");
-        check("\n\n", "\n\n");
+        check("\n\n", "");
+        check("\n\nglobal\n\n \n\t\n maxconn 1\n\n\n", "global\n\n    maxconn 1\n");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Command {
     Version(VersionForm),
     /// `--help`.
     Help,
+    /// `--help` behind a verb.
+    HelpOf(&'static str),
     /// `-cc`.
     Condition(Box<Options>, String),
     /// `-c` or `check`.
@@ -123,14 +125,14 @@ pub struct Options {
     pub insecure_fork: bool,
     /// `-dZ`.
     pub no_zero_copy: bool,
-    /// `-dc`.
-    pub dump_cpus: bool,
     /// `-dL`.
     pub dump_libraries: bool,
     /// `-dK`: classes of keywords to list.
     pub dump_keywords: Option<String>,
     /// `-dS`, `-dR` and kin.
     pub switches: Switches,
+    /// `check`: the result tells what was checked.
+    pub names_files: bool,
     /// `-cc`.
     pub(super) condition: Option<String>,
     /// `-dC`.
@@ -335,7 +337,7 @@ const FLAGS: &[Flag] = &[
         },
     ),
     set("-dL", "lists the shared libraries after the check", |o| o.dump_libraries = true),
-    set("-dc", "shows which CPUs are used", |o| o.dump_cpus = true),
+    noted("-dc", Takes::Nothing, "accepted: 'show threads' of the runtime API tells the CPU of each thread"),
     set("-de", "does not use epoll", |o| o.switches.no_epoll = true),
     set("-dS", "does not use splice", |o| o.switches.no_splice = true),
     set("-dG", "does not use getaddrinfo", |o| o.switches.no_getaddrinfo = true),
@@ -351,13 +353,14 @@ const FLAGS: &[Flag] = &[
 
 /// Verbs, their arguments and what they do.
 const VERBS: &[(&str, &str, &str)] = &[
-    ("check", "[<cfgfile>*] [flags]", "checks a configuration and says so"),
+    ("check", "[<cfgfile>*] [flags]", "checks a configuration (without a file, the system's) and says so"),
     ("fmt", "[-w] [--check] [<cfgfile>]", "re-indents a configuration (standard input without a file)"),
     (
         "doc",
         "[<keyword> | --reference | --compatibility]",
         "explains a keyword, or prints a page of the manual",
     ),
+    ("version", "", "shows the version"),
     ("reload", "<pid>", "asks a process to reload, and fails if nothing came of it (this version cannot)"),
 ];
 
@@ -382,12 +385,31 @@ pub fn usage(program: &str) -> String {
     out
 }
 
+/// What stands below a mistake: how to ask for more.
+pub fn short_usage(program: &str) -> String {
+    format!(
+        "Usage : {program} [-f <cfgfile|cfgdir>]* [-- <cfgfile>*] [flags]\n        {program} <verb> [arguments]\n\
+         '{program} -h' lists the flags and verbs.\n"
+    )
+}
+
+/// The usage of one verb.
+pub fn usage_of(program: &str, verb: &str) -> String {
+    let (_, arguments, help) = VERBS.iter().find(|(known, ..)| *known == verb).unwrap_or(&("", "", ""));
+    format!("Usage : {program} {verb} {arguments}\n{help}\n")
+}
+
 /// Reads the arguments that follow the program's name.
 pub fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
     let Some(first) = arguments.first() else { return Err(ArgsError(String::new())) };
+    if let Some((verb, ..)) = VERBS.iter().find(|(verb, ..)| verb == first)
+        && arguments[1..].iter().any(|argument| argument == "--help" || argument == "-h")
+    {
+        return Ok(Command::HelpOf(verb));
+    }
     match first.as_str() {
         "check" => {
-            let mut options = Options { check: true, verbose: true, ..Options::default() };
+            let mut options = Options { check: true, verbose: true, names_files: true, ..Options::default() };
             if let Some(command) = flags(&arguments[1..], &mut options, true)? {
                 return Ok(command);
             }
@@ -414,7 +436,7 @@ pub fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
             _ => Err(ArgsError("reload expects the process id of a running process".into())),
         },
         "help" | "--help" | "-h" => Ok(Command::Help),
-        "--version" => Ok(Command::Version(VersionForm::Line)),
+        "version" | "--version" => Ok(Command::Version(VersionForm::Line)),
         verb if !verb.starts_with('-') => {
             let hint = did_you_mean(verb, VERBS.iter().map(|(verb, ..)| *verb));
             let hint = hint.map(|hint| format!(" ; {hint}")).unwrap_or_default();
@@ -605,8 +627,11 @@ mod tests {
                 ..base()
             },
         );
-        check("check a.cfg", Options { check: true, verbose: true, ..base() });
-        check("check -q -f a.cfg", Options { check: true, verbose: true, quiet: true, ..base() });
+        check("check a.cfg", Options { check: true, verbose: true, names_files: true, ..base() });
+        check(
+            "check -q -f a.cfg",
+            Options { check: true, verbose: true, quiet: true, names_files: true, ..base() },
+        );
     }
 
     #[test]
@@ -616,6 +641,10 @@ mod tests {
             ("-dM -dI -dW -vv", Command::Version(VersionForm::Everything)),
             ("-vqb", Command::Version(VersionForm::Branch)),
             ("--help", Command::Help),
+            ("version", Command::Version(VersionForm::Line)),
+            ("check --help", Command::HelpOf("check")),
+            ("fmt -h", Command::HelpOf("fmt")),
+            ("doc --help", Command::HelpOf("doc")),
             ("doc timeout connect", Command::Doc(Some("timeout connect".into()))),
             ("doc", Command::Doc(None)),
             (

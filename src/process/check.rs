@@ -84,7 +84,9 @@ pub fn check(options: &Options, load: Load<'_>) -> u8 {
     if !has_listener(&loaded.model) {
         console.result("No enabled listener found: a process cannot start on this configuration alone.\n");
     }
-    if options.verbose {
+    if options.names_files {
+        console.result(&format!("Configuration file is valid : {}\n", options.files.join(", ")));
+    } else if options.verbose {
         console.result("Configuration file is valid\n");
     }
     VALID

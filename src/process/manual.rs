@@ -33,11 +33,59 @@ pub fn all() -> Vec<DocEntry> {
     entries
 }
 
-/// The entries that `keyword` names: the exact ones if there are any, else those that start with it.
+/// The entries that `keyword` names: the exact ones if there are any, else those that start with it, else what it
+/// means where it is written: an option behind `server` or `bind`, an action behind its rule set, an alias behind
+/// `%`, a criterion with its suffix, an algorithm of `balance`.
 pub fn lookup(keyword: &str) -> Vec<DocEntry> {
-    let mut found: Vec<DocEntry> = all().into_iter().filter(|entry| entry.answers_to(keyword)).collect();
-    if found.iter().any(|entry| entry.name == keyword) {
-        found.retain(|entry| entry.name == keyword);
+    let entries = all();
+    let named = |name: &str, wanted: &dyn Fn(&DocEntry) -> bool| -> Vec<DocEntry> {
+        let mut found: Vec<_> =
+            entries.iter().filter(|entry| entry.answers_to(name) && wanted(entry)).cloned().collect();
+        if found.iter().any(|entry| entry.name == name) {
+            found.retain(|entry| entry.name == name);
+        }
+        found
+    };
+    let mut found = named(keyword, &|_| true);
+    if found.is_empty()
+        && let Some((place, name)) = keyword.split_once(' ')
+    {
+        let kind = format!("{place} option");
+        let name = name.trim();
+        found = named(name, &|entry| {
+            entry.kind == kind || (entry.kind == "action" && entry.sections.contains(&place))
+        });
+    }
+    if found.is_empty()
+        && let Some(name) = keyword.strip_prefix('%')
+    {
+        found = named(name, &|entry| entry.kind == "log alias");
+    }
+    if found.is_empty()
+        && let Some((fetch, kind)) = crate::sample::acl::criterion(keyword)
+    {
+        found.push(DocEntry {
+            name: keyword.to_owned().into(),
+            kind: "acl",
+            signature: format!("{keyword} <pattern>*"),
+            sections: Vec::new(),
+            text: format!("A criterion of ACLs: '{fetch}', compared as '-m {}' does.", kind.name()),
+            support: Support::Full,
+        });
+        found.extend(named(fetch, &|entry| entry.kind == "fetch"));
+    }
+    if found.is_empty()
+        && let Some((name, text)) =
+            crate::config::section::balance::ALGORITHMS.iter().find(|(name, _)| *name == keyword)
+    {
+        found.push(DocEntry {
+            name: (*name).into(),
+            kind: "algorithm of 'balance'",
+            signature: format!("balance {name}"),
+            sections: Vec::new(),
+            text: (*text).to_owned(),
+            support: Support::Full,
+        });
     }
     found
 }

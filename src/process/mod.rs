@@ -41,10 +41,15 @@ pub fn main() -> ExitCode {
     let command = match args::parse(&arguments) {
         Ok(command) => command,
         Err(ArgsError(text)) => {
-            if !text.is_empty() {
-                eprintln!("{program}: {text}\n");
-            }
-            eprint!("{}{}", version::text(args::VersionForm::Line), args::usage(&program));
+            // Without a word, everything; with a mistake, the mistake must stay in sight.
+            let usage = match text.is_empty() {
+                true => args::usage(&program),
+                false => {
+                    eprintln!("{program}: {text}\n");
+                    args::short_usage(&program)
+                }
+            };
+            eprint!("{}{usage}", version::text(args::VersionForm::Line));
             return ExitCode::FAILURE;
         }
     };
@@ -59,6 +64,10 @@ fn run(command: Command, program: &str) -> u8 {
         }
         Command::Help => {
             put(&args::usage(program));
+            0
+        }
+        Command::HelpOf(verb) => {
+            put(&args::usage_of(program, verb));
             0
         }
         Command::Condition(options, text) => condition(&options, &text),

@@ -140,7 +140,7 @@ const SINGLE_CRITERIA: &[(&str, &str, Kind)] = &[
 ];
 
 /// The fetch and the kind that a criterion stands for.
-fn criterion(name: &str) -> Option<(&'static str, Kind)> {
+pub(crate) fn criterion(name: &str) -> Option<(&'static str, Kind)> {
     let single = SINGLE_CRITERIA.iter().find(|(criterion, ..)| *criterion == name);
     if let Some((_, fetch, kind)) = single {
         return Some((fetch, *kind));

@@ -49,6 +49,9 @@ fn a_wrong_command_line_shows_the_usage() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let shown = text(&output.stderr);
         assert!(shown.contains("HAProxy version") && shown.contains("Usage : haring"), "{shown}");
+        // A mistake is told first, and nothing pushes it out of sight.
+        assert_eq!(shown.contains("\nFlags :\n"), arguments.is_empty(), "{shown}");
+        assert!(arguments.is_empty() || shown.lines().count() <= 8, "{shown}");
         assert!(output.stdout.is_empty());
     }
 }
@@ -81,7 +84,39 @@ fn mistakes_are_told_in_haproxys_form() {
 fn keywords_are_explained() {
     let output = run(&["doc", "streq"]);
     assert!(text(&output.stdout).starts_with("streq(a,b)\n"));
+    for (asked, part) in [
+        ("path_beg", "compared as '-m beg' does"),
+        ("http-request deny", "action, in: "),
+        ("%ci", "log alias"),
+        ("leastconn", "balance leastconn\n"),
+        ("server check", "server option"),
+    ] {
+        let words: Vec<&str> = std::iter::once("doc").chain(asked.split(' ')).collect();
+        let output = run(&words);
+        assert!(text(&output.stdout).contains(part), "{asked}: {}", text(&output.stdout));
+        assert_eq!(output.status.code(), Some(0), "{asked}");
+    }
+    for verb in ["check", "fmt", "doc"] {
+        let output = run(&[verb, "--help"]);
+        assert!(text(&output.stdout).starts_with(&format!("Usage : haring {verb} ")), "{verb}");
+        assert_eq!(output.status.code(), Some(0), "{verb}");
+    }
+    assert!(text(&run(&["version"]).stdout).starts_with("HAProxy version "));
     let output = run(&["doc", "steq"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("did you mean 'streq'?"));
+}
+
+#[test]
+fn a_check_names_what_it_checked() {
+    let path = std::env::temp_dir().join(format!("haring-named-{}.cfg", std::process::id()));
+    let name = path.to_str().expect("a plain name");
+    std::fs::write(&path, "listen l\n    mode tcp\n    timeout client 1s\n    timeout server 1s\n    timeout connect 1s\n    bind 127.0.0.1:8080\n").unwrap();
+    let output = run(&["check", name]);
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains(&format!("Configuration file is valid : {name}\n")), "{shown}");
+    std::fs::write(&path, "global\n    server-state-file\nlisten l\n    bind 127.0.0.1:8080\n").unwrap();
+    assert_eq!(run(&["check", name]).status.code(), Some(1), "a file of states has a name");
+    std::fs::remove_file(&path).unwrap();
 }

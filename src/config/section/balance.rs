@@ -20,19 +20,19 @@ keywords! {
     "hash-type" "<method> [<function> [avalanche]]" BACK => Parse(hash_type), "How keys are mapped to servers.";
 }
 
-/// The algorithms, for suggestions.
-const ALGORITHMS: &[&str] = &[
-    "roundrobin",
-    "static-rr",
-    "leastconn",
-    "first",
-    "source",
-    "uri",
-    "url_param",
-    "hdr",
-    "random",
-    "rdp-cookie",
-    "hash",
+/// The algorithms, for suggestions and explanations.
+pub const ALGORITHMS: &[(&str, &str)] = &[
+    ("roundrobin", "Each server in turn, as often as its weight says; weights may change at run time."),
+    ("static-rr", "Each server in turn, by weights that do not change at run time."),
+    ("leastconn", "The server with the fewest connections for its weight: for long sessions."),
+    ("first", "The first server, in the order of their numbers, that has a free connection slot."),
+    ("source", "By a hash of the client's address: the same client reaches the same server."),
+    ("uri", "By a hash of the path, or of the whole URI with 'whole': for caches."),
+    ("url_param", "By a hash of a parameter of the query, or of a form with 'check_post'."),
+    ("hdr", "By a hash of a header field: 'hdr(name)'."),
+    ("random", "The least loaded of some servers drawn at random by weight: 'random(draws)'."),
+    ("rdp-cookie", "By a hash of a cookie of the RDP protocol: 'rdp-cookie(name)'."),
+    ("hash", "By a hash of a sample expression: 'hash <expr>'."),
 ];
 
 fn balance(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
@@ -85,7 +85,7 @@ fn balance(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) 
             return;
         }
         _ => {
-            let help = crate::diag::did_you_mean(name, ALGORITHMS.iter().copied());
+            let help = crate::diag::did_you_mean(name, ALGORITHMS.iter().map(|(name, _)| *name));
             let found = loading.report.alert(
                 word.span,
                 "balance only supports 'roundrobin', 'static-rr', 'leastconn', 'source', 'uri', 'url_param', \

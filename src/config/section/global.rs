@@ -78,7 +78,7 @@ keywords! {
     "setenv" "<name> <value>" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Sets a variable.";
     "unsetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets variables.";
     "server-state-base" "<directory>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The directory of server state files.";
-    "server-state-file" "<file>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The file that server state is taken from.";
+    "server-state-file" "<file>" GLOBAL => Parse(|_, w, l| path(w, l, |_| ())), "The file that server state is taken from. Nothing reads it: 'load-server-state-from-file' refuses 'global' and 'local' so far.";
     "set-dumpable" "[on | off | libs]" GLOBAL => Parse(set_dumpable), "Lets a crash leave a core, also after 'user' has changed the process's owner.";
     "set-var" "<var-name> <expr>" GLOBAL => Parse(set_var), "Sets a variable of the process.";
     "set-var-fmt" "<var-name> <fmt>" GLOBAL => Parse(set_var_format), "Sets a variable of the process.";

@@ -18,7 +18,7 @@ keywords! {
     "bind" "<address>[, ...] [param*]" FRONTEND => Parse(super::bind::line), "Where to listen.";
     "source" "<addr>[:<port>[-<port>]] [usesrc ...] [interface <name>]" BACK => Parse(source), "The address that connections to servers come from.";
     "http-send-name-header" "<header>" BACK => Parse(send_name_header), "Tells servers their own name in a header field.";
-    "load-server-state-from-file" "{ global | local | none }" BACK => Parse(load_state), "Take servers' state of an earlier process from a file.";
+    "load-server-state-from-file" "{ global | local | none }" BACK => Parse(load_state), "Take servers' state of an earlier process from a file. Only 'none' is accepted so far: 'global' and 'local' stop the load.";
     "server-state-file-name" "[{ use-backend-name | <file> }]" BACK => NoAction("local state files are read by 'load-server-state-from-file local' only, which is refused"), "The name of a backend's own state file.";
     "compression" "algo | algo-req | algo-res | type | type-req | type-res | offload | minsize-req | minsize-res | direction ..." ALL => Refused("compression is not available yet"), "Compresses bodies.";
     "filter" "<name> [param*]" PROXIES => Refused("filters are not available yet"), "Adds a filter.";
@@ -117,7 +117,7 @@ fn load_state(_: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     match words.text() {
         Some("none") => {}
         Some("global" | "local") => {
-            let message = "'load-server-state-from-file' is not available yet";
+            let message = "'load-server-state-from-file' is not available yet, except with 'none'";
             loading.report.alert(words.last_span(), message);
         }
         other => {
