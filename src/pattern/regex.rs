@@ -9,6 +9,9 @@
 //! Groups and what `\0` to `\9` stand for in replacements live here too, for every rule, converter and map.
 
 mod spelling;
+mod successive;
+
+pub use successive::Successive;
 
 use regex::bytes as linear;
 
@@ -23,6 +26,8 @@ const GROUPS_MAX: usize = 10;
 pub struct Regex {
     text: Box<[u8]>,
     engine: Engine,
+    /// What measures searches for all matches.
+    gauge: Option<Box<successive::Gauge>>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,9 +62,20 @@ impl Regex {
         });
         let engine = match linear {
             Some(engine) => engine,
-            None => Engine::BackTracking(Box::new(back_tracking(text, ignore_case)?)),
+            None => Engine::BackTracking(Box::new(back_tracking(text, ignore_case, STEPS_MAX)?)),
         };
-        Ok(Regex { text: text.into(), engine })
+        Ok(Regex { text: text.into(), engine, gauge: None })
+    }
+
+    /// The same, made ready for [`Regex::successive`]; `ignore_case` is that of [`Regex::new`].
+    pub fn for_all_matches(mut self, ignore_case: bool) -> Result<Regex, String> {
+        self.gauge = Some(Box::new(successive::Gauge::new(&self, ignore_case)?));
+        Ok(self)
+    }
+
+    /// Searches in `subject` whose sum has a bound; `groups` tells that groups beside 0 are wanted.
+    pub fn successive<'r, 's>(&'r self, subject: &'s [u8], groups: bool) -> Successive<'r, 's> {
+        Successive::new(self, subject, groups)
     }
 
     /// Its text.
@@ -82,38 +98,15 @@ impl Regex {
 
     /// The groups of the first match.
     pub fn captures<'s>(&self, subject: &'s [u8]) -> Option<Captures<'s>> {
-        self.captures_at(subject, 0)
-    }
-
-    /// The groups of the first match that starts at `start` or later.
-    pub fn captures_at<'s>(&self, subject: &'s [u8], start: usize) -> Option<Captures<'s>> {
-        let mut captures = Captures { subject, groups: [None; GROUPS_MAX] };
-        match &self.engine {
+        let groups = match &self.engine {
             Engine::Linear { regex, ends } => {
-                let whole = linear_groups(regex, subject, start);
-                let shorter = before_newline(*ends, subject)
-                    .filter(|shorter| start <= shorter.len())
-                    .and_then(|shorter| linear_groups(regex, shorter, start));
-                // The leftmost wins, as if both were sought at once.
-                captures.groups = match (whole, shorter) {
-                    (Some(whole), Some(shorter)) => {
-                        if shorter[0].map(|m| m.0) < whole[0].map(|m| m.0) {
-                            shorter
-                        } else {
-                            whole
-                        }
-                    }
-                    (whole, shorter) => whole.or(shorter)?,
-                };
+                let shorter =
+                    before_newline(*ends, subject).and_then(|shorter| linear_groups(regex, shorter));
+                leftmost(linear_groups(regex, subject), shorter)
             }
-            Engine::BackTracking(regex) => {
-                let mut locations = regex.capture_locations();
-                regex.captures_read_at(&mut locations, subject, start).ok().flatten()?;
-                let groups = captures.groups.iter_mut().enumerate().take(locations.len());
-                groups.for_each(|(index, group)| *group = locations.get(index));
-            }
-        }
-        Some(captures)
+            Engine::BackTracking(regex) => back_tracking_groups(regex, subject, 0).ok().flatten(),
+        };
+        groups.map(|groups| Captures { subject, groups })
     }
 
     /// What is worth knowing about a pattern that back-tracks, and what to write instead.
@@ -136,17 +129,41 @@ fn before_newline(ends: bool, subject: &[u8]) -> Option<&[u8]> {
 
 type Groups = [Option<(usize, usize)>; GROUPS_MAX];
 
-fn linear_groups(regex: &linear::Regex, subject: &[u8], start: usize) -> Option<Groups> {
-    let mut locations = regex.capture_locations();
-    regex.captures_read_at(&mut locations, subject, start)?;
+/// The first `count` groups, as `get` tells them.
+fn groups_of(count: usize, get: impl Fn(usize) -> Option<(usize, usize)>) -> Groups {
     let mut groups = [None; GROUPS_MAX];
-    let known = groups.iter_mut().enumerate().take(locations.len());
-    known.for_each(|(index, group)| *group = locations.get(index));
-    Some(groups)
+    groups.iter_mut().enumerate().take(count).for_each(|(index, group)| *group = get(index));
+    groups
 }
 
-fn back_tracking(pattern: &[u8], ignore_case: bool) -> Result<pcre2::bytes::Regex, String> {
-    let limit = format!("(*LIMIT_MATCH={STEPS_MAX})");
+/// The match in the whole subject, or in the one without its final newline: the leftmost wins, as if both
+/// were sought at once.
+fn leftmost(whole: Option<Groups>, shorter: Option<Groups>) -> Option<Groups> {
+    match (whole, shorter) {
+        (Some(whole), Some(shorter)) if shorter[0].map(|m| m.0) < whole[0].map(|m| m.0) => Some(shorter),
+        (whole, shorter) => whole.or(shorter),
+    }
+}
+
+fn linear_groups(regex: &linear::Regex, subject: &[u8]) -> Option<Groups> {
+    let mut locations = regex.capture_locations();
+    regex.captures_read(&mut locations, subject)?;
+    Some(groups_of(locations.len(), |index| locations.get(index)))
+}
+
+/// An error is a limit that was reached.
+fn back_tracking_groups(
+    regex: &pcre2::bytes::Regex,
+    subject: &[u8],
+    start: usize,
+) -> Result<Option<Groups>, pcre2::Error> {
+    let mut locations = regex.capture_locations();
+    let found = regex.captures_read_at(&mut locations, subject, start)?;
+    Ok(found.map(|_| groups_of(locations.len(), |index| locations.get(index))))
+}
+
+fn back_tracking(pattern: &[u8], ignore_case: bool, steps_max: u32) -> Result<pcre2::bytes::Regex, String> {
+    let limit = format!("(*LIMIT_MATCH={steps_max})");
     let text = match std::str::from_utf8(pattern) {
         Ok(text) => text.to_owned(),
         Err(_) => spelling::in_ascii(pattern),
@@ -178,6 +195,10 @@ impl<'s> Captures<'s> {
     /// other escaped byte stands for itself.
     pub fn expand(&self, template: &[u8]) -> Result<Vec<u8>, BadReplacement> {
         let mut out = Vec::with_capacity(template.len());
+        self.expand_to(template, &mut out).map(|()| out)
+    }
+    /// The same, at the end of `out`.
+    pub fn expand_to(&self, template: &[u8], out: &mut Vec<u8>) -> Result<(), BadReplacement> {
         let mut bytes = template.iter().copied();
         while let Some(byte) = bytes.next() {
             if byte != b'\\' {
@@ -196,7 +217,7 @@ impl<'s> Captures<'s> {
                 other => out.push(other),
             }
         }
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -43,7 +43,9 @@ pub const TABLE: &[Converter] = &[
         .check(check_param),
     row(
         "regsub",
-        "Replaces what the regex matches: the first match, or all with 'g'; 'i' ignores case.",
+        "Replaces what the regex matches: the first match, or all with 'g'; 'i' ignores case. With 'g' there is no \
+         value if the searches would together read far more than the string: some sixteen times its length, or \
+         256 kB.",
         regsub,
     )
     .cuts()
@@ -234,7 +236,11 @@ fn check_regsub(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result
     if args.as_slice().text(0).is_empty() {
         return Err("the regex is empty".into());
     }
-    let regex = check.context.regex(args.as_slice().text(0), flags.contains(&b'i'), check.span)?;
+    let ignore_case = flags.contains(&b'i');
+    let mut regex = check.context.regex(args.as_slice().text(0), ignore_case, check.span)?;
+    if flags.contains(&b'g') {
+        regex = regex.for_all_matches(ignore_case)?;
+    }
     args[0] = Arg::Regex(Box::new(regex));
     args.truncate(2);
     args.push(Arg::Int(i64::from(flags.contains(&b'g'))));
@@ -252,12 +258,14 @@ fn regsub<'a>(value: Value<'a>, args: &'a [Arg], context: &Context<'a>) -> Optio
         let mut at = 0;
         let mut matched = false;
         let len_max = context.process.limits.buffer;
+        let template = args.text(1);
+        let mut searches = regex.successive(text, template.contains(&b'\\'));
         while (everywhere || !matched) && out.len() <= len_max {
-            let Some(captures) = regex.captures_at(text, at) else { break };
+            let Some(captures) = searches.find(at).ok()? else { break };
             let Some((start, end)) = captures.range(0) else { break };
             matched = true;
             out.extend_from_slice(&text[at..start.max(at)]);
-            out.extend_from_slice(&captures.expand(args.text(1)).ok()?);
+            captures.expand_to(template, &mut out).ok()?;
             let from = at;
             at = end;
             if from == text.len() {
@@ -498,5 +506,19 @@ mod tests {
             let (found, _) = alert(text, Phase::HttpRequest);
             assert!(found.contains(message), "{text}: {found}");
         }
+    }
+
+    #[test]
+    fn a_regsub_whose_matches_are_too_dear_has_no_value() {
+        let world = World::request("GET / HTTP/1.1", &[&format!("X: {}", "a".repeat(13_000))]);
+        check(
+            &world,
+            &[
+                ("req.hdr(x),regsub('a.*c|a',x,g),length", "-"),
+                ("req.hdr(x),regsub('a.*c|a',xy),length", "13001"),
+                ("req.hdr(x),regsub('a',x,g),length", "13000"),
+                ("req.hdr(x),regsub('a(?=.*c)|a',x,g),length", "-"),
+            ],
+        );
     }
 }
