@@ -25,6 +25,8 @@ use crate::sample::facts::{SessionFacts, Transport};
 use crate::state::proxy::{FrontendStatus, fe};
 use crate::sys::socket;
 
+/// The first port that is not a privileged one (RFC 6335 section 6).
+const PRIVILEGED_PORTS_END: u16 = 1024;
 /// Connections taken between two turns of the others, so that a storm does not starve them.
 const BATCH_DEFAULT: usize = 16;
 /// How long to wait when a limit is reached before looking again, if nothing tells of a free place.
@@ -344,6 +346,8 @@ fn accept_batch(core: &Rc<Core>, listener: &Rc<Listener>, batch: usize, now: clo
             return Batch::Empty;
         };
         let error = match accepted {
+            // Dropping it closes it: nothing has counted it.
+            Ok((_, source)) if is_refused(core, source) => continue,
             Ok((fd, source)) => {
                 rates.keep();
                 let was_last = descriptors::is_reserved(fd.as_raw_fd(), Use::Client);
@@ -372,6 +376,12 @@ fn accept_batch(core: &Rc<Core>, listener: &Rc<Listener>, batch: usize, now: clo
     Batch::Full
 }
 
+/// Whether a client may not be served because of its port (`harden.reject-privileged-ports.tcp`).
+fn is_refused(core: &Core, source: Option<SocketAddr>) -> bool {
+    core.model.global.reject_privileged_ports
+        && source.is_some_and(|source| (1..PRIVILEGED_PORTS_END).contains(&source.port()))
+}
+
 /// Lets the other tasks of the core have a turn.
 async fn yield_once() {
     let mut yielded = false;
@@ -391,7 +401,9 @@ fn accept_rest(core: &Rc<Core>, listener: &Rc<Listener>) {
     let now = clock::refresh();
     while let Some(place) = Place::take(core, listener) {
         let Some(Ok((fd, source))) = listener.socket.borrow().as_ref().map(Acceptor::accept) else { return };
-        place_connection(core, listener, place, fd, source, now);
+        if !is_refused(core, source) {
+            place_connection(core, listener, place, fd, source, now);
+        }
     }
 }
 

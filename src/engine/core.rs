@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::task::Poll;
 
 use super::accept::{Listener, ListenerState};
 use super::borrow::{self, Questions};
@@ -14,11 +15,13 @@ use super::mailbox::{Mailbox, Order};
 use super::orders::{SESSIONS_AT_ONCE, Shown};
 use super::queue::Waiting;
 use crate::balance::{Candidate, Picker};
+use crate::base::clock::{self, Millis};
+use crate::base::core_id;
 use crate::base::id::ProxyIndex;
 use crate::base::rng::Rng;
-use crate::base::{clock, core_id};
 use crate::log::queue::{Line, LogQueue};
 use crate::log::target;
+use crate::model::global::CloseSpread;
 use crate::model::{BindAddress, Mode, Model, Proxy, Server};
 use crate::net::timer::{Kill, Ticket, Wheel};
 use crate::net::{Stream, buffer, descriptors, driver, executor, reactor, splice};
@@ -121,6 +124,8 @@ pub struct Core {
     pub rng: RefCell<Rng>,
     /// Set by a soft stop: no keep-alive any more.
     pub stopping: Cell<bool>,
+    /// When that began.
+    stopped_at_ms: Cell<Millis>,
     pickers: RefCell<Vec<Option<Rc<Picker>>>>,
     sessions: RefCell<Vec<Weak<SessionEntry>>>,
     session_numbers: Cell<u64>,
@@ -208,6 +213,27 @@ impl Core {
         let entries: Vec<_> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
         entries.iter().for_each(&mut act);
     }
+    /// Whether a client's connection ends behind its response, since the process stops. The later in the
+    /// window of `close-spread-time`, the likelier.
+    pub fn closes_clients(&self) -> bool {
+        self.stopping.get()
+            && match self.model.global.close_spread {
+                CloseSpread::AtOnce => true,
+                CloseSpread::Never => false,
+                CloseSpread::Over(window_ms) => {
+                    let passed = clock::cached().millis().saturating_sub(self.stopped_at_ms.get());
+                    self.rng.borrow_mut().below(window_ms) < passed
+                }
+            }
+    }
+    /// Closes one of `among` connections that wait for a request.
+    fn close_resting(&self, among: u64) {
+        self.each_session(|session| {
+            if session.idle.get() && self.rng.borrow_mut().below(among) == 0 {
+                session.ticket.kill(Kill::Shutdown);
+            }
+        });
+    }
     fn obey(self: &Rc<Self>, order: Order) -> bool {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
@@ -246,11 +272,12 @@ impl Core {
                 }
                 self.mailbox().closed.store(true, SeqCst);
                 self.idle.clear();
-                self.each_session(|session| {
-                    if session.idle.get() {
-                        session.ticket.kill(Kill::Shutdown);
-                    }
-                });
+                self.stopped_at_ms.set(clock::cached().millis());
+                match self.model.global.close_spread {
+                    CloseSpread::AtOnce => self.close_resting(1),
+                    CloseSpread::Over(window_ms) => executor::spawn(close_over(self.clone(), window_ms)),
+                    CloseSpread::Never => {}
+                }
             }
             Order::Trim => {
                 buffer::trim();
@@ -393,6 +420,7 @@ fn make(index: usize, setup: Setup) -> Rc<Core> {
         // The seed differs per core so that cores do not choose in step.
         rng: RefCell::new(Rng::new(0x4861_7269_6e67 ^ (index as u64) << 32)),
         stopping: Cell::new(false),
+        stopped_at_ms: Cell::new(0),
         pickers: RefCell::new(model.proxies.iter().map(|_| None).collect()),
         sessions: RefCell::default(),
         session_numbers: Cell::new(0),
@@ -416,5 +444,18 @@ async fn take_orders(core: Rc<Core>, bell: std::os::fd::OwnedFd) {
                 return;
             }
         }
+    }
+}
+
+/// Steps in which resting connections are closed over a window.
+const CLOSING_STEPS: u64 = 32;
+
+/// Closes resting connections over a window, at its end all that are left.
+async fn close_over(core: Rc<Core>, window_ms: u64) {
+    for left in (1..=CLOSING_STEPS).rev() {
+        let ticket = Rc::default();
+        let deadline = super::wait::after(Some((window_ms / CLOSING_STEPS).max(1)));
+        let _ = super::wait::until::<()>(&core, &ticket, deadline, |_| Poll::Pending).await;
+        core.close_resting(left);
     }
 }

@@ -41,7 +41,6 @@ impl Exchange<'_> {
         frontend.add(fe::BYTES_OUT, self.txn.bytes_to_client);
         frontend.add(fe::REQ_BYTES_OUT, self.txn.bytes_to_server);
         frontend.add(fe::RES_BYTES_IN, self.txn.bytes_from_server);
-        frontend.add(fe::FAILED_REWRITES, self.effects.failed_rewrites);
         if self.txn.status != 0 {
             self.count_response();
         }

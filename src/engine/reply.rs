@@ -15,7 +15,7 @@ use crate::model::proxy::StatsPage;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
-use crate::rules::RuleSet;
+use crate::rules::{RuleSet, Verdict};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use std::sync::Arc;
 use std::task::Poll;
@@ -62,7 +62,7 @@ impl Exchange<'_> {
             && !reply.close
             && !(unread && (undecided || self.body_broken_off))
             && (self.upload_state != UploadState::Partial || self.unfinished.is_some() || !unread)
-            && !self.core.stopping.get();
+            && !self.core.closes_clients();
         let (bytes, stays) = self.encode_reply(&reply, may_stay, streamed);
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
@@ -173,6 +173,32 @@ impl Exchange<'_> {
         })
     }
 
+    /// Makes the head of a reply the response that rules see.
+    fn take_as_response(&mut self, reply: &Reply) {
+        let txn = &mut *self.txn;
+        txn.response.clear();
+        let reason = match &reply.reason {
+            Some(reason) => reason.as_slice(),
+            None => status::reason(reply.status).as_bytes(),
+        };
+        txn.response.set_status(reply.status, reason);
+        for (name, value) in &reply.fields {
+            txn.response.fields.append(name, value);
+        }
+        txn.has_response = true;
+    }
+
+    /// Runs the after-response rules of both proxies over a reply; whether none ended them with an error.
+    fn after_response_rules(&mut self) -> bool {
+        // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
+        let frontend = (!self.txn.bad_request).then_some(self.frontend);
+        let backend = self.backend.filter(|backend| !Arc::ptr_eq(backend, self.frontend));
+        [backend, frontend].into_iter().flatten().all(|proxy| {
+            let verdict = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
+            !matches!(verdict, Verdict::Invalid)
+        })
+    }
+
     /// Makes the response head of a reply, runs the after-response rules over it, and gives its bytes.
     /// A body that will be streamed brings its framing; the reply's own has a known length. Whether the
     /// connection stays is known behind the rules only.
@@ -185,25 +211,26 @@ impl Exchange<'_> {
             }
             _ => reply,
         };
-        let txn = &mut *self.txn;
-        txn.response.clear();
-        let reason = match &reply.reason {
-            Some(reason) => reason.as_slice(),
-            None => status::reason(reply.status).as_bytes(),
+        self.take_as_response(reply);
+        self.txn.request_vars.clear();
+        // The page that tells an error is not replaced by itself.
+        let tells_error = self.effects.internal_error;
+        let is_invalid = !self.after_response_rules() && !tells_error;
+        let page;
+        let reply = if is_invalid && streamed.is_none() {
+            // The page that tells it goes out, with what these rules make of it before they fail again.
+            let found = self.error_page(500);
+            page = match found.raw.as_deref().map(Reply::from_errorfile) {
+                Some(Ok(from_file)) => from_file,
+                _ => found,
+            };
+            self.take_as_response(&page);
+            self.after_response_rules();
+            (self.txn.ended, self.txn.status) = (Ended::Proxy, page.status);
+            &page
+        } else {
+            reply
         };
-        txn.response.set_status(reply.status, reason);
-        for (name, value) in &reply.fields {
-            txn.response.fields.append(name, value);
-        }
-        txn.has_response = true;
-        txn.request_vars.clear();
-        // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
-        let frontend = (!txn.bad_request).then_some(self.frontend);
-        let backend = self.backend.filter(|backend| !Arc::ptr_eq(backend, self.frontend));
-        for proxy in [backend, frontend].into_iter().flatten() {
-            // An answer that was refused once is not refused again: only the edits count here.
-            let _ = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
-        }
         let txn = &mut *self.txn;
         if txn.response.status != reply.status {
             txn.status = txn.response.status; // a rule has changed it

@@ -17,6 +17,7 @@ use crate::rules::{Rule, RuleSet, Run, Service, Verdict, reply};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use crate::session::switching;
 use crate::state::proxy::{be, fe};
+use crate::state::server::counter;
 use crate::state::tracked::Event;
 
 impl Exchange<'_> {
@@ -89,6 +90,7 @@ impl Exchange<'_> {
                 },
             );
             self.send_map_orders();
+            self.count_failures(set, matches!(verdict, Verdict::Invalid));
             packets::mark_client(&mut self.effects, &self.client.stream);
             match verdict {
                 Verdict::Log { rule } => {
@@ -168,12 +170,32 @@ impl Exchange<'_> {
                 Verdict::SwitchToHttp => return Ok(()),
                 Verdict::Service(Service::PrometheusExporter) => return Err(self.exporter()),
                 Verdict::Log { .. } | Verdict::Service(Service::Stats) | Verdict::Invalid => {
-                    proxy.state.frontend.add(fe::INTERNAL_ERRORS, 1);
                     return Err(self.error_end(500, Ended::Proxy, EndedIn::Request));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Counts the rewrites of a list that failed, and the list that one of them, or a fault, ended: for the
+    /// proxies that have the request by now, and for the server whose response it is about.
+    fn count_failures(&mut self, set: RuleSet, ended: bool) {
+        let failed = std::mem::take(&mut self.effects.failed_rewrites);
+        if failed == 0 && !ended {
+            return;
+        }
+        // The page that tells an error runs into the same rules: that is no second error.
+        let ended = u64::from(ended && !std::mem::replace(&mut self.effects.internal_error, ended));
+        self.frontend.state.frontend.add(fe::FAILED_REWRITES, failed);
+        self.frontend.state.frontend.add(fe::INTERNAL_ERRORS, ended);
+        if self.in_backend {
+            self.backend().state.backend.add(be::FAILED_REWRITES, failed);
+            self.backend().state.backend.add(be::INTERNAL_ERRORS, ended);
+        }
+        if let Some(assigned) = self.assigned.as_ref().filter(|_| set.direction() == Direction::Response) {
+            assigned.server.state.counters.add(counter::FAILED_REWRITES, failed);
+            assigned.server.state.counters.add(counter::INTERNAL_ERRORS, ended);
+        }
     }
 
     /// Hands changes of maps that rules asked for to the control thread.

@@ -384,7 +384,7 @@ impl Exchange<'_> {
             && !closes
             && upload.may_complete()
             && !persist::closes(&self.txn.response.fields)
-            && !self.core.stopping.get();
+            && !self.core.closes_clients();
         let mode = self.connection_towards_client(stays);
         // What this client does not get, although the server sends it, stays behind the head.
         let unwanted = output == Body::None && input != Body::None;
@@ -652,8 +652,6 @@ impl Exchange<'_> {
         let Some(assigned) = self.assigned.take() else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));
         };
-        let failed_rewrites = std::mem::take(&mut self.effects.failed_rewrites);
-        self.frontend.state.frontend.add(fe::FAILED_REWRITES, failed_rewrites);
         let ServerConnection { stream, place, .. } = *connection;
         self.client.established =
             Some(Box::new(Established { backend: backend.clone(), stream, place, assigned, tunnel }));

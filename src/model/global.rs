@@ -74,6 +74,10 @@ pub struct Global {
     pub dumpable: bool,
     /// `insecure-setuid-wanted`: programs that this process starts may gain rights.
     pub insecure_setuid: bool,
+    /// `close-spread-time`.
+    pub close_spread: CloseSpread,
+    /// `harden.reject-privileged-ports.tcp on`: clients with ports below 1024 are not served.
+    pub reject_privileged_ports: bool,
     /// `setenv` and its kin, and the predefined variables.
     pub environment: EnvironmentChanges,
     /// `noreuseport`, `-dR`: the threads share a socket.
@@ -181,4 +185,16 @@ pub enum MapWriteback {
     All,
     /// These.
     Files(Vec<String>),
+}
+
+/// When a stopping process closes the connections of clients (manual, section 3.1 `close-spread-time`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CloseSpread {
+    /// Those that rest at once, others behind their next response.
+    #[default]
+    AtOnce,
+    /// The same, one after the other over so many milliseconds.
+    Over(u64),
+    /// Not before their timeouts.
+    Never,
 }

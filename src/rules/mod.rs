@@ -216,6 +216,8 @@ pub struct Effects {
     pub no_l7_retry: bool,
     /// Rewrites that failed (`wrew`).
     pub failed_rewrites: u64,
+    /// An error that ended a list has been counted.
+    pub internal_error: bool,
     /// `set-timeout connect|queue|tarpit`, in milliseconds.
     pub connect_timeout_ms: Option<u64>,
     /// See `connect_timeout_ms`.

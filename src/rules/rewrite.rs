@@ -4,7 +4,7 @@
 //! rewrite, which `strict-mode` turns into an error.
 
 use super::action::{NameMatch, TargetPart};
-use crate::http::{Fields, Request, list, uri};
+use crate::http::{Fields, Request, Response, list, uri};
 use crate::pattern::{BadReplacement, Regex};
 
 /// An edit that was not made: the head would outgrow its limit, or the replacement is malformed.
@@ -132,6 +132,13 @@ pub fn set_target(request: &mut Request, part: TargetPart, text: &[u8], max: usi
             request.set_target(&changed);
         }
     }
+    Ok(())
+}
+
+/// Gives a response another status and reason, which makes way for the new one.
+pub fn set_status(response: &mut Response, status: u16, reason: &[u8], max: usize) -> Result<(), Failed> {
+    room_for(&response.fields, reason.len().saturating_sub(response.reason().len()), max)?;
+    response.set_status(status, reason);
     Ok(())
 }
 

@@ -219,7 +219,8 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
         }
         Action::SetStatus(code, reason) => {
             let reason = reason.as_deref().unwrap_or_else(|| status::reason(*code));
-            run.txn.response.set_status(*code, reason.as_bytes());
+            let result = rewrite::set_status(&mut run.txn.response, *code, reason.as_bytes(), max);
+            return run.after_rewrite(result);
         }
         Action::StrictMode(is_strict) => run.effects.rewrites_may_fail = !is_strict,
         Action::DisableRetry => run.effects.no_l7_retry = true,
@@ -235,7 +236,14 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
             if run.txn.request.version == Version::Http10 {
                 return None;
             }
-            run.with_text(format, |run, text| run.effects.early_hints.append(name, text));
+            // A hint that does not fit is no rewrite that may fail.
+            if run
+                .with_text(format, |run, text| rewrite::add(&mut run.effects.early_hints, name, text, max))
+                .is_err()
+            {
+                run.effects.early_hints.clear();
+                return Some(Verdict::Invalid);
+            }
             // Hints that surely follow go into the same response.
             let follows = rules
                 .get(number + 1)
@@ -624,6 +632,58 @@ mod tests {
         assert_eq!(bench.effects.failed_rewrites, 2);
         assert_eq!(header(&bench, "x-long"), None);
         assert!(matches!(bench.run(HttpRequest, &[long]), Verdict::Invalid), "each list starts strict");
+    }
+
+    #[test]
+    fn every_kind_of_rewrite_can_fail() {
+        let long = "0123456789".repeat(10);
+        let request = [
+            "set-header X @",
+            "add-header X @",
+            "replace-header Own ^.*$ @",
+            "replace-value Own ^.*$ @",
+            "set-path /@",
+            "set-pathq /@",
+            "set-query @",
+            "set-uri /@",
+            "set-method @",
+            "replace-path ^.*$ /@",
+            "replace-pathq ^.*$ /@",
+            "replace-uri ^.*$ /@",
+        ];
+        let response = [
+            "set-header X @",
+            "add-header X @",
+            "replace-header Own ^.*$ @",
+            "replace-value Own ^.*$ @",
+            "set-status 200 reason @",
+        ];
+        for (set, rules) in
+            [(HttpRequest, &request[..]), (HttpResponse, &response[..]), (HttpAfterResponse, &response[..])]
+        {
+            for rule in rules {
+                let rule = rule.replace('@', &long);
+                let mut bench = Bench::get("/", &[("Own", "a")]);
+                bench.txn.response.set_status(200, b"OK");
+                bench.txn.response.fields.append(b"Own", b"a");
+                bench.head_max = 60;
+                assert!(matches!(bench.run(set, &[&rule]), Verdict::Invalid), "{set:?} {rule}");
+                assert_eq!(bench.effects.failed_rewrites, 1, "{set:?} {rule}");
+                let softly = bench.run(set, &["strict-mode off", &rule]);
+                assert!(matches!(softly, Verdict::Continue), "{set:?} {rule}");
+                assert_eq!(bench.effects.failed_rewrites, 2, "{set:?} {rule}");
+                let unchanged = [(&bench.txn.request.fields, "own"), (&bench.txn.response.fields, "own")];
+                assert!(unchanged.iter().all(|(fields, name)| fields.first(name.as_bytes()) == Some(b"a")));
+                assert_eq!(
+                    (bench.txn.request.target(), bench.txn.response.reason()),
+                    (&b"/"[..], &b"OK"[..])
+                );
+            }
+        }
+        let mut bench = Bench::get("/", &[]);
+        bench.head_max = 60;
+        let hint = format!("early-hint Link {long}");
+        assert!(matches!(bench.run(HttpRequest, &["strict-mode off", &hint]), Verdict::Invalid));
     }
 
     #[test]

@@ -25,6 +25,34 @@ fn rights_cannot_be_gained_unless_it_is_wanted() {
     }
 }
 
+#[test]
+fn clients_with_privileged_ports_are_refused_where_that_is_wanted() {
+    for (value, served) in [("off", true), ("on", false)] {
+        let (proxy, _origin) = start(&format!("harden.reject-privileged-ports.tcp {value}"));
+        let to = proxy.address("fe");
+        let connect = |port: u16| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+            socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+            socket.connect(&to.into()).map(|()| std::net::TcpStream::from(socket))
+        };
+        let found = (600..1024).map(connect).find(|result| match result {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+        });
+        let Some(Ok(mut stream)) = found else {
+            println!("skipped: no privileged port is to be had");
+            return;
+        };
+        use std::io::{Read, Write};
+        let mut answer = Vec::new();
+        let sent = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let _ = sent.and_then(|()| stream.read_to_end(&mut answer));
+        assert_eq!(answer.starts_with(b"HTTP/1.1 200"), served, "{value}");
+        // Others are served either way.
+        assert_eq!(proxy.client("fe").get("/", "").status, 200, "{value}");
+    }
+}
+
 /// Started as root: another owner, no groups, a root directory of its own, and the service manager, whose
 /// socket has no path there, is told still (the start waits for that).
 #[test]

@@ -449,3 +449,63 @@ fn a_client_that_stops_after_an_early_answer_is_waited_for_once() {
         log.wait_for(&["<cL 413>"]);
     });
 }
+
+/// The value of a column in the statistics, for a proxy's line.
+fn statistic(proxy: &Proxy, line: &str, column: &str) -> String {
+    let csv = proxy.admin("show stat");
+    let mut lines = csv.lines();
+    let header = lines.next().unwrap().trim_start_matches("# ").to_owned();
+    let at = header.split(',').position(|name| name == column).unwrap();
+    let row = lines.find(|row| row.starts_with(line)).unwrap_or_else(|| panic!("no {line}: {csv}"));
+    row.split(',').nth(at).unwrap().to_owned()
+}
+
+#[test]
+fn a_rewrite_that_fails_ends_the_rules_with_a_500_and_counts_where_it_happened() {
+    // Two of them, or one beside the field that the client sent, do not fit.
+    let long = "add-header X %[var(txn.a)]";
+    let fill = "http-request set-var-fmt(txn.a) %[req.hdr(fill)]";
+    // The list, and the failures that frontend, backend and server count. The page that tells the error runs
+    // into the after-response rules again.
+    for (list, failed) in [
+        ("http-request", ["2", "0", "0"]),
+        ("http-response", ["2", "2", "2"]),
+        ("http-after-response", ["3", "3", "2"]),
+    ] {
+        both_drivers(|driver| {
+            let origin = answering(OK);
+            let first = if list == "http-request" { String::new() } else { format!("{list} {long}") };
+            let rules = format!(
+                "{fill}\n    {list} strict-mode off if {{ var(txn.soft) -m found }}\n    {first}\n    {list} {long}"
+            );
+            let rules = format!("http-request set-var(txn.soft) str(1) if {{ path /soft }}\n    {rules}");
+            let proxy = listen(driver, &origin, &rules);
+            for (path, status) in [("/", 500), ("/soft", 200)] {
+                let mut client = proxy.client("fe");
+                client
+                    .send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nFill: {}\r\n\r\n", "f".repeat(10_000)));
+                assert_eq!(client.response().status, status, "{list} {path}");
+            }
+            for (line, failed) in ["be,FRONTEND", "be,BACKEND", "be,s1"].into_iter().zip(failed) {
+                assert_eq!(statistic(&proxy, line, "wrew"), failed, "{list} {line}");
+                let errors = if failed == "0" { "0" } else { "1" };
+                assert_eq!(statistic(&proxy, line, "eint"), errors, "{list} {line}");
+            }
+        });
+    }
+    // An answer of the proxy itself, which these rules also see.
+    both_drivers(|driver| {
+        let origin = answering(OK);
+        let proxy = listen(
+            driver,
+            &origin,
+            &format!(
+                "{fill}\n    http-request return status 200{}",
+                format!("\n    http-after-response {long}").repeat(2)
+            ),
+        );
+        let mut client = proxy.client("fe");
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nFill: {}\r\n\r\n", "f".repeat(10_000)));
+        assert_eq!(client.response().status, 500);
+    });
+}

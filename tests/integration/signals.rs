@@ -80,6 +80,37 @@ fn sigusr1_lets_requests_finish() {
 }
 
 #[test]
+fn close_spread_time_leaves_clients_their_connections_until_their_turn() {
+    for (spread, stays) in [("infinite", true), ("20d", true), ("40ms", false), ("0", false)] {
+        both_drivers(|driver| {
+            let origin = Origin::named("one");
+            let mut proxy = Proxy::start(
+                driver,
+                &format!(
+                    "global\n    close-spread-time {spread}\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
+                    origin.address()
+                ),
+            );
+            let address = proxy.address("fe");
+            let mut clients: Vec<_> = (0..8).map(|_| proxy.client("fe")).collect();
+            clients.iter_mut().for_each(|client| assert_eq!(client.get("/", "").status, 200));
+            proxy.signal(libc::SIGUSR1);
+            assert!(wait_until(LIMIT, || Client::try_connect(address).is_err()));
+            for client in &mut clients {
+                if stays {
+                    assert_eq!(client.get("/", "").header("connection"), None, "{spread}");
+                    assert_eq!(client.get("/", "").status, 200, "{spread}");
+                } else {
+                    assert!(client.is_closed_within(LIMIT), "{spread}");
+                }
+            }
+            drop(clients);
+            assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+        });
+    }
+}
+
+#[test]
 fn a_port_of_its_own_is_free_during_the_soft_stop() {
     both_drivers(|driver| {
         let door = Door::default();

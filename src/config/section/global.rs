@@ -13,7 +13,7 @@ use crate::diag::{Span, did_you_mean};
 use crate::http::status_set::StatusSet;
 use crate::log::target::Target;
 use crate::model::Global;
-use crate::model::global::{Driver, MapWriteback, VarSource};
+use crate::model::global::{CloseSpread, Driver, MapWriteback, VarSource};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::vars::{Scope, SetCondition, VarName};
@@ -33,7 +33,7 @@ keywords! {
     /// The process.
     pub TABLE: GlobalParser, "3.1";
     "chroot" "{ <jail dir> | auto }" GLOBAL => Parse(chroot), "Locks the process into a directory once it has started.";
-    "close-spread-time" "<time>" GLOBAL => NoAction("a stopping process closes idle connections as they come to rest"), "The time over which idle connections are closed while stopping.";
+    "close-spread-time" "{ <time> | infinite }" GLOBAL => Parse(close_spread_time), "The time over which client connections are closed while stopping; 'infinite' leaves them to their timeouts.";
     "cpu-affinity" "<affinity>" GLOBAL => NoAction("every data thread is pinned to one CPU already"), "How threads are bound to CPUs.";
     "cpu-map" "[auto:]<thread-group>[/<thread-set>] <cpu-set>..." GLOBAL => Parse(cpu_map), "The CPUs of each thread.";
     "cpu-policy" "<policy>" GLOBAL => NoAction("there is one data thread per usable CPU unless 'nbthread' or 'cpu-map' say otherwise"), "How CPUs are chosen.";
@@ -52,7 +52,7 @@ keywords! {
     "h1-case-adjust-file" "<hdrs-file>" GLOBAL => Parse(case_adjust_file), "A file of header names and how they are written, a pair a line.";
     "h1-do-not-close-on-insecure-transfer-encoding" "" GLOBAL => NoAction("messages whose length is in doubt are refused rather than closed after"), "Keeps connections after messages whose framing is in doubt.";
     "hard-stop-after" "<time>" GLOBAL => Parse(|g, w, l| time(w, l, |ms| g.global.hard_stop_after_ms = Some(ms))), "How long sessions may go on in a process that stops.";
-    "harden.reject-privileged-ports.tcp" "{ on | off }" GLOBAL => NoAction("such clients are harmless to TCP proxies"), "Refuses clients with ports below 1024.";
+    "harden.reject-privileged-ports.tcp" "{ on | off }" GLOBAL => Parse(reject_privileged_ports), "Refuses clients with ports below 1024.";
     "harden.reject-privileged-ports.quic" "{ on | off }" GLOBAL => NoAction("QUIC is not spoken"), "Refuses clients with ports below 1024.";
     "http-err-codes" "[+-]<range>[,...] [...]" GLOBAL => Parse(|g, w, l| statuses(w, l, &mut g.global.counted_statuses.errors)), "Statuses that count as the client's errors.";
     "http-fail-codes" "[+-]<range>[,...] [...]" GLOBAL => Parse(|g, w, l| statuses(w, l, &mut g.global.counted_statuses.failures)), "Statuses that count as the server's failures.";
@@ -64,7 +64,7 @@ keywords! {
     "log-tag" "<string>" GLOBAL => Parse(log_tag), "The program's name in log lines.";
     "master-worker" "[no-exit-on-failure]" GLOBAL => Removed("start with -W or -Ws instead"), "Runs as master and worker.";
     "max-threads-per-group" "<number>" GLOBAL => NoAction("threads are not grouped"), "How many threads a group may have.";
-    "mworker-max-reloads" "<number>" GLOBAL => NoAction("a reload happens in place and leaves no old worker"), "How many reloads an old worker survives.";
+    "mworker-max-reloads" "<number>" GLOBAL => NoAction("no process survives a reload: this version cannot reload"), "How many reloads an old worker survives.";
     "nbproc" "<number>" GLOBAL => Removed("there is a single process; remove the line"), "Processes.";
     "nbthread" "<number>" GLOBAL => Parse(nbthread), "Data threads.";
     "node" "<name>" GLOBAL => Parse(node), "This node's name, for the statistics page.";
@@ -201,6 +201,24 @@ fn path(words: &mut Words<'_>, loading: &mut Loading<'_>, to: impl FnOnce(PathBu
         to(PathBuf::from(&word.text));
     }
     words.end(loading.report);
+}
+
+fn reject_privileged_ports(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if let Some(wanted) = words.on_off(loading.report) {
+        global.global.reject_privileged_ports = wanted;
+    }
+    words.end(loading.report);
+}
+
+fn close_spread_time(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if words.peek() == Some("infinite") {
+        words.take_word();
+        global.global.close_spread = CloseSpread::Never;
+        return words.end(loading.report);
+    }
+    time(words, loading, |ms| {
+        global.global.close_spread = if ms == 0 { CloseSpread::AtOnce } else { CloseSpread::Over(ms) };
+    });
 }
 
 fn strict_limits(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
