@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 
 use super::capture::Fault;
+use super::silence::Drain;
 use crate::base::clock::{self, Millis};
 use crate::http::Fields;
 use crate::http::h1::chunked::{self, Decoder, Event};
@@ -124,6 +125,8 @@ pub struct Pump {
     pub blocked: Blocked,
 }
 
+    /// What is seen of the destination while it is waited for.
+    pub drain: Drain,
 impl Pump {
     /// A pump for a body framed `input` at the source and `output` at the destination; `buffer`
     /// holds what was read behind the head. A body of none or 0 bytes is complete at once.
@@ -159,6 +162,7 @@ impl Pump {
         }
     }
     /// A tunnel: bytes until the source's end.
+            drain: Drain::default(),
     pub fn tunnel(buffer: Option<Buffer>, splice: Splice) -> Pump {
         Pump::new(Body::UntilClose, Body::UntilClose, buffer, splice)
     }

@@ -200,13 +200,12 @@ impl Exchange<'_> {
                     gone = true;
                     return Poll::Ready(Ok(()));
                 }
-                let last_ms = since.max(upload.pump.last_ms);
                 let awaited = match upload.is_over() {
-                    true => Awaited::words_of(Side::Server, last_ms),
-                    false => Awaited::by(&upload.pump, Side::Client),
+                    true => Awaited::words_of(Side::Server, since.max(upload.pump.last_ms)),
+                    false => Awaited::by(&mut upload.pump, Side::Client, &connection.stream, &silence_limits),
                 };
                 let deadline;
-                (deadline, late) = silence::due(&[Some(awaited)], &silence_limits, last_ms);
+                (deadline, late) = silence::next(&[Some(awaited)], &silence_limits, last_ms);
                 match core.wheel.check(&ticket, deadline, context.waker()) {
                     Some(stop) => Poll::Ready(Err(stop)),
                     None => Poll::Pending,
@@ -214,6 +213,7 @@ impl Exchange<'_> {
             })
             .await;
             match waited {
+                let last_ms = since.max(upload.pump.last_ms);
                 Ok(()) if gone => {
                     let end = self.client_left(EndedIn::Headers);
                     // The client may have closed its sending side only: it is told why.
@@ -486,8 +486,8 @@ impl Exchange<'_> {
             if connection.stream.poll_readable(context).is_ready() && !connection.stream.is_empty() {
                 return Poll::Ready(());
             }
-            let awaited = Awaited::by(&upload.pump, Side::Client);
-            let (deadline, _) = silence::due(&[Some(awaited)], &limits, upload.pump.last_ms);
+            let awaited = Awaited::by(&mut upload.pump, Side::Client, &connection.stream, &limits);
+            let (deadline, _) = silence::next(&[Some(awaited)], &limits, upload.pump.last_ms);
             match core.wheel.check(&ticket, deadline, context.waker()) {
                 Some(_) => Poll::Ready(()),
                 None => Poll::Pending,
@@ -563,11 +563,13 @@ impl Exchange<'_> {
                 }
                 *more = true; // the next request: it is read when its turn comes
             }
-            let up = (!upload.is_over()).then(|| Awaited::by(&upload.pump, Side::Client));
-            let down = Some(Awaited::by(pump, Side::Server));
+            let server = &connection.stream;
+            let up =
+                (!upload.is_over()).then(|| Awaited::by(&mut upload.pump, Side::Client, server, &limits));
+            let down = Some(Awaited::by(pump, Side::Server, client, &limits));
             let last_ms = pump.last_ms.max(upload.pump.last_ms);
             let deadline;
-            (deadline, late) = silence::due(&[up, down], &limits, last_ms);
+            (deadline, late) = silence::next(&[up, down], &limits, last_ms);
             match core.wheel.check(&ticket, deadline, context.waker()) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,

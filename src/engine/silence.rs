@@ -4,11 +4,15 @@
 //! side is waited for, and so that the side that is blamed is the side that was waited for.
 
 use super::body::{Blocked, Pump};
-use crate::base::clock::Millis;
+use crate::base::clock::{self, Millis};
 use crate::model::Proxy;
+use crate::net::Stream;
 use crate::net::timer::NEVER;
 use crate::rules::Effects;
 use crate::sample::facts::Ended;
+
+/// How often a reader is looked at within its time-out.
+const LOOKS: u64 = 8;
 
 /// A side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,42 @@ impl Limits {
     }
 }
 
+/// What a reader takes of a full socket. The kernel tells of room only once a third of its buffer is free,
+/// which may be more than a slow reader takes within its time-out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Drain {
+    /// What was not acknowledged at the last look.
+    left: Option<usize>,
+    /// When the last look was, or the last write.
+    at: Millis,
+}
+
+impl Drain {
+    /// Whether the reader has taken anything between two looks; looks if it is time to. `last_ms` is when
+    /// bytes last moved.
+    pub fn look(
+        &mut self,
+        now: Millis,
+        last_ms: Millis,
+        limit: Millis,
+        left: impl FnOnce() -> Option<usize>,
+    ) -> bool {
+        if self.at < last_ms {
+            *self = Drain { left: None, at: last_ms }; // there is more to take than there was
+        }
+        if now < self.next(limit) {
+            return false;
+        }
+        self.at = now;
+        let before = std::mem::replace(&mut self.left, left());
+        matches!((before, self.left), (Some(before), Some(left)) if left < before)
+    }
+    /// When the next look is.
+    pub fn next(&self, limit: Millis) -> Millis {
+        self.at.saturating_add((limit / LOOKS).max(1))
+    }
+}
+
 /// One direction's wait, or a wait for a side to speak at all.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaited {
@@ -89,17 +129,31 @@ pub struct Awaited {
     since: Millis,
     /// It is waited for bytes of the side, rather than for room.
     speaks: bool,
+    /// When to look whether the side takes anything.
+    look: Millis,
 }
 
 impl Awaited {
     /// The side speaks next; nothing has moved since.
     pub fn words_of(side: Side, since: Millis) -> Awaited {
-        Awaited { side, since, speaks: true }
+        Awaited { side, since, speaks: true, look: NEVER }
     }
-    /// Whom a pump from `source` waits for.
-    pub fn by(pump: &Pump, source: Side) -> Awaited {
-        let speaks = pump.blocked == Blocked::Source;
-        Awaited { side: if speaks { source } else { source.other() }, since: pump.last_ms, speaks }
+    /// Whom a pump from `source` to `destination` waits for.
+    pub fn by(pump: &mut Pump, source: Side, destination: &Stream, limits: &Limits) -> Awaited {
+        if pump.blocked == Blocked::Source {
+            return Awaited::words_of(source, pump.last_ms);
+        }
+        let side = source.other();
+        let (limit, _) = limits.of_side(side);
+        let mut look = NEVER;
+        if limit != NEVER {
+            let now = clock::cached().millis();
+            if pump.drain.look(now, pump.last_ms, limit, || destination.unacknowledged()) {
+                pump.last_ms = now;
+            }
+            look = pump.drain.next(limit);
+        }
+        Awaited { side, since: pump.last_ms, speaks: false, look }
     }
     /// When the time of this wait is over. A side that is sent something takes it, and so shows that it lives;
     /// one that takes nothing any more does not live by what it says.
@@ -110,8 +164,15 @@ impl Awaited {
     }
 }
 
+/// When a session is to be polled at the latest: when it has waited for too long, or to look at a reader; and
+/// for whom it waits.
+pub fn next(waits: &[Option<Awaited>], limits: &Limits, last_ms: Millis) -> (Millis, Side) {
+    let (due, side) = due(waits, limits, last_ms);
+    (waits.iter().flatten().map(|wait| wait.look).fold(due, Millis::min), side)
+}
+
 /// When a session has waited for too long, and for whom. `last_ms` is when bytes last moved in any direction.
-pub fn due(waits: &[Option<Awaited>], limits: &Limits, last_ms: Millis) -> (Millis, Side) {
+fn due(waits: &[Option<Awaited>], limits: &Limits, last_ms: Millis) -> (Millis, Side) {
     let dues = waits.iter().flatten().map(|wait| (wait.due(limits, last_ms), wait.side));
     dues.min_by_key(|(due, side)| (*due, *side == Side::Server)).unwrap_or((NEVER, Side::Server))
 }
@@ -121,7 +182,7 @@ mod tests {
     use super::*;
 
     fn wait(side: Side, speaks: bool, since: Millis) -> Option<Awaited> {
-        Some(Awaited { side, since, speaks })
+        Some(Awaited { side, since, speaks, look: NEVER })
     }
 
     #[test]
@@ -192,5 +253,45 @@ mod tests {
         let alone = Limits { client_alone: true, ..limits(100, 100) };
         let waits = [wait(Client, true, 10), wait(Server, true, 90)];
         assert_eq!(due(&waits, &alone, 90), (110, Client), "independent streams");
+    }
+
+    /// When a reader of which `left` says what it has not taken is given up, and after how many looks.
+    fn given_up_at(limit: Millis, left: impl Fn(Millis) -> usize) -> (Option<Millis>, u32) {
+        let (mut drain, mut last, mut looks) = (Drain::default(), 1000, 0);
+        let limits = Limits { client: limit, server: NEVER, client_alone: false, server_alone: false };
+        let mut now = last;
+        while now < 100_000 {
+            let looked = || {
+                looks += 1;
+                Some(left(now))
+            };
+            if drain.look(now, last, limit, looked) {
+                last = now;
+            }
+            let look = drain.next(limit);
+            let waits = [Some(Awaited { side: Side::Client, since: last, speaks: false, look })];
+            if due(&waits, &limits, last).0 <= now {
+                return (Some(now), looks);
+            }
+            let next = next(&waits, &limits, last).0;
+            assert!(next > now, "it would be polled for ever");
+            now = next;
+        }
+        (None, looks)
+    }
+
+    #[test]
+    fn a_reader_that_takes_something_lives_and_one_that_stops_has_one_time_out() {
+        // It takes a byte now and then, which makes no room that the kernel would tell of.
+        let (given_up, looks) = given_up_at(800, |now| 1_000_000 - (now / 400) as usize);
+        assert_eq!(given_up, None);
+        assert!(looks <= 99_000 / 100 + 1, "{looks}");
+        // It takes nothing: its time runs from the last write.
+        assert_eq!(given_up_at(800, |_| 5).0, Some(1800));
+        // It stops at 3000: its time runs from there, as precisely as it is looked at.
+        let given_up = given_up_at(800, |now| 1_000_000 - now.min(3000) as usize).0;
+        assert!(given_up.is_some_and(|at| (3800..=3900).contains(&at)), "{given_up:?}");
+        // Short limits are no endless loop.
+        assert_eq!(given_up_at(1, |_| 5).0, Some(1001));
     }
 }

@@ -623,11 +623,11 @@ impl TcpSession<'_> {
                     Until::Moment(moment) => moment,
                     Until::Silence(begun) => {
                         let waits = [
-                            (!up_over).then(|| Awaited::by(up, Side::Client)),
+                            (!up_over).then(|| Awaited::by(up, Side::Client, stream, &limits)),
                             Some(Awaited::words_of(Side::Server, begun)),
                         ];
                         let deadline;
-                        (deadline, late) = silence::due(&waits, &limits, begun.max(up.last_ms));
+                        (deadline, late) = silence::next(&waits, &limits, begun.max(up.last_ms));
                         deadline
                     }
                 };

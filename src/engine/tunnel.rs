@@ -113,7 +113,7 @@ impl Tunnel {
                 false => (Ended::Normally, EndedIn::Nothing),
             });
         }
-        let (deadline, late) = self.due();
+        let (deadline, late) = self.next(client, server);
         match core.wheel.check(ticket, deadline, context.waker()) {
             None => Poll::Pending,
             Some(Stop::Killed(kill)) => Poll::Ready((super::wait::killed(kill), EndedIn::Data)),
@@ -121,9 +121,10 @@ impl Tunnel {
         }
     }
 
-    /// When the tunnel has been silent for too long, and whom it waits for. A side whose direction has ended
-    /// towards it has a limit of its own (manual, section 4.2 `timeout client-fin`, `timeout server-fin`).
-    fn due(&self) -> (Millis, Side) {
+    /// When the tunnel is to be polled at the latest, for its silence or to look at a reader, and whom it waits
+    /// for. A side whose direction has ended towards it has a limit of its own (manual, section 4.2
+    /// `timeout client-fin`, `timeout server-fin`).
+    fn next(&mut self, client: &Stream, server: &Stream) -> (Millis, Side) {
         let mut limits = self.limits;
         if self.down_over {
             limits.client = self.fin.0;
@@ -131,9 +132,9 @@ impl Tunnel {
         if self.up_over {
             limits.server = self.fin.1;
         }
-        let up = (!self.up_over).then(|| Awaited::by(&self.up, Side::Client));
-        let down = (!self.down_over).then(|| Awaited::by(&self.down, Side::Server));
-        silence::due(&[up, down], &limits, self.up.last_ms.max(self.down.last_ms))
+        let up = (!self.up_over).then(|| Awaited::by(&mut self.up, Side::Client, server, &limits));
+        let down = (!self.down_over).then(|| Awaited::by(&mut self.down, Side::Server, client, &limits));
+        silence::next(&[up, down], &limits, self.up.last_ms.max(self.down.last_ms))
     }
 }
 

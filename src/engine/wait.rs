@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::Core;
+use super::silence::Drain;
 use crate::base::clock::{self, Millis};
 use crate::net::Stream;
 use crate::net::timer::{Kill, NEVER, Stop, Ticket};
@@ -57,6 +58,24 @@ pub async fn writable(
     until(core, ticket, deadline, |context| stream.poll_writable(context)).await
 }
 
+/// Waits until a full socket has room, as long as its reader takes something within `limit`.
+async fn room(core: &Core, ticket: &Rc<Ticket>, limit: Millis, stream: &mut Stream) -> Result<(), Stop> {
+    let mut drain = Drain::default();
+    let mut since = clock::cached().millis();
+    loop {
+        let due = since.saturating_add(limit);
+        let now = clock::cached().millis();
+        if limit != NEVER && drain.look(now, since, limit, || stream.unacknowledged()) {
+            since = now;
+            continue;
+        }
+        match writable(core, ticket, due.min(drain.next(limit)), stream).await {
+            Err(Stop::Timeout) if clock::cached().millis() < due => {}
+            result => return result,
+        }
+    }
+}
+
 /// Waits for a moment.
 pub async fn sleep(core: &Core, ticket: &Rc<Ticket>, milliseconds: u64) -> Result<(), Stop> {
     match until(core, ticket, after(Some(milliseconds)), |_| Poll::<()>::Pending).await {
@@ -89,7 +108,7 @@ pub async fn write_all(
         match stream.try_write_before(bytes, ends) {
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                writable(core, ticket, after(timeout_ms), stream).await.map_err(WriteError::Stopped)?;
+                room(core, ticket, timeout_ms.unwrap_or(NEVER), stream).await.map_err(WriteError::Stopped)?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Err(WriteError::Broken),

@@ -126,6 +126,10 @@ impl Stream {
                 reactor::clear(self.watch.0, Side::Read);
                 false
             }
+    /// How many written bytes the peer has not acknowledged yet, where the kernel tells.
+    pub fn unacknowledged(&self) -> Option<usize> {
+        socket::unacknowledged(self.fd())
+    }
             Err(_) => true,
         }
     }

@@ -215,6 +215,14 @@ pub fn tcp_figures(fd: RawFd) -> Option<TcpFigures> {
     })
 }
 
+/// How many written bytes the peer has not acknowledged yet; nothing where the kernel does not tell.
+pub fn unacknowledged(fd: RawFd) -> Option<usize> {
+    let mut count: c_int = 0;
+    // SAFETY: the kernel writes one int, which lives for the call.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, std::ptr::from_mut(&mut count)) };
+    (result == 0).then(|| usize::try_from(count).unwrap_or(0))
+}
+
 /// Lets nothing that is sent from now on pass more than so many routers (`silent-drop`).
 pub fn set_hop_limit(fd: RawFd, hops: u8) {
     let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_TTL, hops.into());

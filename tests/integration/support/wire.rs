@@ -54,6 +54,12 @@ impl Wire {
                     return;
                 }
                 let Ok(far) = TcpStream::connect(target) else { continue };
+                if matches!(fault, Fault::Slow(..)) {
+                    // What a slow wire takes is acknowledged before long.
+                    for side in [&near, &far] {
+                        let _ = socket2::SockRef::from(side).set_recv_buffer_size(512 * 1024);
+                    }
+                }
                 let fault = spoiling.swap(false, SeqCst).then_some(fault);
                 for (way_now, from, into) in [(Way::There, &near, &far), (Way::Back, &far, &near)] {
                     let (from, into) = (from.try_clone().expect("a copy"), into.try_clone().expect("a copy"));
