@@ -112,6 +112,8 @@ pub struct Pump {
     pub drop_trailers: bool,
     /// The kernel holds bytes back for a full segment.
     held_back: bool,
+    /// What was read so far, to be sent again to another server, while it fits a buffer.
+    record: Option<Vec<u8>>,
     full_reads: u32,
     source_ended: bool,
     complete: bool,
@@ -123,10 +125,10 @@ pub struct Pump {
     pub last_ms: Millis,
     /// Whom it waits for.
     pub blocked: Blocked,
-}
-
     /// What is seen of the destination while it is waited for.
     pub drain: Drain,
+}
+
 impl Pump {
     /// A pump for a body framed `input` at the source and `output` at the destination; `buffer`
     /// holds what was read behind the head. A body of none or 0 bytes is complete at once.
@@ -152,6 +154,7 @@ impl Pump {
             ends_destination: false,
             drop_trailers: false,
             held_back: false,
+            record: None,
             full_reads: 0,
             source_ended: false,
             complete,
@@ -159,10 +162,22 @@ impl Pump {
             bytes_out: 0,
             last_ms: clock::cached().millis(),
             blocked: Blocked::Source,
+            drain: Drain::default(),
         }
     }
+    /// Keeps what is read, as long as it fits a buffer, behind what was read before.
+    pub fn keep(&mut self, before: Vec<u8>) {
+        self.record = Some(before);
+    }
+    /// Whether all that was read so far is kept.
+    pub fn is_kept(&self) -> bool {
+        self.record.is_some()
+    }
+    /// What was read so far, if it was kept; from here on nothing is.
+    pub fn take_kept(&mut self) -> Option<Vec<u8>> {
+        self.record.take()
+    }
     /// A tunnel: bytes until the source's end.
-            drain: Drain::default(),
     pub fn tunnel(buffer: Option<Buffer>, splice: Splice) -> Pump {
         Pump::new(Body::UntilClose, Body::UntilClose, buffer, splice)
     }
@@ -539,6 +554,7 @@ impl Pump {
             }
             match filled {
                 Ok(Filled::Bytes { count, .. }) => {
+                    self.record_last(count);
                     self.bytes_in += count as u64;
                     self.last_ms = clock::cached().millis();
                     self.full_reads = if is_full { self.full_reads + 1 } else { 0 };
@@ -553,6 +569,16 @@ impl Pump {
         }
     }
 
+    /// Keeps the `count` bytes that were read last, if they may be needed again and fit.
+    fn record_last(&mut self, count: usize) {
+        let (Some(record), Some(buffer)) = (&mut self.record, &self.buffer) else { return };
+        if record.len() + count > Buffer::lease_size() {
+            self.record = None;
+            return;
+        }
+        record.extend_from_slice(&buffer.filled()[buffer.len() - count..]);
+    }
+
     fn streams(&self) -> bool {
         let wide = match self.mode {
             Mode::Length(left) => left >= SPLICE_MIN,
@@ -564,7 +590,7 @@ impl Pump {
             Splice::Unasked => self.large || self.full_reads >= STREAMING_READS_UNASKED,
             Splice::Asked => self.large || self.full_reads >= STREAMING_READS,
         };
-        streams && wide && self.buffer.is_none()
+        streams && wide && self.buffer.is_none() && self.record.is_none()
     }
 
     fn read_spliced(

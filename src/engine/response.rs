@@ -67,6 +67,14 @@ impl Upload {
     fn is_over(&self) -> bool {
         self.pump.is_complete() || self.error.is_some()
     }
+    /// Whether the request can be sent again as it was.
+    pub(super) fn may_replay(&self) -> bool {
+        self.pump.is_kept()
+    }
+    /// What came of the body so far, if the request can be sent again.
+    pub(super) fn take_kept(&mut self) -> Option<Vec<u8>> {
+        self.pump.take_kept()
+    }
     /// Whether the client's body can still be read to its end.
     fn may_complete(&self) -> bool {
         matches!(self.error, None | Some(PumpError::DestinationBroken))
@@ -79,7 +87,6 @@ impl Exchange<'_> {
         &mut self,
         connection: &mut ServerConnection,
         upload: &mut Upload,
-        may_replay: bool,
     ) -> Result<Received, Failure> {
         let backend = self.backend();
         let global = &self.core.model.global;
@@ -97,7 +104,7 @@ impl Exchange<'_> {
         let mut late = Side::Server;
         loop {
             // A server that has begun to speak may have begun to act: its silence is not a stale connection's.
-            let may_replay = may_replay && interim == 0;
+            let may_replay = upload.may_replay() && interim == 0;
             // Parse what is there.
             if let Some(bytes) =
                 buffer.as_ref().map(|buffer| buffer.filled()).filter(|bytes| !bytes.is_empty())

@@ -25,6 +25,7 @@ use crate::http::{Method, Version};
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
 use crate::model::server::UseSource;
 use crate::model::{Proxy, Server};
+use crate::net::Buffer;
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
 use crate::sample::connection::ConnectionError;
@@ -70,7 +71,6 @@ impl Exchange<'_> {
         let mut preferred = self.persistent_server(backend, false);
         let mut avoid = None;
         let mut stale_retried = false;
-        let replay = self.replay_body(backend);
         loop {
             if self.assigned.is_none() {
                 self.assign(backend, &mut preferred, avoid).await?;
@@ -89,7 +89,9 @@ impl Exchange<'_> {
             };
             let reused = connection.requests > 0;
             let mut upload = self.prepare_upload(&mut connection, backend);
-            match self.receive(&mut connection, &mut upload, replay.is_some()).await {
+            let result = self.receive(&mut connection, &mut upload).await;
+            let kept = upload.take_kept();
+            match result {
                 Ok(received) => return self.respond(connection, received, &mut upload).await,
                 Err(Failure::Final(end)) => {
                     self.take_back(&mut upload);
@@ -104,17 +106,17 @@ impl Exchange<'_> {
                     let stale = reused && cause == RetryCause::EmptyResponse && !stale_retried;
                     let may_repeat = self.sent_to_server.method.is_idempotent();
                     let asked = self.retries_on(backend, cause);
-                    if !(replay.is_some() && ((stale && may_repeat) || asked)) {
+                    let Some(kept) = kept.filter(|_| (stale && may_repeat) || asked) else {
                         self.count_failure(&end);
                         return Err(end);
-                    }
+                    };
                     (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
                     if asked {
                         self.again(backend, false, &mut preferred, &mut avoid).await?;
                     } else {
                         stale_retried = true;
                     }
-                    self.restore_body(&replay);
+                    self.restore_body(&kept);
                 }
             }
         }
@@ -542,34 +544,37 @@ impl Exchange<'_> {
             }
     }
 
-    /// A copy of what the client sent behind its head when the body is wholly at hand, so that it can
-    /// be sent again; `None` when it is not. Empty when there is no body.
-    fn replay_body(&self, backend: &Proxy) -> Option<Vec<u8>> {
-        if self.request_body.is_empty() {
-            return Some(Vec::new());
-        }
-        let buffer = self.client.buffer.as_ref()?;
-        let whole = match self.request_body {
-            Body::Length(length) => buffer.len() as u64 >= length,
-            _ => self.txn.body_complete,
+    /// What is at hand of the body, where a failure would have it sent again and all of it may fit a buffer; empty
+    /// when there is none.
+    fn body_to_keep(&self, backend: &Proxy) -> Option<Vec<u8>> {
+        let fits = match self.request_body {
+            Body::Length(length) => length <= Buffer::lease_size() as u64,
+            Body::None | Body::Chunked | Body::UntilClose => true,
         };
+        if self.request_body.is_empty() || !fits {
+            return fits.then(Vec::new);
+        }
         let l7 = backend.retry_on.empty_response
             || backend.retry_on.junk_response
             || backend.retry_on.response_timeout
             || !backend.retry_on.statuses.is_empty();
         let worth = l7 || self.txn.request.method.is_idempotent();
-        (worth && whole).then(|| buffer.filled().to_vec())
+        worth.then(|| self.client.buffer.as_ref().map_or(Vec::new(), |buffer| buffer.filled().to_vec()))
     }
 
-    /// Puts the body back, with what the client sent behind it.
-    fn restore_body(&mut self, replay: &Option<Vec<u8>>) {
+    /// Puts back what came of the body, with what the client sent behind it.
+    fn restore_body(&mut self, kept: &[u8]) {
         self.upload_state = UploadState::NotBegun;
         self.unfinished = None;
         // Without a body, what came behind the head is back in its buffer already.
-        let Some(bytes) = replay.as_ref().filter(|bytes| !bytes.is_empty()) else { return };
-        let mut buffer = crate::net::Buffer::lease();
-        buffer.append(bytes);
-        self.client.buffer = Some(buffer);
+        if self.request_body.is_empty() {
+            return;
+        }
+        self.client.buffer = (!kept.is_empty()).then(|| {
+            let mut buffer = Buffer::lease();
+            buffer.append(kept);
+            buffer
+        });
     }
 
     /// The request as it goes to the server: its head, and its body as far as the client sends it.
@@ -592,7 +597,11 @@ impl Exchange<'_> {
             self.txn.request.fields.set(name.as_bytes(), connection.server.name.as_bytes());
         }
         let splice = tunnel::splices_up(self.frontend, backend);
+        let keep = self.body_to_keep(backend);
         let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        if let Some(bytes) = keep {
+            pump.keep(bytes);
+        }
         pump.drop_trailers = backend.options.drop_request_trailers;
         if let (1, Some(header)) = (connection.requests, &connection.header) {
             pump.stage(header);

@@ -148,6 +148,65 @@ fn retries_on_layer_7_are_made_where_asked_and_only_there() {
 }
 
 #[test]
+fn a_request_is_sent_again_with_its_body_however_that_comes_while_it_fits_a_buffer() {
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    const BUSY: &[u8] = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno";
+    let large = "x".repeat(100_000);
+    let length = |body: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let chunk = |body: &str| format!("{:x}\r\n{body}\r\n", body.len());
+    // What is sent before the server has the head, what is sent then, and what the last server has got.
+    for (first, second, body) in [
+        (format!("{}hello", length("hello")), String::new(), Some("hello")),
+        (format!("{}he", length("hello")), "llo".into(), Some("hello")),
+        (length("hello"), "hello".into(), Some("hello")),
+        (format!("{chunked}{}0\r\n\r\n", chunk("hello")), String::new(), Some("hello")),
+        (format!("{chunked}{}", chunk("he")), format!("{}0\r\n\r\n", chunk("llo")), Some("hello")),
+        (chunked.clone(), format!("{}0\r\n\r\n", chunk("hello")), Some("hello")),
+        (length(&large), large.clone(), None),
+        (chunked.clone(), format!("{}0\r\n\r\n", chunk(&large)), None),
+    ] {
+        // The first server fails with all of the body, or as soon as it has a byte of the second piece or more.
+        for (answer, waits) in [(&b""[..], true), (BUSY, true), (b"", false), (BUSY, false)] {
+            both_drivers(|driver| {
+                let origin = Origin::raw(move |mut stream, number, seen| {
+                    let mut buffer = Vec::new();
+                    let Some(head) = origin::read_head(&mut stream, &mut buffer, number) else { return };
+                    if number == 0 && !waits {
+                        seen.note(&head);
+                        let _ = stream.write_all(answer);
+                        return;
+                    }
+                    // The second piece is sent once the head is here.
+                    seen.note(&head);
+                    let Some(whole) = origin::read_body(&mut stream, &mut buffer, head) else { return };
+                    seen.note(&whole);
+                    let _ = stream.write_all(if number == 0 { answer } else { OK });
+                });
+                let proxy = listen(driver, &origin, "retry-on all-retryable-errors");
+                let mut client = proxy.client("fe");
+                client.send(&first);
+                assert!(wait_until(LIMIT, || origin.requests() > 0));
+                let _ = client.try_send(&second);
+                let place = format!("{first:?} {answer:?} {waits}");
+                let response = client.try_response_to("POST");
+                let Some(body) = body else {
+                    // Whether it was still small enough at the first failure is a matter of luck without the wait.
+                    if waits {
+                        assert_ne!(response.map(|response| response.status).ok(), Some(200), "{place}");
+                        assert_eq!(origin.connections(), 1, "{place}");
+                    }
+                    return;
+                };
+                assert_eq!(response.map(|response| response.status).ok(), Some(200), "{place}");
+                assert_eq!(origin.connections(), 2, "{place}");
+                assert_eq!(origin.last().body, body.as_bytes(), "{place}");
+            });
+        }
+    }
+}
+
+#[test]
 fn a_kept_connection_that_died_is_replaced_for_a_request_that_may_be_repeated() {
     // The second request of each origin connection is read and not answered.
     let dying = || {
