@@ -470,13 +470,21 @@ impl TcpSession<'_> {
         let deadline = delay_ms.map_or(started, |ms| started + ms);
         let mut from = 0;
         self.txn.inspection_over = delay_ms.is_none();
+        let mut pieces = head::Pieces::default();
+        self.txn.request_payload.clear();
         while from < rules.len() {
             // Rules look at a copy: inspection is rare, and the bytes must stay whole for the server.
-            self.txn.request_payload.clear();
             if let Some(buffer) = &self.client.buffer {
-                self.txn.request_payload.extend_from_slice(buffer.filled());
+                let new = buffer.filled().get(self.txn.request_payload.len()..).unwrap_or_default();
+                self.txn.request_payload.extend_from_slice(new);
             }
-            self.look_for_http();
+            let global = &self.core.model.global;
+            let limits = head::Limits {
+                fields_max: global.headers_max,
+                bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
+                accept_unsafe: self.frontend.options.accept_unsafe_request,
+            };
+            look_for_http(self.txn, &mut pieces, &limits);
             match self.judge(rules, from, RuleSet::TcpContent) {
                 Verdict::Continue | Verdict::Allow => return Ok(()),
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => {
@@ -495,32 +503,6 @@ impl TcpSession<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Reads the bytes as an HTTP request, for rules that ask whether they are one or what it wants (`HTTP`,
-    /// `hdr(host)`, ...). They go on untouched whatever comes out.
-    fn look_for_http(&mut self) {
-        let txn = &mut *self.txn;
-        if txn.has_request || txn.bad_request || txn.request_payload.is_empty() {
-            return;
-        }
-        let global = &self.core.model.global;
-        let limits = head::Limits {
-            fields_max: global.headers_max,
-            bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
-            accept_unsafe: self.frontend.options.accept_unsafe_request,
-        };
-        match head::parse_request(&txn.request_payload, &mut txn.request, &limits) {
-            Ok(head::Progress::Complete { .. }) => {
-                txn.has_request = true;
-                txn.sent_by_client = Some(AsSent::of(&txn.request));
-            }
-            Ok(head::Progress::Partial) => {}
-            Err(_) => {
-                txn.request.clear();
-                txn.bad_request = true;
-            }
-        }
     }
 
     /// Runs a set of content rules from number `from` on.
@@ -701,6 +683,50 @@ impl TcpSession<'_> {
                     return Err(());
                 }
             }
+        }
+    }
+}
+
+/// Reads the bytes as an HTTP request, for rules that ask whether they are one or what it wants (`HTTP`,
+/// `hdr(host)`, ...), and says whether it had to. They go on untouched whatever comes out.
+fn look_for_http(txn: &mut TransactionFacts, pieces: &mut head::Pieces, limits: &head::Limits) -> bool {
+    let known = txn.has_request || txn.bad_request || txn.request_payload.is_empty();
+    if known || !pieces.is_due(&txn.request_payload, limits) {
+        return false;
+    }
+    match head::parse_request(&txn.request_payload, &mut txn.request, limits) {
+        Ok(head::Progress::Complete { .. }) => {
+            txn.has_request = true;
+            txn.sent_by_client = Some(AsSent::of(&txn.request));
+        }
+        Ok(head::Progress::Partial) => {}
+        Err(_) => {
+            txn.request.clear();
+            txn.bad_request = true;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_comes_in_pieces_is_read_once_a_line() {
+        let head = format!("GET /x HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "v".repeat(4000));
+        let limits = head::Limits { fields_max: 100, bytes_max: 16384, accept_unsafe: false };
+        for (step, reads) in [(1, 1 + 4), (7, 1 + 4), (head.len(), 1)] {
+            let (mut txn, mut pieces) = (TransactionFacts::default(), head::Pieces::default());
+            let mut count = 0;
+            for piece in head.as_bytes().chunks(step) {
+                assert!(!txn.has_request && !txn.bad_request);
+                txn.request_payload.extend_from_slice(piece);
+                count += usize::from(look_for_http(&mut txn, &mut pieces, &limits));
+            }
+            assert!(txn.has_request && txn.request.target() == b"/x", "in steps of {step}");
+            assert!(count <= reads, "in steps of {step}: {count}");
+            assert!(!look_for_http(&mut txn, &mut pieces, &limits), "it is known");
         }
     }
 }
