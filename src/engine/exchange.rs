@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::Core;
 use super::accept::BackendPlace;
@@ -23,6 +23,7 @@ use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::model::Proxy;
 use crate::model::proxy::{BalanceKey, Mode};
+use crate::net::Departure;
 use crate::net::timer::Kill;
 use crate::rules::Effects;
 use crate::sample::TransactionFacts;
@@ -380,20 +381,27 @@ impl<'a> Exchange<'a> {
 
     /// Whether the client has gone away; to be polled while waiting for something else.
     pub(super) fn client_gone(&mut self, context: &mut Context<'_>) -> bool {
-        if self.client_has_more || self.has_pipelined() {
-            return false;
+        self.client_departure(context, true).is_some()
+    }
+
+    /// How the client has left; the end of its direction counts if `ends_matter`, a reset always does.
+    pub(super) fn client_departure(
+        &mut self,
+        context: &mut Context<'_>,
+        ends_matter: bool,
+    ) -> Option<Departure> {
+        if self.client_has_more
+            || self.has_pipelined()
+            || self.client.stream.poll_readable(context).is_pending()
+        {
+            return None;
         }
-        match self.client.stream.poll_readable(context) {
-            Poll::Pending => false,
-            Poll::Ready(()) => {
-                if self.client.stream.is_dead() {
-                    return true;
-                }
-                // Bytes of the body or of the next request: they are read when their turn comes.
-                self.client_has_more = true;
-                false
-            }
-        }
+        let departure = self.client.stream.departure();
+        let counts = departure.filter(|how| ends_matter || *how == Departure::Broken);
+        // An end that does not matter, bytes of the body or of the next request: they are read when their turn
+        // comes.
+        self.client_has_more = counts.is_none();
+        counts
     }
 
     /// Whether the client sent another request behind this one before it was sent on: who closes its

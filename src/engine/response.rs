@@ -22,7 +22,7 @@ use crate::model::Proxy;
 use crate::model::proxy::HttpReuse;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
-use crate::net::{Buffer, Stream};
+use crate::net::{Buffer, Departure, Stream};
 use crate::sample::facts::{Ended, EndedIn};
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
@@ -184,7 +184,7 @@ impl Exchange<'_> {
             let core = self.core;
             let ticket = self.client.entry.ticket.clone();
             let abort_matters = self.abort_matters();
-            let mut gone = false;
+            let mut gone = None;
             let waited = std::future::poll_fn(|context| {
                 if !upload.is_over() {
                     let client = &mut self.client.stream;
@@ -203,14 +203,17 @@ impl Exchange<'_> {
                 if connection.stream.poll_readable(context).is_ready() {
                     return Poll::Ready(Ok(()));
                 }
-                if upload.is_over() && abort_matters && !upload.pump.has_rest() && self.client_gone(context) {
-                    gone = true;
-                    return Poll::Ready(Ok(()));
+                if upload.is_over() && !upload.pump.has_rest() {
+                    gone = self.client_departure(context, abort_matters);
+                    if gone.is_some() {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 let awaited = match upload.is_over() {
                     true => Awaited::words_of(Side::Server, since.max(upload.pump.last_ms)),
                     false => Awaited::by(&mut upload.pump, Side::Client, &connection.stream, &silence_limits),
                 };
+                let last_ms = since.max(upload.pump.last_ms);
                 let deadline;
                 (deadline, late) = silence::next(&[Some(awaited)], &silence_limits, last_ms);
                 match core.wheel.check(&ticket, deadline, context.waker()) {
@@ -220,9 +223,13 @@ impl Exchange<'_> {
             })
             .await;
             match waited {
-                let last_ms = since.max(upload.pump.last_ms);
-                Ok(()) if gone => {
-                    let end = self.client_left(EndedIn::Headers);
+                Ok(()) if gone.is_some() => {
+                    // A reset ends both directions, the one that the answer would take as well.
+                    let ended_in = match gone {
+                        Some(Departure::Broken) => EndedIn::Data,
+                        _ => EndedIn::Headers,
+                    };
+                    let end = self.client_left(ended_in);
                     // The client may have closed its sending side only: it is told why.
                     return Err(Failure::Final(End { reply: Some(self.error_page(400)), ..end }));
                 }

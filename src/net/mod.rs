@@ -16,4 +16,4 @@ pub mod timer;
 
 pub use acceptor::Acceptor;
 pub use buffer::Buffer;
-pub use stream::Stream;
+pub use stream::{Departure, Stream};

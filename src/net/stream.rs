@@ -8,6 +8,15 @@ use std::task::{Context, Poll};
 use super::reactor::{self, Key, Side};
 use crate::sys::socket;
 
+/// How a peer has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It has ended its direction; it may read still.
+    Ended,
+    /// The connection is broken in both directions.
+    Broken,
+}
+
 /// A connection (TCP, Unix, or a doorbell).
 #[derive(Debug)]
 pub struct Stream {
@@ -117,20 +126,24 @@ impl Stream {
     pub fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<()> {
         reactor::poll(self.watch.0, Side::Write, context)
     }
-    /// Whether the peer has ended or broken the connection, as far as can be seen without taking bytes.
-    pub fn is_dead(&self) -> bool {
-        match socket::peek(self.fd()) {
-            Ok(0) => true,
-            Ok(_) => false,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                reactor::clear(self.watch.0, Side::Read);
-                false
-            }
     /// How many written bytes the peer has not acknowledged yet, where the kernel tells.
     pub fn unacknowledged(&self) -> Option<usize> {
         socket::unacknowledged(self.fd())
     }
-            Err(_) => true,
+    /// Whether the peer has ended or broken the connection, as far as can be seen without taking bytes.
+    pub fn is_dead(&self) -> bool {
+        self.departure().is_some()
+    }
+    /// How the peer has left, if it has.
+    pub fn departure(&self) -> Option<Departure> {
+        match socket::peek(self.fd()) {
+            Ok(0) => Some(Departure::Ended),
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                reactor::clear(self.watch.0, Side::Read);
+                None
+            }
+            Err(_) => Some(Departure::Broken),
         }
     }
     /// Whether the peer lives and has sent nothing that is unread.

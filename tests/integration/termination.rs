@@ -91,6 +91,9 @@ backend be
 backend impatient
     timeout server 200ms
     server s1 {origin}
+backend patient
+    no option abortonclose
+    server s1 {origin}
 backend moved
     server s1 {origin} redir http://other
 backend none
@@ -237,6 +240,8 @@ fn clients_that_leave_or_stop() {
         );
         drop(scene.begin(&get("/silent1")));
         scene.expect("/silent1", told("400", "be/s1", "CH--"));
+        scene.begin(&get("/silent2")).reset();
+        scene.expect("/silent2", told("400", "be/s1", "CD--"));
         let mut client = scene.begin(&get("/endless1"));
         client.read_exact(1000);
         drop(client);
@@ -267,6 +272,23 @@ fn clients_that_leave_or_stop() {
         // Or the client goes with half of it sent.
         drop(scene.begin("POST /silent4 HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf"));
         scene.expect("/silent4", told("400", "be/s1", "CH--"));
+    });
+}
+
+#[test]
+fn a_reset_ends_what_an_end_need_not() {
+    both_drivers(|driver| {
+        let mut scene = scene(driver, "use_backend patient");
+        scene.begin(&get("/silent1")).reset();
+        scene.expect("/silent1", told("400", "patient/s1", "CD--"));
+        let body = "POST /silent2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
+        scene.begin(body).reset();
+        scene.expect("/silent2", told("400", "patient/s1", "CD--"));
+        // Half a close is none: the answer is waited for, which this server does not give.
+        let mut client = scene.begin(&get("/silent3"));
+        client.finish_sending();
+        assert_eq!(client.response().status, 502);
+        scene.expect("/silent3", told("502", "patient/s1", "SH--"));
     });
 }
 

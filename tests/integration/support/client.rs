@@ -115,6 +115,11 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("half a close");
     }
 
+    /// Resets the connection.
+    pub fn reset(self) {
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
+    }
+
     /// A GET with header lines (each ending in CRLF) and its response.
     pub fn get(&mut self, path: &str, header_lines: &str) -> Response {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n{header_lines}\r\n"));
