@@ -10,10 +10,12 @@ use crate::diag::Span;
 use crate::health::config::CheckScript;
 use crate::log::formats;
 use crate::log::target::Address;
-use crate::model::{Global, Mode};
+use crate::model::bind::BindAddress;
+use crate::model::{Global, Mode, Proxy};
 use crate::sample::Condition;
 use crate::state::ServerState;
 use crate::state::server::Endpoint;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 fn mode_word(mode: Mode) -> &'static str {
@@ -32,6 +34,26 @@ fn missing(loading: &mut Loading<'_>, name: &str, span: Span, message: String, n
     let found = loading.report.alert(span, message);
     if let Some(near) = near {
         found.help(format!("did you mean '{near}'?"));
+    }
+}
+
+/// Tells of addresses on which two lines listen: the kernel shares the connections out among them, which may be
+/// meant, as where each has threads of its own.
+pub fn shared_addresses(proxies: &[Arc<Proxy>], loading: &mut Loading<'_>) {
+    let mut lines = HashMap::new();
+    let mut told = HashSet::new();
+    for bind in proxies.iter().flat_map(|proxy| &proxy.binds) {
+        let BindAddress::Inet(address) = bind.address else { continue };
+        if address.port() == 0 || !bind.threads.is_empty() {
+            continue;
+        }
+        let first = *lines.entry((address, &bind.interface)).or_insert(bind.span);
+        let (here, there) = ((bind.span.file, bind.span.line), (first.file, first.line));
+        if here != there && told.insert((here, there)) {
+            let message = format!("{address} is an address of {} too", loading.place(first));
+            let help = "each connection goes to either line; remove one unless that is meant";
+            loading.report.notice(bind.span, message).help(help);
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
     let names = names(&drafts, loading);
     let rings: Vec<&str> = loading.rings.keys().map(String::as_str).collect();
     audit::rings(&global, &drafts, &rings.into_iter().map(str::to_owned).collect::<Vec<_>>(), loading);
-    let proxies = drafts
+    let proxies: Vec<Arc<Proxy>> = drafts
         .drain(..)
         .enumerate()
         .map(|(index, draft)| {
@@ -85,6 +85,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
         })
         .collect();
     audit::references(&names, loading);
+    audit::shared_addresses(&proxies, loading);
     Model {
         global,
         proxies,

@@ -342,6 +342,24 @@ fn findings_of_proxies() {
 }
 
 #[test]
+fn an_address_of_two_lines_is_told_with_both() {
+    let front = |name: &str, binds: &str| format!("frontend {name}\n{binds}\ntimeout client 1s\n");
+    let shared = |line| [(Level::Notice, line, ":2 too")];
+    finds(&(front("a", "bind 127.0.0.1:80") + &front("b", "bind 127.0.0.1:80")), &shared(5));
+    finds(&front("a", "bind :80\nbind :80"), &[(Level::Notice, 3, "80 is an address of ")]);
+    finds(&front("a", "bind :80-85\nbind :81,:83,:90"), &shared(3));
+    for apart in [
+        "bind 127.0.0.1:80\nbind 127.0.0.2:80",
+        "bind 127.0.0.1:80\nbind :80",
+        "bind :80-85\nbind :86",
+        "bind :80 thread 1\nbind :80 thread 2",
+        "bind :80 interface lo\nbind :80 interface eth0",
+    ] {
+        finds(&front("a", apart), &[]);
+    }
+}
+
+#[test]
 fn findings_of_servers() {
     use Level::Alert;
     let backend = "backend b\ntimeout connect 1s\ntimeout server 1s\n";
