@@ -78,8 +78,12 @@ impl<'a> Arguments<'a> {
         if self.is_over() {
             return Mistake::says(problem);
         }
-        let text = self.take(problem)?;
-        Expr::parse(text, self.span, context).ok_or(Mistake::Reported)
+        let mut text = self.take(problem)?.to_owned();
+        // A comma at the end of a word promises another converter.
+        while text.ends_with(',') && !self.is_over() {
+            text.push_str(self.take(problem)?);
+        }
+        Expr::parse(&text, self.span, context).ok_or(Mistake::Reported)
     }
     /// Takes a format.
     pub fn take_format(

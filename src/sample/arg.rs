@@ -326,15 +326,17 @@ fn lex(text: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), String> {
             (b'\\', None | Some(b'"')) => {
                 let next =
                     *text.get(at + 1).ok_or_else(|| String::from_utf8_lossy(&text[at..]).into_owned())?;
-                at += 1;
-                match next {
-                    b'\\' | b' ' | b'"' | b'\'' => word.push(next),
-                    b'r' => word.push(b'\r'),
-                    b'n' => word.push(b'\n'),
-                    b't' => word.push(b'\t'),
-                    // A lone backslash stays, for regular expressions.
-                    _ => word.extend([b'\\', next]),
-                }
+                let meant = match next {
+                    b'\\' | b' ' | b'"' | b'\'' => Some(next),
+                    b'r' => Some(b'\r'),
+                    b'n' => Some(b'\n'),
+                    b't' => Some(b'\t'),
+                    _ => None,
+                };
+                // A lone backslash stays, for regular expressions. It escapes nothing: what follows may end
+                // the argument.
+                word.push(meant.unwrap_or(b'\\'));
+                at += usize::from(meant.is_some());
             }
             (b',' | b')', None) => break,
             _ => word.push(*byte),
@@ -436,7 +438,11 @@ mod tests {
             ("\"a\\\"b\")", "a\"b", ")"),
             (r"'a\n')", r"a\n", ")"),
             (r"a\tb\\c\d)", "a\tb\\c\\d", ")"),
-            (r"\,x", r"\,x", ""),
+            (r"\,x", r"\", ",x"),
+            (r"a\)b)", r"a\", ")b)"),
+            (r#""\,\)"x)"#, r"\,\)x", ")"),
+            (r"'\,\)')", r"\,\)", ")"),
+            (r"\\,x", r"\", ",x"),
             ("ab'c'd)", "abcd", ")"),
             ("", "", ""),
             ("-\0\u{e0}-)", "-\u{fffd}-", ")"),

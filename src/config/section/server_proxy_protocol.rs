@@ -67,14 +67,15 @@ pub fn finish(
     draft: &Draft,
     loading: &mut Loading<'_>,
 ) -> Option<Arc<ProxyHeader>> {
-    let version = settings.version()?;
     // ACLs are not used here: a format has no conditions.
     let none = AclSet::default();
     let mut context = loading.context(Phase::Switching, Some(&draft.name), &none);
     let fields = settings.fields.iter().filter_map(|(kind, text, span)| {
         LogFormat::parse(text, *span, &mut context).map(|format| (*kind, format))
     });
+    // A format that is wrong is told, whether or not a header is sent.
     let fields = fields.collect();
+    let version = settings.version()?;
     let header = Arc::new(ProxyHeader { version, options: settings.options, fields, never_local });
     check.send_proxy |= check.port.is_none() && check.addr.is_none();
     check.proxy_header = Some(header.clone());
@@ -112,7 +113,8 @@ fn field(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loa
         words.take_word();
         return;
     };
-    if let Some(format) = super::bind::value(words, loading) {
-        settings.proxy.fields.push((kind, format.text.clone(), format.span));
-    }
+    // At the end of the line there is no value: the field is empty.
+    let (text, span) =
+        words.take_word().map_or((String::new(), keyword.span), |word| (word.text.clone(), word.span));
+    settings.proxy.fields.push((kind, text, span));
 }
