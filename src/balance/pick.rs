@@ -137,14 +137,20 @@ impl Picker {
         }
     }
 
-    /// The server nearest to `hash` or, from there on, the first one that suits; the nearest if none
-    /// does.
+    /// The server nearest to `hash` or, from there on, the first one that suits. If none does: the nearest, or
+    /// with `hash-preserve-affinity` the last of that walk, since each was left for the next (manual, section
+    /// 4.2).
     fn on_ring(&self, ring: &Ring, hash: u32, suits: impl Fn(usize) -> bool) -> usize {
         let servers = ring.servers();
         let at = ring.nearest(hash);
         let place = |&server: &u32| self.places[server as usize] as usize;
         let mut places = servers[at..].iter().chain(&servers[..at]).map(place);
-        places.find(|&place| suits(place)).unwrap_or(place(&servers[at]))
+        places.find(|&place| suits(place)).unwrap_or_else(|| match self.affinity {
+            Affinity::Always => place(&servers[at]),
+            Affinity::MaxConn | Affinity::MaxQueue => {
+                place(&servers[at.checked_sub(1).unwrap_or(servers.len() - 1)])
+            }
+        })
     }
 
     /// Slots that all servers share under `hash-balance-factor`: the sessions there are, with this
@@ -595,6 +601,33 @@ mod tests {
         bench.serve(own as usize, 3);
         let picker = bench.picker(settings).with_affinity(Affinity::MaxQueue, |_| 1);
         assert_ne!(bench.pick(&picker, key, None), Some(own));
+    }
+
+    #[test]
+    fn where_all_are_full_the_last_server_of_the_walk_has_the_key() {
+        let mut bench = Bench::new(&[1; 3]);
+        (0..3).for_each(|server| bench.limit(server, 1));
+        let settings = hashing(true, HashFunction::Sdbm, true);
+        for key in 0..20 {
+            let key = format!("key{key}");
+            let key = Some(Key::Bytes(key.as_bytes()));
+            // Each has the key once those before it on the ring are full.
+            let picker = bench.picker(settings).with_affinity(Affinity::MaxConn, |_| 0);
+            let mut walk = Vec::new();
+            while walk.len() < 3 {
+                let next = bench.pick(&picker, key, None).unwrap();
+                assert!(!walk.contains(&next));
+                walk.push(next);
+                bench.serve(next as usize, 1);
+            }
+            let mut rng = Rng::new(1);
+            let pick = Pick { backend: &bench.backend, key, avoid: None, rng: &mut rng };
+            let hash = picker.hash_of(&pick).unwrap();
+            let Table::Ring(ring) = &picker.table else { panic!("no ring") };
+            let before = ring.servers().iter().cycle().nth(ring.nearest(hash) + ring.servers().len() - 1);
+            assert_eq!(bench.pick(&picker, key, None), before.copied());
+            (0..3).for_each(|server| bench.serve(server, 0));
+        }
     }
 
     #[test]
