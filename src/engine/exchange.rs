@@ -289,7 +289,7 @@ impl<'a> Exchange<'a> {
             return Err(self.local(reply));
         }
         if frontend.options.http_buffer_request {
-            let timeout_ms = silence::request_ms(&self.effects, frontend, frontend);
+            let timeout_ms = frontend.timeouts.http_request_ms;
             self.buffer_whole_body(timeout_ms).await?;
         }
         self.process_request(frontend).await
@@ -344,7 +344,7 @@ impl<'a> Exchange<'a> {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Request));
         }
         if backend.options.http_buffer_request && !self.frontend.options.http_buffer_request {
-            let timeout_ms = silence::request_ms(&self.effects, backend, self.frontend);
+            let timeout_ms = backend.timeouts.http_request_ms;
             self.buffer_whole_body(timeout_ms).await?;
         }
         if !Arc::ptr_eq(backend, self.frontend) {
@@ -367,7 +367,7 @@ impl<'a> Exchange<'a> {
         let fields = &mut self.txn.request.fields;
         forwarded::add(self.frontend, backend, session.source, session.destination, fields);
         if self.balances_by_body(backend) {
-            let timeout_ms = silence::request_ms(&self.effects, self.frontend, self.frontend);
+            let timeout_ms = self.frontend.timeouts.http_request_ms;
             self.buffer_body(0, timeout_ms).await?;
         }
         self.refuse_broken_off()

@@ -12,7 +12,7 @@ use super::core::SessionEntry;
 use super::exchange::{Exchange, Next};
 use super::idle::ServerConnection;
 use super::tunnel::Established;
-use super::wait;
+use super::{silence, wait};
 use crate::base::calls;
 use crate::base::clock::{self, Millis};
 use crate::base::id::ProxyIndex;
@@ -155,7 +155,10 @@ async fn wait_for_request(
     } else {
         timeouts.http_keep_alive_ms.or(timeouts.http_request_ms).or(timeouts.client_ms)
     };
-    let deadline = timeout.map_or(NEVER, |ms| since + ms);
+    let mut deadline = timeout.map_or(NEVER, |ms| since + ms);
+    if first {
+        deadline = silence::client_due(deadline, timeouts.client_ms, since);
+    }
     // Where idle clients are not closed on, the answer to their next request tells them to close.
     client.entry.idle.set(!first && !frontend.options.idle_close_on_response);
     loop {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::capture::Fault;
 use super::exchange::{End, Exchange};
-use super::wait;
+use super::{silence, wait};
 use crate::base::clock;
 use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::framing::{self, Body};
@@ -90,7 +90,8 @@ impl Exchange<'_> {
                 }
                 Ok(Filled::Nothing) => {
                     let ticket = &self.client.entry.ticket;
-                    match wait::readable(self.core, ticket, deadline, &mut self.client.stream).await {
+                    let due = silence::client_due(deadline, timeouts.client_ms, clock::cached().millis());
+                    match wait::readable(self.core, ticket, due, &mut self.client.stream).await {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
                             self.txn.bad_request = true;

@@ -49,9 +49,10 @@ pub fn server_ms(effects: &Effects, backend: &Proxy) -> Option<u64> {
     effects.server_timeout_ms.or(backend.timeouts.server_ms)
 }
 
-/// `timeout http-request` for what is read behind the head: without one, `timeout client` as it is now.
-pub fn request_ms(effects: &Effects, proxy: &Proxy, frontend: &Proxy) -> Option<u64> {
-    proxy.timeouts.http_request_ms.or(client_ms(effects, frontend))
+/// When a client that sends a part of a request has taken too long: it may be silent for `client_ms` after its
+/// last bytes, and the part as a whole must be there before `whole`.
+pub fn client_due(whole: Millis, client_ms: Option<u64>, last_ms: Millis) -> Millis {
+    whole.min(client_ms.map_or(NEVER, |ms| last_ms.saturating_add(ms)))
 }
 
 /// How long each side may be silent; [`NEVER`] is for ever.

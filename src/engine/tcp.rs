@@ -666,8 +666,14 @@ impl TcpSession<'_> {
                 }
                 Ok(Filled::Nothing) => {
                     let ticket = self.client.entry.ticket.clone();
-                    match wait::readable(self.core, &ticket, deadline, &mut self.client.stream).await {
+                    let client_ms = silence::client_ms(&self.effects, self.frontend);
+                    let due = silence::client_due(deadline, client_ms, clock::cached().millis());
+                    match wait::readable(self.core, &ticket, due, &mut self.client.stream).await {
                         Ok(()) => {}
+                        Err(Stop::Timeout) if due < deadline => {
+                            self.ends(Ended::ClientTimeout, EndedIn::Request);
+                            return Err(());
+                        }
                         Err(Stop::Timeout) => {
                             self.txn.inspection_over = true;
                             return Ok(());

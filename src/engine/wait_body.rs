@@ -5,7 +5,7 @@ use std::task::Poll;
 use super::exchange::{End, Exchange};
 use super::idle::ServerConnection;
 use super::response::{Received, Upload};
-use super::wait;
+use super::{silence, wait};
 use crate::base::clock::{self, Millis};
 use crate::http::h1::chunked::{BadChunk, Decoder, Event};
 use crate::http::h1::framing::Body;
@@ -69,7 +69,7 @@ impl BodyCopy {
 
 impl Exchange<'_> {
     /// Reads the request body into the transaction until it is complete, `at_least` bytes came, the
-    /// buffer is full, or the time is over.
+    /// buffer is full, or the time is over: `timeout_ms` for all of it, and `timeout client` for each silence.
     pub(super) async fn buffer_body(&mut self, at_least: u64, timeout_ms: Option<u64>) -> Result<(), End> {
         if self.request_body.is_empty() {
             self.txn.body_complete = true;
@@ -97,7 +97,9 @@ impl Exchange<'_> {
                 }
                 Ok(Filled::Nothing) => {
                     let ticket = self.client.entry.ticket.clone();
-                    match wait::readable(self.core, &ticket, deadline, &mut self.client.stream).await {
+                    let now = clock::cached().millis();
+                    let due = silence::client_due(deadline, self.client_timeout_ms(), now);
+                    match wait::readable(self.core, &ticket, due, &mut self.client.stream).await {
                         Ok(()) => {}
                         Err(Stop::Timeout) => {
                             self.txn.time.request_us = 0; // it never became complete

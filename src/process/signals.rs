@@ -67,6 +67,8 @@ impl Signals {
     /// # Errors
     /// The system refuses a handler.
     pub fn take(failures: mpsc::UnboundedReceiver<String>) -> std::io::Result<Self> {
+        // Handled and passed over, as in HAProxy: the default would end the process.
+        let _ = signal(SignalKind::alarm())?;
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,

@@ -256,9 +256,18 @@ pub fn unauthorized(mut page: Reply, realm: &str) -> Reply {
     if let Some(raw) = &page.raw
         && let Some(end) = memchr::memmem::find(raw, b"\r\n\r\n")
     {
-        // An error file stands as it is written; the challenge is its last field.
-        let field = format!("\r\nwww-authenticate: {challenge}");
-        page.raw = Some([&raw[..end], field.as_bytes(), &raw[end..]].concat().into());
+        // An error file stands as it is written, but for challenges of its own: ours is the last field.
+        let is_challenge =
+            |line: &[u8]| line.get(..17).is_some_and(|name| name.eq_ignore_ascii_case(b"www-authenticate:"));
+        let mut head: Vec<&[u8]> = raw[..end].split(|byte| *byte == b'\n').collect();
+        head.retain(|line| !is_challenge(line));
+        let mut answer = head.join(&b'\n');
+        while answer.ends_with(b"\r") {
+            answer.pop();
+        }
+        answer.extend_from_slice(format!("\r\nwww-authenticate: {challenge}").as_bytes());
+        answer.extend_from_slice(&raw[end..]);
+        page.raw = Some(answer.into());
         return page;
     }
     page.fields.push((b"www-authenticate".to_vec(), challenge.into_bytes()));
@@ -268,6 +277,20 @@ pub fn unauthorized(mut page: Reply, realm: &str) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_file_has_one_challenge() {
+        for file in [
+            "HTTP/1.0 401 No\r\nWWW-Authenticate: Basic realm=\"mine\"\r\nX: y\r\n\r\nmine",
+            "HTTP/1.0 401 No\r\nX: y\r\nwww-authenticate: Basic\r\n\r\nmine",
+            "HTTP/1.0 401 No\r\nX: y\r\n\r\nmine",
+        ] {
+            let page = Reply { raw: Some(file.as_bytes().into()), ..Reply::default() };
+            let raw = unauthorized(page, "r").raw.expect("it stays a file");
+            let expected = "HTTP/1.0 401 No\r\nX: y\r\nwww-authenticate: Basic realm=\"r\"\r\n\r\nmine";
+            assert_eq!(String::from_utf8_lossy(&raw), expected);
+        }
+    }
 
     #[test]
     fn the_realm_is_a_quoted_string() {

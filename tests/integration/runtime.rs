@@ -176,13 +176,24 @@ fn several_commands_and_a_prompt() {
     });
 }
 
+/// `show servers state` without the column that grows with the time.
+fn states(proxy: &Proxy) -> Vec<String> {
+    const SINCE: usize = 9;
+    let line = |line: &str| {
+        let fields = line.split(' ').enumerate().filter(|(at, _)| *at != SINCE).map(|(_, field)| field);
+        fields.collect::<Vec<_>>().join(" ")
+    };
+    proxy.admin("show servers state").lines().map(line).collect()
+}
+
 #[test]
 fn levels_and_malformed_commands_change_nothing() {
     both_drivers(|driver| {
         let (one, two) = (Origin::named("one"), Origin::named("two"));
         let proxy = start(driver, &one, &two);
         let map = format!("{}/paths.map", proxy.folder().path().display());
-        let before = (proxy.admin("show servers state"), proxy.admin(&format!("show map {map}")));
+        let look = || (states(&proxy), proxy.admin(&format!("show map {map}")));
+        let before = look();
         let place = proxy.folder().path();
         for socket in ["user.sock", "operator.sock"] {
             for command in ["disable server be/s1", "set weight be/s1 1", "set server be/s1 addr 1.2.3.4"] {
@@ -226,8 +237,7 @@ fn levels_and_malformed_commands_change_nothing() {
         ] {
             let said = proxy.admin(command);
             assert!(said.ends_with('\n') || said.is_empty(), "{command}: {said:?}");
-            let after = (proxy.admin("show servers state"), proxy.admin(&format!("show map {map}")));
-            assert_eq!(before, after, "{command} changed something");
+            assert_eq!(before, look(), "{command} changed something");
         }
         let long = "x".repeat(100_000);
         let mut stream = UnixStream::connect(proxy.admin_path()).unwrap();

@@ -206,12 +206,13 @@ fn sighup_tells_the_servers() {
 }
 
 #[test]
-fn sigquit_gives_memory_back_and_nothing_else() {
+fn sigquit_gives_memory_back_and_sigalrm_does_nothing() {
     both_drivers(|driver| {
         let origin = Origin::named("one");
         let mut proxy = start(driver, &origin);
         let mut client = proxy.client("fe");
         assert_eq!(client.get("/", "").status, 200);
+        proxy.signal(libc::SIGALRM);
         proxy.signal(libc::SIGQUIT);
         assert!(wait_until(LIMIT, || proxy.stderr().contains("SIGQUIT")), "{}", proxy.stderr());
         assert_eq!(client.get("/", "").status, 200, "who is connected goes on");

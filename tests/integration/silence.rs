@@ -274,3 +274,62 @@ fn logs_tell_the_time_of_who_said_nothing_and_of_what_was_denied() {
         assert_eq!(number(&line, "Tr"), -1, "{line}");
     });
 }
+
+#[test]
+fn a_body_that_is_waited_for_may_be_slow_but_not_silent() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let config = format!(
+            "{HTTP_DEFAULTS}    timeout client 700ms\nlisten buffers\n    bind @buffers@\n    \
+             option http-buffer-request\n    server s {0}\nlisten waits\n    bind @waits@\n    \
+             http-request wait-for-body time 60s\n    server s {0}\nlisten whole\n    bind @whole@\n    \
+             timeout http-request 60s\n    option http-buffer-request\n    server s {0}\n",
+            origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
+        for name in ["buffers", "waits", "whole"] {
+            // Longer than the limit as a whole, and never silent for so long.
+            let mut client = proxy.client(name);
+            client.send(head);
+            for byte in ["a", "b", "c", "d"] {
+                std::thread::sleep(Duration::from_millis(300));
+                client.send(byte);
+            }
+            assert_eq!(client.response().status, 200, "{name}: slow");
+        }
+        let asked = origin.requests();
+        for name in ["buffers", "waits", "whole"] {
+            let mut client = proxy.client(name);
+            client.send(head);
+            client.send("a");
+            assert_eq!(client.response().status, 408, "{name}: silent");
+        }
+        // A head, too, may be silent for as long only, whatever the whole of it may take.
+        let mut client = proxy.client("whole");
+        client.send("GET / HT");
+        assert_eq!(client.response().status, 408);
+        assert_eq!(proxy.client("whole").response().status, 408, "nothing was sent");
+        assert_eq!(origin.requests(), asked, "no server saw them");
+    });
+}
+
+#[test]
+fn a_silent_client_is_not_inspected_any_longer() {
+    both_drivers(|driver| {
+        let mut syslog = Syslog::start();
+        let origin = Origin::raw(|stream, _, _| hold(&stream));
+        let config = format!(
+            "global\n    log {} local0\n{TCP_DEFAULTS}    log global\n    timeout client 500ms\nlisten f\n    \
+             bind @f@\n    log-format \"%f %ts end\"\n    tcp-request inspect-delay 60s\n    \
+             tcp-request content accept if {{ req.len gt 6 }}\n    server s {}\n",
+            syslog.address(),
+            origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        let mut client = proxy.client("f");
+        client.send("x");
+        syslog.wait_for(&["f cR end"]);
+        assert_eq!(origin.connections(), 0, "no server was asked");
+    });
+}
