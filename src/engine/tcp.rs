@@ -560,9 +560,14 @@ impl TcpSession<'_> {
             self.txn.response_payload.extend_from_slice(filled.filled());
             self.txn.inspection_over |= delay_ms.is_none();
             match self.judge(rules, from, RuleSet::TcpResponse) {
+                // `close` ends the server's connection: nothing that it says goes on to the client.
+                Verdict::Continue | Verdict::Allow if self.effects.close_server => return Err(()),
                 Verdict::Continue | Verdict::Allow => break,
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => from = rule,
-                _ => {
+                verdict => {
+                    if let Verdict::SilentDrop(rst_ttl) = verdict {
+                        packets::drop_silently(&self.client.stream, rst_ttl);
+                    }
                     backend.state.backend.add(be::DENIED_RESPONSES, 1);
                     self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
                     self.ends(Ended::Proxy, EndedIn::Data);

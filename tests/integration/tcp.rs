@@ -211,3 +211,25 @@ fn rules_look_at_what_the_server_says_first() {
         assert_eq!(proxy.stat("be", "BACKEND", "dresp"), "1");
     });
 }
+
+#[test]
+fn a_rule_closes_a_server_whatever_it_says() {
+    both_drivers(|driver| {
+        let (ended, end) = std::sync::mpsc::channel();
+        let ended = std::sync::Mutex::new(ended);
+        let origin = Origin::raw(move |mut stream, _, _| {
+            let mut byte = [0; 1];
+            let _ = stream.read_exact(&mut byte);
+            let _ = stream.write_all(b"abc");
+            // An end or a reset: the connection is over, though nobody here has ended it.
+            let over = !matches!(stream.read(&mut byte), Ok(1..));
+            let _ = ended.lock().unwrap().send(over);
+        });
+        let lines = "tcp-response inspect-delay 5s\n    tcp-response content close if { res.len gt 2 }";
+        let proxy = listen(driver, &origin, lines);
+        let mut client = proxy.client("fe");
+        client.send("x");
+        assert_eq!(client.read_to_end(), b"", "nothing that the server said goes on");
+        assert_eq!(end.recv_timeout(LIMIT), Ok(true));
+    });
+}
