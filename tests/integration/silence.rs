@@ -248,7 +248,7 @@ fn stopped_in_a_wait(driver: Driver) -> [String; 2] {
     kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     std::thread::sleep(Duration::from_millis(1200));
     proxy.signal(libc::SIGCONT);
-    let mut told = |client: &mut Client| {
+    let told = |client: &mut Client| {
         client.try_response_to("GET").map_or_else(|error| error.to_string(), |response| response.text())
     };
     [told(&mut held), told(&mut kept)]
