@@ -257,7 +257,7 @@ fn who_is_served_already_comes_before_the_next_batch() {
         let mut established = proxy.client("fe");
         assert_eq!(established.get("/before", "").status, 200);
         // The process finds all of this at once.
-        proxy.signal(libc::SIGSTOP);
+        proxy.freeze();
         let others: Vec<_> = (0..100).map(|_| proxy.client("fe")).collect();
         established.send("GET /established HTTP/1.1\r\nHost: a\r\n\r\n");
         proxy.signal(libc::SIGCONT);

@@ -101,6 +101,8 @@ fn a_stopped_gateway_is_marked_down_within_fall_checks() {
         let (one, two) = (gateway("gw1", &up), gateway("gw2", &up));
         let proxy = Proxy::start(driver, &config(one.address(), two.address()));
         proxy.wait_status("gateways", "gateway-1", "UP");
+        // A server is up from the start, and its first check alone would take it down.
+        assert!(wait_until(LIMIT, || proxy.stat("gateways", "gateway-1", "check_status") == "L7OK"));
         let checks = || proxy.stat("gateways", "gateway-1", "chkfail").parse::<u32>().unwrap();
         assert_eq!(checks(), 0);
         up.store(false, SeqCst);

@@ -266,6 +266,18 @@ impl Proxy {
         self.child.id()
     }
 
+    /// Stops the process and waits until each of its threads has stopped (proc(5), the state in `stat`): the
+    /// signal alone leaves them some time.
+    pub fn freeze(&self) {
+        self.signal(libc::SIGSTOP);
+        let is_stopped = |task: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        };
+        let tasks = || std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it is there");
+        assert!(super::wait_until(super::LIMIT, || tasks().flatten().all(is_stopped)), "it does not stop");
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.child.id()).expect("a pid");
