@@ -76,7 +76,7 @@ pub struct Mailbox {
     rung: AtomicBool,
     /// Client connections of the core now, for spreading and for the end of a soft stop.
     pub connections: AtomicU32,
-    /// Set once the core has closed its listeners for good: who is connected now is the last.
+    /// Set once the core has closed its listeners for good: no connection is added after that.
     pub closed: AtomicBool,
     /// Set once the core has ended.
     pub ended: AtomicBool,

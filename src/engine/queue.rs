@@ -216,7 +216,7 @@ fn fill_if(
                 wake(mailboxes, &waiter);
             }
             None => {
-                // Who was there has left meanwhile; another may have come.
+                // The waiter has left meanwhile; another may have come.
                 server.entering.fetch_sub(1, Relaxed);
                 server.release_slot();
             }

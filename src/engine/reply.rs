@@ -116,7 +116,7 @@ impl Exchange<'_> {
                 }
                 _ => None,
             };
-            // Who was silent for as long as it may is not waited for once more.
+            // A client that was silent for its whole limit is not waited for again.
             let gave_up = self.txn.ended == Ended::ClientTimeout;
             match pump.filter(|_| !gave_up) {
                 Some(pump) => match self.drain_body(pump, stays).await {

@@ -52,7 +52,7 @@ impl Acceptor {
     pub fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         let result = socket::accept(self.fd.as_raw_fd());
         match &result {
-            // Who shares the socket has suspended it: there will be none before it listens again.
+            // Another process that shares the socket has suspended it: no connection comes before it listens again.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 reactor::clear(self.watch.0, Side::Read);
                 Err(io::ErrorKind::WouldBlock.into())

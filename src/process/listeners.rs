@@ -139,7 +139,7 @@ pub fn bind_all(model: &Model, threads: usize, old: &mut Predecessors, report: &
             }
             item.outcome = Some(outcome);
         }
-        // Whoever cannot start for another reason need not disturb anybody.
+        // A start that fails for another reason disturbs no running process.
         if !busy || hopeless || attempt == tries || (!old.pids.is_empty() && !old.pause()) {
             break;
         }
@@ -254,7 +254,7 @@ impl Bound {
             self.withdraw();
         }
     }
-    /// The start has failed: the paths lead to whoever had them.
+    /// The start has failed: the paths lead to their previous owners again.
     pub fn withdraw(&self) {
         for replaced in &self.paths {
             let _ = std::fs::remove_file(&replaced.temporary);

@@ -405,7 +405,7 @@ impl Start<'_> {
         let around = Around { cores: &cores, manager: &self.manager, is_master, api };
         let end = signals.wait(&control, &around).await;
         self.manager.tell("STOPPING=1");
-        // Whoever connects from now on is refused.
+        // New connections are refused from now on.
         around.api.abort();
         if let End::Failed(why) = &end {
             log_sink::tell(&control, Level::Alert, why);

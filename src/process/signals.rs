@@ -129,7 +129,7 @@ impl Signals {
     }
 }
 
-/// A reload is not available: nobody who asks for one may believe that it has happened.
+/// A reload is not available, and whatever asks for one must learn that it has not happened.
 fn reload(control: &Control, manager: &Manager) {
     const LEVEL_ALERT: u8 = 1;
     manager.reloading();

@@ -135,7 +135,7 @@ impl Queue {
     pub fn has_ready(&self) -> bool {
         self.ready.load(SeqCst)
     }
-    /// The rank of who is granted the next slot.
+    /// The rank of the waiter that is granted the next slot.
     pub fn first_rank(&self) -> Option<Rank> {
         self.with(|list| list.front().filter(|first| first.is(WAITING)).map(|first| first.rank))
     }

@@ -40,7 +40,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub async fn serve(control: Rc<Control>, listeners: Vec<(AdminListener, CliLevel)>) {
     let maxconn = control.model().global.stats_maxconn.max(1) as usize;
     let slots = Arc::new(Semaphore::new(maxconn));
-    // They end with this task, and their sockets with them; who is connected stays so.
+    // They end with this task, and their sockets with them; open connections stay.
     let mut tasks = tokio::task::JoinSet::new();
     for (listener, level) in listeners {
         tasks.spawn_local(accept(control.clone(), listener, level, slots.clone()));

@@ -210,7 +210,7 @@ mod tests {
         );
         servers[1].set_operational(Operational::Stopped);
         check(&world, &[("nbsrv(app)", "1"), ("srv_is_up(app/s2)", "0"), ("be_conn_free(app)", "7")]);
-        // A backup takes nothing while an active server does; `connslots` counts whoever is not down.
+        // A backup takes nothing while an active server does; `connslots` counts every server that is not down.
         servers[1].set_operational(Operational::Running);
         servers[1].backup.store(true, Relaxed);
         servers[0].maxqueue.store(4, Relaxed);
