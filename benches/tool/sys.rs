@@ -18,7 +18,7 @@ const EVENTS_MAX: usize = 200;
 pub struct Event {
     /// What `add` was given for it.
     pub token: usize,
-    /// The peer has closed its side, or the connection broke: whoever stops reading early misses that.
+    /// The peer has closed its side, or the connection broke: a reader that stops early misses that.
     pub ended: bool,
 }
 
@@ -33,7 +33,7 @@ impl Poll {
     pub fn new() -> io::Result<Poll> {
         // SAFETY: no pointer is passed; the descriptor is checked before it is owned.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: epoll_create1 has just returned it, so nobody else owns it.
+        // SAFETY: epoll_create1 has just returned it, so it has no other owner.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Poll { fd, raw: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX] })
     }

@@ -52,7 +52,7 @@ impl Picker {
         })
     }
 
-    /// Whether a server has a free slot and nobody waits for it.
+    /// Whether a server has a free slot and no request waits for it.
     fn has_room(&self, place: usize, backend: &ProxyState) -> bool {
         let state = &self.candidate(place).state;
         if state.maxconn.load(Relaxed) == 0 {

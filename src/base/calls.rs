@@ -12,7 +12,7 @@ pub fn current() -> u32 {
     CURRENT.with(Cell::get)
 }
 
-/// Tells it, by who is about to call a task.
+/// Sets the name of the caller before it runs a task.
 #[inline]
 pub fn set_current(calls: u32) {
     CURRENT.with(|cell| cell.set(calls));

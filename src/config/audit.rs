@@ -186,7 +186,7 @@ pub fn proxy(draft: &mut Draft, global: &Global, upgrades: bool, loading: &mut L
     };
     let timeouts = &draft.timeouts;
     let http = draft.mode == Mode::Http;
-    // Anybody could hold connections of such a frontend for ever. What TCP carries may be silent for hours
+    // Any client could hold connections of such a frontend for ever. What TCP carries may be silent for hours
     // by right, so there it stays at HAProxy's warning.
     let unprotected = frontend && http && timeouts.client_ms.is_none() && !timeouts.client_unlimited;
     let no_server_timeout = timeouts.server_ms.is_none() && (http || timeouts.tunnel_ms.is_none());
@@ -411,7 +411,7 @@ pub fn track(
         }
     };
     let tracked = names.facts[proxy_at as usize].servers[server_at as usize].state.clone();
-    // To the end of the chain: somebody there must know how the server is.
+    // To the end of the chain: the last server must have a check.
     let mut steps = 0;
     loop {
         let facts = &names.facts[proxy_at as usize].servers[server_at as usize];

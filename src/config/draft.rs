@@ -193,7 +193,7 @@ pub struct Draft {
     pub inheriting: bool,
     /// The ACLs that conditions of the section being read may name.
     pub acls: AclSet,
-    /// Tcp and http rules were met (in a defaults section they restrict who may inherit).
+    /// Tcp and http rules were met (in a defaults section they restrict which proxies may inherit).
     pub rule_spans: RuleSpans,
     /// Kinds of own rules met, as bits by [`Step`].
     steps: u32,
@@ -316,7 +316,7 @@ impl Step {
     }
 }
 
-/// Where rules of a draft stand first, by what they ask of who inherits them.
+/// Where rules of a draft stand first, by what they ask of a proxy that inherits them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RuleSpans {
     /// Any tcp or http rule.

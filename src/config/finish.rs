@@ -52,7 +52,7 @@ pub struct Facts {
     pub mode: Mode,
     /// Its section.
     pub span: Span,
-    /// Its servers: live state, whether health is known, whom it tracks.
+    /// Its servers: live state, whether health is known, which server each tracks.
     pub servers: Vec<ServerFacts>,
     /// Its servers by name.
     pub server_index: HashMap<Box<str>, u32>,
@@ -64,7 +64,7 @@ pub struct ServerFacts {
     pub state: Arc<ServerState>,
     /// It has checks or an agent.
     pub is_checked: bool,
-    /// Whom it tracks, as written.
+    /// The server that it tracks, as written.
     pub track: Option<Box<str>>,
 }
 

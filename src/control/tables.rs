@@ -1,4 +1,4 @@
-//! Stick tables: forgets what expired, so that a table that nobody writes to any more gives its
+//! Stick tables: forgets what expired, so that a table without new entries gives its
 //! room back and reads as what it is.
 //!
 //! Finding and making entries does not wait for this: there an entry that is over counts as gone.

@@ -1,7 +1,7 @@
 //! The ClientHello of `option ssl-hello-chk`: an SSLv3 greeting that any TLS server answers, if only
 //! with an alert (RFC 6101 section 5.6.1.2).
 
-/// What stands in place of random bytes, so that a server's log tells who asked.
+/// What stands in place of random bytes, so that a server's log names the sender.
 const RANDOM: &[u8; 28] = b"HAPROXYSSLCHK\nHAPROXYSSLCHK\n";
 
 /// The cipher suites offered: the ones every old server knows.

@@ -148,7 +148,7 @@ impl Machine {
         Some(header)
     }
 
-    /// Whom the check is about: expressions may ask.
+    /// The server that the check is about: expressions may ask.
     pub fn about(mut self, backend: Option<Arc<ProxyState>>, server: Arc<ServerState>) -> Machine {
         self.facts.backend = backend;
         self.facts.server = Some(server);
@@ -178,7 +178,7 @@ impl Machine {
         self.is_closed = true;
         self.must_read = false;
     }
-    /// Whether the other side has closed: a reset would hit nobody.
+    /// Whether the other side has closed: a reset would have no effect.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }

@@ -1,7 +1,7 @@
 //! A check as a list of steps: connect, send, expect, and variables in between.
 //!
 //! Every kind of check is such a list, so that one machine ([`super::machine`]) runs them all:
-//! `option smtpchk` differs from a hand-written `tcp-check` only in who wrote the steps and in how
+//! `option smtpchk` differs from a hand-written `tcp-check` only in the origin of the steps and in how
 //! failures are worded.
 
 use std::net::IpAddr;
@@ -79,7 +79,7 @@ impl Step {
 /// `connect`.
 #[derive(Debug, Default)]
 pub struct Connect {
-    /// Nobody wrote it: it stands before the first step.
+    /// It was not written: it stands before the first step.
     pub implicit: bool,
     /// `default`: the settings of the server line apply.
     pub default: bool,

@@ -1,6 +1,6 @@
 //! Responses that the proxy makes itself: errors, redirects, `errorfile`s, whatever rules return.
 //!
-//! A reply says nothing about the connection beyond [`Reply::close`]; whoever writes it knows
+//! A reply says nothing about the connection beyond [`Reply::close`]; the code that writes it knows
 //! whether the request was read to its end.
 
 use super::h1::framing::{self, Body};
@@ -150,7 +150,7 @@ impl Reply {
             }
             _ => {}
         }
-        // The length of the payload is told by who sends it; what the file says of the connection is meant.
+        // The sender adds the length of the payload; what the file says of the connection is kept.
         let is_own = |known| !matches!(known, Known::ContentLength | Known::TransferEncoding);
         let kept = head.fields.list().iter().filter(|field| is_own(field.known));
         let fields = kept

@@ -46,7 +46,7 @@ pub struct Global {
     pub maxconn: Option<u32>,
     /// `ulimit-n`.
     pub ulimit_n: Option<u64>,
-    /// `strict-limits`: who cannot have the descriptors that `maxconn` asks for does not start.
+    /// `strict-limits`: without the descriptors that `maxconn` asks for, the process does not start.
     pub strict_limits: bool,
     /// `maxconnrate`, `maxsessrate`: per second, 0 is no limit.
     pub maxconnrate: u32,

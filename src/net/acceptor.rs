@@ -2,8 +2,8 @@
 //!
 //! A poll of io_uring holds the file that it watches, and a ring is taken down some milliseconds after its
 //! process has ended: a listening socket that the ring watched would outlive the process, accept connections
-//! for nobody, and keep the port from the next process. So the ring watches an epoll descriptor that watches
-//! the socket, since epoll holds no file. It costs no call: nobody asks the epoll descriptor for its events,
+//! that no process serves, and keep the port from the next one. So the ring watches an epoll descriptor that watches
+//! the socket, since epoll holds no file. It costs no call: the events of the epoll descriptor are never read,
 //! whose readiness alone tells that the socket is worth a try.
 
 use std::io;
@@ -86,7 +86,7 @@ impl Acceptor {
 
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        // At once, whoever holds the file.
+        // At once, even while something else holds the file.
         self.suspend();
         // A file that others hold would be watched for ever.
         reactor::unwatch(self.watch.0, self.fd.as_raw_fd());

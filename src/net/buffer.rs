@@ -64,7 +64,7 @@ impl Buffer {
     pub fn is_full(&self) -> bool {
         self.len() == self.bytes.len()
     }
-    /// Whether what is in it reaches to its end: whoever filled it may have had more.
+    /// Whether what is in it reaches to its end: there may be more to read.
     pub fn reaches_end(&self) -> bool {
         self.end == self.bytes.len()
     }

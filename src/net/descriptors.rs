@@ -1,4 +1,4 @@
-//! Descriptors in reserve: what is left when the process runs short, and for whom.
+//! Descriptors in reserve: what is left when the process runs short, and for which purpose.
 //!
 //! A process that accepts until the kernel refuses has none left to reach a server for those it accepted, nor
 //! for the operator who wants to know why. So three limits stand below the kernel's: accepting and pipes
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::sys::process;
 
-/// Who wants a descriptor.
+/// What a descriptor is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A client connection, or a pipe (bytes are copied without one).

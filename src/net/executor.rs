@@ -133,11 +133,11 @@ pub fn run(idle: impl Fn() -> Duration, mut tick: impl FnMut(Millis)) -> io::Res
     waker::install(wake);
     STOP.with(|stop| stop.set(false));
     while !STOP.with(Cell::get) {
-        // As many as were runnable at the start: who becomes so meanwhile waits for the next turn.
+        // As many as were runnable at the start: a task that becomes runnable meanwhile waits for the next turn.
         let count = EXECUTOR.with(|executor| executor.borrow().runnable.len());
         (0..count).for_each(|_| run_next());
         if STOP.with(Cell::get) {
-            break; // nobody is waited for
+            break; // no task is left to wait for
         }
         let busy = EXECUTOR.with(|executor| !executor.borrow().runnable.is_empty());
         reactor::wait(Some(if busy { Duration::ZERO } else { idle() }))?;

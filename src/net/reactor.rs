@@ -1,14 +1,14 @@
 //! Readiness of this core's descriptors, kept as flags that edges set and short reads clear.
 //!
 //! A descriptor is watched from the first time someone must wait for it until it is closed. An edge
-//! sets its flag and wakes who waits; a read that gave less than was asked for, or a write that was
+//! sets its flag and wakes the task that waits; a read that gave less than was asked for, or a write that was
 //! cut, clears it. So a keep-alive request costs no operation of the driver beside the wait of the
 //! whole core, and watching a client for its abort, or an idle server connection for its death,
 //! costs nothing at all.
 //!
 //! A ring that fails while it runs (the kernel may refuse to enter it, or its descriptor may be lost) is
-//! replaced by epoll in place: every flag is set and everybody woken, so that each tries its descriptor and
-//! waits anew. Nobody's bytes are in the ring, so nothing is lost with it.
+//! replaced by epoll in place: every flag is set and every task woken, so that each tries its descriptor and
+//! waits anew. The ring never holds bytes, so nothing is lost with it.
 
 use std::cell::RefCell;
 use std::io;
@@ -75,11 +75,11 @@ pub struct Reactor {
     driver: Driver,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Who waits for a descriptor that could not be watched: woken after the next wait.
+    /// Tasks that wait for a descriptor that could not be watched: woken after the next wait.
     unwatched: Vec<Waker>,
     /// Polls of closed descriptors that could not be taken back yet.
     stray: Vec<u64>,
-    /// Why the ring was given up, until somebody asks.
+    /// Why the ring was given up, until it is reported.
     failure: Option<io::Error>,
 }
 
@@ -262,7 +262,7 @@ fn token(key: Key, side: Side) -> u64 {
     u64::from(key.generation & 0x7fff_ffff) << 33 | u64::from(key.index) << 1 | side
 }
 
-/// Waits until something is ready or the time has passed, and wakes who waits for it.
+/// Waits until something is ready or the time has passed, and wakes the tasks that wait for it.
 pub fn wait(timeout: Option<Duration>) -> io::Result<()> {
     with(|reactor| {
         let timeout = match reactor.unwatched.is_empty() && reactor.stray.is_empty() {

@@ -54,7 +54,7 @@ impl Stream {
         reactor::clear(stream.watch.0, Side::Read);
         stream
     }
-    /// Gives the descriptor away, watched by nobody.
+    /// Gives the descriptor away, no longer watched.
     pub fn into_fd(self) -> OwnedFd {
         let Stream { watch, fd } = self;
         reactor::unwatch(watch.0, fd.as_raw_fd());
@@ -71,7 +71,7 @@ impl Stream {
         let wanted = buffer.len();
         let result = socket::receive(self.fd(), buffer);
         match &result {
-            // The end of the stream stays to be seen by whoever asks again.
+            // The end of the stream is still there for the next read.
             Ok(count) if *count < wanted && *count > 0 => reactor::clear_short(self.watch.0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => reactor::clear(self.watch.0, Side::Read),
             _ => {}

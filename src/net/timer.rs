@@ -3,7 +3,7 @@
 //! A session has one [`Ticket`] for its life. Setting a deadline is a store into it; the wheel
 //! looks at a ticket only when the slot it was put in comes up, and puts it back when the deadline
 //! has moved on meanwhile. So a request costs no timer operation. A ticket also carries the order
-//! to die (`shutdown session`), since whoever waits must look at both.
+//! to die (`shutdown session`), since each wait must look at both.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -131,7 +131,7 @@ impl Wheel {
     }
 
     /// Looks at every slot that came up since the last call, and wakes those whose time is over. What is to
-    /// happen before anybody is woken, if anybody is, stands in `before`: what has come in by now is not late.
+    /// happen before any task is woken, if one is, stands in `before`: what has come in by now is not late.
     pub fn advance(&self, now: Millis, before: impl FnOnce()) {
         let late = self.late(now);
         if !late.is_empty() {

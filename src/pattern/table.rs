@@ -53,7 +53,7 @@ fn mix(value: u64) -> u64 {
 }
 
 impl Hash {
-    /// The hash of nothing. The seed differs per process: who can add keys by requests must not
+    /// The hash of nothing. The seed differs per process: a client that can add keys by requests must not
     /// be able to choose ones that collide.
     #[inline]
     pub fn new() -> Hash {

@@ -2,7 +2,7 @@
 //!
 //! A test holds the list of HAProxy's names (`tests/names/haproxy-3.5.tsv`, as its own `-dKall` prints
 //! them) against the tables and this list, so that each name is either known, with what becomes of it, or
-//! stands here. Whoever adds one of these to a table takes it out.
+//! stands here. A change that adds one of these to a table takes it out.
 
 /// A group of names of one kind that are missing for one reason.
 pub struct Absent {

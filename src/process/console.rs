@@ -1,4 +1,4 @@
-//! Messages before there is a log: to a person or to a script, or to nobody.
+//! Messages before there is a log: to a person, to a script, or to none.
 
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};

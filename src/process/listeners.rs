@@ -242,7 +242,7 @@ impl Bound {
                     let _ = std::fs::remove_file(&backup);
                     None
                 }
-                (Err(_), _) => None, // nobody was there
+                (Err(_), _) => None, // no process was there
             };
             if let Err(error) = std::fs::rename(&replaced.temporary, &replaced.path) {
                 let message =
@@ -373,7 +373,7 @@ fn open(address: &BindAddress, options: &BindOptions, threads: usize, expected: 
     Ok(Made { fds, path: temporary })
 }
 
-/// Binds once without sharing, to see whether anybody listens there: a process of the same user would be
+/// Binds once without sharing, to see whether a process listens there: one of the same user would be
 /// joined silently. It does not listen, so that no connection meets it.
 fn probe(address: std::net::SocketAddr, options: &BindOptions) -> io::Result<()> {
     if address.port() == 0 {

@@ -1,7 +1,7 @@
-//! What a panic says, without waiting for whoever should read it.
+//! What a panic says, without waiting for a reader.
 //!
-//! Rust's own hook writes to standard error and blocks if that is a pipe that nobody reads: the thread whose
-//! connection made the panic would serve nobody any more. So the message goes through the log writer, whose
+//! Rust's own hook writes to standard error and blocks if that is a full pipe without a reader: the thread whose
+//! connection made the panic would serve no client any more. So the message goes through the log writer, whose
 //! queue is bounded and never blocks.
 
 use std::backtrace::{Backtrace, BacktraceStatus};

@@ -78,7 +78,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
     let manager = Manager::find();
     change_environment(&model);
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
-    // Before root, who may raise limits, is given up.
+    // Before the rights of root, which raise limits, are given up.
     let reserved = DESCRIPTORS_RESERVED + listener_count(&bound.cores);
     let descriptors_max = raise_descriptor_limit(&model, reserved, report);
     if report.has_alerts() {
@@ -130,7 +130,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
     local.block_on(&runtime, start.run())
 }
 
-/// Puts the variables of the configuration into the process's environment. Nobody but this thread is there yet.
+/// Puts the variables of the configuration into the process's environment. There is no other thread yet.
 fn change_environment(model: &Model) {
     let mut variables = model.global.environment.clone();
     let sockets: Vec<String> =
@@ -192,7 +192,7 @@ fn enter_background(model: &Model, options: &Options, daemon: bool) -> Result<()
         // As HAProxy: `pidfile` of the configuration counts only for a daemon or a master.
         (daemon || options.master_worker).then(|| model.global.pidfile.clone()).flatten()
     });
-    // Opened while there is somebody to tell.
+    // Opened while a failure can still be reported to the operator.
     let pidfile = pidfile.map(|path| {
         let file = std::fs::File::create(&path);
         file.map_err(|error| format!("Cannot create pidfile {}: {}", path.display(), cause(&error)))

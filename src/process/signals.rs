@@ -110,7 +110,7 @@ impl Signals {
                     if !stopping {
                         stopping = true;
                         deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
-                        // Its sockets belong to the next process from now on; who is connected may go on.
+                        // Its sockets belong to the next process from now on; clients that are connected may go on.
                         around.api.abort();
                         soft_stop(control);
                     }

@@ -214,7 +214,7 @@ pub fn libraries() -> String {
 }
 
 /// `reload`: asks the process, which says the same in its log and to its service manager, and fails, so that
-/// whoever reloads a service learns that nothing came of it.
+/// an operator who reloads a service learns that nothing came of it.
 pub fn reload(pid: i32) -> u8 {
     let asked = crate::sys::process::signal(pid, libc::SIGUSR2);
     let text = match asked {

@@ -473,7 +473,7 @@ impl Test {
     }
 }
 
-/// Refuses patterns that are no group of the list: a mistyped one would let nobody in, or everybody.
+/// Refuses patterns that are no group of the list: a mistyped one would let in no user, or every user.
 fn known_groups(list: &UserList, patterns: &[String], files: &[(Arc<LiveMap>, bool)]) -> Result<(), Fault> {
     let from_files: Vec<String> = files
         .iter()

@@ -97,7 +97,7 @@ impl Condition {
         Ok(Some(Condition { negated, suites }))
     }
 
-    /// Whether any test asks for bytes as they were received, parsed by nobody.
+    /// Whether any test asks for bytes as they were received, before any parsing.
     pub fn asks_buffers(&self) -> bool {
         use crate::sample::fetch::Source::{EitherBuffer, RequestBuffer, ResponseBuffer};
         let tests = self.suites.iter().flatten().flat_map(|term| term.acl.tests());

@@ -349,7 +349,7 @@ mod tests {
             for form in &forms {
                 check(&world, &[(form, &expected)]);
             }
-            // Nobody has an entry in the other table; nothing is tracked as number 1; the last
+            // The other table has no entry; nothing is tracked as number 1; the last
             // table stores nothing of the kind.
             let absent = [
                 (format!("sc0_{name}(other)"), "0"),

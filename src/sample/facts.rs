@@ -138,7 +138,7 @@ impl SessionFacts {
     }
 }
 
-/// Who ended a session (the first letter of `%ts`; manual, section 8.5).
+/// Which side ended a session (the first letter of `%ts`; manual, section 8.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ended {
     /// `-`: normally.
@@ -169,7 +169,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// Whether somebody ordered the session to end: nothing is tried again then.
+    /// Whether the session was ordered to end: nothing is tried again then.
     pub fn by_order(self) -> bool {
         matches!(self, Ended::Killed | Ended::Down | Ended::Up)
     }
@@ -668,12 +668,12 @@ impl Default for ValueLimits {
 /// Takes a line for a ring, `stdout` or `stderr`. It must not block.
 pub type Teller = Box<dyn Fn(&str, Vec<u8>) + Send + Sync>;
 
-/// The way of events from expressions to whoever writes them; nobody hears them before it is set.
+/// The way of events from expressions to their writer; they are lost before it is set.
 #[derive(Default)]
 pub struct Events(OnceLock<Teller>);
 
 impl Events {
-    /// Sets who takes the lines; the first call counts.
+    /// Sets the writer of the lines; the first call counts.
     pub fn set(&self, teller: Teller) {
         // A second one would be a second process.
         let _ = self.0.set(teller);
@@ -692,7 +692,7 @@ impl std::fmt::Debug for Events {
     }
 }
 
-/// What the system tells of a socket. The functions are given by who may make system calls; without
+/// What the system tells of a socket. The functions come from a module that may make system calls; without
 /// them nothing is known.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketProbe {

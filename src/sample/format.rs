@@ -63,7 +63,7 @@ struct Options {
     quote: bool,
     hex: bool,
     escape: bool,
-    /// Not one of the flags: whoever writes wants the bytes as they are.
+    /// Not one of the flags: the writer wants the bytes as they are.
     raw: bool,
     binary: bool,
     encoding: Option<Encoding>,

@@ -1,8 +1,8 @@
-//! `userlist` sections: who may come in, and with which password (manual, section 12.2).
+//! `userlist` sections: users, their groups and their passwords (manual, section 12.2).
 //!
 //! Hashed passwords are slow to verify on purpose, and a browser sends its password with every
 //! request. So each thread keeps what it verified lately, yes and no, in two small tables of fixed
-//! size: guesses can drive out each other, but not those who are known. A table's key is a keyed hash
+//! size: guesses can drive out each other, but not users that are known. A table's key is a keyed hash
 //! of the configured hash and the password, so nothing there is a password, and a list that is
 //! configured anew finds the answers of what did not change in it.
 
@@ -40,7 +40,7 @@ pub enum Password {
     Plain(Box<str>),
     /// `password`: a hash in the form of crypt(3).
     Crypt(Scheme, Box<str>),
-    /// None was given: nobody is this user.
+    /// None was given: no password matches.
     None,
 }
 

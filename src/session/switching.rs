@@ -29,7 +29,7 @@ pub fn backend(model: &Model, frontend: &Proxy, context: &Context<'_>) -> Option
                 chosen = name.and_then(|name| model.backends.get(name)).copied();
             }
         }
-        // A backend that is disabled lets the next rule try; a name that nobody has does not: it
+        // A backend that is disabled lets the next rule try; a name without a backend does not: it
         // ends the list, and the default backend takes over.
         if chosen.as_ref().is_none_or(is_usable) {
             break;
@@ -43,7 +43,7 @@ pub fn backend(model: &Model, frontend: &Proxy, context: &Context<'_>) -> Option
 
 /// The server that a `use-server` line of the backend assigns.
 ///
-/// A line whose server is down lets the next one try. Dynamic names that nobody has end the list.
+/// A line whose server is down lets the next one try. A dynamic name without a server ends the list.
 pub fn use_server(backend: &Proxy, persistence: Persistence, context: &Context<'_>) -> Option<ServerIndex> {
     for rule in &backend.use_server {
         if rule.condition.as_ref().is_some_and(|condition| !condition.holds(context)) {

@@ -7,7 +7,7 @@
 //! microseconds. All expressions that name a file share its contents; each asks for the match
 //! kind it needs ([`LiveMap::use_as`]), and the set keeps a view for it from then on.
 //!
-//! Changes wait for each other behind a lock that is held for microseconds: who has many entries to add adds
+//! Changes wait for each other behind a lock that is held for microseconds: a caller with many entries adds
 //! them in slices ([`LiveMap::add_all`]), and what reads all of them reads a version without it.
 //!
 //! Nothing here touches a file: loading gets text, and write-back takes [`LiveMap::render`].
@@ -50,7 +50,7 @@ pub struct LiveMap {
 /// What only changes need; the lock orders them.
 #[derive(Debug, Default)]
 struct Control {
-    /// What it is and who uses it, as `show map` / `show acl` describe it.
+    /// What it is and where it is used, as `show map` / `show acl` describe it.
     description: String,
     /// The ways in which it is looked up, in the order of their appearance.
     uses: Vec<(Kind, bool)>,
@@ -137,13 +137,13 @@ impl LiveMap {
         }
         control.prepared.get(&version).cloned().map(Arc::new)
     }
-    /// Whether it was changed since the configuration was loaded: until then, who kept the patterns that
+    /// Whether it was changed since the configuration was loaded: until then, an expression that kept the patterns that
     /// it was made of needs not ask for its contents.
     #[inline]
     pub fn is_changed(&self) -> bool {
         self.changed.load(Acquire)
     }
-    /// Notes who uses it: an ACL or a map, and where, for the description.
+    /// Notes a use: an ACL or a map, and where, for the description.
     pub fn describe(&self, by_map: bool, file: &str, line: u32) {
         let (flag, user) = match by_map {
             true => (&self.used_by_maps, "map"),
@@ -159,7 +159,7 @@ impl LiveMap {
             control.description.push_str(&place);
         }
     }
-    /// What it is and who uses it.
+    /// What it is and where it is used.
     pub fn description(&self) -> String {
         self.control().description.clone()
     }
@@ -375,7 +375,7 @@ impl LiveMap {
         self.dirty.store(true, Release);
     }
     /// The text that would load as what it holds now. The caller writes it to the file, and the
-    /// next load finds nothing new in it. Nobody who changes the map waits for it.
+    /// next load finds nothing new in it. A change of the map does not wait for it.
     pub fn render(&self) -> Rendered {
         let (mut text, set) = {
             let control = self.control();

@@ -1,8 +1,8 @@
 //! Which servers of a backend count, and how many sessions each may have now.
 //!
-//! Everybody who asks either question asks here: the balancing, the queues, the fetches, redispatches. Both
+//! Every part that asks either question asks here: the balancing, the queues, the fetches, redispatches. Both
 //! answers change by themselves (with the backend's load, with a warm-up, with servers that come and go), so
-//! nobody keeps them.
+//! they are not kept.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex};
 
-/// What decides who comes first: the class, then the time (`set-priority-class`, `set-priority-offset`).
+/// The order of requests: by class, then by time (`set-priority-class`, `set-priority-offset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     /// Lower ones come first.
@@ -22,7 +22,7 @@ pub struct Rank {
     pub number: u64,
 }
 
-/// A request that waits. Whoever frees a slot grants it; the owner may leave first.
+/// A request that waits. The session that frees a slot grants it; the owner may leave first.
 #[derive(Debug)]
 pub struct Waiter {
     /// The core that owns the request.
@@ -90,7 +90,7 @@ impl Waiter {
 pub enum Left {
     /// It is out.
     Quietly,
-    /// It is out, and others were held up behind it: somebody looks for a slot for them.
+    /// It is out, and others were held up behind it: the caller looks for a slot for them.
     Unblocked,
     /// It was granted a slot of this server meanwhile, which is the owner's to use or pass on.
     Granted(u32),
@@ -117,7 +117,7 @@ impl Queue {
     fn with<R>(&self, act: impl FnOnce(&mut List) -> R) -> R {
         let mut list = self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let result = act(&mut list);
-        // Whoever queues raises these and then looks for a slot; whoever frees a slot does so and then
+        // A request that queues raises these and then looks for a slot; a session that frees a slot does so and then
         // looks at these: one of both sees the other only in a single order of all four.
         self.len.store(list.len() as u32, SeqCst);
         self.ready.store(list.front().is_some_and(|first| first.is(WAITING)), SeqCst);

@@ -49,7 +49,7 @@ enum Listed {
     Line(Weak<LiveMap>),
 }
 
-/// A proxy or server that an expression names. It may be declared further down, so whoever ends
+/// A proxy or server that an expression names. It may be declared further down, so the step that ends
 /// the load checks these with [`Registry::take_references`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {

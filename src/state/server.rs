@@ -540,7 +540,7 @@ impl ServerState {
         let taken = if limit == 0 {
             self.served.fetch_add(1, SeqCst)
         } else {
-            // Not taken and given back: who frees a slot in between would find none, and leave others waiting.
+            // Not taken and given back: a session that frees a slot in between would leave others waiting.
             let below = |served: u32| (served < limit).then_some(served + 1);
             match self.served.fetch_update(SeqCst, SeqCst, below) {
                 Ok(taken) => taken,

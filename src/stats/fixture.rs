@@ -157,7 +157,7 @@ pub fn bind(port: u16, id: u32) -> Bind {
     }
 }
 
-/// The page at `/stats` for everybody.
+/// The page at `/stats`, without authentication.
 pub fn page() -> StatsPage {
     StatsPage {
         uri: "/stats".into(),

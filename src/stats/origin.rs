@@ -1,4 +1,4 @@
-//! Whether a form may come from another site: a browser sends it with the user's credentials, whoever wrote it.
+//! Whether a form may come from another site: a browser sends it with the user's credentials, whichever site wrote it.
 
 use crate::base::text;
 use crate::http::{Request, uri};

@@ -102,7 +102,7 @@ impl Asked {
     }
 }
 
-/// Answers a request for the page of `proxy`; [`crate::session::switching`] tells which is one, and who may ask.
+/// Answers a request for the page of `proxy`; [`crate::session::switching`] tells which is one, and for which users.
 pub fn serve(
     request: &Request,
     body: &[u8],

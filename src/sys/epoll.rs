@@ -51,7 +51,7 @@ impl Epoll {
     pub fn wait(&mut self, timeout: Option<Duration>, mut fired: impl FnMut(u64, u32)) -> io::Result<bool> {
         // Rounded up: waking before a deadline would only mean to wait again.
         let milliseconds = timeout.map_or(-1, |time| time.as_nanos().div_ceil(1_000_000) as i32);
-        // Made when first needed: one whose events nobody asks for has none.
+        // Made when first needed: a set that is never waited on has none.
         self.events.resize(EVENTS_MAX, libc::epoll_event { events: 0, u64: 0 });
         let room = self.events.len() as i32;
         // SAFETY: pointer and length describe `events`, exclusively borrowed for the call.

@@ -25,7 +25,7 @@ thread_local! {
 impl Drop for Stock {
     fn drop(&mut self) {
         for room in self.rooms.drain(..) {
-            // SAFETY: the room was allocated with this layout and nobody has it any more.
+            // SAFETY: the memory was allocated with this layout and has no other owner.
             unsafe { dealloc(room.as_ptr(), self.layout) };
         }
     }
@@ -96,7 +96,7 @@ impl<F> Drop for Pooled<F> {
             }
         }
         let _room = Room(self.future.cast(), Self::LAYOUT);
-        // SAFETY: it is live until here, and nobody uses it afterwards.
+        // SAFETY: it is live until here, and is not used afterwards.
         unsafe { self.future.drop_in_place() };
     }
 }

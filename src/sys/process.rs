@@ -51,7 +51,7 @@ pub fn lowest_free_descriptor() -> io::Result<RawFd> {
 /// Puts an empty file in the place of a descriptor's, so that whatever is done with it fails.
 ///
 /// Closing it would free its number, which the next file to be opened would get: its owner would then use,
-/// and close, somebody else's.
+/// and close, that of another owner.
 pub fn take_file_away(fd: RawFd) -> io::Result<()> {
     // SAFETY: no memory is involved.
     check(unsafe { libc::fcntl(fd, libc::F_GETFD) }.into())?;

@@ -26,7 +26,7 @@ pub fn accept(listener: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
         )
     };
     let fd = check(fd.into())? as RawFd;
-    // SAFETY: accept4 made `fd` and nobody else owns it.
+    // SAFETY: accept4 made `fd` and it has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: zeroed and then filled by the kernel: initialised in any case.
     let storage = unsafe { storage.assume_init() };
@@ -330,7 +330,7 @@ pub fn adopt_listener(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved; a bad descriptor is an error.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
     let copy = check(copy.into())? as RawFd;
-    // SAFETY: the duplicate was made just now and is nobody else's.
+    // SAFETY: the duplicate was made just now and has no other owner.
     let copy = unsafe { OwnedFd::from_raw_fd(copy) };
     let socket = socket2::SockRef::from(&copy);
     if !socket.is_listener()? {

@@ -307,7 +307,7 @@ impl<'a> ClientHello<'a> {
 }
 
 /// Whether a cipher suite, group or version is one of the reserved ones that clients mix in so that
-/// nobody relies on knowing all (RFC 8701).
+/// no server relies on knowing all (RFC 8701).
 pub fn is_grease(number: u16) -> bool {
     number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
 }

@@ -233,7 +233,7 @@ impl Proxy {
         // SAFETY: the closure does nothing but a system call.
         unsafe { command.pre_exec(keep) };
         let child = command.spawn().expect("the proxy starts");
-        // The listener is there already: who connects now is served when the proxy is.
+        // The listener is there already: a client that connects now is served when the proxy is.
         Proxy { child, folder, page, address: listener.local_addr().expect("an address") }
     }
 

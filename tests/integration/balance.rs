@@ -19,7 +19,7 @@ fn origins<const N: usize>() -> [Origin; N] {
     std::array::from_fn(|number| Origin::named(&format!("s{}", number + 1)))
 }
 
-/// Who answers each of these requests, every one on a connection of its own.
+/// The server that answers each of these requests, every one on a connection of its own.
 fn answers(proxy: &Proxy, requests: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
     requests
         .into_iter()

@@ -53,7 +53,7 @@ fn a_panic_costs_one_connection_and_gives_everything_back() {
                 assert!(victim.try_get("/", "").is_err(), "{point}: it is cut off without an answer");
                 let panics = (number + 1).to_string();
                 assert!(wait_until(LIMIT, || activity(&proxy, "panics") == panics), "{point}");
-                // Its slot, places and counts are free, and nobody else has noticed.
+                // Its slot, places and counts are free, and no other connection has noticed.
                 for row in ["s1", "BACKEND"] {
                     assert!(wait_until(LIMIT, || proxy.stat("be", row, "scur") == "0"), "{point} {row}");
                     assert_eq!(proxy.stat("be", row, "qcur"), "0", "{point} {row}");

@@ -38,7 +38,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that had no listener a moment ago.
 fn free_ports<const N: usize>() -> [u16; N] {
     // All at once, so that they differ.
     let listeners: [TcpListener; N] =
@@ -71,7 +71,7 @@ fn get(connection: &mut BufReader<TcpStream>, path: &str) -> (u16, String) {
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-/// Connects as soon as somebody listens.
+/// Connects as soon as a program listens.
 fn connect(port: u16, process: &mut Running) -> BufReader<TcpStream> {
     let start = Instant::now();
     loop {

@@ -42,7 +42,7 @@ backend be
             assert_eq!(response.header("x-to"), Some(&*origin.address().to_string()), "{path}");
             assert_eq!(response.header("x-known"), Some("1"), "{path}");
             assert_eq!(response.header("x-timeouts"), Some(timeouts), "{path}");
-            // The server's connection is somebody else's by then.
+            // The server's connection serves another client by then.
             log.wait_for(&["calls:1 1 1 1 -end"]);
         }
         let response = client.get("/tls", "");

@@ -1,4 +1,4 @@
-//! Checks, agents and observation decide who gets traffic, and the log tells it.
+//! Checks, agents and observation decide which servers get traffic, and the log tells it.
 
 use std::io::Write;
 use std::net::TcpListener;

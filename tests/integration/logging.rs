@@ -148,7 +148,7 @@ fn letters_tell_who_ended_it_and_when() {
         let cut =
             Origin::http(|_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").and_close());
         let garbage = Origin::http(|_| Reply::raw("nonsense\r\n\r\n").and_close());
-        // A listener that nobody accepts on, with its queue full: connecting to it takes for ever.
+        // A listener without accepts, with its queue full: connecting to it takes for ever.
         let full = FullListener::new();
         let closed = Origin::named("closed");
         let closed = {
@@ -428,7 +428,7 @@ fn a_dead_receiver_never_blocks_traffic() {
         drop(silent);
         let builder = Proxy::build(driver);
         let path = builder.path("log.sock");
-        // Nobody reads from it, so it is full after a few lines.
+        // It has no reader, so it is full after a few lines.
         let _full = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
         let gone = Syslog::start().address();
         let proxy = builder.start(&format!(

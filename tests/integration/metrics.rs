@@ -343,7 +343,7 @@ fn a_long_answer_leaves_the_thread_to_others() {
             slow.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"));
             slow
         });
-        // The one thread is in the middle of answers nobody reads: it must answer this one too.
+        // The one thread is in the middle of answers without a reader: it must answer this one too.
         let mut other = proxy.client("fe");
         for _ in 0..3 {
             assert_eq!(other.get("/other", "").status, 200);

@@ -1,4 +1,4 @@
-//! Kept connections to servers: who may have one again, and when it is none any more.
+//! Kept connections to servers: which requests may use one again, and when it is none any more.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -110,7 +110,7 @@ fn patient(name: &'static str) -> (Origin, Sender<()>, Receiver<()>) {
 
 #[test]
 fn a_server_that_moves_leaves_its_connections_behind() {
-    // What happens while a request is under way, and who answers the next one. Which client asks it: under
+    // What happens while a request is under way, and which server answers the next one. Which client asks it: under
     // `http-reuse never` a connection belongs to its client.
     for (command, next) in [
         ("set server be/s addr ADDRESS port PORT", "new"),
@@ -179,7 +179,7 @@ fn an_authenticated_connection_does_not_outlive_its_server() {
         assert_eq!(client.get("/", "").status, 403);
         assert_eq!(client.get("/", "").status, 403);
         assert_eq!(origin.connections(), 1);
-        // Nobody else may have it, whatever rules make of the answer.
+        // No other client may have it, whatever rules make of the answer.
         assert_eq!(proxy.client("fe").get("/", "").status, 403);
         assert_eq!(origin.connections(), 2);
         proxy.admin(&format!("set server be/s addr {}", new.address().ip()));

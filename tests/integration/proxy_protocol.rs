@@ -11,7 +11,7 @@ use haring::wire::proxy_protocol::{self, Progress, V2Writer};
 use crate::support::programs::ProgramOrigin;
 use crate::support::*;
 
-/// Tells whom the session takes for its client, and what the connection itself shows.
+/// Tells which address the session takes for its client, and what the connection itself shows.
 const TELL: &str = "http-request return status 200 content-type text/plain lf-string \
     \"%[src]:%[src_port] %[dst]:%[dst_port] %[fc_src] %[fc_rcvd_proxy] %[fc_err]\"";
 

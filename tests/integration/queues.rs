@@ -124,7 +124,7 @@ fn forced_persistence_waits_on() {
             gate.wait_held(1);
             assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "qcur") == "2"));
             proxy.admin("set server be/s1 state maint");
-            // Who comes later stands behind them.
+            // A later client stands behind them.
             clients.push(send(&proxy, "/", field));
             assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "qcur") == "3"), "{lines}");
             gate.permit(4);
@@ -201,7 +201,7 @@ fn changes_of_servers_keep_the_order_of_arrival() {
                     ],
                 ),
             );
-            // Both servers are busy before anybody waits.
+            // Both servers are busy before any request waits.
             let holders = ["S=s1", "S=s2"].map(|own| send(&proxy, "/held", &format!("Cookie: {own}\r\n")));
             gate.wait_held(1);
             full.wait_held(1);
@@ -296,7 +296,7 @@ fn a_slow_start_limits_sessions_and_lets_more_in_while_they_wait() {
             let mut clients: Vec<_> = (0..6).map(|_| send(&proxy, "/", "")).collect();
             gate.wait_held(1);
             if grows {
-                // Nobody leaves, and yet more are let in.
+                // No session ends, and yet more are let in.
                 gate.wait_held(4);
                 assert_eq!(proxy.stat("be", "BACKEND", "qcur"), "2");
             } else {
@@ -365,7 +365,7 @@ fn logs_tell_how_many_were_served_before() {
             assert!(line.contains(&format!("{path} {expected} ")), "{path} {expected}: {line}");
             assert!(line.contains(" sc=0 "), "who comes next is not there yet: {line}");
         }
-        // The same for who is not served at last.
+        // The same for a client that is not served at last.
         gate.0.0.lock().expect("no panic").permits = 0;
         let lines = lines.replace("60s", "100ms");
         let proxy = Proxy::start(driver, &config(&lines, &[(&origin, "cookie a maxconn 1")]));

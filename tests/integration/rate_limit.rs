@@ -1,4 +1,4 @@
-//! Stick tables as limits: who is too fast is refused and nobody else, and no event is lost or
+//! Stick tables as limits: a client that is too fast is refused and no other, and no event is lost or
 //! counted twice, however many cores count.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -39,7 +39,7 @@ fn the_example_refuses_who_is_too_fast_and_nobody_else() {
         for _ in 0..20 {
             assert_eq!(slow.get("/", "").status, 200);
         }
-        // Who goes on regardless is dropped.
+        // A client that goes on regardless is dropped.
         let is_refused = || {
             let client = Client::try_connect_from(address(1), web);
             client

@@ -76,7 +76,7 @@ fn restart(driver: Driver, signal: i32) {
         assert!(crowd.answers(20), "round {round} serves");
         proxy.signal(signal);
         proxy.wait_exit(LIMIT);
-        // The process has ended: nobody accepts any more, and the port is free at once.
+        // The process has ended: no connection is accepted any more, and the port is free at once.
         let refused = Client::try_connect(address).is_err();
         assert!(refused, "round {round}: a socket outlives its process");
         proxy = Proxy::start(driver, &config(address));
@@ -159,7 +159,7 @@ fn a_start_that_fails_leaves_the_old_process_untouched() {
         let address = own_address();
         let good = SocketAddr::new(address, 8080);
         let mut old = Proxy::start(driver, &config(good));
-        // Somebody who shares with nobody.
+        // A listener that does not share its port.
         let stranger = TcpListener::bind((address, 8081)).unwrap();
         let crowd = Crowd::start(good, 2);
         for wrong in ["bind @dir@/no/such/folder/s.sock", "bind 192.0.2.1:80", "bind @taken@"] {

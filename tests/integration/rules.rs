@@ -552,7 +552,7 @@ fn connections_that_said_something_are_logged_whatever_becomes_of_them() {
             let _ = client.is_closed_within(LIMIT);
             syslog.wait_for(&[expected]);
         }
-        // Who says nothing is not told of: the line that comes is that of the next.
+        // A client that sends nothing has no line: the line that comes is that of the next client.
         let client = proxy.client("refused");
         client.finish_sending();
         drop(client);

@@ -143,7 +143,7 @@ const ROWS: &[Row] = &[
         holds: |proxy, _| {
             use std::os::unix::fs::PermissionsExt;
             let file = std::fs::metadata(proxy.folder().path().join("second.sock")).expect("the socket");
-            // The tests' own umask is what it is: who may not write to a new file may not connect.
+            // The tests' own umask is what it is: a user that may not write to a new file may not connect.
             let made = proxy.folder().path().join("umask");
             std::fs::write(&made, "").expect("a file");
             let plain = std::fs::metadata(&made).expect("a file").permissions().mode() & 0o022;

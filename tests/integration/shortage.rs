@@ -1,4 +1,4 @@
-//! Too few descriptors: connections wait, who is in is served or refused with a word, nothing spins, the
+//! Too few descriptors: connections wait, accepted clients are served or refused with an answer, nothing spins, the
 //! runtime API answers, and all is well once there are enough again.
 
 use std::net::TcpStream;
@@ -53,7 +53,7 @@ fn connections_wait_for_descriptors_and_nothing_spins() {
             .collect();
         let told = || proxy.stderr().matches("cannot accept").count();
         assert!(wait_until(LIMIT, || told() > 0));
-        // The last descriptors are left to others: servers for those who are in, the runtime API.
+        // The last descriptors are left to others: servers for accepted clients, the runtime API.
         assert!(descriptors(&proxy) <= 75, "{} are open", descriptors(&proxy));
         let (busy, said) = (ticks(&proxy), told());
         std::thread::sleep(Duration::from_secs(2));

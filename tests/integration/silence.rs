@@ -1,4 +1,4 @@
-//! Limits of time: whose silence ends a session, after how long, and who is blamed.
+//! Limits of time: which side's silence ends a session, after how long, and which side is blamed.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::*;
 
-/// Says a large body, or anything, as long as somebody takes it.
+/// Sends a large body, or anything, as long as the peer takes it.
 fn pours(stream: &mut TcpStream) {
     let piece = vec![b'x'; 64 * 1024];
     while stream.write_all(&piece).is_ok() {}

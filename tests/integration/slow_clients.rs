@@ -73,7 +73,7 @@ fn slow_clients_are_cut_and_others_served() {
                 (0..COUNT).map(|_| connect(&proxy, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
             let started = Instant::now();
             let mut served = 0;
-            // Whom the others' short time-outs do not concern, however busy the machine is.
+            // The others' short time-outs do not concern these clients, however busy the machine is.
             let mut client = proxy.client("patient");
             while !(trickling.is_empty() && stopped.is_empty() && current() == 0) {
                 assert!(started.elapsed() < LIMIT, "{} still there {head_limit:?}", current());
@@ -111,7 +111,7 @@ fn a_frontend_without_time_outs_has_safe_ones() {
     let (_asked_for, mut patient) = listen("    timeout client 0\n    timeout http-request 0\n");
     assert_eq!(client.response().status, 408);
     assert!(started.elapsed() >= Duration::from_secs(10));
-    // Who asks for no limit gets none.
+    // A proxy that asks for no limit gets none.
     patient.send("Host: a\r\n\r\n");
     assert_eq!(patient.response().status, 200);
 }

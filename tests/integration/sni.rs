@@ -73,7 +73,7 @@ backend plain
         ] {
             assert_eq!(certificate_for(&proxy, name, more), expected, "{name:?} {more:?}");
         }
-        // Another protocol is known by its first byte: nobody waits for the delay's end.
+        // Another protocol is known by its first byte: the delay's end is not waited for.
         let mut client = proxy.client("fe");
         client.send("S");
         assert_eq!(client.read_to_end(), b"plain\n");

@@ -50,7 +50,7 @@ fn clients_stay_by_their_header() {
         let shown = entries(&proxy);
         assert!(shown.len() == 3 && entry(&shown[0]), "{shown:?}");
 
-        // A server in maintenance is not used; who was on it moves and stays where it went.
+        // A server in maintenance is not used; its clients move and stay where they went.
         assert_eq!(proxy.admin("set server be/s1 state maint").trim(), "");
         let moved = user("a");
         assert_ne!(moved, "s1");

@@ -221,7 +221,7 @@ fn a_rule_closes_a_server_whatever_it_says() {
             let mut byte = [0; 1];
             let _ = stream.read_exact(&mut byte);
             let _ = stream.write_all(b"abc");
-            // An end or a reset: the connection is over, though nobody here has ended it.
+            // An end or a reset: the connection is over, though this test has not ended it.
             let over = !matches!(stream.read(&mut byte), Ok(1..));
             let _ = ended.lock().unwrap().send(over);
         });

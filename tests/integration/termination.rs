@@ -255,7 +255,7 @@ fn clients_that_leave_or_stop() {
         assert!(wait_until(LIMIT, || scene.proxy.stat("refusing", "s1", "wretr") != "0"));
         drop(client);
         scene.expect("/refused/left", told("-1", "refusing/s1", "CC--"));
-        // The only slot is taken: one who waits for it leaves, another waits too long.
+        // The only slot is taken: one client that waits for it leaves, another waits too long.
         let holder = scene.begin(&get("/one/silent"));
         let mut waiting = scene.proxy.client("fe");
         waiting.send(get("/one/left"));

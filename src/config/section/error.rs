@@ -95,7 +95,7 @@ fn errorfiles(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_
     draft.error_lines.push(ErrorLine::Section(name.text.as_str().into(), statuses, name.span));
 }
 
-/// `http-error` says an answer in the words of `http-request return`, so that is who parses it;
+/// `http-error` says an answer in the words of `http-request return`, whose parser reads it;
 /// references to other pages are taken here, since they are known only when all is read.
 fn http_error(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let texts = words.rest();

@@ -1,6 +1,6 @@
 //! `stick-table` and `stick` (manual, sections 4.2 and 11.1).
 //!
-//! Any line may name any table, and what a table stores depends on who names it: a `stick` rule
+//! Any line may name any table, and what a table stores depends on the lines that name it: a `stick` rule
 //! makes its table remember servers. So [`declare`] walks all proxies before the first expression
 //! is read: it gathers the tables, then the names that `stick` rules use, and only then makes the
 //! tables. The rows' own parsers run later and find them ready.

@@ -1,4 +1,4 @@
-//! Finds the row of a command, checks who asks, runs it; helps with what it does not know.
+//! Finds the row of a command, checks the caller's level, runs it; helps with what it does not know.
 
 use std::rc::Rc;
 

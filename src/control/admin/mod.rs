@@ -1,6 +1,6 @@
 //! The runtime API: `stats socket` (manual: management, section 9.3).
 //!
-//! A [`Command`] is one row: its words, who may give it, its arguments, what it does and the
+//! A [`Command`] is one row: its words, the level that it needs, its arguments, what it does and the
 //! function that does it. [`mod@line`] takes a connection's bytes apart, [`exec`] finds and runs the
 //! rows, [`socket`] does the I/O. A command is synchronous and only fills a buffer; what must wait
 //! says so by its [`Flow`].
@@ -32,7 +32,7 @@ pub struct Command {
     pub arguments: &'static str,
     /// What it does, as `help` shows it; in parentheses if it does not list the command.
     pub text: &'static str,
-    /// Who may give it.
+    /// The level that it needs.
     pub level: CliLevel,
     /// Does it.
     pub run: fn(&mut Call<'_>) -> Flow,
@@ -108,7 +108,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub async fn ask<T: Send + 'static>(question: impl FnOnce(Tell<T>)) -> Vec<T> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     question(Box::new(move |answer| {
-        let _ = sender.send(answer); // nobody waits for it any more
+        let _ = sender.send(answer); // the connection may be gone
     }));
     match tokio::time::timeout(PATIENCE, receiver).await {
         Ok(Ok(answer)) => answer,
@@ -126,7 +126,7 @@ pub enum Flow {
     Done,
     /// More of the answer.
     Parts(Parts),
-    /// More of the answer, once somebody else has answered a question.
+    /// More of the answer, once another thread has answered a question.
     Later(Later),
     /// The end of the connection (`quit`).
     Quit,

@@ -87,7 +87,7 @@ async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, 
     }
 }
 
-/// One connection from its first byte to its end. What fails on it concerns nobody else.
+/// One connection from its first byte to its end. A failure on it concerns no other connection.
 async fn connection<S: AsyncRead + AsyncWrite + Unpin>(control: Rc<Control>, mut stream: S, level: CliLevel) {
     let timeout_ms = control.model().global.stats_timeout_ms.max(1);
     let mut session = Session::new(level, timeout_ms);

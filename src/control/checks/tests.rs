@@ -191,7 +191,7 @@ async fn answering(answer: &'static str) -> u16 {
     port
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 async fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     listener.local_addr().expect("an address").port()

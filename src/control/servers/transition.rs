@@ -47,7 +47,7 @@ pub fn set_stopped(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>
         view.via(false),
         view.balance_of(requeued)
     );
-    // Nobody has to get up at night for a server that was leaving anyway.
+    // A server that was leaving anyway is no emergency.
     say(control, &view, if before.was_leaving { level::NOTICE } else { level::ALERT }, &text);
     before.account(control, &view);
     for follower in view.followers() {
@@ -420,7 +420,7 @@ fn shut_backups(control: &Control, view: &View) {
     }
 }
 
-/// Gives those who wait what the change has freed. Those who wait for a server that balancing leaves out now
+/// Gives waiting requests what the change has freed. Requests that wait for a server that balancing leaves out now
 /// choose again; tells how many they are.
 fn requeue(control: &Control, view: &View) -> u32 {
     let handed_on = match view.state.is_eligible() {

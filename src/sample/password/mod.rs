@@ -1,7 +1,7 @@
 //! Password hashes in the forms of crypt(3): which of them are known, and whether a password is the
 //! one that was hashed.
 //!
-//! Not here: who the users are (`userlist`). Nothing here remembers anything, so that each answer
+//! Not here: the users (`userlist`). Nothing here remembers anything, so that each answer
 //! costs what the hash's author wanted it to cost; [`super::userlist`] asks once and keeps the answer.
 
 mod des;

@@ -6,7 +6,7 @@
 //! table that its holder has pinned: it is neither expired nor evicted before it is dropped.
 //!
 //! What holds across cores: there are never more than `size` entries, and all of `size` can be
-//! used. When a table is full, the entry that goes is the oldest one that nobody holds; in a table
+//! used. When a table is full, the entry that goes is the oldest one that no session holds; in a table
 //! of more than 8191 entries, the oldest one of a shard.
 //!
 //! Keys are bytes here; `sample` turns values into them.
@@ -128,7 +128,7 @@ const SHARD_ENTRIES_MIN: usize = 4096;
 const SHARDS_MAX: usize = 64;
 /// Expired entries that making a new one forgets on the way: more than one, so that they become fewer.
 const EXPIRED_PER_NEW: usize = 2;
-/// Entries that are looked at under one lock by whoever walks a table.
+/// Entries that a walk of a table looks at under one lock.
 const WALK_BATCH: u32 = 64;
 
 /// Where a walk over a table is.
@@ -317,7 +317,7 @@ impl Table {
         let mut cursor = Cursor::default();
         while self.each(&mut cursor, now, &mut show) {}
     }
-    /// Forgets the entries that nobody holds and that `wanted` chooses.
+    /// Forgets the entries that no session holds and that `wanted` chooses.
     pub fn remove_where(&self, now: Millis, mut wanted: impl FnMut(&mut Shown<'_>) -> bool) {
         let mut cursor = Cursor::default();
         while self.walk(&mut cursor, now, &mut wanted) {}
@@ -424,13 +424,13 @@ impl Table {
 pub enum Removal {
     /// It is gone.
     Gone,
-    /// Somebody holds it.
+    /// A session holds it.
     InUse,
     /// There was none.
     Absent,
 }
 
-/// An entry as who walks a table sees it.
+/// An entry as a walk of the table sees it.
 pub struct Shown<'a> {
     /// Names the entry for [`Table::by_id`].
     pub id: u64,

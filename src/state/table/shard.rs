@@ -8,7 +8,7 @@
 //! All rows of a table live equally long, hence the list by age is also the order in which they
 //! expire: its oldest end is where rows are dropped, and nothing else is looked at. A row in use
 //! that is met there goes to the youngest end instead, so that it is not met again and again; if it
-//! is over, it counts as gone from the moment that nobody holds it, though its room comes back later.
+//! is over, it counts as gone from the moment that no session holds it, though its memory comes back later.
 
 use crate::base::clock::Millis;
 
@@ -65,7 +65,7 @@ pub(super) struct Shard {
     /// The first row of each slot; their number is a power of two.
     index: Vec<u32>,
     len: usize,
-    /// Rows that somebody holds.
+    /// Rows that a session holds.
     held: usize,
     oldest: u32,
     newest: u32,
@@ -166,7 +166,7 @@ impl Shard {
     fn slot(&self, hash: u64) -> usize {
         hash as usize & (self.index.len() - 1)
     }
-    /// The row of a key. One whose life is over and that nobody holds is not found.
+    /// The row of a key. One whose life is over and that no session holds is not found.
     pub fn find(&self, key: &[u32], hash: u64, now: Millis) -> Option<u32> {
         self.find_any(key, hash).filter(|row| !self.is_past(*row, now))
     }
@@ -179,7 +179,7 @@ impl Shard {
         self.touch(row, now);
         Some(row)
     }
-    /// Whether a row's life is over and nobody holds it.
+    /// Whether a row's life is over and no session holds it.
     pub fn is_past(&self, row: u32, now: Millis) -> bool {
         self.references(row) == 0 && self.is_over(row, now)
     }
@@ -197,7 +197,7 @@ impl Shard {
         }
         None
     }
-    /// A row for a key that has none: its data are zero, nobody holds it yet.
+    /// A row for a key that has none: its data are zero, no session holds it yet.
     pub fn insert(&mut self, key: &[u32], hash: u64, now: Millis, hash_of: impl Fn(&[u32]) -> u64) -> u32 {
         if self.len >= self.index.len() {
             self.grow_index(&hash_of);
@@ -242,7 +242,7 @@ impl Shard {
             }
         }
     }
-    /// Forgets a row that nobody holds.
+    /// Forgets a row that no session holds.
     pub fn remove(&mut self, row: u32, hash_of: impl Fn(&[u32]) -> u64) {
         let slot = self.slot(hash_of(self.key(row)));
         let next = self.row(row)[CHAIN];
@@ -268,7 +268,7 @@ impl Shard {
         }
     }
 
-    /// Forgets the oldest row that nobody holds: one whose life is over, or `any`. Whether there was one.
+    /// Forgets the oldest row that no session holds: one whose life is over, or `any`. Whether there was one.
     pub fn evict(&mut self, now: Millis, any: bool, hash_of: impl Fn(&[u32]) -> u64) -> bool {
         if self.held == self.len {
             return false;

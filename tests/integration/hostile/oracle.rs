@@ -36,7 +36,7 @@ pub struct Response {
 /// Nothing whole yet, a message and its length, or what is wrong.
 pub type Read<T> = Result<Option<(T, usize)>, String>;
 
-/// Who made the request, told by the proxy's own field: a request without one is none of the proxy's.
+/// The client that made the request, told by the proxy's own field: a request without one is none of the proxy's.
 pub const CLIENT: &str = "x-client";
 
 /// Fields that a trailer section never has: they would act on a message that was judged already.

@@ -1,7 +1,7 @@
 //! The requests that go on, in front of servers that people run: each must read of them what the proxy meant.
 //!
 //! Every origin writes a line for each request: method, target, length of the body, and the proxy's own field,
-//! which says who asked. A server may refuse a request that the proxy let pass; it may not see another one, more,
+//! which names the client. A server may refuse a request that the proxy let pass; it may not see another one, more,
 //! or fewer, and the harmless request behind must be seen as itself.
 //!
 //! A server that is not installed is a failure; `HOSTILE_WITHOUT=node,h11` leaves some out.
@@ -205,7 +205,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("aiohttp", "upgrade-with-body"),
 ];
 
-/// What an origin wrote of a request: its reading, and who asked.
+/// What an origin wrote of a request: its reading, and the client that asked.
 fn seen(line: &str) -> (String, String) {
     let words: Vec<_> = line.split(' ').collect();
     match &words[..] {

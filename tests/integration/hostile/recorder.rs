@@ -42,7 +42,7 @@ pub struct Shared {
     pub replies: VecDeque<Reply>,
     /// Requests answered in the usual way.
     pub answered: u64,
-    /// Requests answered that no client has claimed: the number and who asked (only if `claims`).
+    /// Requests answered that no client has claimed: the number and the client that asked (only if `claims`).
     pub unclaimed: BTreeMap<u64, String>,
     /// Whether to keep `unclaimed` in place of `events` of whole requests.
     pub claims: bool,

@@ -1,6 +1,6 @@
-//! Streams mutated from the corpus, many at once: nobody foresaw them, so only what must hold of every one is
-//! checked. Each ends within a bound, each answer reaches the client who asked, each request that an origin saw
-//! was answered to somebody and counted by the proxy, and every byte that an origin got can be read strictly.
+//! Streams mutated from the corpus, many at once: their answers are not known, so only what must hold of every one is
+//! checked. Each ends within a bound, each answer reaches the client that asked, each request that an origin saw
+//! was answered to a client and counted by the proxy, and every byte that an origin got can be read strictly.
 //!
 //! A stream follows from the seed and its number alone. `HOSTILE_STREAMS` sets how many, `HOSTILE_SEED` from what,
 //! `HOSTILE_STREAM` runs a single one; `HARING_BINARY` takes another build of the proxy.
@@ -285,7 +285,7 @@ impl Run<'_> {
         }
     }
 
-    /// An answer of the origin belongs to one client, who asked for it, and is given once.
+    /// An answer of the origin belongs to the one client that asked for it, and is given once.
     fn claim(&self, answer: &Response, client: &str) -> Result<(), String> {
         let origin = oracle::text(&answer.fields, "x-origin");
         let mut words = origin.split(' ');

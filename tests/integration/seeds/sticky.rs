@@ -74,7 +74,7 @@ fn both_ports_of_the_range_serve_and_the_cookie_sticks() {
             assert!(!cookie.contains("SERVER"), "'indirect' hides it from the application: {cookie}");
             assert_eq!(request.headers("X-Forwarded-For"), ["127.0.0.1"]);
         }
-        // A cookie of nobody: a new choice and a new cookie.
+        // A cookie that names no server: a new choice and a new cookie.
         let response = get(&mut Client::connect((address, 60000).into()), "SERVER=web-c");
         assert!(response.header("Set-Cookie").is_some());
         assert!(wait_until(LIMIT, || {

@@ -1,6 +1,6 @@
 //! What every test stands on: the real binary, origins, clients, receivers and the programs people use.
 //!
-//! Nothing here waits for luck: whoever waits, waits for a condition and with a limit, and every
+//! Nothing here waits for luck: every wait is for a condition and has a limit, and every
 //! address is the test's own (a loopback address per part, or a descriptor handed over).
 
 pub mod client;
@@ -96,7 +96,7 @@ pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
     true
 }
 
-/// A loopback address nobody else uses: no other test can take a port of it, so a port that was
+/// A loopback address of this test alone: no other test can take a port of it, so a port that was
 /// given up can be taken again.
 pub fn own_address() -> IpAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);

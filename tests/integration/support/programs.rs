@@ -133,7 +133,7 @@ impl Drop for ProgramOrigin {
     }
 }
 
-/// An address of the test's own with a port that nobody can have taken.
+/// An address of the test's own with a port that no other program can have taken.
 pub fn free_address() -> SocketAddr {
     SocketAddr::new(own_address(), 18_080)
 }

@@ -56,7 +56,7 @@ impl Builder {
         self
     }
 
-    /// Nobody reads its standard error.
+    /// Its standard error has no reader.
     pub fn stderr_unread(mut self) -> Self {
         self.unread = true;
         self

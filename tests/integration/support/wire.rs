@@ -28,9 +28,9 @@ pub enum Fault {
 /// The direction that is spoiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// From whom connects to whom it connects to.
+    /// From the side that connects to its peer.
     There,
-    /// Back to whom connects.
+    /// Back to the side that connects.
     Back,
 }
 
@@ -141,7 +141,7 @@ fn carry(mut from: TcpStream, mut into: TcpStream, fault: Option<Fault>, ended: 
             let _ = into.shutdown(Shutdown::Write);
         }
         _ => {
-            // Nothing comes and nothing ends, as long as anybody may look.
+            // Nothing comes and nothing ends, for as long as the test runs.
             let started = std::time::Instant::now();
             while !ended.load(SeqCst) && started.elapsed() < LIMIT {
                 std::thread::sleep(Duration::from_millis(20));

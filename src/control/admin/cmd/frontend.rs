@@ -84,7 +84,7 @@ fn set_maxconn(call: &mut Call<'_>) -> Flow {
     match u32::try_from(integer(call.arg(4))) {
         Ok(limit) => {
             proxy.state.maxconn.store(limit, Release);
-            // Whoever waits for a place under the old limit looks again.
+            // Accept loops that wait for a place under the old limit look again.
             if proxy.state.frontend_status.load(Relaxed) != PAUSED && !is_stopped(&proxy) {
                 call.control.cores.resume_frontend(&proxy.state);
             }

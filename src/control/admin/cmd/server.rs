@@ -31,7 +31,7 @@ pub static COMMANDS: &[Command] = &[
     Command { words: &["shutdown", "sessions", "server"], arguments: "<bk>/<srv>", text: "kill sessions on a server", level: Admin, run: shutdown_sessions },
 ];
 
-/// Who changes a server, in log lines and answers.
+/// The origin of a server's change, in log lines and answers.
 pub const CAUSE: &str = "stats socket command";
 
 /// The server that word number `index` names (`be/srv`, `#2/#1`), or what is wrong with it.
