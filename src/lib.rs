@@ -1,7 +1,7 @@
 //! **Haring** replaces HAProxy on Linux: it reads an unmodified `haproxy.cfg` and runs it on a
 //! thread-per-core io_uring (or epoll) engine.
 //!
-//! The map of the house. A module imports only what stands above it in this list, which is the
+//! The map of the modules. A module imports only what stands above it in this list, which is the
 //! order of the declarations below; `tests/tidy.rs` holds it up.
 //!
 //! ```text

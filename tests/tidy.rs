@@ -1,4 +1,4 @@
-//! Holds up the order of the house: which module may look at which, what decisions may not touch,
+//! Checks the order of the modules: which module may look at which, what decisions may not touch,
 //! and the small habits that reviewers would otherwise have to repeat.
 //!
 //! Every rule is a function over text that returns its complaints, so that each is shown below to
@@ -9,7 +9,7 @@ mod dependencies;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// The rooms below the line, which do what the rooms above decide.
+/// The modules below the line, which do what the modules above decide.
 const DOING: &[&str] = &["sys", "net", "tls", "engine", "control", "process"];
 
 /// The widest line, strings aside.
@@ -35,7 +35,7 @@ impl Source {
         let shipped = without_tests(&code);
         Source { path: path.into(), text: text.into(), code, unquoted, shipped }
     }
-    /// The room it belongs to: the first directory, or nothing for the library's own files.
+    /// The module it belongs to: the first directory, or nothing for the library's own files.
     fn room(&self) -> &str {
         self.path.split_once('/').map_or("", |(room, _)| room)
     }
@@ -161,13 +161,13 @@ fn lines(source: &Source, text: &str, wrong: impl Fn(&str) -> Option<String>) ->
         .collect()
 }
 
-/// The rooms in the order in which the library declares them.
+/// The modules in the order in which the library declares them.
 fn rooms(library: &str) -> Vec<String> {
     let declared = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     declared.map(str::to_owned).collect()
 }
 
-/// A room looks only at rooms that stand above it.
+/// A module looks only at modules that stand above it.
 fn looks_down(source: &Source, rooms: &[String]) -> Vec<String> {
     let place = |room: &str| rooms.iter().position(|other| other == room);
     let Some(own) = place(source.room()) else { return Vec::new() };
@@ -190,7 +190,7 @@ fn first_word(path: &str) -> &str {
     &path[..path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len())]
 }
 
-/// A room above the line decides: it waits for nothing and touches nothing outside.
+/// A module above the line decides: it waits for nothing and touches nothing outside.
 fn does_things(source: &Source) -> Vec<String> {
     if DOING.contains(&source.room()) || source.room().is_empty() {
         return Vec::new();
@@ -209,14 +209,14 @@ fn does_things(source: &Source) -> Vec<String> {
     })
 }
 
-/// The head of a room above the line forbids unsafe code.
+/// The head of a module above the line forbids unsafe code.
 fn permits_unsafe(source: &Source, rooms: &[String]) -> Vec<String> {
     let head = rooms.iter().any(|room| source.path == format!("{room}/mod.rs") && !DOING.contains(&&**room));
     let wrong = head && !source.code.contains("#![forbid(unsafe_code)]");
     wrong.then(|| format!("{}: lacks #![forbid(unsafe_code)]", source.path)).into_iter().collect()
 }
 
-/// Unsafe blocks and tokio have their rooms.
+/// Unsafe blocks and tokio have their modules.
 fn strays(source: &Source) -> Vec<String> {
     lines(source, &source.code, |line| {
         if source.room() != "sys" && has_word(line, "unsafe") {

@@ -1,4 +1,4 @@
-//! Vocabulary that at least two rooms need and that knows no rule of the domain.
+//! Vocabulary that at least two modules need and that knows no rule of the domain.
 #![forbid(unsafe_code)]
 
 pub mod calls;

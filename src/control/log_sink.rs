@@ -102,7 +102,7 @@ impl Setup {
 /// Starts the thread.
 ///
 /// # Errors
-/// The system has no room for a thread.
+/// The system cannot start another thread.
 pub fn start(setup: Setup) -> io::Result<()> {
     std::thread::Builder::new().name("haring-log".into()).spawn(move || {
         // A panic costs the lines in the backlogs, not the log.
@@ -208,7 +208,7 @@ struct Writer<'a> {
     unix: HashMap<String, Datagrams<UnixDatagram>>,
     fds: HashMap<i32, FdOutput>,
     frame: Vec<u8>,
-    /// What is waited for, kept for its room.
+    /// What is waited for, kept to reuse its memory.
     wanted: Vec<log_fd::Wanted>,
 }
 

@@ -1,5 +1,5 @@
 //! Stick tables: forgets what expired, so that a table without new entries gives its
-//! room back and reads as what it is.
+//! memory back and reads as what it is.
 //!
 //! Finding and making entries does not wait for this: there an entry that is over counts as gone.
 

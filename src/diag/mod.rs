@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, where, and what to do about it.
 //!
-//! Parsing never stops at the first mistake: every room that reads configuration text pushes
+//! Parsing never stops at the first mistake: every module that reads configuration text pushes
 //! [`Diagnostic`]s into a [`Report`] and goes on with a guess.
 #![forbid(unsafe_code)]
 

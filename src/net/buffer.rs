@@ -124,18 +124,18 @@ impl Buffer {
     }
 }
 
-/// Bytes being put together, in room that a core reuses: empty it holds none.
+/// Bytes being put together, in memory that a core reuses: empty it holds none.
 #[derive(Debug, Default)]
 pub struct Scratch(Vec<u8>);
 
-/// The room of a new one: most heads fit.
+/// The capacity of a new one: most heads fit.
 const SCRATCH_BYTES: usize = 1024;
-/// Free rooms a core keeps, and the largest one of them.
+/// Free allocations that a core keeps, and the largest of them.
 const SCRATCH_MAX: usize = 64;
 const SCRATCH_BYTES_MAX: usize = 32 * 1024;
 
 impl Scratch {
-    /// Empties it and gives its room back to the core.
+    /// Empties it and gives its memory back to the core.
     pub fn give_back(&mut self) {
         let mut bytes = std::mem::take(&mut self.0);
         if bytes.capacity() == 0 || bytes.capacity() > SCRATCH_BYTES_MAX {
@@ -188,7 +188,7 @@ pub enum Filled {
     End,
     /// Nothing is there now.
     Nothing,
-    /// The buffer has no room.
+    /// The buffer is full.
     Full,
 }
 

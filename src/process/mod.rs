@@ -1,4 +1,4 @@
-//! The program: its command line, and which part of the house each command wakes.
+//! The program: its command line, and the part of it that each command runs.
 //!
 //! `haproxy -c`, `-cc`, `-v` and the verbs end here; a start goes on in [`start`].
 

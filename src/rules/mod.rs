@@ -245,7 +245,7 @@ pub struct Effects {
     pub map_orders: Vec<MapOrder>,
     /// `strict-mode off` holds in the list that runs; it outlives a wait in its middle.
     rewrites_may_fail: bool,
-    /// Room for texts in the making.
+    /// Memory for texts in the making.
     scratch: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Rules parsed and run in memory, for the tests of this room.
+//! Rules parsed and run in memory, for the tests of this module.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A small world to evaluate expressions in, for the tests of this room.
+//! A small world to evaluate expressions in, for the tests of this module.
 
 use std::collections::HashMap;
 use std::io;

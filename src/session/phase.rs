@@ -1,6 +1,6 @@
 //! The life of a request as one list, in the order in which its phases run.
 //!
-//! Each phase is a plain decision of this room or a wait of the engine; the engine's drivers walk
+//! Each phase is a plain decision of this module or a wait of the engine; the engine's tasks walk
 //! the list from top to bottom. TCP mode skips what reads or writes HTTP.
 
 /// One phase of a session or transaction.

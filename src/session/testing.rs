@@ -1,4 +1,4 @@
-//! Models small enough for the tests of this room.
+//! Models small enough for the tests of this module.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A boxed future whose room comes from the thread's own stock: each request makes one of the same size,
+//! A boxed future whose memory comes from the thread's own stock: each request makes one of the same size,
 //! and neither making nor dropping it should ask the allocator.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -9,13 +9,13 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-/// Free rooms of a thread. All have one layout: the first that was given back.
+/// Free allocations of a thread. All have one layout: the first that was given back.
 struct Stock {
     layout: Layout,
     rooms: Vec<NonNull<u8>>,
 }
 
-/// Free rooms that a thread keeps; as many exchanges as that can be in progress without the allocator.
+/// Free allocations that a thread keeps; as many exchanges can be in progress without the allocator.
 const ROOMS_MAX: usize = 256;
 
 thread_local! {
@@ -31,7 +31,7 @@ impl Drop for Stock {
     }
 }
 
-/// A future in a room of its own. It stays on its thread.
+/// A future in an allocation of its own. It stays on its thread.
 pub struct Pooled<F> {
     /// Points at a future that was written there and not dropped since.
     future: NonNull<F>,
@@ -41,7 +41,7 @@ pub struct Pooled<F> {
 impl<F> Pooled<F> {
     const LAYOUT: Layout = Layout::new::<F>();
 
-    /// Puts the future that `make` gives into a room, without moving it through the stack where the
+    /// Puts the future that `make` gives into an allocation, without moving it through the stack where the
     /// compiler can avoid that.
     #[inline]
     pub fn new(make: impl FnOnce() -> F) -> Pooled<F> {
@@ -54,8 +54,8 @@ impl<F> Pooled<F> {
         let room = stocked.or_else(|| NonNull::new(unsafe { alloc(Self::LAYOUT) }));
         let Some(room) = room else { handle_alloc_error(Self::LAYOUT) };
         let future = room.cast::<F>();
-        // SAFETY: the room has the size and alignment of `F`, and it is ours alone. Should `make` panic,
-        // the room is lost and nothing is dropped that was not written.
+        // SAFETY: the memory has the size and alignment of `F`, and it is ours alone. Should `make` panic,
+        // the memory is lost and nothing is dropped that was not written.
         unsafe { future.write(make()) };
         Pooled { future, of_thread: PhantomData }
     }
@@ -74,7 +74,7 @@ impl<F: Future> Future for Pooled<F> {
 
 impl<F> Drop for Pooled<F> {
     fn drop(&mut self) {
-        /// Gives the room back even if the future's own drop panics.
+        /// Gives the memory back even if the future's own drop panics.
         struct Room(NonNull<u8>, Layout);
         impl Drop for Room {
             fn drop(&mut self) {
@@ -90,7 +90,7 @@ impl<F> Drop for Pooled<F> {
                     keeps
                 });
                 if kept != Ok(true) {
-                    // SAFETY: the room was allocated with this layout, and its future is dropped.
+                    // SAFETY: the memory was allocated with this layout, and its future is dropped.
                     unsafe { dealloc(self.0.as_ptr(), self.1) };
                 }
             }

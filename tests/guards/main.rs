@@ -62,7 +62,7 @@ struct Case {
 }
 
 /// What a request on connections that stand costs: a receive and a send on each side, and the core's waits
-/// for the request and for the answer. Nothing is allocated: a core uses the room of exchanges, heads and
+/// for the request and for the answer. Nothing is allocated: a core reuses the memory of exchanges, heads and
 /// bodies again.
 const STANDING: Case = Case {
     name: "keep-alive, 1 connection",
@@ -110,7 +110,7 @@ const CASES: &[Case] = &[
         ..STANDING
     },
     // Three polls: the client's, the server's for its being connected and for its answer. The server's connection
-    // is boxed, since idle clients that hold one carry its room otherwise. The shutdown sends the answer and the
+    // is boxed, since idle clients that hold one carry its size otherwise. The shutdown sends the answer and the
     // end in one segment.
     Case {
         name: "both connections per request",

@@ -286,7 +286,7 @@ impl Table {
     }
 
     /// Forgets entries whose life is over. To be called every now and then; entries that are over are not
-    /// found before either, but take their room.
+    /// found before either, but take their place.
     pub fn sweep(&self, now: Millis) {
         if self.settings.expire_ms.is_none() {
             return;
