@@ -9,6 +9,7 @@
 //!  diag       source map, spans, diagnostics, rendering, "did you mean"
 //!  http       messages; http/h1: head, framing, chunked, encode, persist      sans-IO
 //!  wire       syslog frames, PROXY protocol, ClientHello                      sans-IO
+//!  tls        sessions over bytes, certificates, ciphers, chains              sans-IO
 //!  pattern    matchers behind ACLs and maps; map files
 //!  state      what changes while running: server state, live maps, counters, queues
 //!  sample     typed expressions: fetches, converters, ACLs, log formats, variables
@@ -34,6 +35,7 @@ pub mod base;
 pub mod diag;
 pub mod http;
 pub mod wire;
+pub mod tls;
 pub mod pattern;
 pub mod state;
 pub mod sample;

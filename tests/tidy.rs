@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The modules below the line, which do what the modules above decide.
-const DOING: &[&str] = &["sys", "net", "tls", "engine", "control", "process"];
+const DOING: &[&str] = &["sys", "net", "engine", "control", "process"];
 
 /// The widest line, strings aside.
 const COLUMNS_MAX: usize = 120;
