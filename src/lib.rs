@@ -13,14 +13,14 @@
 //!  pattern    matchers behind ACLs and maps; map files
 //!  state      what changes while running: server state, live maps, counters, queues
 //!  sample     typed expressions: fetches, converters, ACLs, log formats, variables
-//!  log        finished sessions: outcome letters, timers, formats; the queue to the log writer
+//!  log        finished sessions: timers, formats; the queue to the log writer
 //!  balance    choose a server from candidates and a key
 //!  rules      actions, rule sets, the verdict
 //!  health     check machines: rise/fall, schedules, scripts
 //!  model      the typed, validated, immutable configuration
 //!  stats      rows -> CSV, JSON, HTML, Prometheus
 //!  config     haproxy.cfg text -> tokens -> syntax -> Model, or diagnostics
-//!  session    the phases: decisions about one connection and one transaction
+//!  session    decisions about one connection and one transaction
 //!  ---------- decisions above, doing below ----------------------------------
 //!  sys        every unsafe block and raw system call
 //!  net        streams, listeners, buffers, splice, idle pools, timers
@@ -30,6 +30,7 @@
 //! ```
 //!
 //! Above the line there is no async, no socket, no file and no clock but `base::clock`.
+#![warn(unreachable_pub)]
 
 pub mod base;
 pub mod diag;

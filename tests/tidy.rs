@@ -272,6 +272,35 @@ fn defined_twice(entries: &[haring::config::doc::DocEntry]) -> Vec<String> {
     complaints
 }
 
+/// Modules that landed before what will use them.
+const AWAITING_USERS: &[&str] = &["tls"];
+
+/// Functions, constants and type aliases that are public and that nothing but their own tests names. The
+/// compiler does not tell: to it, all that is public in a public module is used by somebody. `elsewhere` is
+/// code outside of `src` that uses the library.
+fn unused(sources: &[Source], elsewhere: &[Source]) -> Vec<String> {
+    let part = |c: char| !(c.is_alphanumeric() || c == '_');
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let used =
+        sources.iter().map(|source| &source.shipped).chain(elsewhere.iter().map(|source| &source.code));
+    for word in used.flat_map(|text| text.split(part)) {
+        *seen.entry(word).or_default() += 1;
+    }
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| !AWAITING_USERS.contains(&source.room())) {
+        complaints.extend(lines(source, &source.shipped, |line| {
+            let line = line.trim_start();
+            let item =
+                ["pub fn ", "pub const fn ", "pub async fn ", "pub const ", "pub static ", "pub type "]
+                    .iter()
+                    .find_map(|start| line.strip_prefix(start))?;
+            let name = first_word(item);
+            (seen.get(name) == Some(&1)).then(|| format!("nothing uses '{name}'"))
+        }));
+    }
+    complaints
+}
+
 /// Every Rust file below `directory`.
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).expect("the directory is there") {
@@ -346,6 +375,8 @@ fn the_library_is_in_order() {
         complaints.extend(untold(source));
         complaints.extend(wide(source));
     }
+    let elsewhere: Vec<_> = ["tests", "benches"].into_iter().flat_map(self::sources).collect();
+    complaints.extend(unused(&sources, &elsewhere));
     complain(&complaints);
 }
 
@@ -423,6 +454,15 @@ fn every_rule_can_fail() {
         let complaints = rule(&Source::new(path, text));
         assert_eq!(complaints.len(), *expected, "{path}\n{text}\n{complaints:?}");
     }
+}
+
+#[test]
+fn what_nothing_uses_is_found() {
+    let text = "//! A\npub fn a() { b() }\npub fn b() {}\n#[cfg(test)]\nmod tests { fn f() { a() } }";
+    let here = [Source::new("base/a.rs", text)];
+    assert_eq!(unused(&here, &[]).len(), 1);
+    let bench = [Source::new("micro/a.rs", "//! A\nfn f() { a() }")];
+    assert!(unused(&here, &bench).is_empty());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 /// The longest cycle of round robin. Weights whose sum, reduced by their common divisor, is larger
 /// (warming servers have odd ones) are scaled down to it.
-pub const CYCLE_MAX: u64 = 65_536;
+pub(super) const CYCLE_MAX: u64 = 65_536;
 
 /// The order in which round robin takes servers of these weights, none of which is zero: the first
 /// cycle of HAProxy's.
@@ -17,7 +17,7 @@ pub const CYCLE_MAX: u64 = 65_536;
 /// A server is due again after (sum / weight) slots. A slot goes to the server that is due longest;
 /// one where none is due goes to the heaviest server that had no turn yet, the first of equals. With
 /// equal weights that is the servers' own order.
-pub fn round_robin(weights: &[u32]) -> Vec<u32> {
+pub(super) fn round_robin(weights: &[u32]) -> Vec<u32> {
     let weights = reduced(weights);
     let sum: u64 = weights.iter().sum();
     let mut fresh: Vec<usize> = (0..weights.len()).collect();
@@ -65,7 +65,7 @@ fn reduced(weights: &[u32]) -> Vec<u64> {
 /// Each place goes to the first of the servers whose score is highest, where every server gains its
 /// weight per place and the chosen one pays the sum. Scores count in whole sums only, which is what
 /// gives the order HAProxy's clients have been hashed to.
-pub fn map(weights: &[u32]) -> Vec<u32> {
+pub(super) fn map(weights: &[u32]) -> Vec<u32> {
     let sum: i64 = weights.iter().map(|&weight| i64::from(weight)).sum();
     if sum <= 1 || weights.iter().all(|&weight| weight == weights[0]) {
         let once = 0..weights.len() as u32;
@@ -90,7 +90,7 @@ pub fn map(weights: &[u32]) -> Vec<u32> {
 
 /// What the weights of a backend's servers are divided by for the map: the common divisor of all
 /// configured weights that are not zero.
-pub fn divisor(weights: impl Iterator<Item = u32>) -> u32 {
+pub(super) fn divisor(weights: impl Iterator<Item = u32>) -> u32 {
     weights.fold(0, gcd).max(1)
 }
 

@@ -15,7 +15,7 @@ const NODES_PER_SERVER_MAX: u32 = 256 * 16;
 
 /// The nodes in the order of their places.
 #[derive(Debug, Default)]
-pub struct Ring {
+pub(super) struct Ring {
     places: Vec<u32>,
     /// The server of each node, by its place among the candidates.
     servers: Vec<u32>,
@@ -29,7 +29,7 @@ impl Ring {
     /// It is made from the one `before`: with many servers the nodes are a million, and making and sorting them
     /// at each change of a weight would hold the thread for tens of milliseconds. Only the nodes of servers
     /// that have changed are made; the others are in their order already.
-    pub fn new(
+    pub(super) fn new(
         candidates: &[Candidate],
         usable: impl Iterator<Item = (usize, u32)>,
         before: Option<&Ring>,
@@ -71,7 +71,7 @@ impl Ring {
     }
 
     /// The number of the node nearest to `hash`, the one before it if two are equally near.
-    pub fn nearest(&self, hash: u32) -> usize {
+    pub(super) fn nearest(&self, hash: u32) -> usize {
         let after = self.places.partition_point(|&place| place < hash);
         let next = if after == self.places.len() { 0 } else { after };
         let previous = if next == 0 { self.places.len() - 1 } else { next - 1 };
@@ -81,7 +81,7 @@ impl Ring {
     }
 
     /// The servers of the nodes, in the order of the nodes.
-    pub fn servers(&self) -> &[u32] {
+    pub(super) fn servers(&self) -> &[u32] {
         &self.servers
     }
 }

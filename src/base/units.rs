@@ -152,15 +152,6 @@ fn split_number(text: &str) -> Result<(u64, &str), SizeError> {
     Ok((number, &text[len..]))
 }
 
-/// A size with the largest suffix that divides it: `16k`, `1000`.
-pub fn print_size(bytes: u64) -> String {
-    SIZES
-        .iter()
-        .rev()
-        .find(|(_, shift)| bytes != 0 && bytes.trailing_zeros() >= *shift)
-        .map_or_else(|| bytes.to_string(), |(letter, shift)| format!("{}{letter}", bytes >> shift))
-}
-
 /// A duration with the largest unit that divides it: `5s`, `1500ms`, `0`.
 pub fn print_time_ms(ms: u64) -> String {
     if ms == 0 {
@@ -173,21 +164,6 @@ pub fn print_time_ms(ms: u64) -> String {
         .find(|(_, unit)| micros.is_multiple_of(u128::from(unit.micros())))
         .expect("microseconds divide everything");
     format!("{}{suffix}", micros / u128::from(unit.micros()))
-}
-
-/// Seconds as statistics show them, in the two largest units that are not zero: `1d2h`, `1h`,
-/// `5m10s`; `?` for a negative number.
-pub fn human_time(seconds: i64) -> String {
-    if seconds < 0 {
-        return "?".to_string();
-    }
-    let units =
-        [(seconds / 86_400, 'd'), (seconds / 3_600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let mut out = String::new();
-    for (number, unit) in units.into_iter().filter(|(number, _)| *number != 0).take(2) {
-        out.push_str(&format!("{number}{unit}"));
-    }
-    if out.is_empty() { "0s".to_string() } else { out }
 }
 
 #[cfg(test)]
@@ -243,12 +219,6 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), expected, "{text}");
         }
-        for (bytes, expected) in
-            [(0, "0"), (1000, "1000"), (16_384, "16k"), (1 << 20, "1m"), (3 << 29, "1536m")]
-        {
-            assert_eq!(print_size(bytes), expected);
-            assert_eq!(parse_size(expected), Ok(bytes), "and back");
-        }
     }
 
     #[test]
@@ -258,19 +228,6 @@ mod tests {
         {
             assert_eq!(print_time_ms(ms), expected);
             assert_eq!(parse_time(expected, Millisecond), Ok(ms), "and back");
-        }
-        for (seconds, expected) in [
-            (-1, "?"),
-            (0, "0s"),
-            (59, "59s"),
-            (310, "5m10s"),
-            (3_600, "1h"),
-            (3_605, "1h5s"),
-            (86_460, "1d1m"),
-            (93_600, "1d2h"),
-            (86_399, "23h59m"),
-        ] {
-            assert_eq!(human_time(seconds), expected);
         }
     }
 }

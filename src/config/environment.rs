@@ -23,9 +23,6 @@ const FORMATS: &[(&str, &str)] = &[
     ("HAPROXY_TCP_CLF_LOG_FMT", formats::TCP_CLF),
 ];
 
-/// Words that `setenv` and its kin answer to.
-pub const KEYWORDS: &[&str] = &["setenv", "presetenv", "unsetenv", "resetenv"];
-
 /// Variables by name, over those of a [`World`].
 pub struct Environment<'a> {
     world: &'a dyn World,

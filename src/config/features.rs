@@ -91,19 +91,6 @@ pub struct Switches {
     pub no_server_verify: bool,
 }
 
-/// Options that `enabled()` knows.
-pub const OPTIONS: &[&str] = &[
-    "POLL",
-    "EPOLL",
-    "KQUEUE",
-    "EVPORTS",
-    "SPLICE",
-    "GETADDRINFO",
-    "REUSEPORT",
-    "FAST-FORWARD",
-    "SERVER-SSL-VERIFY-NONE",
-];
-
 impl Switches {
     /// Whether an option is on now; an unknown one is not.
     pub fn enabled(&self, option: &str) -> bool {

@@ -96,7 +96,11 @@ pub fn load(
     let model = finish::finish(built, &mut loading);
     // What was found late goes to its line: people read their file from top to bottom.
     report.diagnostics[known..].sort_by_key(|found| (found.span.file, found.span.line));
-    (!report.has_alerts()).then_some(model)
+    if report.has_alerts() {
+        registry.discard_staged_maps();
+        return None;
+    }
+    Some(model)
 }
 
 /// The last `nbthread` of the global sections. It is looked for before anything is built, since

@@ -117,23 +117,14 @@ pub fn start(control: &Rc<Control>) {
 }
 
 /// Ends every check; what is in progress is given up.
-pub fn stop_all() {
+#[cfg(test)]
+fn stop_all() {
     end_unless(|_| false);
     OBSERVER.with(|cell| {
         if let Some(old) = cell.borrow_mut().take() {
             old.abort();
         }
     });
-}
-
-/// Starts the check of a server that was added while running.
-pub fn add(state: &Arc<ServerState>, kind: CheckKind, spec: &Arc<CheckSpec>) {
-    start_one((state.clone(), kind, spec.clone()), Duration::ZERO);
-}
-
-/// Ends the checks of a server that was removed while running.
-pub fn remove(state: &Arc<ServerState>) {
-    end_unless(|(known, _)| *known != Arc::as_ptr(state));
 }
 
 fn end_unless(stays: impl Fn(&Key) -> bool) {

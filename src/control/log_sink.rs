@@ -125,12 +125,11 @@ pub fn finish(shared: &Shared, queue: &LogQueue) {
 /// Logs a message of the control thread itself to the process's own targets.
 pub fn say(control: &Control, level: u8, message: &str) {
     let model = control.model();
-    let tag = model.global.log_tag.clone().unwrap_or_else(default_tag);
     control.log.send(Line {
         targets: model.global.log.clone(),
         level,
         wall_us: crate::base::clock::read().wall_us,
-        tag: tag.into(),
+        tag: model.global.tag(),
         message: message.as_bytes().to_vec(),
         structured_data: None,
     });
@@ -159,14 +158,6 @@ pub fn tell_queue(log: &LogQueue, level: Level, message: &str) {
         message: text.trim_end().as_bytes().to_vec(),
         structured_data: None,
     });
-}
-
-/// The tag of lines without `log-tag`: the name the program was started by.
-pub fn default_tag() -> String {
-    let name = std::env::args_os().next().map(std::path::PathBuf::from);
-    let base =
-        name.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-    base.filter(|name| !name.is_empty()).unwrap_or_else(|| "haproxy".to_owned())
 }
 
 fn make_frame(

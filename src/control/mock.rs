@@ -22,14 +22,14 @@ thread_local! {
 }
 
 /// Data threads that note what they are asked; see [`calls`].
-pub struct MockCores;
+pub(crate) struct MockCores;
 
 fn note(text: String) {
     CALLS.with(|calls| calls.borrow_mut().push(text));
 }
 
 /// What was asked of the data threads on this thread since the last look.
-pub fn calls() -> Vec<String> {
+pub(crate) fn calls() -> Vec<String> {
     CALLS.with(|calls| std::mem::take(&mut *calls.borrow_mut()))
 }
 
@@ -73,7 +73,7 @@ impl Cores for MockCores {
 }
 
 /// How many sessions there are.
-pub const SESSIONS: u64 = 2000;
+pub(crate) const SESSIONS: u64 = 2000;
 
 fn session(number: u64) -> Shown {
     let named = |name: &str, id| ((Arc::from(name), id), true);
@@ -95,12 +95,12 @@ fn session(number: u64) -> Shown {
 }
 
 /// A control thread over [`fixture::model`].
-pub fn control() -> Rc<Control> {
+pub(crate) fn control() -> Rc<Control> {
     control_with(|_| {})
 }
 
 /// The same over a model that was changed first.
-pub fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
+pub(crate) fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
     let mut model = fixture::model();
     change(&mut model);
     Rc::new(Control {
@@ -118,12 +118,12 @@ pub fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
 }
 
 /// The answer to one command, without the empty line that follows it.
-pub fn ask(control: &Rc<Control>, level: CliLevel, command: &str) -> String {
+pub(crate) fn ask(control: &Rc<Control>, level: CliLevel, command: &str) -> String {
     answer(control, level, command, None)
 }
 
 /// The answer to one command of an expert.
-pub fn ask_as_expert(control: &Rc<Control>, command: &str) -> String {
+pub(crate) fn ask_as_expert(control: &Rc<Control>, command: &str) -> String {
     let mut session = Session::new(CliLevel::Admin, 10_000);
     session.expert = true;
     let words: Vec<Vec<u8>> = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
@@ -133,12 +133,12 @@ pub fn ask_as_expert(control: &Rc<Control>, command: &str) -> String {
 }
 
 /// The answer to one command with a payload.
-pub fn ask_with(control: &Rc<Control>, level: CliLevel, command: &str, payload: &[u8]) -> String {
+pub(crate) fn ask_with(control: &Rc<Control>, level: CliLevel, command: &str, payload: &[u8]) -> String {
     answer(control, level, command, Some(payload))
 }
 
 /// The parts that the answer to one command is made of.
-pub fn parts(control: &Rc<Control>, command: &str) -> Vec<Vec<u8>> {
+pub(crate) fn parts(control: &Rc<Control>, command: &str) -> Vec<Vec<u8>> {
     let words: Vec<Vec<u8>> = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
     let mut out = Vec::new();
     let mut session = Session::new(CliLevel::Admin, 10_000);

@@ -108,7 +108,7 @@ mod reports {
     use crate::state::server::CheckReport;
 
     /// Changes a copy and publishes it.
-    pub fn change<R>(cell: &ArcSwap<CheckReport>, change: impl FnOnce(&mut CheckReport) -> R) -> R {
+    pub(super) fn change<R>(cell: &ArcSwap<CheckReport>, change: impl FnOnce(&mut CheckReport) -> R) -> R {
         let mut report = CheckReport::clone(&cell.load());
         let result = change(&mut report);
         cell.store(report.into());

@@ -197,12 +197,6 @@ impl Pump {
         self.complete = false;
         &mut self.staged[start..]
     }
-    /// Whether anything waits to be written.
-    pub fn has_output(&self) -> bool {
-        self.staged_done < self.staged.len()
-            || self.buffer.is_some()
-            || self.pipe.as_ref().is_some_and(|pipe| pipe.held > 0)
-    }
     /// Whether bytes that do not belong to the body wait behind it.
     pub fn has_rest(&self) -> bool {
         self.complete && self.buffer.is_some()
@@ -272,11 +266,6 @@ impl Pump {
             }
             count += (staged + plain) as u64;
         }
-    }
-
-    /// Gives the destination a stream end: used when a tunnel's source has ended.
-    pub fn source_has_ended(&self) -> bool {
-        self.source_ended
     }
 
     /// Moves what can be moved. Ready when the body is wholly written, or on an error.

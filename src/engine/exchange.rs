@@ -1,4 +1,4 @@
-//! One request and its response: the walk through the phases of [`crate::session::phase`].
+//! One request and its response, from the first byte to the log line.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -175,15 +175,15 @@ impl<'a> Exchange<'a> {
         next
     }
 
-    /// The phases in order (see [`crate::session::phase`]).
+    /// The phases of an exchange in order. Each ends it by an error, which is answered.
     async fn walk(&mut self) -> Result<Next, End> {
-        self.read_request().await?; // 4 ReadRequest
+        self.read_request().await?;
         self.core.setup.fault.strike(Point::Request);
-        self.request_frontend().await?; // 3 InspectFrontend, 5 RequestFrontend
-        self.switch()?; // 6 Switch
-        self.request_backend().await?; // 7 InspectBackend, RequestBackend
+        self.request_frontend().await?;
+        self.switch()?;
+        self.request_backend().await?;
         self.before_server().await?;
-        self.through_server().await // 9 SelectServer ... 14 Forward
+        self.through_server().await
     }
 
     /// Answers a connection that sent nothing: 408 after a time-out, nothing after an end.

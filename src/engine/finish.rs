@@ -1,6 +1,5 @@
-//! Phase 15, Finish: outcome, counters, log line.
+//! The end of an exchange: outcome, counters, log line.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Core;
@@ -67,11 +66,6 @@ impl Exchange<'_> {
     /// Sends the log line of the exchange, if the frontend has one.
     pub(super) fn write_log(&mut self, early: bool) {
         log(self.core, self.frontend, &self.client.session, self.txn, early);
-    }
-
-    /// Writes a log line of an exchange that goes on (`do-log`).
-    pub(super) fn log_meanwhile(&mut self) {
-        log_meanwhile(self.core, self.frontend, &self.client.session, self.txn);
     }
 }
 
@@ -258,9 +252,4 @@ fn connect_message(frontend: &Proxy, session: &SessionFacts, out: &mut Vec<u8>) 
         frontend.name
     );
     out.extend_from_slice(text.as_bytes());
-}
-
-/// The tag of log lines: `log-tag`, or the program's name.
-pub fn default_tag(log_tag: Option<&str>) -> Arc<str> {
-    log_tag.unwrap_or("haproxy").into()
 }

@@ -1,8 +1,8 @@
 //! One core: its runtime, what it owns, and the tasks that run on it.
 //!
 //! A data thread owns its sockets, buffers, idle server connections and deadlines; it reads the
-//! model and the shared state, and is told things through its mailbox. Sessions are tasks that walk
-//! the phases of [`crate::session::phase`]: [`http`] and [`tcp`] each read from top to bottom.
+//! model and the shared state, and is told things through its mailbox. Sessions are tasks: [`http`] (with
+//! [`exchange`] for each request) and [`tcp`] each read from top to bottom.
 
 pub mod accept;
 pub mod body;
@@ -26,6 +26,7 @@ mod request;
 mod request_rules;
 pub mod response;
 mod response_rules;
+mod rule_list;
 pub mod select;
 pub mod silence;
 mod streamed;

@@ -1,4 +1,4 @@
-//! Phase 4, ReadRequest: the request head, complete or refused.
+//! The request head, complete or refused.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,10 +1,11 @@
-//! Phases 3, 5 and 7: what the rules of a proxy make of a request.
+//! What the rules of a proxy make of a request.
 
 use std::sync::Arc;
 use std::task::Poll;
 
 use super::exchange::{End, Exchange};
-use super::{packets, wait};
+use super::rule_list::Subject;
+use super::wait;
 use crate::base::clock;
 use crate::http::Version;
 use crate::http::h1::encode::{self, Connection};
@@ -12,8 +13,7 @@ use crate::http::h1::framing::Body;
 use crate::model::Proxy;
 use crate::model::proxy::RestrictNames;
 use crate::net::timer::Stop;
-use crate::rules::run::run;
-use crate::rules::{Rule, RuleSet, Run, Service, Verdict, reply};
+use crate::rules::{Rule, RuleSet, Service, Verdict, reply};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use crate::session::switching;
 use crate::state::proxy::{be, fe};
@@ -72,34 +72,19 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Runs a list from number `from` on and does what it asks for on the way: changes of maps, marks
-    /// of packets, log lines.
-    pub(super) fn run_rules(&mut self, rules: &[Rule], mut from: usize, set: RuleSet) -> Verdict {
-        loop {
-            let verdict = run(
-                rules,
-                from,
-                &mut Run {
-                    set,
-                    session: &mut self.client.session,
-                    txn: self.txn,
-                    process: &self.core.setup.process,
-                    now: clock::cached(),
-                    head_max: self.core.model.global.bufsize,
-                    effects: &mut self.effects,
-                },
-            );
-            self.send_map_orders();
-            self.count_failures(set, matches!(verdict, Verdict::Invalid));
-            packets::mark_client(&mut self.effects, &self.client.stream);
-            match verdict {
-                Verdict::Log { rule } => {
-                    self.log_meanwhile();
-                    from = rule;
-                }
-                verdict => return verdict,
-            }
-        }
+    /// Runs a list from number `from` on and counts what failed in it.
+    pub(super) fn run_rules(&mut self, rules: &[Rule], from: usize, set: RuleSet) -> Verdict {
+        let mut subject = Subject {
+            core: self.core,
+            frontend: self.frontend,
+            client: &self.client.stream,
+            session: &mut self.client.session,
+            txn: self.txn,
+            effects: &mut self.effects,
+        };
+        let verdict = subject.run(rules, from, set);
+        self.count_failures(set, matches!(verdict, Verdict::Invalid));
+        verdict
     }
 
     /// Runs a list and carries its verdict out. A request that is dropped, held or unusable has no time
@@ -169,7 +154,7 @@ impl Exchange<'_> {
                 // It is in HTTP mode already: the rule has nothing to do but to end its list.
                 Verdict::SwitchToHttp => return Ok(()),
                 Verdict::Service(Service::PrometheusExporter) => return Err(self.exporter()),
-                Verdict::Log { .. } | Verdict::Service(Service::Stats) | Verdict::Invalid => {
+                Verdict::Log { .. } | Verdict::Invalid => {
                     return Err(self.error_end(500, Ended::Proxy, EndedIn::Request));
                 }
             }
@@ -195,13 +180,6 @@ impl Exchange<'_> {
         if let Some(assigned) = self.assigned.as_ref().filter(|_| set.direction() == Direction::Response) {
             assigned.server.state.counters.add(counter::FAILED_REWRITES, failed);
             assigned.server.state.counters.add(counter::INTERNAL_ERRORS, ended);
-        }
-    }
-
-    /// Hands changes of maps that rules asked for to the control thread.
-    pub(super) fn send_map_orders(&mut self) {
-        for order in self.effects.map_orders.drain(..) {
-            (self.core.setup.map_orders)(order);
         }
     }
 

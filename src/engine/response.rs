@@ -1,4 +1,4 @@
-//! Phases 11 to 14 from the server: wait for the response head while the request body goes up,
+//! From the server to the client: wait for the response head while the request body goes up,
 //! judge it, forward it, and decide what becomes of both connections.
 
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! Phases 12 and 13: what rules make of a response.
+//! What rules make of a response.
 
 use std::sync::Arc;
 

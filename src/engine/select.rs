@@ -1,4 +1,4 @@
-//! Phase 9, SelectServer: use-server, then the cookie, then balancing; and the wait for a slot.
+//! The choice of a server: use-server, then the cookie, then balancing; and the wait for a slot.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use super::http::{self, Client};
 use super::idle::Identity;
 use super::packets;
 use super::redispatch;
+use super::rule_list::Subject;
 use super::select::{self, Assigned, NoServer, Wait, Wish};
 use super::silence::{self, Awaited, Limits, Side};
 use super::tunnel::{self, Established, Tunnel};
@@ -28,8 +29,7 @@ use crate::model::proxy::Mode;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
 use crate::net::{Buffer, Stream};
-use crate::rules::run::run;
-use crate::rules::{Effects, Rule, RuleSet, Run, Verdict};
+use crate::rules::{Effects, Rule, RuleSet, Verdict};
 use crate::sample::TransactionFacts;
 use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, Direction, Ended, EndedIn};
@@ -80,30 +80,10 @@ fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> O
         return Some(effects);
     }
     let mut txn = core.take_transaction();
-    let mut from = 0;
-    let verdict = loop {
-        let verdict = run(
-            rules,
-            from,
-            &mut Run {
-                set,
-                session: &mut client.session,
-                txn: &mut txn,
-                process: &core.setup.process,
-                now: clock::cached(),
-                head_max: core.model.global.bufsize,
-                effects: &mut effects,
-            },
-        );
-        packets::mark_client(&mut effects, &client.stream);
-        match verdict {
-            Verdict::Log { rule } => {
-                finish::log_meanwhile(core, frontend, &client.session, &mut txn);
-                from = rule;
-            }
-            verdict => break verdict,
-        }
-    };
+    let Client { stream, session, .. } = &mut *client;
+    let mut subject =
+        Subject { core, frontend, client: stream, session, txn: &mut txn, effects: &mut effects };
+    let verdict = subject.run(rules, 0, set);
     core.return_transaction(txn);
     if matches!(verdict, Verdict::Continue | Verdict::Allow) {
         return Some(effects);
@@ -372,7 +352,10 @@ impl TcpSession<'_> {
                     continue;
                 }
                 Err(why) => {
-                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    // As in HTTP mode: a full queue, a client that left and an order are no failed connections.
+                    if matches!(why, NoServer::ChooseAgain | NoServer::NoneUp | NoServer::QueueTimeout) {
+                        backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    }
                     match why {
                         NoServer::ChooseAgain | NoServer::NoneUp => {
                             self.ends(Ended::Server, EndedIn::Connect)
@@ -429,13 +412,16 @@ impl TcpSession<'_> {
                     DialError::ClientGone => (Ended::Client, false),
                     DialError::Killed(kill) => (wait::killed(kill), false),
                 };
-                super::upstream::observe_l4(&server, false);
-                if ended == Ended::Client
-                    || ended.by_order()
-                    || self.txn.retries >= self.effects.retries.unwrap_or(backend.retries)
-                {
-                    server.state.counters.add(counter::FAILED_CONNECTS, 1);
-                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                // A shortage of this process's own and an order say nothing about the server.
+                if matches!(error, DialError::Failed(_) | DialError::Timeout) {
+                    super::upstream::observe_l4(&server, false);
+                }
+                let hopeless = ended == Ended::Client || ended.by_order();
+                if hopeless || self.txn.retries >= self.effects.retries.unwrap_or(backend.retries) {
+                    if !hopeless {
+                        server.state.counters.add(counter::FAILED_CONNECTS, 1);
+                        backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    }
                     self.ends(ended, EndedIn::Connect);
                     return Err(());
                 }
@@ -452,8 +438,11 @@ impl TcpSession<'_> {
                 }
                 server.state.counters.add(counter::RETRIES, 1);
                 backend.state.backend.add(be::RETRIES, 1);
-                if refused && wait::sleep(&core, &ticket, redispatch::pause_ms(backend)).await.is_err() {
-                    self.ends(Ended::Killed, EndedIn::Connect);
+                if refused
+                    && let Err(Stop::Killed(kill)) =
+                        wait::sleep(&core, &ticket, redispatch::pause_ms(backend)).await
+                {
+                    self.ends(wait::killed(kill), EndedIn::Connect);
                     return Err(());
                 }
             }
@@ -506,33 +495,16 @@ impl TcpSession<'_> {
     }
 
     /// Runs a set of content rules from number `from` on.
-    fn judge(&mut self, rules: &[Rule], mut from: usize, set: RuleSet) -> Verdict {
-        loop {
-            let verdict = run(
-                rules,
-                from,
-                &mut Run {
-                    set,
-                    session: &mut self.client.session,
-                    txn: self.txn,
-                    process: &self.core.setup.process,
-                    now: clock::cached(),
-                    head_max: self.core.model.global.bufsize,
-                    effects: &mut self.effects,
-                },
-            );
-            for order in self.effects.map_orders.drain(..) {
-                (self.core.setup.map_orders)(order);
-            }
-            packets::mark_client(&mut self.effects, &self.client.stream);
-            match verdict {
-                Verdict::Log { rule } => {
-                    finish::log_meanwhile(self.core, self.frontend, &self.client.session, self.txn);
-                    from = rule;
-                }
-                verdict => return verdict,
-            }
-        }
+    fn judge(&mut self, rules: &[Rule], from: usize, set: RuleSet) -> Verdict {
+        let mut subject = Subject {
+            core: self.core,
+            frontend: self.frontend,
+            client: &self.client.stream,
+            session: &mut self.client.session,
+            txn: self.txn,
+            effects: &mut self.effects,
+        };
+        subject.run(rules, from, set)
     }
 
     /// Runs the backend's `tcp-response content` rules on the server's first bytes, which are given back,
@@ -683,8 +655,8 @@ impl TcpSession<'_> {
                             self.txn.inspection_over = true;
                             return Ok(());
                         }
-                        Err(Stop::Killed(_)) => {
-                            self.ends(Ended::Killed, EndedIn::Request);
+                        Err(Stop::Killed(kill)) => {
+                            self.ends(wait::killed(kill), EndedIn::Request);
                             return Err(());
                         }
                     }

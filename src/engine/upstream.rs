@@ -1,4 +1,4 @@
-//! Phases 9 to 11 towards the server: assign, connect or reuse, retry, send the request.
+//! Towards the server: assign, connect or reuse, retry, send the request.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -473,7 +473,7 @@ impl Exchange<'_> {
             }
             return Err(end);
         }
-        let refused = self.txn.ended == Ended::Server;
+        let refused = matches!(self.txn.ended, Ended::Server | Ended::Resource);
         (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
         // A time-out was pause enough.
         self.again(backend, refused, preferred, avoid).await

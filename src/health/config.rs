@@ -574,10 +574,6 @@ impl CheckScript {
             ),
         }
     }
-    /// Whether a 404 takes a server out gently: servers that track each other must agree on it.
-    pub fn disables_on_404(&self) -> bool {
-        self.0.disable_on_404
-    }
 }
 
 /// The agent check of one server (`agent-check`).

@@ -12,7 +12,7 @@ use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{Expr, LogFormat, ParseContext};
 
 /// The words of one directive, read from left to right.
-pub struct Args<'a, 'w, 'c> {
+pub(super) struct Args<'a, 'w, 'c> {
     keyword: &'static str,
     /// `http-check` rather than `tcp-check`.
     pub is_http: bool,
@@ -60,7 +60,7 @@ const HTTP_PATTERNS: &[&str] = &["string", "rstring", "string-lf", "status", "rs
 
 impl<'a, 'w, 'c> Args<'a, 'w, 'c> {
     /// The words of a directive; the first one names it.
-    pub fn new(
+    pub(super) fn new(
         keyword: &'static str,
         is_http: bool,
         words: &'w [&'w str],
@@ -93,14 +93,14 @@ impl<'a, 'w, 'c> Args<'a, 'w, 'c> {
         None
     }
     /// The only argument.
-    pub fn argument(&mut self, missing: &str) -> Option<&'w str> {
+    pub(super) fn argument(&mut self, missing: &str) -> Option<&'w str> {
         match self.next() {
             Some(word) => self.end().map(|()| word),
             None => self.refuse(missing),
         }
     }
     /// No words are left.
-    pub fn end(&mut self) -> Option<()> {
+    pub(super) fn end(&mut self) -> Option<()> {
         match self.peek() {
             None => Some(()),
             Some(word) => self.refuse(format_args!("unexpected argument '{word}'")),
@@ -140,7 +140,7 @@ impl<'a, 'w, 'c> Args<'a, 'w, 'c> {
 }
 
 /// A log-format text; without a `%` it stands for itself.
-pub fn text(text: &str, span: Span, context: &mut ParseContext<'_>) -> Option<Text> {
+pub(super) fn text(text: &str, span: Span, context: &mut ParseContext<'_>) -> Option<Text> {
     if text.contains('%') {
         LogFormat::parse(text, span, context).map(Text::Format)
     } else {
@@ -149,7 +149,7 @@ pub fn text(text: &str, span: Span, context: &mut ParseContext<'_>) -> Option<Te
 }
 
 /// `connect ...`.
-pub fn connect(args: &mut Args<'_, '_, '_>) -> Option<(Connect, Comment)> {
+pub(super) fn connect(args: &mut Args<'_, '_, '_>) -> Option<(Connect, Comment)> {
     let first = (args.rules.iter().filter(|rule| !rule.is_from_option()))
         .map(|rule| &rule.step)
         .find(|step| step.is_io());
@@ -234,7 +234,7 @@ fn address_port(text: &str) -> Option<(std::net::IpAddr, Option<u16>)> {
 }
 
 /// `send`, `send-lf`, `send-binary`, `send-binary-lf` of `tcp-check`.
-pub fn send(args: &mut Args<'_, '_, '_>) -> Option<(Emit, Comment)> {
+pub(super) fn send(args: &mut Args<'_, '_, '_>) -> Option<(Emit, Comment)> {
     let name = args.name();
     let what = if name == "send-binary" { "a binary string" } else { "a string" };
     let data = args.value(name, what)?;
@@ -255,7 +255,7 @@ pub fn send(args: &mut Args<'_, '_, '_>) -> Option<(Emit, Comment)> {
 }
 
 /// `http-check send ...`.
-pub fn send_http(args: &mut Args<'_, '_, '_>) -> Option<(Request, Comment)> {
+pub(super) fn send_http(args: &mut Args<'_, '_, '_>) -> Option<(Request, Comment)> {
     let mut request = Request::default();
     let mut comment = None;
     while let Some(word) = args.next() {
@@ -298,7 +298,7 @@ pub fn send_http(args: &mut Args<'_, '_, '_>) -> Option<(Request, Comment)> {
 }
 
 /// `expect ...`.
-pub fn expect(args: &mut Args<'_, '_, '_>) -> Option<(Expect, Comment)> {
+pub(super) fn expect(args: &mut Args<'_, '_, '_>) -> Option<(Expect, Comment)> {
     if args.peek().is_none() {
         return args.refuse("expects at least a matching pattern as arguments");
     }
@@ -559,7 +559,7 @@ fn variable(args: &mut Args<'_, '_, '_>) -> Option<(VarName, Vec<SetCondition>)>
 }
 
 /// `set-var(name[,cond]) <expr>`; the expression may stand in several words.
-pub fn set_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
+pub(super) fn set_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
     let (variable, conditions) = variable(args)?;
     let mut expr = args.value("set-var", "a sample expression")?.to_owned();
     while let Some(word) = args.next() {
@@ -571,7 +571,7 @@ pub fn set_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
 }
 
 /// `set-var-fmt(name[,cond]) <format>`.
-pub fn set_var_format(args: &mut Args<'_, '_, '_>) -> Option<Step> {
+pub(super) fn set_var_format(args: &mut Args<'_, '_, '_>) -> Option<Step> {
     let (variable, conditions) = variable(args)?;
     let format = args.value("set-var-fmt", "a log-format string")?;
     args.end()?;
@@ -580,7 +580,7 @@ pub fn set_var_format(args: &mut Args<'_, '_, '_>) -> Option<Step> {
 }
 
 /// `unset-var(name)`.
-pub fn unset_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
+pub(super) fn unset_var(args: &mut Args<'_, '_, '_>) -> Option<Step> {
     let (variable, conditions) = variable(args)?;
     if !conditions.is_empty() {
         return args.refuse("no conditions are allowed here");

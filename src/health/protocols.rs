@@ -39,7 +39,7 @@ fn fixed(text: &str) -> Option<Note> {
 }
 
 /// `option redis-check`.
-pub fn redis() -> Script {
+pub(super) fn redis() -> Script {
     script(vec![
         send(*b"*1\r\n$4\r\nPING\r\n"),
         Step::Expect(Box::new(Expect {
@@ -52,7 +52,7 @@ pub fn redis() -> Script {
 }
 
 /// `option ssl-hello-chk`.
-pub fn ssl_hello() -> Script {
+pub(super) fn ssl_hello() -> Script {
     script(vec![
         Step::Emit(Emit::ClientHello),
         Step::Expect(Box::new(Expect {
@@ -66,7 +66,7 @@ pub fn ssl_hello() -> Script {
 }
 
 /// `option smtpchk`; `greeting` is the command without its line end.
-pub fn smtp(greeting: &str) -> Script {
+pub(super) fn smtp(greeting: &str) -> Script {
     let said = || Some(Note::FirstLine { skip: 4 });
     let code = || Some(Code::Digits(3));
     let judged = |pattern: &str, min_recv, on_success| {
@@ -97,7 +97,7 @@ pub fn smtp(greeting: &str) -> Script {
 }
 
 /// `option pgsql-check user <name>`.
-pub fn pgsql(user: &str) -> Script {
+pub(super) fn pgsql(user: &str) -> Script {
     // A start-up message of protocol 3.0 with the one parameter "user".
     let mut message = Vec::new();
     message.extend_from_slice(&(15 + user.len() as u32).to_be_bytes());
@@ -128,7 +128,7 @@ pub fn pgsql(user: &str) -> Script {
 
 /// How a MySQL client introduces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MysqlClient {
+pub(super) enum MysqlClient {
     /// `pre-41`.
     Before41,
     /// `post-41`, the default.
@@ -138,7 +138,7 @@ pub enum MysqlClient {
 }
 
 /// `option mysql-check [user <name> [...]]`.
-pub fn mysql(user: Option<(&str, MysqlClient)>) -> Script {
+pub(super) fn mysql(user: Option<(&str, MysqlClient)>) -> Script {
     let judge = |after_handshake| Step::Expect(Box::new(Expect::new(Pattern::Mysql { after_handshake })));
     let mut steps = vec![polite_connect()];
     match user {
@@ -179,7 +179,7 @@ fn mysql_login(user: &str, client: MysqlClient) -> Vec<u8> {
 }
 
 /// `option ldap-check`: an anonymous bind.
-pub fn ldap() -> Script {
+pub(super) fn ldap() -> Script {
     script(vec![
         send(unhex(b"300C020101600702010304008000").unwrap_or_default()),
         Step::Expect(Box::new(Expect {
@@ -192,7 +192,7 @@ pub fn ldap() -> Script {
 }
 
 /// `agent-check`, with what `agent-send` says.
-pub fn agent(greeting: Option<&[u8]>) -> Script {
+pub(super) fn agent(greeting: Option<&[u8]>) -> Script {
     let mut steps = Vec::new();
     if let Some(greeting) = greeting {
         steps.push(send(greeting));

@@ -4,8 +4,8 @@
 //! Fields remember what their name means ([`Known`]) and a message remembers which of those names
 //! it carries, so that asking for an absent `Connection` costs one test of a bit.
 
+use super::Method;
 use super::known::Known;
-use super::{Method, uri};
 
 /// A piece of a message's arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,11 +162,6 @@ impl Fields {
     pub fn has(&self, known: Known) -> bool {
         self.present & known.bit() != 0
     }
-    /// The value of the first field with that meaning.
-    #[inline]
-    pub fn known(&self, known: Known) -> Option<&[u8]> {
-        self.all_known(known).next()
-    }
     /// The values of the fields with that meaning, in order.
     #[inline]
     pub fn all_known(&self, known: Known) -> impl DoubleEndedIterator<Item = &[u8]> {
@@ -290,10 +285,6 @@ impl Request {
         self.method_text = self.fields.store(token);
         self.method = Method::from_token(token);
     }
-    /// The first `Host` value, or the authority of an absolute-form or CONNECT target.
-    pub fn host(&self) -> Option<&[u8]> {
-        self.fields.known(Known::Host).or_else(|| uri::split(self.target()).authority)
-    }
 }
 
 /// A response head.
@@ -353,7 +344,7 @@ mod tests {
         fields.append(b"CONNECTION", b"close");
         fields.append(b"connection", b"x");
         fields.append(b"Via", b"1.1 a");
-        assert_eq!(fields.known(Known::Connection), Some(&b"close"[..]));
+        assert_eq!(fields.all_known(Known::Connection).next(), Some(&b"close"[..]));
         fields.remove_at(0);
         assert!(fields.has(Known::Connection));
         assert_eq!(fields.remove(b"connection"), 1);

@@ -6,7 +6,6 @@
 //! judged once ([`h1::framing`], [`h1::persist`]) and written anew ([`h1::encode`]).
 #![forbid(unsafe_code)]
 
-pub mod cookie;
 pub mod h1;
 pub mod known;
 pub mod list;

@@ -80,38 +80,6 @@ impl Reply {
         }
     }
 
-    /// Whether `errorfile`, `errorloc` and `deny` know the status.
-    pub fn is_error_status(status: u16) -> bool {
-        PAGES.iter().any(|page| page.0 == status)
-    }
-
-    /// The statuses for which [`Reply::is_error_status`] holds.
-    pub fn error_statuses() -> impl Iterator<Item = u16> {
-        PAGES.iter().map(|page| page.0)
-    }
-
-    /// A redirect to `location`; 302, 303 and 307 are not to be cached (manual, section 4.2
-    /// `redirect`), 301 and 308 may be.
-    pub fn redirect(status: u16, location: &[u8]) -> Reply {
-        let mut fields = vec![(b"location".to_vec(), location.to_vec())];
-        if matches!(status, 302 | 303 | 307) {
-            fields.push((b"cache-control".to_vec(), b"no-cache".to_vec()));
-        }
-        Reply { status, fields, ..Reply::default() }
-    }
-
-    /// The answer that `errorloc302` or `errorloc303` gives instead of an error.
-    pub fn error_location(status: u16, url: &[u8]) -> Reply {
-        Reply {
-            status,
-            fields: vec![
-                (b"cache-control".to_vec(), b"no-cache".to_vec()),
-                (b"location".to_vec(), url.to_vec()),
-            ],
-            ..Reply::default()
-        }
-    }
-
     /// Reads an `errorfile`: a whole HTTP response. An empty file is the wish to answer nothing.
     pub fn from_errorfile(file: &[u8]) -> Result<Reply, String> {
         if file.is_empty() {
@@ -212,7 +180,7 @@ mod tests {
         ] {
             assert_eq!(Reply::error(status).body.len(), length, "{status}");
         }
-        assert_eq!(Reply::error_statuses().count(), 21);
+        assert_eq!(PAGES.len(), 21);
         assert!(Reply::error(505).body.is_empty());
         for (status, close) in [(400, true), (403, false), (408, true), (503, false), (505, true)] {
             assert_eq!(Reply::error(status).close, close, "{status}");

@@ -1,5 +1,5 @@
-//! Request targets (RFC 9112 section 3.2) and what URIs are made of (RFC 3986): parts, query
-//! parameters, percent-encoding.
+//! Request targets (RFC 9112 section 3.2) and what URIs are made of (RFC 3986): parts and
+//! percent-encoding.
 //!
 //! Nothing here decides whether a target is acceptable: that is [`super::h1::head`]'s. The parts
 //! are HAProxy's: its path starts at the first `/` (or at `?` or `#` if an absolute form has no
@@ -104,28 +104,6 @@ pub fn authority_has_forbidden_byte(authority: &[u8]) -> bool {
     open
 }
 
-/// The parameters of a query string, as `(name, value)`; a parameter without `=` is skipped, as
-/// HAProxy does. Parameters end at `&`, `;` or `delimiter`'s own separator.
-pub fn parameters(query: &[u8], delimiter: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
-    query
-        .split(move |&byte| is_parameter_end(byte, delimiter))
-        .filter_map(|pair| memchr::memchr(b'=', pair).map(|equal| (&pair[..equal], &pair[equal + 1..])))
-}
-
-/// The value of the first parameter called `name` after `delimiter` (normally `?`).
-pub fn parameter<'a>(target: &'a [u8], name: &[u8], delimiter: u8, ignore_case: bool) -> Option<&'a [u8]> {
-    let start = memchr::memchr(delimiter, target)? + 1;
-    parameters(&target[start..], delimiter)
-        .find(|(found, _)| if ignore_case { found.eq_ignore_ascii_case(name) } else { *found == name })
-        .map(|(_, value)| value)
-}
-
-/// `&` and `;` always end a parameter; after a delimiter other than `?` (`;`, as in
-/// `/path;id=1;x=2?query`) so do `?` and the delimiter itself.
-fn is_parameter_end(byte: u8, delimiter: u8) -> bool {
-    matches!(byte, b'&' | b';') || byte == delimiter
-}
-
 /// Decodes `%XX` (and `+` as a space if `plus_is_space`) onto `out`; `None` and nothing appended
 /// if a `%` is not followed by two hexadecimal digits.
 pub fn decode(bytes: &[u8], plus_is_space: bool, out: &mut Vec<u8>) -> Option<()> {
@@ -153,70 +131,10 @@ pub fn decode(bytes: &[u8], plus_is_space: bool, out: &mut Vec<u8>) -> Option<()
     Some(())
 }
 
-/// Percent-encodes every byte for which `is_safe` does not hold.
-pub fn encode(bytes: &[u8], is_safe: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
-    for &byte in bytes {
-        if is_safe(byte) {
-            out.push(byte);
-        } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-            out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-    }
-}
-
-/// Letters, digits and `- . _ ~` (RFC 3986 section 2.3).
-pub fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
 /// The value of a hexadecimal digit.
 #[inline]
 pub fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|value| value as u8)
-}
-
-/// Appends the path with dot segments removed (RFC 3986 section 5.2.4) and, if `merge_slashes`,
-/// with runs of `/` made one. `full` also removes `..` segments that would leave the root.
-pub fn normalize_path(path: &[u8], merge_slashes: bool, full: bool, out: &mut Vec<u8>) {
-    let root = out.len();
-    let Some(relative) = path.strip_prefix(b"/") else {
-        out.extend_from_slice(path);
-        return;
-    };
-    let mut segments = relative.split(|&byte| byte == b'/').peekable();
-    // Where `..` may not reach: after those that were kept since they leave the root.
-    let mut floor = root;
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        match segment {
-            b"." => {
-                if is_last {
-                    out.push(b'/');
-                }
-            }
-            b".." if out.len() > floor || full => {
-                let kept = memchr::memrchr(b'/', &out[floor..]).map_or(floor, |slash| floor + slash);
-                out.truncate(kept);
-                if is_last {
-                    out.push(b'/');
-                }
-            }
-            b".." => {
-                out.extend_from_slice(b"/..");
-                floor = out.len();
-            }
-            b"" if merge_slashes && !is_last => {}
-            b"" if merge_slashes && out.last() == Some(&b'/') && out.len() > root => {}
-            _ => {
-                out.push(b'/');
-                out.extend_from_slice(segment);
-            }
-        }
-    }
-    if out.len() == root {
-        out.push(b'/');
-    }
 }
 
 #[cfg(test)]
@@ -290,26 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_parameters() {
-        for (target, name, delimiter, ignore_case, expected) in [
-            ("/x?a=1&b=2", "b", b'?', false, "2"),
-            ("/x?a=1;b=2", "b", b'?', false, "2"),
-            ("/x?ab=1&b=2", "b", b'?', false, "2"),
-            ("/x?b&b=2", "b", b'?', false, "2"),
-            ("/x?B=1", "b", b'?', false, "-"),
-            ("/x?B=1", "b", b'?', true, "1"),
-            ("/x?b=", "b", b'?', false, ""),
-            ("/x?b=a=c", "b", b'?', false, "a=c"),
-            ("/x;sid=7?b=1", "sid", b';', false, "7?b=1"),
-            ("/x", "b", b'?', false, "-"),
-        ] {
-            let found = parameter(target.as_bytes(), name.as_bytes(), delimiter, ignore_case);
-            assert_eq!(text(found), expected, "{target}");
-        }
-    }
-
-    #[test]
-    fn decodes_and_encodes() {
+    fn decodes() {
         for (input, plus, expected) in [
             ("a%20b+c", false, "a b+c"),
             ("a%20b+c", true, "a b c"),
@@ -320,31 +219,6 @@ mod tests {
             let mut out = b">".to_vec();
             let found = decode(input.as_bytes(), plus, &mut out).map(|()| &out[1..]);
             assert_eq!(text(found), expected, "{input}");
-        }
-        let mut out = Vec::new();
-        encode("a/é".as_bytes(), is_unreserved, &mut out);
-        assert_eq!(out, b"a%2F%C3%A9");
-    }
-
-    #[test]
-    fn normalises_paths() {
-        for (path, merge, full, expected) in [
-            ("/a/./b", false, false, "/a/b"),
-            ("/a/b/../c", false, false, "/a/c"),
-            ("/a/..", false, false, "/"),
-            ("/../a", false, false, "/../a"),
-            ("/../a/../..", false, false, "/../.."),
-            ("/../a", false, true, "/a"),
-            ("/a//b", false, false, "/a//b"),
-            ("/a//b///", true, false, "/a/b/"),
-            ("//", true, false, "/"),
-            ("/.", false, false, "/"),
-            ("/", true, true, "/"),
-            ("*", true, true, "*"),
-        ] {
-            let mut out = Vec::new();
-            normalize_path(path.as_bytes(), merge, full, &mut out);
-            assert_eq!(str::from_utf8(&out).unwrap(), expected, "{path}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::http::h1::case::HeaderCase;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::clock;
 use crate::http::status_set::CountedStatuses;
@@ -90,7 +91,7 @@ pub struct Global {
     pub stats_maxconn: u32,
     /// `log` lines.
     pub log: Targets,
-    /// `log-tag`; `None` is the program's name.
+    /// `log-tag`; see [`Global::tag`].
     pub log_tag: Option<String>,
     /// `log-send-hostname`: the host name to put into syslog headers.
     pub log_hostname: Option<String>,
@@ -147,7 +148,16 @@ pub enum VarSource {
     Format(LogFormat),
 }
 
+/// The tag of log lines without `log-tag`. HAProxy takes the name it was started by, which its users know as
+/// this one: filters of syslog servers go on matching.
+const LOG_TAG_DEFAULT: &str = "haproxy";
+
 impl Global {
+    /// The tag of log lines that no proxy's `log-tag` names.
+    pub fn tag(&self) -> Arc<str> {
+        self.log_tag.as_deref().unwrap_or(LOG_TAG_DEFAULT).into()
+    }
+
     /// Gives the variables of the process their first values, each of which may use those before it.
     pub fn set_variables(&self, process: &ProcessFacts) {
         let txn = TransactionFacts::default();

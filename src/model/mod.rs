@@ -4,6 +4,8 @@
 //! running lies in [`crate::state`]; a model holds handles to it.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bare;
 pub mod bind;
 pub mod global;
 pub mod proxy;
@@ -101,9 +103,10 @@ impl Model {
     }
 
     /// Makes the live objects what this model says they are: their numbers, their servers, and what
-    /// the configuration changed. To be called once, when the model comes into force; a proxy
+    /// the configuration and its files changed. To be called once, when the model comes into force; a proxy
     /// that is new has been given all this when the model was built.
     pub fn adopt(&self) {
+        self.registry.apply_staged_maps();
         for proxy in &self.proxies {
             proxy.adopt();
         }

@@ -68,10 +68,6 @@ impl Buffer {
     pub fn reaches_end(&self) -> bool {
         self.end == self.bytes.len()
     }
-    /// How many bytes it holds at most.
-    pub fn capacity(&self) -> usize {
-        self.bytes.len()
-    }
     /// Drops `count` bytes from the front.
     pub fn consume(&mut self, count: usize) {
         self.start += count.min(self.len());

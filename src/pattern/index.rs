@@ -16,11 +16,11 @@ pub struct BadPattern(pub String);
 
 /// How many patterns have which length.
 #[derive(Clone, Debug, Default)]
-pub struct Lengths(Vec<(u32, u32)>);
+pub(super) struct Lengths(Vec<(u32, u32)>);
 
 impl Lengths {
     /// Counts one more of `len`.
-    pub fn add(&mut self, len: usize) {
+    pub(super) fn add(&mut self, len: usize) {
         let len = len as u32;
         match self.0.binary_search_by_key(&len, |(len, _)| *len) {
             Ok(at) => self.0[at].1 += 1,
@@ -28,7 +28,7 @@ impl Lengths {
         }
     }
     /// Counts one less of `len`.
-    pub fn remove(&mut self, len: usize) {
+    pub(super) fn remove(&mut self, len: usize) {
         if let Ok(at) = self.0.binary_search_by_key(&(len as u32), |(len, _)| *len) {
             self.0[at].1 -= 1;
             if self.0[at].1 == 0 {
@@ -37,27 +37,27 @@ impl Lengths {
         }
     }
     /// The lengths that occur, ascending.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = usize> + Clone + '_ {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = usize> + Clone + '_ {
         self.0.iter().map(|(len, _)| *len as usize)
     }
     /// Whether `len` occurs.
-    pub fn contains(&self, len: usize) -> bool {
+    pub(super) fn contains(&self, len: usize) -> bool {
         self.0.binary_search_by_key(&(len as u32), |(len, _)| *len).is_ok()
     }
 }
 
 /// An entry of a list.
 #[derive(Clone, Debug)]
-pub struct Listed<T> {
+pub(super) struct Listed<T> {
     id: u64,
     what: T,
     value: Arc<[u8]>,
 }
 
-pub type List<T> = Vec<Listed<T>>;
+pub(super) type List<T> = Vec<Listed<T>>;
 
 /// What an index found.
-pub struct Found<'a> {
+pub(super) struct Found<'a> {
     pub id: u64,
     pub value: &'a [u8],
     pub regex: Option<&'a Regex>,
@@ -65,7 +65,7 @@ pub struct Found<'a> {
 
 /// A second view.
 #[derive(Clone, Debug)]
-pub enum Index {
+pub(super) enum Index {
     Number {
         singles: Table,
         ranges: List<(i64, i64)>,
@@ -97,7 +97,7 @@ const DOMAIN_DELIMITERS: &[u8] = b"/?.:";
 
 impl Index {
     /// An empty view for `kind`, or `None` if the primary table serves that kind.
-    pub fn new(kind: Kind, ignore_case: bool, expected: usize) -> Option<Index> {
+    pub(super) fn new(kind: Kind, ignore_case: bool, expected: usize) -> Option<Index> {
         let table = || Table::new(expected);
         let words = |delimiters| Index::Words {
             delimiters,
@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// Whether `key` can be a pattern of this view.
-    pub fn check(&self, key: &[u8]) -> Result<(), BadPattern> {
+    pub(super) fn check(&self, key: &[u8]) -> Result<(), BadPattern> {
         let text = || String::from_utf8_lossy(key).into_owned();
         let bad = |what: &str| Err(BadPattern(format!("'{}' is not {what}", text())));
         match self {
@@ -140,7 +140,7 @@ impl Index {
     }
 
     /// Adds a pattern that [`Index::check`] accepted.
-    pub fn insert(&mut self, id: u64, key: &[u8], value: &[u8]) {
+    pub(super) fn insert(&mut self, id: u64, key: &[u8], value: &[u8]) {
         match self {
             Index::Number { singles, ranges } => match parse_int_range(key) {
                 Some((low, high)) if low == high => {
@@ -173,7 +173,7 @@ impl Index {
     }
 
     /// Changes or removes the pattern `id`, whose text is `key`.
-    pub fn edit(&mut self, id: u64, key: &[u8], value: Option<&[u8]>) {
+    pub(super) fn edit(&mut self, id: u64, key: &[u8], value: Option<&[u8]>) {
         fn in_list<T>(list: &mut List<T>, id: u64, value: Option<&[u8]>) {
             match value {
                 Some(value) => list.iter_mut().filter(|e| e.id == id).for_each(|e| e.value = value.into()),
@@ -221,7 +221,7 @@ impl Index {
     }
 
     /// The pattern that matches `subject`.
-    pub fn find(&self, subject: Subject<'_>) -> Option<Found<'_>> {
+    pub(super) fn find(&self, subject: Subject<'_>) -> Option<Found<'_>> {
         match (self, subject) {
             (Index::Number { singles, ranges }, subject) => {
                 let n = match subject {
@@ -252,18 +252,18 @@ impl Index {
     }
 
     /// The reference of the pattern that is in `text`, for a view that knows parts of texts.
-    pub fn find_part(&self, text: &[u8]) -> Option<u64> {
+    pub(super) fn find_part(&self, text: &[u8]) -> Option<u64> {
         if let Index::Parts(parts) = self { parts.find(text) } else { None }
     }
 
     /// Its regular expressions, if it has such.
-    pub fn regexes(&self) -> impl Iterator<Item = &Regex> {
+    pub(super) fn regexes(&self) -> impl Iterator<Item = &Regex> {
         let list: &[Listed<Regex>] = if let Index::Regex { list, .. } = self { list } else { &[] };
         list.iter().map(|entry| &entry.what)
     }
 
     /// Gives back what growing has reserved.
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         match self {
             Index::Number { singles: table, .. }
             | Index::Ip { table, .. }
@@ -373,7 +373,7 @@ fn find_masked(masked: &List<(u32, u32)>, address: IpAddr) -> Option<Found<'_>> 
 }
 
 /// The IPv4 address in a mapped, compatible or 6to4 address.
-pub fn embedded_v4(v6: Ipv6Addr) -> Option<IpAddr> {
+pub(super) fn embedded_v4(v6: Ipv6Addr) -> Option<IpAddr> {
     let segments = v6.segments();
     if segments[0] == 0x2002 {
         let [a, b] = segments[1].to_be_bytes();
@@ -414,7 +414,7 @@ fn find_word<'t>(
 }
 
 /// The one that was added first.
-pub fn earlier<'t>(a: Option<Packed<'t>>, b: Option<Packed<'t>>) -> Option<Packed<'t>> {
+pub(super) fn earlier<'t>(a: Option<Packed<'t>>, b: Option<Packed<'t>>) -> Option<Packed<'t>> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if b.id < a.id { b } else { a }),
         (a, b) => a.or(b),
@@ -423,6 +423,6 @@ pub fn earlier<'t>(a: Option<Packed<'t>>, b: Option<Packed<'t>>) -> Option<Packe
 
 /// Whether two strings are the same.
 #[inline]
-pub fn same(a: &[u8], b: &[u8], ignore_case: bool) -> bool {
+pub(super) fn same(a: &[u8], b: &[u8], ignore_case: bool) -> bool {
     if ignore_case { a.eq_ignore_ascii_case(b) } else { a == b }
 }

@@ -11,7 +11,7 @@
 mod spelling;
 mod successive;
 
-pub use successive::Successive;
+pub(super) use successive::Successive;
 
 use regex::bytes as linear;
 
@@ -79,7 +79,8 @@ impl Regex {
     }
 
     /// Its text.
-    pub fn text(&self) -> &[u8] {
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &[u8] {
         &self.text
     }
 

@@ -23,7 +23,7 @@ const REMOVED_SHARE: usize = 4;
 
 /// The patterns, by reference; the lower is the older.
 #[derive(Clone, Debug)]
-pub struct Substrings {
+pub(super) struct Substrings {
     ignore_case: bool,
     /// From the largest to the smallest.
     levels: Vec<Arc<Level>>,
@@ -116,7 +116,7 @@ fn is_in(key: &[u8], text: &[u8], ignore_case: bool) -> bool {
 
 impl Substrings {
     /// None yet.
-    pub fn new(ignore_case: bool) -> Substrings {
+    pub(super) fn new(ignore_case: bool) -> Substrings {
         Substrings {
             ignore_case,
             levels: Vec::new(),
@@ -126,14 +126,14 @@ impl Substrings {
         }
     }
     /// Adds a pattern.
-    pub fn insert(&mut self, id: u64, key: &[u8]) {
+    pub(super) fn insert(&mut self, id: u64, key: &[u8]) {
         self.loose.push((id, key.into()));
         if !self.loading && self.loose.len() > LOOSE_MAX {
             self.merge(|level, size| level.patterns.len() <= 2 * size);
         }
     }
     /// Removes a pattern.
-    pub fn remove(&mut self, id: u64) {
+    pub(super) fn remove(&mut self, id: u64) {
         let before = self.loose.len();
         self.loose.retain(|(other, _)| *other != id);
         if self.loose.len() < before {
@@ -146,7 +146,7 @@ impl Substrings {
         }
     }
     /// Everything that was known beforehand is there.
-    pub fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if std::mem::take(&mut self.loading) && self.loose.len() > LOOSE_MAX {
             self.merge(|_, _| false);
         }
@@ -166,7 +166,7 @@ impl Substrings {
         self.levels.push(Arc::new(Level::new(patterns, self.ignore_case)));
     }
     /// The oldest pattern in `text`.
-    pub fn find(&self, text: &[u8]) -> Option<u64> {
+    pub(super) fn find(&self, text: &[u8]) -> Option<u64> {
         let loose =
             self.loose.iter().filter(|(_, key)| is_in(key, text, self.ignore_case)).map(|(id, _)| *id);
         let levels = self.levels.iter().filter_map(|level| level.find(text, &self.removed, self.ignore_case));

@@ -23,13 +23,13 @@ const UNIT: usize = 4;
 /// Slots keep 24 bits of offset, one value being "empty".
 const DATA_MAX: usize = ((1 << 24) - 2) * UNIT;
 /// The longest key or value; keeps a shard far from its limit.
-pub const TEXT_MAX: usize = 1 << 20;
+pub(super) const TEXT_MAX: usize = 1 << 20;
 
 const _: () = assert!(HEADER.is_multiple_of(UNIT) && TEXT_MAX * 16 < DATA_MAX);
 
 /// A hash in the making: eight bytes at a time, the last ones waiting for their block.
 #[derive(Clone, Copy, Debug)]
-pub struct Hash {
+pub(super) struct Hash {
     state: u64,
     block: u64,
     waiting: u32,
@@ -56,14 +56,14 @@ impl Hash {
     /// The hash of nothing. The seed differs per process: a client that can add keys by requests must not
     /// be able to choose ones that collide.
     #[inline]
-    pub fn new() -> Hash {
+    pub(super) fn new() -> Hash {
         static SEED: OnceLock<u64> = OnceLock::new();
         let state = *SEED.get_or_init(|| RandomState::new().hash_one(0x4a52_494eu32));
         Hash { state, block: 0, waiting: 0 }
     }
     /// Continues it by one byte.
     #[inline]
-    pub fn push(mut self, byte: u8) -> Hash {
+    pub(super) fn push(mut self, byte: u8) -> Hash {
         self.block |= u64::from(byte.to_ascii_lowercase()) << (8 * self.waiting);
         self.waiting += 1;
         if self.waiting == 8 {
@@ -73,7 +73,7 @@ impl Hash {
     }
     /// Continues it by bytes.
     #[inline]
-    pub fn extend(mut self, mut bytes: &[u8]) -> Hash {
+    pub(super) fn extend(mut self, mut bytes: &[u8]) -> Hash {
         while self.waiting != 0
             && let [byte, rest @ ..] = bytes
         {
@@ -94,7 +94,7 @@ impl Hash {
 
 /// One entry as it lies in a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packed<'a> {
+pub(super) struct Packed<'a> {
     /// Its reference: the order of addition above 16 bits of its primary key's hash.
     pub id: u64,
     /// Its key.
@@ -214,7 +214,7 @@ fn tag(hash: u64) -> u32 {
 
 /// The table.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub(super) struct Table {
     shards: Vec<Arc<Shard>>,
     bits: u32,
     len: usize,
@@ -222,24 +222,24 @@ pub struct Table {
 
 impl Table {
     /// An empty table that will hold about `expected` entries.
-    pub fn new(expected: usize) -> Table {
+    pub(super) fn new(expected: usize) -> Table {
         let wanted = expected.div_ceil(SHARD_ENTRIES).max(1).next_power_of_two();
         let bits = wanted.trailing_zeros().min(SHARD_BITS_MAX);
         Table { shards: vec![Arc::default(); 1 << bits], bits, len: 0 }
     }
     /// How many entries it has.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
     fn shard_of(&self, hash16: u16) -> usize {
         usize::from(hash16) >> (16 - self.bits)
     }
     /// The 16 bits of a key's hash that a reference carries.
-    pub fn hash16(key: &[u8]) -> u16 {
+    pub(super) fn hash16(key: &[u8]) -> u16 {
         (Hash::new().extend(key).finish() >> 48) as u16
     }
     /// Adds an entry; false when it does not fit.
-    pub fn insert(&mut self, entry: Packed<'_>) -> bool {
+    pub(super) fn insert(&mut self, entry: Packed<'_>) -> bool {
         // Twice the wanted size on average: cut anew, so that a change keeps copying little.
         if self.len >= (SHARD_ENTRIES * 2) << self.bits && self.bits < SHARD_BITS_MAX {
             self.reshard();
@@ -259,7 +259,7 @@ impl Table {
         *self = wider;
     }
     /// Gives back what growing has reserved.
-    pub fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         for shard in &mut self.shards {
             if shard.data.capacity() > shard.data.len() + 64 {
                 Arc::make_mut(shard).data.shrink_to_fit();
@@ -268,7 +268,7 @@ impl Table {
     }
     /// Changes the entries of `key` for which `change` says so: `Keep`, `Drop` or a new value.
     /// Tells how many were changed or dropped.
-    pub fn edit<'v>(&mut self, hash16: u16, mut change: impl FnMut(Packed<'_>) -> Edit<'v>) -> usize {
+    pub(super) fn edit<'v>(&mut self, hash16: u16, mut change: impl FnMut(Packed<'_>) -> Edit<'v>) -> usize {
         let at = self.shard_of(hash16);
         let old = &self.shards[at];
         let mut fresh = Shard { slots: Box::default(), data: Vec::with_capacity(old.data.len()), len: 0 };
@@ -300,24 +300,24 @@ impl Table {
     }
     /// The first entry whose key has this hash and pleases `matches`.
     #[inline]
-    pub fn find(&self, hash: Hash, matches: impl FnMut(&[u8]) -> bool) -> Option<Packed<'_>> {
+    pub(super) fn find(&self, hash: Hash, matches: impl FnMut(&[u8]) -> bool) -> Option<Packed<'_>> {
         let hash = hash.finish();
         self.shards[self.shard_of((hash >> 48) as u16)].find(hash, matches)
     }
     /// The entry with reference `id`, whose low 16 bits tell the shard.
-    pub fn by_id(&self, id: u64) -> Option<Packed<'_>> {
+    pub(super) fn by_id(&self, id: u64) -> Option<Packed<'_>> {
         self.shards[self.shard_of(id as u16)].iter().find(|packed| packed.id == id)
     }
     /// The entries of the shard that `hash16` falls into.
-    pub fn near(&self, hash16: u16) -> impl Iterator<Item = Packed<'_>> {
+    pub(super) fn near(&self, hash16: u16) -> impl Iterator<Item = Packed<'_>> {
         self.shards[self.shard_of(hash16)].iter()
     }
     /// Every entry, shard by shard: in order of addition only while there is one shard.
-    pub fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Packed<'_>> {
         self.shards.iter().flat_map(|shard| shard.iter())
     }
     /// Where the entries of one shard lie; `None` past the last shard.
-    pub fn places(&self, shard: usize) -> Option<impl Iterator<Item = Place>> {
+    pub(super) fn places(&self, shard: usize) -> Option<impl Iterator<Item = Place>> {
         let owner = self.shards.get(shard)?;
         let mut offset = 0;
         Some(std::iter::from_fn(move || {
@@ -330,11 +330,11 @@ impl Table {
         }))
     }
     /// The entry at a place of this version of the table.
-    pub fn at(&self, place: Place) -> Packed<'_> {
+    pub(super) fn at(&self, place: Place) -> Packed<'_> {
         self.shards[place.shard as usize].at(place.offset as usize).0
     }
     /// Bytes it takes.
-    pub fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         let shard =
             |s: &Arc<Shard>| s.data.capacity() + s.slots.len() * 4 + std::mem::size_of::<Shard>() + 24;
         self.shards.iter().map(shard).sum::<usize>() + std::mem::size_of::<Table>()
@@ -342,7 +342,7 @@ impl Table {
 }
 
 /// What [`Table::edit`] does to an entry.
-pub enum Edit<'v> {
+pub(super) enum Edit<'v> {
     /// Nothing.
     Keep,
     /// Take it out.

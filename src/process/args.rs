@@ -10,11 +10,11 @@ use crate::config::features::Switches;
 use crate::diag::did_you_mean;
 
 /// Files tried by `check` when none is named.
-pub const DEFAULT_FILES: &[&str] = &["/etc/haproxy/haproxy.cfg", "/usr/local/etc/haproxy/haproxy.cfg"];
+pub(super) const DEFAULT_FILES: &[&str] = &["/etc/haproxy/haproxy.cfg", "/usr/local/etc/haproxy/haproxy.cfg"];
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub(super) enum Command {
     /// `-v`, `-vv`, `-vq`, ...
     Version(VersionForm),
     /// `--help`.
@@ -159,7 +159,7 @@ impl Options {
 
 /// Why a command line is refused; empty when only the usage is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArgsError(pub String);
+pub(super) struct ArgsError(pub String);
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug)]
@@ -221,7 +221,7 @@ fn pids(into: &mut Vec<i32>, text: &str) -> Result<(), String> {
 
 /// Whether the command line knows a flag.
 #[cfg(test)]
-pub fn is_flag(name: &str) -> bool {
+pub(super) fn is_flag(name: &str) -> bool {
     FLAGS.iter().any(|flag| flag.name == name)
         || parse(&[name.into()]).is_ok_and(|command| matches!(command, Command::Version(_)))
 }
@@ -365,7 +365,7 @@ const VERBS: &[(&str, &str, &str)] = &[
 ];
 
 /// The usage text.
-pub fn usage(program: &str) -> String {
+pub(super) fn usage(program: &str) -> String {
     let mut out = format!(
         "Usage : {program} [-f <cfgfile|cfgdir>]* [-- <cfgfile>*] [flags]\n        {program} <verb> [arguments]\n\nFlags :\n"
     );
@@ -386,7 +386,7 @@ pub fn usage(program: &str) -> String {
 }
 
 /// What stands below a mistake: how to ask for more.
-pub fn short_usage(program: &str) -> String {
+pub(super) fn short_usage(program: &str) -> String {
     format!(
         "Usage : {program} [-f <cfgfile|cfgdir>]* [-- <cfgfile>*] [flags]\n        {program} <verb> [arguments]\n\
          '{program} -h' lists the flags and verbs.\n"
@@ -394,13 +394,13 @@ pub fn short_usage(program: &str) -> String {
 }
 
 /// The usage of one verb.
-pub fn usage_of(program: &str, verb: &str) -> String {
+pub(super) fn usage_of(program: &str, verb: &str) -> String {
     let (_, arguments, help) = VERBS.iter().find(|(known, ..)| *known == verb).unwrap_or(&("", "", ""));
     format!("Usage : {program} {verb} {arguments}\n{help}\n")
 }
 
 /// Reads the arguments that follow the program's name.
-pub fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
+pub(super) fn parse(arguments: &[String]) -> Result<Command, ArgsError> {
     let Some(first) = arguments.first() else { return Err(ArgsError(String::new())) };
     if let Some((verb, ..)) = VERBS.iter().find(|(verb, ..)| verb == first)
         && arguments[1..].iter().any(|argument| argument == "--help" || argument == "-h")

@@ -118,28 +118,7 @@ mod tests {
             acls: Vec::new(),
         };
         if listens {
-            model.global.stats_sockets.push(Bind {
-                address: BindAddress::Fd(3),
-                span: Span::NONE,
-                name: None,
-                id: 1,
-                maxconn: 0,
-                backlog: None,
-                accept_proxy: false,
-                v6only: None,
-                transparent: false,
-                interface: None,
-                tcp_fast_open: false,
-                defer_accept: false,
-                tcp_user_timeout_ms: None,
-                mss: None,
-                threads: Vec::new(),
-                unix_mode: None,
-                unix_uid: None,
-                unix_gid: None,
-                level: Default::default(),
-                expose_fd: false,
-            });
+            model.global.stats_sockets.push(Bind::bare(BindAddress::Fd(3)));
         }
         model
     }

@@ -16,7 +16,6 @@ use crate::control::admin::socket::AdminListener;
 use crate::control::{self, Control, log_sink};
 use crate::diag::{Level, Report, Span};
 use crate::engine::core::{ProcessRates, Setup};
-use crate::engine::finish::default_tag;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::threads::{Threads, accidents};
 use crate::log::queue::{Line, LogQueue};
@@ -258,6 +257,7 @@ impl Start<'_> {
             limits: ValueLimits { buffer: model.global.bufsize, vars: model.global.var_limits },
             ..ProcessFacts::default()
         });
+        model.adopt();
         model.global.set_variables(&process);
         process.warnings.store(self.console.warnings(), Relaxed);
         let log_bell = match Doorbell::new() {
@@ -323,7 +323,7 @@ impl Start<'_> {
                 }
             }),
             info: Arc::new(move || facts.make()),
-            log_tag: default_tag(model.global.log_tag.as_deref()),
+            log_tag: model.global.tag(),
             fault: Arc::default(),
             failures: Arc::new(move |failure| {
                 let _ = failure_sender.send(failure); // the process is ending already

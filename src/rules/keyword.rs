@@ -509,7 +509,5 @@ mod tests {
         assert_eq!(rule.wanted_section(), Some(("mine", 404)));
         rule.give_section(Some(b"HTTP/1.1 404 No\r\n\r\n"[..].into()));
         assert_eq!(rule.wanted_section(), None);
-        let rule = testing::rule(Req, "set-map(/m) k v", 1);
-        assert_eq!(rule.changed_map(), Some(("/m", true)));
     }
 }

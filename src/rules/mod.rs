@@ -21,7 +21,7 @@ pub mod track;
 use std::sync::Arc;
 
 use self::action::{Action, Slot};
-use crate::diag::{FileId, Span};
+use crate::diag::Span;
 use crate::http::reply::Reply;
 use crate::sample::facts::{Direction, Overrides};
 use crate::sample::{Condition, SessionFacts, TransactionFacts};
@@ -115,14 +115,6 @@ impl Rule {
             spec.give_section(page);
         }
     }
-    /// The map or ACL file that the rule changes, and whether it is a map: it must be one that the
-    /// configuration uses elsewhere.
-    pub fn changed_map(&self) -> Option<(&str, bool)> {
-        match &self.action {
-            Action::ChangeMap(file, change, ..) => Some((file, change.is_of_map())),
-            _ => None,
-        }
-    }
 }
 
 /// What a rule set decided.
@@ -200,7 +192,6 @@ pub enum Verdict {
 #[allow(missing_docs)]
 pub enum Service {
     PrometheusExporter,
-    Stats,
 }
 
 /// What actions may change beyond the transaction; the engine applies it afterwards.
@@ -310,13 +301,6 @@ pub enum MapChange {
     DeletePattern,
 }
 
-impl MapChange {
-    /// Whether it changes a map rather than an ACL.
-    pub fn is_of_map(self) -> bool {
-        matches!(self, MapChange::Set | MapChange::DeleteKey)
-    }
-}
-
 /// What a run may read and change.
 pub struct Run<'a> {
     /// Which list this is.
@@ -334,6 +318,3 @@ pub struct Run<'a> {
     /// What else to do.
     pub effects: &'a mut Effects,
 }
-
-/// The file a diagnostic's span names.
-pub type File = FileId;

@@ -1,14 +1,14 @@
 //! The parsers behind the rows of [`super::keyword::TABLE`]: from the words after an action to an
 //! [`Action`].
 
-pub use super::header_list::parse as header_list;
-pub use super::normalize::parse as normalize_uri;
+pub(super) use super::header_list::parse as header_list;
+pub(super) use super::normalize::parse as normalize_uri;
 
 use super::action::{Action, Delay, NameMatch, Number, PacketField, Side, Slot, TargetPart, TimeoutKind};
 use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
-pub use super::track::{change_counter, track};
+pub(super) use super::track::{change_counter, track};
 use super::{MapChange, RuleSet, Service};
 use crate::base::text::decode_raw;
 use crate::base::units::{self, TimeUnit};
@@ -19,7 +19,7 @@ use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{LogFormat, ParseContext};
 
 /// What a parser returns.
-pub type Parsed = Result<Action, Mistake>;
+pub(super) type Parsed = Result<Action, Mistake>;
 
 /// Whether a byte may stand in a field's name (RFC 9110 section 5.6.2).
 pub(super) fn is_token_byte(byte: u8) -> bool {
@@ -27,22 +27,22 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
 }
 
 /// `accept`, `allow`.
-pub fn allow(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn allow(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     Ok(Action::Allow)
 }
 
 /// `reject`.
-pub fn reject(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn reject(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     Ok(Action::Reject)
 }
 
 /// `close`.
-pub fn close(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn close(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     Ok(Action::CloseServer)
 }
 
 /// `silent-drop`.
-pub fn silent_drop(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn silent_drop(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     if !arguments.take_if("rst-ttl") {
         return Ok(Action::SilentDrop(None));
     }
@@ -54,7 +54,7 @@ pub fn silent_drop(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_
 }
 
 /// `deny`, `tarpit`.
-pub fn deny(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn deny(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let is_tarpit = arguments.action == "tarpit";
     let default_status = match arguments.set {
         RuleSet::HttpRequest if is_tarpit => 500,
@@ -79,17 +79,17 @@ pub fn deny(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Pa
 }
 
 /// `return`.
-pub fn reply(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn reply(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     ReplySpec::parse(200, arguments, context).map(|spec| Action::Return(Box::new(spec)))
 }
 
 /// `redirect`.
-pub fn redirect(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn redirect(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     Redirect::parse(arguments, context, true).map(|redirect| Action::Redirect(Box::new(redirect)))
 }
 
 /// `auth`.
-pub fn auth(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn auth(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let realm = match arguments.take_if("realm") {
         true => arguments.take("missing realm value")?,
         false => context.proxy.unwrap_or("haproxy"),
@@ -98,7 +98,7 @@ pub fn auth(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Pa
 }
 
 /// `add-header`, `set-header`, `early-hint`.
-pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 2 arguments";
     let name = arguments.take(PROBLEM)?;
     let value = arguments.take_format(PROBLEM, context)?;
@@ -116,7 +116,7 @@ pub fn set_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 }
 
 /// `del-header`.
-pub fn del_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn del_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let name = arguments.take("expects at least 1 argument")?;
     if !arguments.take_if("-m") {
         return Ok(Action::DelHeader(NameMatch::Exact(decode_raw(name.as_bytes()).into())));
@@ -138,7 +138,7 @@ pub fn del_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 }
 
 /// `replace-header`, `replace-value`.
-pub fn replace_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn replace_header(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 3 arguments";
     let name = decode_raw(arguments.take(PROBLEM)?.as_bytes()).into();
     let regex = regex(arguments.take(PROBLEM)?, arguments.span, context)?;
@@ -160,13 +160,13 @@ fn target_part(action: &str) -> TargetPart {
 }
 
 /// `set-method`, `set-path`, `set-pathq`, `set-query`, `set-uri`.
-pub fn set_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let format = arguments.take_format("expects exactly 1 argument <format>", context)?;
     Ok(Action::SetTarget(target_part(arguments.action), format))
 }
 
 /// `replace-path`, `replace-pathq`, `replace-uri`.
-pub fn replace_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn replace_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 2 arguments <match-regex> and <replace-format>";
     let regex = regex(arguments.take(PROBLEM)?, arguments.span, context)?;
     let format = arguments.take_format(PROBLEM, context)?;
@@ -174,7 +174,7 @@ pub fn replace_target(arguments: &mut Arguments<'_>, context: &mut ParseContext<
 }
 
 /// `set-status`.
-pub fn set_status(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_status(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     let text = arguments.take("expects 1 argument: <status>; or 3 arguments: <status> reason <fmt>")?;
     let status = text.parse().ok().filter(|status| (100..=999).contains(status));
     let status = status.ok_or_else(|| "expects an integer status code between 100 and 999".to_owned())?;
@@ -186,21 +186,21 @@ pub fn set_status(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>
 }
 
 /// `set-var(...)`.
-pub fn set_var(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_var(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let (name, tests) = variable(arguments)?;
     let expr = arguments.take_expr("missing fetch method", context)?;
     Ok(Action::SetVar(name, tests, expr))
 }
 
 /// `set-var-fmt(...)`.
-pub fn set_var_format(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_var_format(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let (name, tests) = variable(arguments)?;
     let format = arguments.take_format("missing format", context)?;
     Ok(Action::SetVarFormat(name, tests, format))
 }
 
 /// `unset-var(...)`.
-pub fn unset_var(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn unset_var(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     Ok(Action::UnsetVar(variable(arguments)?.0))
 }
 
@@ -240,7 +240,7 @@ fn condition(word: &str) -> Result<SetCondition, Mistake> {
 }
 
 /// `capture`.
-pub fn capture(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn capture(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let is_response = matches!(arguments.set, RuleSet::HttpResponse | RuleSet::HttpAfterResponse);
     let problem = match arguments.set {
         RuleSet::HttpRequest => "expects <expression> [ 'len' <length> | id <idx> ]",
@@ -266,7 +266,7 @@ pub fn capture(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) ->
 const LOG_LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
 /// `set-log-level`.
-pub fn set_log_level(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_log_level(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects exactly 1 argument (log level name or 'silent')";
     let word = arguments.take(PROBLEM)?;
     if word == "silent" {
@@ -279,7 +279,7 @@ pub fn set_log_level(arguments: &mut Arguments<'_>, _context: &mut ParseContext<
 }
 
 /// `set-src`, `set-src-port`, `set-dst`, `set-dst-port`.
-pub fn set_address(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_address(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let expr = arguments.take_expr("missing fetch method", context)?;
     Ok(match arguments.action {
         "set-src" => Action::SetSource(expr),
@@ -290,7 +290,7 @@ pub fn set_address(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>
 }
 
 /// `set-timeout`.
-pub fn set_timeout(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_timeout(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     const KINDS: [(&str, TimeoutKind); 6] = [
         ("client", TimeoutKind::Client),
         ("connect", TimeoutKind::Connect),
@@ -328,7 +328,7 @@ fn delay(
 }
 
 /// `pause`.
-pub fn pause(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn pause(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     delay(arguments, "pause", "expects a timeout or an expression", context).map(Action::Pause)
 }
 
@@ -359,7 +359,7 @@ fn number(
 }
 
 /// `set-fc-mark`, `set-fc-tos`, `set-bc-mark`, `set-bc-tos`, `set-mark`, `set-tos`.
-pub fn packet_field(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn packet_field(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let side = if arguments.action.starts_with("set-bc") { Side::Server } else { Side::Client };
     let (field, max) = match arguments.action.ends_with("tos") {
         true => (PacketField::Tos, u8::MAX.into()),
@@ -370,13 +370,13 @@ pub fn packet_field(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_
 }
 
 /// `set-retries`.
-pub fn set_retries(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_retries(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let problem = "expects 1 argument (a number or an expression)";
     number(arguments, super::run::RETRIES_MAX, problem, context).map(Action::SetRetries)
 }
 
 /// `set-priority-class`, `set-priority-offset`.
-pub fn set_priority(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_priority(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let expr = arguments.take_expr("missing fetch method", context)?;
     if !expr.output().casts_to(Type::Int) {
         return Mistake::says("expects an expression that yields a number");
@@ -388,7 +388,7 @@ pub fn set_priority(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_
 }
 
 /// `do-log`.
-pub fn do_log(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn do_log(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     if arguments.take_if("profile") {
         arguments.take("'profile' expects a log profile's name")?;
         return Mistake::says(
@@ -399,7 +399,7 @@ pub fn do_log(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) ->
 }
 
 /// `switch-mode`.
-pub fn switch_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn switch_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     arguments.take_choice("expects the mode 'http'", &[("http", ())])?;
     if arguments.take_if("proto") {
         let name = arguments.take("'proto' expects the name of a protocol")?;
@@ -411,24 +411,24 @@ pub fn switch_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_
 }
 
 /// `wait-for-handshake`.
-pub fn wait_for_handshake(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn wait_for_handshake(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     Ok(Action::WaitForHandshake)
 }
 
 /// `disable-l7-retry`.
-pub fn disable_retry(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn disable_retry(_arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     Ok(Action::DisableRetry)
 }
 
 /// `strict-mode`.
-pub fn strict_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn strict_mode(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     let problem = "Unexpected value. Only 'on' and 'off' are supported";
     let choices = [("on", true), ("off", false)];
     arguments.take_choice(problem, &choices).map(Action::StrictMode)
 }
 
 /// `wait-for-body`.
-pub fn wait_for_body(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn wait_for_body(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const PROBLEM: &str = "expects time <time> [ at-least <bytes> ]";
     let (mut time, mut at_least) = (None, 0);
     loop {
@@ -447,7 +447,7 @@ pub fn wait_for_body(arguments: &mut Arguments<'_>, _context: &mut ParseContext<
 }
 
 /// `set-map(...)`, `del-map(...)`, `add-acl(...)`, `del-acl(...)`.
-pub fn change_map(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn change_map(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     let word = arguments.action.split('(').next().unwrap_or_default();
     let Some(file) = arguments.parenthesised() else {
         return Mistake::says(format!("expects a file name: '{word}(<file-name>)'"));
@@ -469,7 +469,7 @@ pub fn change_map(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>)
 }
 
 /// `set-nice`.
-pub fn set_nice(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn set_nice(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     let text = arguments.take("expects exactly 1 argument (integer value)")?;
     match text.parse::<i32>() {
         Ok(_) => Ok(Action::SetNice),
@@ -478,7 +478,7 @@ pub fn set_nice(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) 
 }
 
 /// `expect-proxy`.
-pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const EXPECTED: &str = "only takes 'layer4' as an argument";
     match arguments.take(EXPECTED)? {
         "layer4" => Ok(Action::ExpectProxy),
@@ -487,7 +487,7 @@ pub fn expect_proxy(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'
 }
 
 /// `use-service`.
-pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     const EXPORTER: &str = "prometheus-exporter";
     let name = arguments.take("'use-service' expects a service name")?;
     match name {
@@ -500,7 +500,7 @@ pub fn use_service(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_
 }
 
 /// Actions that HAProxy has and that are still to come.
-pub fn not_yet(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub(super) fn not_yet(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
     let name = arguments.action.split('(').next().unwrap_or_default();
     arguments.take_rest();
     Mistake::says(format!("action '{name}' is not available yet"))

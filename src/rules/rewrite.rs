@@ -33,14 +33,14 @@ fn room_for(fields: &Fields, added: usize, max: usize) -> Result<(), Failed> {
 }
 
 /// Adds a field.
-pub fn add(fields: &mut Fields, name: &[u8], value: &[u8], max: usize) -> Result<(), Failed> {
+pub(super) fn add(fields: &mut Fields, name: &[u8], value: &[u8], max: usize) -> Result<(), Failed> {
     room_for(fields, name.len() + value.len() + FIELD_OVERHEAD, max)?;
     fields.append(name, value);
     Ok(())
 }
 
 /// Replaces every field called `name` by one.
-pub fn set(fields: &mut Fields, name: &[u8], value: &[u8], max: usize) -> Result<(), Failed> {
+pub(super) fn set(fields: &mut Fields, name: &[u8], value: &[u8], max: usize) -> Result<(), Failed> {
     let added = name.len() + value.len() + FIELD_OVERHEAD;
     let freed: usize = fields.all(name).map(|old| name.len() + old.len() + FIELD_OVERHEAD).sum();
     room_for(fields, added.saturating_sub(freed), max)?;
@@ -49,13 +49,13 @@ pub fn set(fields: &mut Fields, name: &[u8], value: &[u8], max: usize) -> Result
 }
 
 /// Removes the fields that are meant.
-pub fn remove(fields: &mut Fields, names: &NameMatch) {
+pub(super) fn remove(fields: &mut Fields, names: &NameMatch) {
     fields.remove_where(|name, _| names.matches(name));
 }
 
 /// Replaces the values of every field called `name` that match: whole values, or each element of
 /// the comma-separated list (`by_element`).
-pub fn replace_values(
+pub(super) fn replace_values(
     fields: &mut Fields,
     name: &[u8],
     regex: &Regex,
@@ -112,7 +112,12 @@ fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Opti
 }
 
 /// Gives a part of the request line another text.
-pub fn set_target(request: &mut Request, part: TargetPart, text: &[u8], max: usize) -> Result<(), Failed> {
+pub(super) fn set_target(
+    request: &mut Request,
+    part: TargetPart,
+    text: &[u8],
+    max: usize,
+) -> Result<(), Failed> {
     // What is replaced makes way: the new target counts, or the new method beside the target there is.
     let room = |len: usize| room_for(&request.fields, len, max);
     match part {
@@ -136,7 +141,12 @@ pub fn set_target(request: &mut Request, part: TargetPart, text: &[u8], max: usi
 }
 
 /// Gives a response another status and reason, which makes way for the new one.
-pub fn set_status(response: &mut Response, status: u16, reason: &[u8], max: usize) -> Result<(), Failed> {
+pub(super) fn set_status(
+    response: &mut Response,
+    status: u16,
+    reason: &[u8],
+    max: usize,
+) -> Result<(), Failed> {
     room_for(&response.fields, reason.len().saturating_sub(response.reason().len()), max)?;
     response.set_status(status, reason);
     Ok(())
@@ -180,7 +190,7 @@ fn follow_authority(request: &mut Request) {
 }
 
 /// After the `Host` field changed: an absolute form takes it as its authority.
-pub fn follow_host(request: &mut Request) {
+pub(super) fn follow_host(request: &mut Request) {
     let parts = uri::split(request.target());
     let (Some(authority), Some(host)) = (parts.authority, request.fields.first(b"host")) else { return };
     if parts.scheme.is_none() || authority == host {
@@ -193,7 +203,7 @@ pub fn follow_host(request: &mut Request) {
 }
 
 /// Replaces a part of the target if it matches; nothing happens otherwise.
-pub fn replace_target(
+pub(super) fn replace_target(
     request: &mut Request,
     part: TargetPart,
     regex: &Regex,

@@ -31,7 +31,7 @@ impl Files for Memory {
 }
 
 /// The words of a line; single quotes keep blanks.
-pub fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut is_quoted = false;
     for letter in line.chars() {
@@ -55,12 +55,12 @@ thread_local! {
 }
 
 /// The stick tables of a test, which its rules share: the proxy's own, `web`, and `other`.
-pub fn tables() -> Named {
+pub(crate) fn tables() -> Named {
     Named { tables: TABLES.with(Clone::clone), ..Named::default() }
 }
 
 /// Calls a parser with a context; returns what it made and what was reported.
-pub fn parsing<T>(parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Vec<String>) {
+pub(crate) fn parsing<T>(parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Vec<String>) {
     let registry = Registry::new(1);
     let acls = AclSet::default();
     let mut report = Report::default();
@@ -82,7 +82,7 @@ pub fn parsing<T>(parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Vec<Str
 }
 
 /// A rule that must be right; it stands in line `line`.
-pub fn rule(set: RuleSet, text: &str, line: u32) -> Rule {
+pub(crate) fn rule(set: RuleSet, text: &str, line: u32) -> Rule {
     let words = words(text);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let span = Span { file: 0, line, start: 0, end: 0 };
@@ -91,7 +91,7 @@ pub fn rule(set: RuleSet, text: &str, line: u32) -> Rule {
 }
 
 /// What is said about a rule.
-pub fn told(set: RuleSet, text: &str) -> Vec<String> {
+pub(crate) fn told(set: RuleSet, text: &str) -> Vec<String> {
     let words = words(text);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let span = Span { file: 0, line: 1, start: 0, end: 0 };
@@ -101,7 +101,7 @@ pub fn told(set: RuleSet, text: &str) -> Vec<String> {
 }
 
 /// A session with a request, and what rules did to it.
-pub struct Bench {
+pub(crate) struct Bench {
     pub session: SessionFacts,
     pub txn: TransactionFacts,
     pub process: ProcessFacts,
@@ -111,7 +111,7 @@ pub struct Bench {
 
 impl Bench {
     /// A GET of a target with fields.
-    pub fn get(target: &str, fields: &[(&str, &str)]) -> Bench {
+    pub(crate) fn get(target: &str, fields: &[(&str, &str)]) -> Bench {
         let mut txn = TransactionFacts { has_request: true, ..TransactionFacts::default() };
         txn.request.set_method(b"GET");
         txn.request.set_target(target.as_bytes());
@@ -145,7 +145,7 @@ impl Bench {
         }
     }
     /// Gives it a response.
-    pub fn respond(mut self, status: u16, fields: &[(&str, &str)]) -> Bench {
+    pub(crate) fn respond(mut self, status: u16, fields: &[(&str, &str)]) -> Bench {
         self.txn.has_response = true;
         self.txn.response.set_status(status, b"");
         for (name, value) in fields {
@@ -154,12 +154,12 @@ impl Bench {
         self
     }
     /// Runs rules that stand in lines 1, 2, ...
-    pub fn run(&mut self, set: RuleSet, lines: &[&str]) -> Verdict {
+    pub(crate) fn run(&mut self, set: RuleSet, lines: &[&str]) -> Verdict {
         let rules: Vec<_> = lines.iter().zip(1..).map(|(text, line)| rule(set, text, line)).collect();
         self.run_from(set, &rules, 0)
     }
     /// Runs rules from one on.
-    pub fn run_from(&mut self, set: RuleSet, rules: &[Rule], from: usize) -> Verdict {
+    pub(crate) fn run_from(&mut self, set: RuleSet, rules: &[Rule], from: usize) -> Verdict {
         let mut run = Run {
             set,
             session: &mut self.session,
@@ -172,11 +172,11 @@ impl Bench {
         run::run(rules, from, &mut run)
     }
     /// The request's fields as lines.
-    pub fn request_lines(&self) -> Vec<String> {
+    pub(crate) fn request_lines(&self) -> Vec<String> {
         lines(&self.txn.request.fields)
     }
     /// The response's fields as lines.
-    pub fn response_lines(&self) -> Vec<String> {
+    pub(crate) fn response_lines(&self) -> Vec<String> {
         lines(&self.txn.response.fields)
     }
 }

@@ -27,11 +27,11 @@ pub(super) struct Object {
 }
 
 impl Encoding {
-    pub fn values(self, binary: bool) -> Values {
+    pub(super) fn values(self, binary: bool) -> Values {
         Values { encoding: self, binary }
     }
     /// Begins an object.
-    pub fn object(self, binary: bool, out: &mut Vec<u8>) -> Object {
+    pub(super) fn object(self, binary: bool, out: &mut Vec<u8>) -> Object {
         let values = self.values(binary);
         match self {
             Encoding::Json => out.push(b'{'),
@@ -43,7 +43,7 @@ impl Encoding {
 }
 
 impl Object {
-    pub fn key(&mut self, name: &str, out: &mut Vec<u8>) {
+    pub(super) fn key(&mut self, name: &str, out: &mut Vec<u8>) {
         if self.values.encoding == Encoding::Json && !self.is_first {
             out.extend_from_slice(b", ");
         }
@@ -53,7 +53,7 @@ impl Object {
             out.extend_from_slice(b": ");
         }
     }
-    pub fn end(self, out: &mut Vec<u8>) {
+    pub(super) fn end(self, out: &mut Vec<u8>) {
         match self.values.encoding {
             Encoding::Json => out.push(b'}'),
             Encoding::Cbor => self.values.put(&[BREAK], out),
@@ -72,7 +72,7 @@ const TRUE: u8 = 7 << 5 | 21;
 const BREAK: u8 = 7 << 5 | 31;
 
 impl Values {
-    pub fn text(self, text: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn text(self, text: &[u8], out: &mut Vec<u8>) {
         match self.encoding {
             Encoding::Json => json_string(text, out),
             Encoding::Cbor => {
@@ -82,7 +82,7 @@ impl Values {
         }
     }
     /// Bytes that are no text, which JSON does not tell apart.
-    pub fn bytes(self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn bytes(self, bytes: &[u8], out: &mut Vec<u8>) {
         match self.encoding {
             Encoding::Json => json_string(bytes, out),
             Encoding::Cbor => {
@@ -91,14 +91,14 @@ impl Values {
             }
         }
     }
-    pub fn int(self, n: i64, out: &mut Vec<u8>) {
+    pub(super) fn int(self, n: i64, out: &mut Vec<u8>) {
         match self.encoding {
             Encoding::Json => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
             Encoding::Cbor if n < 0 => self.head(NEGATIVE, !n as u64, out),
             Encoding::Cbor => self.head(UNSIGNED, n as u64, out),
         }
     }
-    pub fn bool(self, flag: bool, out: &mut Vec<u8>) {
+    pub(super) fn bool(self, flag: bool, out: &mut Vec<u8>) {
         match (self.encoding, flag) {
             (Encoding::Json, true) => out.extend_from_slice(b"true"),
             (Encoding::Json, false) => out.extend_from_slice(b"false"),

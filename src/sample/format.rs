@@ -211,19 +211,6 @@ impl LogFormat {
     fn is_binary(&self) -> bool {
         self.items.iter().any(|item| matches!(item, Item::Field(field) if field.options.binary))
     }
-
-    /// Whether it is the same text every time.
-    pub fn is_literal(&self) -> bool {
-        self.literal().is_some()
-    }
-    /// The text, if it is the same every time.
-    pub fn literal(&self) -> Option<&[u8]> {
-        match &*self.items {
-            [] => Some(b""),
-            [Item::Text(text)] => Some(text),
-            _ => None,
-        }
-    }
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -716,16 +703,6 @@ mod tests {
         let mut out = Vec::new();
         format(&world, "%{+cbor,+bin}o %(m)HM", Phase::Log).write(&world.context(), true, &mut out);
         assert_eq!(out, b"\xbf\x61m\x63GET\xff");
-    }
-
-    #[test]
-    fn literals_are_known() {
-        let world = World::default();
-        for (text, expected) in [("", Some("")), ("a%%b c", Some("a%b c")), ("%[src]", None), ("a%b", None)] {
-            let format = format(&world, text, Phase::HttpRequest);
-            assert_eq!(format.literal(), expected.map(str::as_bytes), "{text}");
-            assert_eq!(format.is_literal(), expected.is_some());
-        }
     }
 
     #[test]

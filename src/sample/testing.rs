@@ -15,7 +15,7 @@ use crate::state::Registry;
 
 /// Files in memory.
 #[derive(Debug, Default)]
-pub struct Memory(HashMap<String, Vec<u8>>);
+pub(crate) struct Memory(HashMap<String, Vec<u8>>);
 
 impl Files for Memory {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
@@ -25,7 +25,7 @@ impl Files for Memory {
 
 /// A session, a transaction and what surrounds them.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     pub registry: Arc<Registry>,
     pub files: Memory,
     pub acls: AclSet,
@@ -82,7 +82,7 @@ impl Default for World {
 
 impl World {
     /// A world with an HTTP request in it.
-    pub fn request(line: &str, fields: &[&str]) -> World {
+    pub(crate) fn request(line: &str, fields: &[&str]) -> World {
         let mut world = World::default();
         world.session.is_http = true;
         let mut request = Request::default();
@@ -99,7 +99,7 @@ impl World {
         world
     }
     /// Puts a response into it.
-    pub fn respond(&mut self, status: u16, fields: &[&str]) {
+    pub(crate) fn respond(&mut self, status: u16, fields: &[&str]) {
         let mut response = Response::default();
         response.set_status(status, b"");
         for field in fields {
@@ -110,12 +110,12 @@ impl World {
         self.txn.has_response = true;
     }
     /// Puts a file into it.
-    pub fn file(mut self, path: &str, text: &str) -> World {
+    pub(crate) fn file(mut self, path: &str, text: &str) -> World {
         self.files.0.insert(path.into(), text.into());
         self
     }
     /// What expressions see of it.
-    pub fn context(&self) -> Context<'_> {
+    pub(crate) fn context(&self) -> Context<'_> {
         Context {
             session: Some(&self.session),
             txn: &self.txn,
@@ -126,7 +126,11 @@ impl World {
         }
     }
     /// Parses something in it; returns that and what was reported.
-    pub fn parsing<T>(&self, phase: Phase, parse: impl FnOnce(&mut ParseContext<'_>) -> T) -> (T, Report) {
+    pub(crate) fn parsing<T>(
+        &self,
+        phase: Phase,
+        parse: impl FnOnce(&mut ParseContext<'_>) -> T,
+    ) -> (T, Report) {
         let mut report = Report::default();
         let outcome = parse(&mut ParseContext {
             report: &mut report,
@@ -142,13 +146,13 @@ impl World {
 }
 
 /// The findings as one text.
-pub fn told(report: &Report) -> String {
+pub(crate) fn told(report: &Report) -> String {
     let all: Vec<_> = report.diagnostics.iter().map(|found| found.message.as_str()).collect();
     all.join("\n")
 }
 
 /// Parses an expression that must be right.
-pub fn parse(text: &str, phase: Phase) -> Expr {
+pub(crate) fn parse(text: &str, phase: Phase) -> Expr {
     parse_in(&World::default(), text, phase)
 }
 
@@ -158,12 +162,12 @@ fn parse_in(world: &World, text: &str, phase: Phase) -> Expr {
 }
 
 /// The alert and the help that an expression causes; empty if it is right.
-pub fn alert(text: &str, phase: Phase) -> (String, String) {
+pub(crate) fn alert(text: &str, phase: Phase) -> (String, String) {
     alert_in(&World::default(), text, phase)
 }
 
 /// As [`alert`], in a world of files.
-pub fn alert_in(world: &World, text: &str, phase: Phase) -> (String, String) {
+pub(crate) fn alert_in(world: &World, text: &str, phase: Phase) -> (String, String) {
     let (expr, report) = world.parsing(phase, |context| Expr::parse(text, Span::NONE, context));
     let found = report.diagnostics.first();
     assert_eq!(expr.is_none(), found.is_some_and(|found| found.level == Level::Alert), "{text}");
@@ -171,12 +175,12 @@ pub fn alert_in(world: &World, text: &str, phase: Phase) -> (String, String) {
 }
 
 /// Evaluates expressions of the request; `-` stands for absence.
-pub fn check(world: &World, cases: &[(&str, &str)]) {
+pub(crate) fn check(world: &World, cases: &[(&str, &str)]) {
     check_in(world, Phase::HttpRequest, cases);
 }
 
 /// Evaluates expressions of a phase; `-` stands for absence.
-pub fn check_in(world: &World, phase: Phase, cases: &[(&str, &str)]) {
+pub(crate) fn check_in(world: &World, phase: Phase, cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let expr = parse_in(world, text, phase);
         let mut out = Vec::new();

@@ -5,18 +5,18 @@
 //! the Unix epoch, most significant digit first, in the standard alphabet without padding.
 
 /// Digits of a date.
-pub const DATE_LEN: usize = 5;
+pub(super) const DATE_LEN: usize = 5;
 /// Seconds in one step.
 const STEP_S: u64 = 4;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The digits of a moment, rounded up to the next step so that a fresh cookie is not stale at once.
-pub fn encode(seconds: u64) -> [u8; DATE_LEN] {
+pub(super) fn encode(seconds: u64) -> [u8; DATE_LEN] {
     digits(seconds.div_ceil(STEP_S))
 }
 
 /// The digits of a date that came from a cookie, unchanged.
-pub fn encode_exact(seconds: u64) -> [u8; DATE_LEN] {
+pub(super) fn encode_exact(seconds: u64) -> [u8; DATE_LEN] {
     digits(seconds / STEP_S)
 }
 
@@ -26,7 +26,7 @@ fn digits(steps: u64) -> [u8; DATE_LEN] {
 
 /// The moment that the first five bytes name; `None` if they are not digits or name the epoch
 /// itself, which stands for "no date".
-pub fn decode(bytes: &[u8]) -> Option<u64> {
+pub(super) fn decode(bytes: &[u8]) -> Option<u64> {
     let mut steps = 0u64;
     for byte in bytes.get(..DATE_LEN)? {
         let digit = match byte {

@@ -7,7 +7,7 @@ use crate::base::text::trim;
 
 /// One cookie, or something else between two delimiters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Item<'a> {
+pub(super) struct Item<'a> {
     /// Where it starts in the field: at its delimiter, or at 0.
     pub start: usize,
     /// Where it ends: at the next delimiter, or at the field's end.
@@ -22,13 +22,13 @@ pub struct Item<'a> {
 
 impl Item<'_> {
     /// RFC 2109 attributes of the cookie before (`$Path`, ...): they go where it goes.
-    pub fn is_attribute(&self) -> bool {
+    pub(super) fn is_attribute(&self) -> bool {
         self.name.first() == Some(&b'$')
     }
 }
 
 /// The items of a field's value in order.
-pub fn items(value: &[u8]) -> impl Iterator<Item = Item<'_>> {
+pub(super) fn items(value: &[u8]) -> impl Iterator<Item = Item<'_>> {
     let mut at = 0;
     let mut first = true;
     std::iter::from_fn(move || {
@@ -59,7 +59,7 @@ pub fn items(value: &[u8]) -> impl Iterator<Item = Item<'_>> {
 }
 
 /// Where an unquoted comma or semicolon ends the value that starts at `start`.
-pub fn value_end(bytes: &[u8], start: usize) -> usize {
+pub(super) fn value_end(bytes: &[u8], start: usize) -> usize {
     let mut quoted = false;
     let mut escaped = false;
     for (index, byte) in bytes.iter().enumerate().skip(start) {
@@ -75,7 +75,7 @@ pub fn value_end(bytes: &[u8], start: usize) -> usize {
 }
 
 /// The name and the value of a `Set-Cookie` field, and where the value stands in it.
-pub fn set_cookie(value: &[u8]) -> Option<Item<'_>> {
+pub(super) fn set_cookie(value: &[u8]) -> Option<Item<'_>> {
     let head_end = end_of(value, 0, b"=;");
     if value.get(head_end) != Some(&b'=') {
         return None;

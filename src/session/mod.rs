@@ -1,7 +1,7 @@
 //! The life of a connection and of a transaction as decisions without I/O.
 //!
-//! Each file is one decision; [`phase`] is the list in which the engine makes them. They read the
-//! model and the facts, write into the transaction, and return what to do.
+//! Each file is one decision; the engine makes them in its order. They read the model and the facts, write
+//! into the transaction, and return what to do.
 #![forbid(unsafe_code)]
 
 pub mod addresses;
@@ -13,7 +13,6 @@ mod cookie_date;
 mod cookie_items;
 pub mod error_page;
 pub mod forwarded;
-pub mod phase;
 pub mod rfc7239;
 pub mod sticking;
 pub mod switching;

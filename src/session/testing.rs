@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diag::Span;
-use crate::model::proxy::{HttpReuse, Options, RetryOn, Timeouts};
-use crate::model::server::{Observe, OnError};
-use crate::model::{Mode, Model, Proxy, Server};
+use crate::model::{Model, Proxy, Server};
 use crate::rules::testing::parsing;
 use crate::sample::expr::Phase;
 use crate::sample::facts::{Direction, ProcessFacts};
@@ -15,122 +13,17 @@ use crate::sample::{Condition, Context, Expr, LogFormat, SessionFacts, Transacti
 use crate::state::{ProxyState, ServerState};
 
 /// A proxy that is both sides, in HTTP mode, without anything else.
-pub fn proxy(name: &str) -> Proxy {
-    Proxy {
-        name: name.into(),
-        id: 2,
-        id_forced: false,
-        index: 0,
-        span: Span::NONE,
-        state: Arc::new(ProxyState::new(name, 1)),
-        is_frontend: true,
-        is_backend: true,
-        mode: Mode::Http,
-        disabled: false,
-        description: None,
-        timeouts: Timeouts::default(),
-        options: Options::default(),
-        maxconn: 0,
-        fullconn: None,
-        backlog: None,
-        rate_limit_sessions: 0,
-        binds: Vec::new(),
-        default_backend: None,
-        default_backend_name: None,
-        use_backend: Vec::new(),
-        use_server: Vec::new(),
-        tcp_connection: Vec::new(),
-        tcp_session: Vec::new(),
-        tcp_content: Vec::new(),
-        tcp_inspect_delay_ms: None,
-        tcp_response: Vec::new(),
-        tcp_response_inspect_delay_ms: None,
-        http_request: Vec::new(),
-        http_response: Vec::new(),
-        http_after_response: Vec::new(),
-        redirects: Vec::new(),
-        balance: Default::default(),
-        balance_key: Default::default(),
-        balance_name: "roundrobin",
-        servers: Vec::new(),
-        cookie: None,
-        persist_rdp_cookie: None,
-        force_persist: Vec::new(),
-        ignore_persist: Vec::new(),
-        retries: 3,
-        redispatch_after: 0,
-        retry_on: RetryOn::default(),
-        http_reuse: HttpReuse::default(),
-        log: Arc::new([]),
-        log_tag: None,
-        log_format: None,
-        log_format_sd: None,
-        error_log_format: None,
-        unique_id_format: None,
-        unique_id_header: None,
-        request_captures: Vec::new(),
-        response_captures: Vec::new(),
-        cookie_capture: None,
-        monitor_uri: None,
-        monitor_fail: Vec::new(),
-        stats: None,
-        error_pages: HashMap::new(),
-        send_name_header: None,
-        source: None,
-        use_source: None,
-        source_interface: None,
-
-        hash_preserve_affinity: Default::default(),
-        stick_request: Vec::new(),
-        stick_response: Vec::new(),
-        table: None,
-    }
+pub(crate) fn proxy(name: &str) -> Proxy {
+    Proxy { is_frontend: true, is_backend: true, ..Proxy::bare(Arc::new(ProxyState::new(name, 1))) }
 }
 
 /// A running server.
-pub fn server(backend: &str, name: &str) -> Server {
-    Server {
-        name: name.into(),
-        id: 1,
-        id_forced: false,
-        span: Span::NONE,
-        state: Arc::new(ServerState::new(backend, name, 1)),
-        backup: false,
-        cookie: None,
-        maxconn: 0,
-        minconn: 0,
-        maxqueue: 0,
-        slowstart_ms: 0,
-        source: None,
-        use_source: None,
-        source_interface: None,
-        redirect_prefix: None,
-        check: None,
-        agent: None,
-        track: None,
-        observe: Observe::default(),
-        error_limit: 10,
-        on_error: OnError::default(),
-        shutdown_sessions_on_down: false,
-        shutdown_backup_sessions_on_up: false,
-
-        pool_max_conn: -1,
-        pool_low_conn: 0,
-        strict_maxconn: false,
-        pool_purge_delay_ms: 5000,
-        max_reuse: -1,
-        non_stick: false,
-        proxy_header: None,
-        tcp_fast_open: false,
-        tcp_user_timeout_ms: None,
-        hash_key: None,
-        hostname: None,
-        disabled: false,
-    }
+pub(crate) fn server(backend: &str, name: &str) -> Server {
+    Server::bare(Arc::new(ServerState::new(backend, name, 1)))
 }
 
 /// A model without proxies.
-pub fn model() -> Model {
+pub(crate) fn model() -> Model {
     Model {
         global: Default::default(),
         proxies: Vec::new(),
@@ -145,7 +38,7 @@ pub fn model() -> Model {
 }
 
 /// What expressions see of a GET of `target`.
-pub fn with_context<T>(target: &str, look: impl FnOnce(&Context<'_>) -> T) -> T {
+pub(crate) fn with_context<T>(target: &str, look: impl FnOnce(&Context<'_>) -> T) -> T {
     let mut txn = TransactionFacts { has_request: true, ..TransactionFacts::default() };
     txn.request.set_target(target.as_bytes());
     let (session, process) = (session(), ProcessFacts::default());
@@ -160,7 +53,7 @@ pub fn with_context<T>(target: &str, look: impl FnOnce(&Context<'_>) -> T) -> T 
 }
 
 /// A condition: the words from `if` on.
-pub fn condition(text: &str) -> Condition {
+pub(crate) fn condition(text: &str) -> Condition {
     let words: Vec<&str> = text.split(' ').collect();
     let (condition, told) = parsing(|context| {
         context.phase = Phase::Switching;
@@ -170,7 +63,7 @@ pub fn condition(text: &str) -> Condition {
 }
 
 /// A format.
-pub fn format(text: &str) -> LogFormat {
+pub(crate) fn format(text: &str) -> LogFormat {
     let (format, told) = parsing(|context| {
         context.phase = Phase::Switching;
         LogFormat::parse(text, Span::NONE, context)
@@ -179,7 +72,7 @@ pub fn format(text: &str) -> LogFormat {
 }
 
 /// An expression.
-pub fn expr(text: &str) -> Expr {
+pub(crate) fn expr(text: &str) -> Expr {
     let (expr, told) = parsing(|context| {
         context.phase = Phase::Switching;
         Expr::parse(text, Span::NONE, context)
@@ -188,7 +81,7 @@ pub fn expr(text: &str) -> Expr {
 }
 
 /// A session from 192.0.2.1:4000 to 192.0.2.2:80.
-pub fn session() -> SessionFacts {
+pub(crate) fn session() -> SessionFacts {
     SessionFacts {
         number: 1,
         frontend: Arc::new(ProxyState::new("fe", 1)),

@@ -195,6 +195,18 @@ impl Registry {
         numbered.sort_by_key(|(id, _)| *id);
         numbered
     }
+    /// Puts what the last load has read of maps and ACL files in force, where it differs from what there is.
+    pub fn apply_staged_maps(&self) {
+        for (_, map) in self.maps() {
+            map.apply_staged();
+        }
+    }
+    /// Forgets the same, since the load has failed.
+    pub fn discard_staged_maps(&self) {
+        for (_, map) in self.maps() {
+            map.discard_staged();
+        }
+    }
     /// The map or ACL file called `name`.
     pub fn map_by_name(&self, name: &str) -> Option<Arc<LiveMap>> {
         self.inner().maps.get(name).cloned()

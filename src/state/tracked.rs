@@ -112,7 +112,7 @@ pub(crate) mod testing {
     use crate::state::table::{Data, KeyType, Settings, Stored};
 
     /// A table that stores these data: rates over 10 seconds, arrays of three.
-    pub fn table(name: &str, key: KeyType, stored: &str) -> Arc<Table> {
+    pub(crate) fn table(name: &str, key: KeyType, stored: &str) -> Arc<Table> {
         let stored = stored.split(' ').filter(|name| !name.is_empty()).map(|name| {
             let data = *Data::ALL.iter().find(|data| data.name() == name).expect("a datum");
             let count = if data.is_array() { 3 } else { 1 };

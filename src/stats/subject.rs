@@ -198,13 +198,6 @@ impl<'a> Subject<'a> {
             _ => None,
         }
     }
-    /// The backend's facts, if it is one.
-    pub fn as_backend(&self) -> Option<&BackendFacts> {
-        match &self.of {
-            Of::Backend(facts) => Some(facts),
-            _ => None,
-        }
-    }
     /// Its number among its kind (`sid`).
     pub fn number(&self) -> u32 {
         match &self.of {

@@ -350,11 +350,6 @@ pub fn release_inherited(fd: RawFd) {
     }
 }
 
-/// The address a listening socket is bound to.
-pub fn bound_address(fd: RawFd) -> Option<SocketAddr> {
-    local_address(fd)
-}
-
 /// What an outgoing connection is made with.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs)]

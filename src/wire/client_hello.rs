@@ -306,20 +306,14 @@ impl<'a> ClientHello<'a> {
     }
 }
 
-/// Whether a cipher suite, group or version is one of the reserved ones that clients mix in so that
-/// no server relies on knowing all (RFC 8701).
-pub fn is_grease(number: u16) -> bool {
-    number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
-}
-
 #[cfg(test)]
 pub(crate) mod testing {
     /// A hello as one record, with these extensions.
-    pub fn hello(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+    pub(crate) fn hello(extensions: &[(u16, &[u8])]) -> Vec<u8> {
         records(&body(extensions), usize::MAX)
     }
     /// The handshake message alone.
-    pub fn body(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+    pub(crate) fn body(extensions: &[(u16, &[u8])]) -> Vec<u8> {
         let mut body = vec![3, 3];
         body.extend([7; 32]);
         body.extend([0, 0, 4, 0x13, 0x01, 0x0a, 0x0a, 1, 0]);
@@ -335,12 +329,12 @@ pub(crate) mod testing {
         [&[1, len[1], len[2], len[3]], &body[..]].concat()
     }
     /// A message in records of at most `size` bytes.
-    pub fn records(message: &[u8], size: usize) -> Vec<u8> {
+    pub(crate) fn records(message: &[u8], size: usize) -> Vec<u8> {
         let record = |part: &[u8]| [&[22, 3, 1][..], &(part.len() as u16).to_be_bytes(), part].concat();
         message.chunks(size.min(message.len())).flat_map(record).collect()
     }
     /// The data of a server name extension.
-    pub fn server_name(name: &str) -> Vec<u8> {
+    pub(crate) fn server_name(name: &str) -> Vec<u8> {
         let len = name.len() as u16;
         [&(len + 3).to_be_bytes()[..], &[0], &len.to_be_bytes(), name.as_bytes()].concat()
     }
@@ -436,9 +430,6 @@ mod tests {
         assert_eq!(list(hello.numbers(Extension::SignatureAlgorithms)).unwrap(), b"\x04\x03");
         assert_eq!(list(hello.extension(Extension::SessionTicket)).unwrap(), b"tick");
         assert_eq!(hello.key_share_groups().unwrap(), b"\x0a\x0a\0\x1d");
-        for (number, grease) in [(0x0a0a, true), (0xfafa, true), (0x0a1a, false), (0x1301, false)] {
-            assert_eq!(is_grease(number), grease, "{number:#x}");
-        }
     }
 
     #[test]

@@ -342,6 +342,37 @@ impl FullListener {
 }
 
 #[test]
+fn an_order_to_end_says_nothing_about_the_server() {
+    both_drivers(|driver| {
+        let full = FullListener::new();
+        let checked = Origin::named("checked");
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{TCP_DEFAULTS}    timeout connect 1m
+listen be
+    bind @fe@
+    retries 0
+    server s1 {} check addr {} port {} inter 60s observe layer4 error-limit 1 on-error mark-down
+",
+                full.address,
+                checked.address().ip(),
+                checked.address().port()
+            ),
+        );
+        let mut client = proxy.client("fe");
+        assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "scur") == "1"), "it connects");
+        proxy.admin("shutdown sessions server be/s1");
+        assert!(client.read_to_end().is_empty());
+        assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "scur") == "0"));
+        proxy.wait_status("be", "s1", "UP");
+        let of_server = ["econ", "hanafail"].map(|field| proxy.stat("be", "s1", field));
+        assert_eq!(of_server, ["0", "0"]);
+        assert_eq!(proxy.stat("be", "BACKEND", "econ"), "0");
+    });
+}
+
+#[test]
 fn a_format_of_ones_own() {
     both_drivers(|driver| {
         let origin = Origin::named("one");

@@ -192,6 +192,8 @@ fn sighup_tells_the_servers() {
     both_drivers(|driver| {
         let origin = Origin::named("one");
         let proxy = start(driver, &origin);
+        // The connection that looked whether it serves may be there still.
+        assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
         proxy.signal(libc::SIGHUP);
         for part in [
             "SIGHUP received, dumping servers states.\n",

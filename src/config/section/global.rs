@@ -50,7 +50,7 @@ keywords! {
     "h1-accept-payload-with-any-method" "" GLOBAL => Refused("bodies in GET, HEAD and DELETE requests of HTTP/1.0 are never taken"), "Takes bodies with any method.";
     "h1-case-adjust" "<from> <to>" GLOBAL => Parse(case_adjust), "How a header name is written to peers that need it ('option h1-case-adjust-bogus-client', '-server').";
     "h1-case-adjust-file" "<hdrs-file>" GLOBAL => Parse(case_adjust_file), "A file of header names and how they are written, a pair a line.";
-    "h1-do-not-close-on-insecure-transfer-encoding" "" GLOBAL => NoAction("messages whose length is in doubt are refused rather than closed after"), "Keeps connections after messages whose framing is in doubt.";
+    "h1-do-not-close-on-insecure-transfer-encoding" "" GLOBAL => NoAction("a message with both Content-Length and Transfer-Encoding is taken, and its connection is closed after it"), "Keeps connections after messages whose framing is in doubt.";
     "hard-stop-after" "<time>" GLOBAL => Parse(|g, w, l| time(w, l, |ms| g.global.hard_stop_after_ms = Some(ms))), "How long sessions may go on in a process that stops.";
     "harden.reject-privileged-ports.tcp" "{ on | off }" GLOBAL => Parse(reject_privileged_ports), "Refuses clients with ports below 1024.";
     "harden.reject-privileged-ports.quic" "{ on | off }" GLOBAL => NoAction("QUIC is not spoken"), "Refuses clients with ports below 1024.";

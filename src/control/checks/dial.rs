@@ -14,7 +14,7 @@ use crate::state::ServerState;
 use crate::state::server::Endpoint;
 
 /// A connection of a check.
-pub struct Socket {
+pub(super) struct Socket {
     stream: Stream,
     linger: bool,
 }
@@ -28,7 +28,7 @@ enum Stream {
 const READ_MAX: usize = 16384;
 
 /// Connects to the target; what it leaves open is the server's.
-pub async fn connect(
+pub(super) async fn connect(
     state: &ServerState,
     target: Target,
     source: Option<SocketAddr>,
@@ -143,7 +143,7 @@ async fn connect_unix(path: &[u8]) -> Result<UnixStream, Failure> {
 
 impl Socket {
     /// Its own address and the server's, if it is an IP connection.
-    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    pub(super) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         match &self.stream {
             Stream::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
             Stream::Unix(_) => (None, None),
@@ -151,7 +151,7 @@ impl Socket {
     }
 
     /// Its descriptor, for figures of the connection.
-    pub fn descriptor(&self) -> Option<i32> {
+    pub(super) fn descriptor(&self) -> Option<i32> {
         match &self.stream {
             Stream::Tcp(stream) => Some(stream.as_raw_fd()),
             Stream::Unix(_) => None,
@@ -159,7 +159,7 @@ impl Socket {
     }
 
     /// Sends all of it.
-    pub async fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
         while !bytes.is_empty() {
             let ready = match &self.stream {
                 Stream::Tcp(stream) => stream.writable().await,
@@ -179,7 +179,7 @@ impl Socket {
     }
 
     /// Reads what is there, waiting for the first byte.
-    pub async fn read(&self, machine: &mut Machine) -> Result<(), Failure> {
+    pub(super) async fn read(&self, machine: &mut Machine) -> Result<(), Failure> {
         let mut buffer = [0; READ_MAX];
         let room = machine.room().min(READ_MAX);
         if room == 0 {
@@ -208,7 +208,7 @@ impl Socket {
     }
 
     /// Closes; by a reset, unless the other side has closed or `linger` asks for politeness.
-    pub fn close(self, is_closed: bool) {
+    pub(super) fn close(self, is_closed: bool) {
         if let Stream::Tcp(stream) = &self.stream
             && !self.linger
             && !is_closed

@@ -1,7 +1,5 @@
 //! Tells the world about changes: log lines to the backend's targets, and the same text on stderr.
 
-use std::sync::Arc;
-
 use super::super::{Control, log_sink};
 use super::View;
 use crate::base::clock;
@@ -34,11 +32,7 @@ pub fn say(control: &Control, view: &View, level: u8, text: &str) {
 
 /// Sends a line to the log targets of a proxy.
 pub fn log(control: &Control, proxy: &Proxy, level: u8, text: &str) {
-    let tag: Arc<str> = match (&proxy.log_tag, &control.model().global.log_tag) {
-        (Some(tag), _) => tag.clone(),
-        (None, Some(tag)) => tag.as_str().into(),
-        (None, None) => "haproxy".into(),
-    };
+    let tag = proxy.log_tag.clone().unwrap_or_else(|| control.model().global.tag());
     let mut message = text.as_bytes().to_vec();
     crate::base::text::one_line(&mut message, 0);
     control.log.send(Line {

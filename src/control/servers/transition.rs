@@ -19,7 +19,7 @@ use crate::state::ServerState;
 use crate::state::server::{Operational, admin};
 
 /// Whether balancing follows weights that change while running.
-pub fn weights_are_dynamic(view: &View) -> bool {
+pub(super) fn weights_are_dynamic(view: &View) -> bool {
     let Some(proxy) = &view.proxy else { return true };
     match proxy.balance.algorithm {
         Algorithm::StaticRoundRobin => false,
@@ -29,7 +29,7 @@ pub fn weights_are_dynamic(view: &View) -> bool {
 }
 
 /// Marks a server down, and those that follow it. Servers in maintenance are left alone.
-pub fn set_stopped(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>) {
+pub(super) fn set_stopped(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>) {
     if state.admin() & admin::MAINT != 0 || state.operational() == Operational::Stopped {
         return;
     }
@@ -56,7 +56,7 @@ pub fn set_stopped(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>
 }
 
 /// Marks a server up (warming up with `slowstart`), and those that follow it.
-pub fn set_running(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>) {
+pub(super) fn set_running(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>) {
     if state.admin() & admin::MAINT != 0
         || matches!(state.operational(), Operational::Running | Operational::Starting)
     {
@@ -83,7 +83,7 @@ pub fn set_running(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>
 }
 
 /// Takes a server out of balancing gently, and those that follow it.
-pub fn set_stopping(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>) {
+pub(super) fn set_stopping(control: &Control, state: &Arc<ServerState>, cause: Cause<'_>) {
     if state.admin() & admin::MAINT != 0 || state.operational() == Operational::Stopping {
         return;
     }
@@ -106,7 +106,7 @@ pub fn set_stopping(control: &Control, state: &Arc<ServerState>, cause: Cause<'_
 }
 
 /// Sets one administrative flag; `cause` stands in parentheses at the end of the line, if not empty.
-pub fn set_flag(control: &Control, state: &Arc<ServerState>, mode: u8, cause: &str) {
+pub(super) fn set_flag(control: &Control, state: &Arc<ServerState>, mode: u8, cause: &str) {
     let old = state.admin();
     if old & mode != 0 {
         return;
@@ -175,7 +175,7 @@ fn enter_maintenance(control: &Control, view: &View, before: &Before, new: u8, w
 }
 
 /// Clears one administrative flag.
-pub fn clear_flag(control: &Control, state: &Arc<ServerState>, mode: u8) {
+pub(super) fn clear_flag(control: &Control, state: &Arc<ServerState>, mode: u8) {
     let old = state.admin();
     if old & mode == 0 {
         return;
@@ -294,7 +294,7 @@ fn inherited(mode: u8) -> u8 {
 }
 
 /// Another weight: tells the cores and keeps the backend's account.
-pub fn change_weight(control: &Control, state: &Arc<ServerState>, weight: u32) {
+pub(super) fn change_weight(control: &Control, state: &Arc<ServerState>, weight: u32) {
     let view = View::of(control, state);
     let before = Before::of(&view);
     state.set_user_weight(weight);
@@ -304,7 +304,7 @@ pub fn change_weight(control: &Control, state: &Arc<ServerState>, weight: u32) {
 }
 
 /// How things stood before a change.
-pub struct Before {
+pub(super) struct Before {
     operational: Operational,
     was_leaving: bool,
     usable: usize,
@@ -312,7 +312,7 @@ pub struct Before {
 
 impl Before {
     /// Now.
-    pub fn of(view: &View) -> Before {
+    pub(super) fn of(view: &View) -> Before {
         let operational = view.state.operational();
         let (active, backup) = view.usable();
         Before {
@@ -323,7 +323,7 @@ impl Before {
     }
 
     /// Keeps times and counters of the server and its backend after the change.
-    pub fn account(&self, control: &Control, view: &View) {
+    pub(super) fn account(&self, control: &Control, view: &View) {
         let state = &view.state;
         let now_s = clock::read().wall_secs();
         if state.operational() != self.operational {
@@ -370,7 +370,7 @@ fn start(view: &View) {
 }
 
 /// How much of its weight a server gets; algorithms with static weights only limit connections by it.
-pub fn set_throttle(view: &View, percent: u8) {
+pub(super) fn set_throttle(view: &View, percent: u8) {
     view.state.throttle_percent.store(percent, Release);
     if percent >= 100 || weights_are_dynamic(view) {
         view.state.refresh_weight();

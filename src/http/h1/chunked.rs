@@ -156,20 +156,6 @@ impl Decoder {
         }
     }
 
-    /// Passes `count` bytes of the current chunk that left without being looked at (splice); they
-    /// are never more than [`Decoder::data_left`].
-    pub fn skip(&mut self, count: u64) {
-        if let State::Data(left) = self.state {
-            debug_assert!(count <= left);
-            self.state = if count >= left { State::DataEnd } else { State::Data(left - count) };
-        }
-    }
-
-    /// Bytes of the current chunk yet to come; 0 between chunks.
-    pub fn data_left(&self) -> u64 {
-        if let State::Data(left) = self.state { left } else { 0 }
-    }
-
     /// Whether the body has ended.
     pub fn is_done(&self) -> bool {
         self.state == State::Done

@@ -92,11 +92,6 @@ pub fn framing(body: Body, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the `connection` field about persistence.
-pub fn persistence(connection: Connection, out: &mut Vec<u8>) {
-    options(false, connection, out);
-}
-
 /// Appends the `connection` field.
 fn options(upgrade: bool, connection: Connection, out: &mut Vec<u8>) {
     out.extend_from_slice(match (connection, upgrade) {

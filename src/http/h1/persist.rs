@@ -1,7 +1,6 @@
 //! Whether a connection outlives a message (RFC 9112 section 9.3), upgrades (RFC 9110 section 7.8),
 //! and the fields that belong to one connection only (RFC 9110 section 7.6.1).
 
-use super::encode::Connection;
 use crate::http::{Fields, Known, Request, Response, Version, list};
 
 /// Whether the client allows its connection to serve another request.
@@ -53,17 +52,6 @@ pub(super) fn is_upgradable(protocol: &[u8]) -> bool {
 pub fn names(fields: &Fields, option: &[u8]) -> bool {
     fields.has(Known::Connection)
         && fields.all_known(Known::Connection).any(|value| list::contains(value, option))
-}
-
-/// The `Connection` field towards a peer that gets a message of `version`, when its connection
-/// shall or shall not be kept; `peer` is the version the peer itself speaks.
-pub fn field_for(keep: bool, version: Version, peer: Version) -> Connection {
-    match (keep, version, peer) {
-        (true, Version::Http11, Version::Http11) => Connection::Default,
-        (true, ..) => Connection::KeepAlive,
-        (false, Version::Http11, _) => Connection::Close,
-        (false, Version::Http10, _) => Connection::Default,
-    }
 }
 
 /// Removes the fields that `Connection` names: they were meant for this hop alone (RFC 9110 section
@@ -147,10 +135,6 @@ mod tests {
             let request = Request { version, fields: fields(&list), ..Request::default() };
             assert_eq!(client_keeps_alive(&request), expected, "{connection:?} {version:?}");
         }
-        assert_eq!(field_for(true, Http11, Http11), Connection::Default);
-        assert_eq!(field_for(true, Http11, Http10), Connection::KeepAlive);
-        assert_eq!(field_for(false, Http11, Http10), Connection::Close);
-        assert_eq!(field_for(false, Http10, Http10), Connection::Default);
     }
 
     #[test]

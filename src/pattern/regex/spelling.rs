@@ -7,7 +7,7 @@
 
 /// A pattern for the `regex` crate with Unicode off.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Linear {
+pub(super) struct Linear {
     /// Its text.
     pub text: String,
     /// Whether it has an end that also matches before a final newline (`$`, `\Z`).
@@ -15,7 +15,7 @@ pub struct Linear {
 }
 
 /// The same pattern for the `regex` crate, or `None` if that is not known to exist.
-pub fn linear(pattern: &[u8]) -> Option<Linear> {
+pub(super) fn linear(pattern: &[u8]) -> Option<Linear> {
     let mut translation =
         Translation { rest: pattern, out: String::with_capacity(pattern.len() + 16), ends: false };
     translation.run()?;
@@ -23,7 +23,7 @@ pub fn linear(pattern: &[u8]) -> Option<Linear> {
 }
 
 /// A pattern in ASCII, for bytes that are no text.
-pub fn in_ascii(pattern: &[u8]) -> String {
+pub(super) fn in_ascii(pattern: &[u8]) -> String {
     let mut out = String::new();
     for byte in pattern {
         match byte {
@@ -35,7 +35,7 @@ pub fn in_ascii(pattern: &[u8]) -> String {
 }
 
 /// What to write instead of a pattern that back-tracks.
-pub fn advice(pattern: &[u8]) -> &'static str {
+pub(super) fn advice(pattern: &[u8]) -> &'static str {
     let has = |what: &str| memchr::memmem::find(pattern, what.as_bytes()).is_some();
     if has("(?=") || has("(?!") || has("(?<=") || has("(?<!") {
         "a second ACL, negated with '!' where the pattern says (?!...), tests the same without look-around"

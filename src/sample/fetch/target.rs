@@ -2,7 +2,7 @@
 
 /// What follows scheme and authority: path and query. Empty when there is none (`CONNECT`'s
 /// authority, `http://host`); `*` is its own path.
-pub fn path_and_query(target: &[u8]) -> &[u8] {
+pub(crate) fn path_and_query(target: &[u8]) -> &[u8] {
     match target {
         [b'/', ..] | b"*" => target,
         _ => match memchr::memmem::find(target, b"://") {
@@ -18,7 +18,7 @@ pub fn path_and_query(target: &[u8]) -> &[u8] {
 }
 
 /// The authority of an absolute-form target, or of `CONNECT`'s.
-pub fn authority(target: &[u8]) -> Option<&[u8]> {
+pub(crate) fn authority(target: &[u8]) -> Option<&[u8]> {
     match target {
         [b'/', ..] | b"*" | [] => None,
         _ => match memchr::memmem::find(target, b"://") {
@@ -39,13 +39,13 @@ fn is_scheme(text: &[u8]) -> bool {
 }
 
 /// The part in front of the query.
-pub fn path(target: &[u8]) -> &[u8] {
+pub(crate) fn path(target: &[u8]) -> &[u8] {
     let both = path_and_query(target);
     &both[..memchr::memchr(b'?', both).unwrap_or(both.len())]
 }
 
 /// The part after the first `?`, if there is one.
-pub fn query(target: &[u8]) -> Option<&[u8]> {
+pub(crate) fn query(target: &[u8]) -> Option<&[u8]> {
     memchr::memchr(b'?', target).map(|at| &target[at + 1..])
 }
 

@@ -90,7 +90,7 @@ fn encrypt(block: u64, keys: &[u64; 16], swaps: u64) -> u64 {
 }
 
 /// The hash of `password` with the salt that `setting` begins with.
-pub fn crypt(password: &[u8], setting: &str) -> String {
+pub(super) fn crypt(password: &[u8], setting: &str) -> String {
     let salt: Vec<u8> = setting.bytes().take(2).collect();
     let bits = salt.iter().rev().fold(0, |bits, byte| bits << 6 | u64::from(digit(*byte).unwrap_or(0)));
     // Bit n of the salt, from the lowest, is about bit n of each half, from the highest.

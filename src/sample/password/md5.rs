@@ -10,7 +10,7 @@ const SALT_MAX: usize = 8;
 const ROUNDS: usize = 1000;
 
 /// The hash of `password` with the salt that `setting` names.
-pub fn crypt(password: &[u8], setting: &str) -> String {
+pub(super) fn crypt(password: &[u8], setting: &str) -> String {
     let salt = setting.strip_prefix(PREFIX).unwrap_or(setting).split('$').next().unwrap_or_default();
     let salt = &salt.as_bytes()[..salt.len().min(SALT_MAX)];
     let both = Md5::new().chain_update(password).chain_update(salt).chain_update(password).finalize();

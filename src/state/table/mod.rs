@@ -521,11 +521,11 @@ pub(crate) mod testing {
     use super::*;
 
     /// A table of `size` keys without expiry.
-    pub fn table(key: KeyType, size: usize, stored: &[Stored]) -> Arc<Table> {
+    pub(crate) fn table(key: KeyType, size: usize, stored: &[Stored]) -> Arc<Table> {
         Table::new("t", settings(key, size, stored))
     }
     /// Settings of such a table.
-    pub fn settings(key: KeyType, size: usize, stored: &[Stored]) -> Settings {
+    pub(crate) fn settings(key: KeyType, size: usize, stored: &[Stored]) -> Settings {
         Settings {
             key,
             size,

@@ -72,7 +72,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub fn new(layout: Layout) -> Shard {
+    pub(super) fn new(layout: Layout) -> Shard {
         Shard {
             layout,
             chunks: Vec::new(),
@@ -86,15 +86,15 @@ impl Shard {
         }
     }
     /// Rows in use.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
     /// Row numbers lie below this.
-    pub fn rows(&self) -> u32 {
+    pub(super) fn rows(&self) -> u32 {
         self.made
     }
     /// Bytes that rows and index take.
-    pub fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         let words: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
         4 * (words + self.index.capacity())
             + std::mem::size_of::<Box<[u32]>>() * self.chunks.capacity()
@@ -109,37 +109,37 @@ impl Shard {
         &mut self.chunks[row as usize >> CHUNK_SHIFT][at..at + self.layout.width()]
     }
     /// The key of a row.
-    pub fn key(&self, row: u32) -> &[u32] {
+    pub(super) fn key(&self, row: u32) -> &[u32] {
         &self.row(row)[HEAD_WORDS..HEAD_WORDS + self.layout.key]
     }
     /// The data of a row.
-    pub fn data(&mut self, row: u32) -> &mut [u32] {
+    pub(super) fn data(&mut self, row: u32) -> &mut [u32] {
         let from = HEAD_WORDS + self.layout.key;
         &mut self.row_mut(row)[from..]
     }
     /// Whether a row of this number is in use.
-    pub fn is_used(&self, row: u32) -> bool {
+    pub(super) fn is_used(&self, row: u32) -> bool {
         row < self.made && self.row(row)[REFERENCES] != FREE
     }
     /// How many hold a row.
-    pub fn references(&self, row: u32) -> u32 {
+    pub(super) fn references(&self, row: u32) -> u32 {
         self.row(row)[REFERENCES]
     }
     /// Counts one more that holds a row.
-    pub fn hold(&mut self, row: u32) {
+    pub(super) fn hold(&mut self, row: u32) {
         let references = &mut self.row_mut(row)[REFERENCES];
         *references += 1;
         self.held += usize::from(*references == 1);
     }
     /// Counts one less.
-    pub fn release(&mut self, row: u32) {
+    pub(super) fn release(&mut self, row: u32) {
         let references = &mut self.row_mut(row)[REFERENCES];
         debug_assert!(*references != 0 && *references != FREE, "a row is released that nobody holds");
         *references = references.saturating_sub(1);
         self.held -= usize::from(*references == 0);
     }
     /// How long a row has to live; 0 if rows do not expire.
-    pub fn remaining_ms(&self, row: u32, now: Millis) -> u32 {
+    pub(super) fn remaining_ms(&self, row: u32, now: Millis) -> u32 {
         match self.layout.life_ms {
             Some(_) => (self.row(row)[EXPIRES].wrapping_sub(now as u32) as i32).max(0) as u32,
             None => 0,
@@ -150,7 +150,7 @@ impl Shard {
         self.layout.life_ms.is_some() && left <= 0
     }
     /// Begins a row's life anew.
-    pub fn touch(&mut self, row: u32, now: Millis) {
+    pub(super) fn touch(&mut self, row: u32, now: Millis) {
         if let Some(life) = self.layout.life_ms {
             self.row_mut(row)[EXPIRES] = (now as u32).wrapping_add(life);
         }
@@ -167,11 +167,11 @@ impl Shard {
         hash as usize & (self.index.len() - 1)
     }
     /// The row of a key. One whose life is over and that no session holds is not found.
-    pub fn find(&self, key: &[u32], hash: u64, now: Millis) -> Option<u32> {
+    pub(super) fn find(&self, key: &[u32], hash: u64, now: Millis) -> Option<u32> {
         self.find_any(key, hash).filter(|row| !self.is_past(*row, now))
     }
     /// The row of a key, its life begun anew: one that was over is as if it had just been made.
-    pub fn renew(&mut self, key: &[u32], hash: u64, now: Millis) -> Option<u32> {
+    pub(super) fn renew(&mut self, key: &[u32], hash: u64, now: Millis) -> Option<u32> {
         let row = self.find_any(key, hash)?;
         if self.is_past(row, now) {
             self.data(row).fill(0);
@@ -180,7 +180,7 @@ impl Shard {
         Some(row)
     }
     /// Whether a row's life is over and no session holds it.
-    pub fn is_past(&self, row: u32, now: Millis) -> bool {
+    pub(super) fn is_past(&self, row: u32, now: Millis) -> bool {
         self.references(row) == 0 && self.is_over(row, now)
     }
     fn find_any(&self, key: &[u32], hash: u64) -> Option<u32> {
@@ -198,7 +198,13 @@ impl Shard {
         None
     }
     /// A row for a key that has none: its data are zero, no session holds it yet.
-    pub fn insert(&mut self, key: &[u32], hash: u64, now: Millis, hash_of: impl Fn(&[u32]) -> u64) -> u32 {
+    pub(super) fn insert(
+        &mut self,
+        key: &[u32],
+        hash: u64,
+        now: Millis,
+        hash_of: impl Fn(&[u32]) -> u64,
+    ) -> u32 {
         if self.len >= self.index.len() {
             self.grow_index(&hash_of);
         }
@@ -243,7 +249,7 @@ impl Shard {
         }
     }
     /// Forgets a row that no session holds.
-    pub fn remove(&mut self, row: u32, hash_of: impl Fn(&[u32]) -> u64) {
+    pub(super) fn remove(&mut self, row: u32, hash_of: impl Fn(&[u32]) -> u64) {
         let slot = self.slot(hash_of(self.key(row)));
         let next = self.row(row)[CHAIN];
         if self.index[slot] == row {
@@ -269,7 +275,7 @@ impl Shard {
     }
 
     /// Forgets the oldest row that no session holds: one whose life is over, or `any`. Whether there was one.
-    pub fn evict(&mut self, now: Millis, any: bool, hash_of: impl Fn(&[u32]) -> u64) -> bool {
+    pub(super) fn evict(&mut self, now: Millis, any: bool, hash_of: impl Fn(&[u32]) -> u64) -> bool {
         if self.held == self.len {
             return false;
         }

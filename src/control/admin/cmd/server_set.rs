@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::server::{CAUSE, find_server};
 use crate::control::admin::{Call, Command, Flow, Severity};
-use crate::control::servers::{self, AdminOrder};
+use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::model::Proxy;
 use crate::model::bind::CliLevel::Admin;
 use crate::state::ServerState;
@@ -28,11 +28,11 @@ struct Setting {
 static SETTINGS: &[Setting] = &[
     Setting { word: "addr", run: address },
     Setting { word: "agent", run: agent },
-    Setting { word: "agent-addr", run: fixed_check },
-    Setting { word: "agent-port", run: fixed_check },
-    Setting { word: "agent-send", run: fixed_check },
-    Setting { word: "check-addr", run: fixed_check },
-    Setting { word: "check-port", run: fixed_check },
+    Setting { word: "agent-addr", run: |call, _, server| check_address(call, server, CheckKind::Agent) },
+    Setting { word: "agent-port", run: |call, _, server| check_port(call, server, CheckKind::Agent) },
+    Setting { word: "agent-send", run: agent_send },
+    Setting { word: "check-addr", run: |call, _, server| check_address(call, server, CheckKind::Health) },
+    Setting { word: "check-port", run: |call, _, server| check_port(call, server, CheckKind::Health) },
     Setting { word: "fqdn", run: fqdn },
     Setting { word: "health", run: health },
     Setting { word: "name", run: |call, _, _| call.error("set server <b>/<s> name is not available: names come from the configuration.") },
@@ -97,13 +97,31 @@ fn fqdn(call: &mut Call<'_>, _: &Arc<Proxy>, _: &Arc<ServerState>) -> Flow {
     call.error("set server <b>/<s> fqdn failed because no resolution is configured.")
 }
 
-/// Where a check goes is part of the configuration, which a reload changes without losing a state.
-fn fixed_check(call: &mut Call<'_>, _: &Arc<Proxy>, _: &Arc<ServerState>) -> Flow {
-    let text = format!(
-        "set server <b>/<s> {} is not available at run time: change the configuration and reload.",
-        call.arg(3)
-    );
-    call.error(&text)
+fn check_address(call: &mut Call<'_>, server: &Arc<ServerState>, kind: CheckKind) -> Flow {
+    if call.arg(4).is_empty() {
+        let which = call.arg(3).to_owned();
+        return call.error(&format!("set server <b>/<s> {which} requires an address and optionally a port."));
+    }
+    let port = (call.arg(5) == "port").then(|| call.arg(6));
+    let done = servers::set_check_target(server, kind, Some(call.arg(4)), port);
+    finish(call, done)
+}
+
+fn check_port(call: &mut Call<'_>, server: &Arc<ServerState>, kind: CheckKind) -> Flow {
+    if call.arg(4).is_empty() {
+        let which = call.arg(3).to_owned();
+        return call.error(&format!("set server <b>/<s> {which} requires a port."));
+    }
+    let done = servers::set_check_target(server, kind, None, Some(call.arg(4)));
+    finish(call, done)
+}
+
+fn agent_send(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow {
+    if call.arg(4).is_empty() {
+        return call.error("'set server <srv> agent-send' expects a string.");
+    }
+    let done = servers::set_agent_send(server, call.arg(4));
+    finish(call, done)
 }
 
 fn finish(call: &mut Call<'_>, done: Result<(), String>) -> Flow {
@@ -136,6 +154,14 @@ mod tests {
             ("set server be/s1 state up", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n"),
             ("set server be/s1 health", "'set server <srv> health' expects 'up', 'stopping', or 'down'.\n"),
             ("set server be/s1 agent up", "agent checks are not enabled on this server.\n"),
+            ("set server be/s1 agent-send x", "agent checks are not enabled on this server.\n"),
+            ("set server be/s1 agent-addr ::1", "agent checks are not enabled on this server\n"),
+            ("set server be/s1 check-port 80", "health checks are not enabled on this server\n"),
+            ("set server be/s1 check-port", "set server <b>/<s> check-port requires a port.\n"),
+            (
+                "set server be/s1 check-addr",
+                "set server <b>/<s> check-addr requires an address and optionally a port.\n",
+            ),
             ("set server be/s1 weight", "Require <weight> or <weight%>.\n"),
             ("set server be/s1 addr", "set server <b>/<s> addr requires an address and optionally a port.\n"),
             (

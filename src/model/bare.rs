@@ -1,0 +1,158 @@
+//! Proxies, servers and listeners with nothing but defaults, for tests: each sets what it is about.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::bind::CliLevel;
+use super::proxy::{HttpReuse, Options, RetryOn, Timeouts};
+use super::server::{Observe, OnError};
+use super::{Bind, BindAddress, Mode, Proxy, Server};
+use crate::diag::Span;
+use crate::state::{ProxyState, ServerState};
+
+impl Proxy {
+    /// A proxy in HTTP mode that is neither side.
+    pub fn bare(state: Arc<ProxyState>) -> Proxy {
+        Proxy {
+            name: (&*state.name).into(),
+            id: 2,
+            id_forced: false,
+            index: 0,
+            span: Span::NONE,
+            state,
+            is_frontend: false,
+            is_backend: false,
+            mode: Mode::Http,
+            disabled: false,
+            description: None,
+            timeouts: Timeouts::default(),
+            options: Options::default(),
+            maxconn: 0,
+            fullconn: None,
+            backlog: None,
+            rate_limit_sessions: 0,
+            binds: Vec::new(),
+            default_backend: None,
+            default_backend_name: None,
+            use_backend: Vec::new(),
+            use_server: Vec::new(),
+            tcp_connection: Vec::new(),
+            tcp_session: Vec::new(),
+            tcp_content: Vec::new(),
+            tcp_inspect_delay_ms: None,
+            tcp_response: Vec::new(),
+            tcp_response_inspect_delay_ms: None,
+            http_request: Vec::new(),
+            http_response: Vec::new(),
+            http_after_response: Vec::new(),
+            redirects: Vec::new(),
+            balance: Default::default(),
+            balance_key: Default::default(),
+            balance_name: "roundrobin",
+            servers: Vec::new(),
+            cookie: None,
+            persist_rdp_cookie: None,
+            force_persist: Vec::new(),
+            ignore_persist: Vec::new(),
+            retries: 3,
+            redispatch_after: 0,
+            retry_on: RetryOn::default(),
+            http_reuse: HttpReuse::default(),
+            log: Arc::new([]),
+            log_tag: None,
+            log_format: None,
+            log_format_sd: None,
+            error_log_format: None,
+            unique_id_format: None,
+            unique_id_header: None,
+            request_captures: Vec::new(),
+            response_captures: Vec::new(),
+            cookie_capture: None,
+            monitor_uri: None,
+            monitor_fail: Vec::new(),
+            stats: None,
+            error_pages: HashMap::new(),
+            send_name_header: None,
+            source: None,
+            use_source: None,
+            source_interface: None,
+
+            hash_preserve_affinity: Default::default(),
+            stick_request: Vec::new(),
+            stick_response: Vec::new(),
+            table: None,
+        }
+    }
+}
+
+impl Server {
+    /// A server that is not checked and has no limits.
+    pub fn bare(state: Arc<ServerState>) -> Server {
+        Server {
+            name: state.name.clone(),
+            id: 1,
+            id_forced: false,
+            span: Span::NONE,
+            state,
+            backup: false,
+            cookie: None,
+            maxconn: 0,
+            minconn: 0,
+            maxqueue: 0,
+            slowstart_ms: 0,
+            source: None,
+            use_source: None,
+            source_interface: None,
+            redirect_prefix: None,
+            check: None,
+            agent: None,
+            track: None,
+            observe: Observe::default(),
+            error_limit: 10,
+            on_error: OnError::default(),
+            shutdown_sessions_on_down: false,
+            shutdown_backup_sessions_on_up: false,
+
+            pool_max_conn: -1,
+            pool_low_conn: 0,
+            strict_maxconn: false,
+            pool_purge_delay_ms: 5000,
+            max_reuse: -1,
+            non_stick: false,
+            proxy_header: None,
+            tcp_fast_open: false,
+            tcp_user_timeout_ms: None,
+            hash_key: None,
+            hostname: None,
+            disabled: false,
+        }
+    }
+}
+
+impl Bind {
+    /// A line with an address alone.
+    pub fn bare(address: BindAddress) -> Bind {
+        Bind {
+            address,
+            span: Span::NONE,
+            name: None,
+            id: 1,
+            maxconn: 0,
+            backlog: None,
+            accept_proxy: false,
+            v6only: None,
+            transparent: false,
+            interface: None,
+            tcp_fast_open: false,
+            defer_accept: false,
+            tcp_user_timeout_ms: None,
+            mss: None,
+            threads: Vec::new(),
+            unix_mode: None,
+            unix_uid: None,
+            unix_gid: None,
+            level: CliLevel::default(),
+            expose_fd: false,
+        }
+    }
+}
