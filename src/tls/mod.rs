@@ -13,6 +13,11 @@
 #![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod certificate;
+pub mod crl;
+pub mod der;
+pub mod name;
+pub mod pem;
 pub mod session;
 
 use std::sync::{Arc, OnceLock};
