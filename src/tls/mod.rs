@@ -14,11 +14,13 @@
 
 pub mod buffer;
 pub mod certificate;
+pub mod ciphers;
 pub mod crl;
 pub mod der;
 pub mod name;
 pub mod pem;
 pub mod session;
+pub mod suites;
 
 use std::sync::{Arc, OnceLock};
 
