@@ -21,6 +21,10 @@ pub mod name;
 pub mod pem;
 pub mod session;
 pub mod suites;
+pub mod verify;
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::{Arc, OnceLock};
 
