@@ -13,6 +13,7 @@ use std::task::{Poll, Waker};
 use super::Core;
 use super::core::{LEVEL_EMERGENCY, SessionEntry};
 use super::mailbox::Order;
+use super::orders::Given;
 use crate::base::clock::{self, Millis};
 use crate::base::id::ProxyIndex;
 use crate::base::rate::Window;
@@ -56,6 +57,8 @@ pub struct Socket {
     pub number: usize,
     /// Whether every core has a socket of that line (not with `thread`).
     pub everywhere: bool,
+    /// The threads have duplicates of one socket.
+    pub among_threads: bool,
 }
 
 /// Whether a listener accepts.
@@ -86,6 +89,8 @@ pub struct Listener {
     /// The number of its line, by which other cores know it.
     number: usize,
     everywhere: bool,
+    /// The threads share one socket.
+    among_threads: bool,
 }
 
 impl Listener {
@@ -101,6 +106,7 @@ impl Listener {
         Ok(Rc::new(Listener {
             number: socket.number,
             everywhere: socket.everywhere,
+            among_threads: socket.among_threads,
             proxy: socket.proxy,
             bind: socket.bind,
             address,
@@ -140,6 +146,16 @@ impl Listener {
         }
         self.wake();
         true
+    }
+    /// A duplicate of its socket for another process, unless it is closed or the system is short of descriptors.
+    pub fn give(&self) -> Option<Given> {
+        let fd = self.socket.borrow_mut().as_mut()?.share().ok()?;
+        Some(Given {
+            fd,
+            interface: self.bind.interface.clone(),
+            line: self.number,
+            is_shared: self.among_threads,
+        })
     }
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {

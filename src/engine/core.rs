@@ -263,6 +263,9 @@ impl Core {
             Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),
             Order::StopFrontend(proxy) => self.set_listeners(&proxy, ListenerState::Closed),
             Order::ListSessions(after, tell) => tell(self.list_sessions(after)),
+            Order::GiveListeners(tell) => {
+                tell(self.listeners.borrow().iter().filter_map(|listener| listener.give()).collect());
+            }
             Order::CountIdle(tell) => tell(self.idle.counts()),
             Order::SoftStop => {
                 self.stopping.set(true);

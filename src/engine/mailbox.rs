@@ -7,7 +7,7 @@ use crossbeam_queue::SegQueue;
 
 use super::borrow::Handed;
 use super::idle::Wanted;
-use super::orders::{Shown, Tell};
+use super::orders::{Given, Shown, Tell};
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 use crate::sys::event::Doorbell;
@@ -59,6 +59,8 @@ pub enum Order {
     StopFrontend(Arc<ProxyState>),
     /// Tell of the sessions behind that number.
     ListSessions(u64, Tell<Shown>),
+    /// Give duplicates of the listening sockets to another process.
+    GiveListeners(Tell<Given>),
     /// Tell how many idle connections are kept per server.
     CountIdle(Tell<((u32, u32), u32)>),
     /// Accept no more, close idle connections, end when the last session has.

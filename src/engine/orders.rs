@@ -4,6 +4,7 @@
 //! one; tests of the control room put a recorder in its place.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::fault::Point;
@@ -53,6 +54,19 @@ pub struct Shown {
     pub ended: (u64, u64, u64),
 }
 
+/// A listening socket that a core gives to another process.
+#[derive(Debug)]
+pub struct Given {
+    /// A duplicate of it.
+    pub fd: OwnedFd,
+    /// The interface that it is bound to.
+    pub interface: Option<String>,
+    /// The number of its line: sockets that threads share have the same and are the same.
+    pub line: usize,
+    /// Whether the threads share one socket.
+    pub is_shared: bool,
+}
+
 /// What can be asked of the data threads.
 pub trait Cores {
     /// Closes every session on a server (`on-marked-down shutdown-sessions`, `shutdown sessions server`).
@@ -76,6 +90,10 @@ pub trait Cores {
     fn sessions(&self, core: usize, after: u64, tell: Tell<Shown>);
     /// Hands over how many idle connections a core keeps per server, by backend and server of the model.
     fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>);
+    /// Has a core give duplicates of its listening sockets; it never shuts them down from then on, only leaves them.
+    fn give_listeners(&self, _core: usize, tell: Tell<Given>) {
+        tell(Vec::new());
+    }
     /// Ends the session of that number; [`core_of`] tells whose it is.
     fn shutdown_session(&self, _number: u64) {}
     /// Puts a limit of the whole process in force; false if it cannot be changed at run time.

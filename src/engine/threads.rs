@@ -10,7 +10,7 @@ use super::accept::Socket;
 use super::core::{self, ProcessRates, Setup};
 use super::fault::{Fault, Point};
 use super::mailbox::{Mailbox, Order};
-use super::orders::{Accidents, Cores, ProcessLimit, Shown, Tell, core_of};
+use super::orders::{Accidents, Cores, Given, ProcessLimit, Shown, Tell, core_of};
 use super::queue;
 use crate::base::clock;
 use crate::net::timer::Kill;
@@ -131,6 +131,12 @@ impl Cores for CoreHandles {
     fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>) {
         match self.mailboxes.get(core) {
             Some(mailbox) => mailbox.send(Order::CountIdle(tell)),
+            None => tell(Vec::new()),
+        }
+    }
+    fn give_listeners(&self, core: usize, tell: Tell<Given>) {
+        match self.mailboxes.get(core) {
+            Some(mailbox) => mailbox.send(Order::GiveListeners(tell)),
             None => tell(Vec::new()),
         }
     }

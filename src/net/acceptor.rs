@@ -75,6 +75,15 @@ impl Acceptor {
             let _ = socket::shutdown(self.fd.as_raw_fd(), Shutdown::Read);
         }
     }
+    /// A duplicate for another process. From now on this one only leaves the socket, and never shuts it down.
+    ///
+    /// # Errors
+    /// The system is short of descriptors.
+    pub fn share(&mut self) -> io::Result<OwnedFd> {
+        let copy = self.fd.try_clone()?;
+        self.shared = true;
+        Ok(copy)
+    }
     /// Listens again.
     ///
     /// # Errors

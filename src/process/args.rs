@@ -303,7 +303,7 @@ const FLAGS: &[Flag] = &[
     text(
         "-x",
         Takes::Value("<socket>"),
-        "accepted with a warning: sockets are not taken over, the ports are shared (SO_REUSEPORT)",
+        "takes the listening sockets of the process whose stats socket this is ('expose-fd listeners')",
         |o, v| {
             o.old_socket = Some(v.into());
             Ok(())

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::files::cause;
+use super::hand_over::Taken;
+use crate::control::admin::Grant;
 use crate::diag::{Report, Span};
 use crate::engine::accept::Socket;
-use crate::model::bind::CliLevel;
 use crate::model::{Bind, BindAddress, Model, Proxy};
 use crate::sys::process::{is_alive, remove_in, set_ownership, signal};
 use crate::sys::socket::{self, BindOptions};
@@ -36,7 +37,7 @@ pub struct Bound {
     /// One list per thread.
     pub cores: Vec<Vec<Socket>>,
     /// `stats socket` lines.
-    pub admin: Vec<(OwnedFd, BindAddress, CliLevel)>,
+    pub admin: Vec<(OwnedFd, BindAddress, Grant)>,
     /// Sockets of the lists above that do not listen yet.
     quiet: Vec<Quiet>,
     paths: Vec<Replaced>,
@@ -107,10 +108,18 @@ struct Item<'a> {
 struct Made {
     fds: Vec<OwnedFd>,
     path: Option<PathBuf>,
+    /// They are duplicates of one socket.
+    is_one: bool,
 }
 
-/// Binds everything; what fails is reported with its line.
-pub fn bind_all(model: &Model, threads: usize, old: &mut Predecessors, report: &mut Report) -> Bound {
+/// Binds everything that was not `taken` from another process; what fails is reported with its line.
+pub fn bind_all(
+    model: &Model,
+    threads: usize,
+    taken: &mut Taken,
+    old: &mut Predecessors,
+    report: &mut Report,
+) -> Bound {
     let frontends = model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled);
     let of_frontends = frontends.flat_map(|proxy| {
         proxy.binds.iter().map(move |bind| Item { proxy: Some(proxy), bind, outcome: None })
@@ -131,7 +140,7 @@ pub fn bind_all(model: &Model, threads: usize, old: &mut Predecessors, report: &
         for item in items.iter_mut().filter(|item| !matches!(item.outcome, Some(Ok(_)))) {
             let threads = if item.proxy.is_some() { serving(item.bind, threads).len() } else { 1 };
             let options = options(item.bind, share);
-            let outcome = open(&item.bind.address, &options, threads, old.expected);
+            let outcome = open(&item.bind.address, &options, threads, taken, old.expected);
             if let Err(error) = &outcome {
                 let in_use = error.kind() == io::ErrorKind::AddrInUse;
                 busy |= in_use;
@@ -202,13 +211,15 @@ fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
             bound.paths.push(Replaced { temporary, path: path.clone(), backup: None, span: bind.span });
         }
         let Some(proxy) = proxy else {
-            bound.admin.extend(made.fds.into_iter().map(|fd| (fd, bind.address.clone(), bind.level)));
+            let grant = Grant { level: bind.level, exposes_listeners: bind.expose_fd };
+            bound.admin.extend(made.fds.into_iter().map(|fd| (fd, bind.address.clone(), grant)));
             continue;
         };
         let (bind, connections) = (Arc::new(bind.clone()), Arc::default());
         let shared = !matches!(bind.address, BindAddress::Inet(_));
-        let everywhere = made.fds.len() == threads;
-        for (fd, core) in made.fds.into_iter().zip(serving(&bind, threads)) {
+        let served_by = serving(&bind, threads);
+        let everywhere = served_by.len() == threads;
+        for (fd, core) in made.fds.into_iter().zip(served_by.into_iter().cycle()) {
             bound.cores[core].push(Socket {
                 fd,
                 proxy: proxy.clone(),
@@ -218,6 +229,7 @@ fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
                 backlog,
                 number,
                 everywhere,
+                among_threads: made.is_one,
             });
         }
     }
@@ -333,7 +345,13 @@ fn options(bind: &Bind, reuse_port: bool) -> BindOptions {
 
 /// One socket per thread: with SO_REUSEPORT for TCP, shared ones otherwise. `expected`: another process may
 /// have the address, and this one joins it.
-fn open(address: &BindAddress, options: &BindOptions, threads: usize, expected: bool) -> io::Result<Made> {
+fn open(
+    address: &BindAddress,
+    options: &BindOptions,
+    threads: usize,
+    taken: &mut Taken,
+    expected: bool,
+) -> io::Result<Made> {
     let share = |first: OwnedFd| -> io::Result<Vec<OwnedFd>> {
         let mut made = Vec::new();
         for _ in 1..threads {
@@ -343,6 +361,11 @@ fn open(address: &BindAddress, options: &BindOptions, threads: usize, expected: 
         Ok(made)
     };
     let mut temporary = None;
+    let given = taken.claim(address, options);
+    if !given.is_empty() {
+        return complete(given, address, options, threads);
+    }
+    let is_one = !options.reuse_port || !matches!(address, BindAddress::Inet(_));
     let fds = match address {
         BindAddress::Inet(address) if !options.reuse_port => share(socket::bind_inet(*address, options)?)?,
         BindAddress::Inet(address) => {
@@ -370,7 +393,31 @@ fn open(address: &BindAddress, options: &BindOptions, threads: usize, expected: 
             all?
         }
     };
-    Ok(Made { fds, path: temporary })
+    Ok(Made { fds, path: temporary, is_one })
+}
+
+/// Sockets that another process had for an address: all of them are kept, since connections wait in each, and
+/// every thread has at least one.
+fn complete(
+    mut fds: Vec<OwnedFd>,
+    address: &BindAddress,
+    options: &BindOptions,
+    threads: usize,
+) -> io::Result<Made> {
+    let mut is_one = false;
+    while fds.len() < threads {
+        let beside = match address {
+            BindAddress::Inet(address) if options.reuse_port => socket::bind_inet(*address, options).ok(),
+            _ => None,
+        };
+        // A socket that its owner did not mean to share is shared by the threads.
+        is_one |= beside.is_none();
+        fds.push(match beside {
+            Some(fd) => fd,
+            None => fds[0].try_clone()?,
+        });
+    }
+    Ok(Made { fds, path: None, is_one })
 }
 
 /// Binds once without sharing, to see whether a process listens there: one of the same user would be

@@ -7,6 +7,7 @@ mod args;
 pub mod check;
 pub mod console;
 pub mod files;
+mod hand_over;
 pub mod listeners;
 pub mod manager;
 pub mod manual;

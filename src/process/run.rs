@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use super::console::Console;
 use super::files::cause;
+use super::hand_over::Taken;
 use super::listeners::{self, Bound, Predecessors};
 use super::manager::Manager;
 use super::signals::{Around, End, Signals};
@@ -48,8 +49,8 @@ pub struct Options {
     pub finish: Vec<i32>,
     /// `-st`: processes to terminate once this one serves.
     pub terminate: Vec<i32>,
-    /// `-x`: another process has the same addresses, and this one joins it.
-    pub joins: bool,
+    /// `-x`: the runtime API of a process whose listening sockets are taken over.
+    pub old_socket: Option<String>,
     /// Connections that fit into the memory the process may use (`-m`).
     pub connections_by_memory: Option<u32>,
 }
@@ -59,8 +60,18 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
     let started = clock::read();
     let threads = model.registry.cores();
     let pids = options.finish.iter().chain(&options.terminate).copied();
-    let mut old = Predecessors::new(pids, options.joins);
-    let mut bound = listeners::bind_all(&model, threads, &mut old, report);
+    let mut given = match options.old_socket.as_deref().map(Taken::from_process).transpose() {
+        Ok(given) => given.unwrap_or_default(),
+        Err(message) => {
+            report
+                .alert(Span::NONE, message)
+                .help("without -x the ports are bound beside the other process's own");
+            console.report(report);
+            return 1;
+        }
+    };
+    let mut old = Predecessors::new(pids, options.old_socket.is_some());
+    let mut bound = listeners::bind_all(&model, threads, &mut given, &mut old, report);
     let choice = match driver::choose(wanted_driver(&model)) {
         Ok(choice) => Some(choice),
         Err(message) => {
@@ -234,7 +245,7 @@ struct Start<'a> {
     model: Arc<Model>,
     options: &'a Options,
     sockets: Vec<Vec<crate::engine::accept::Socket>>,
-    admin: Vec<(std::os::fd::OwnedFd, BindAddress, crate::model::bind::CliLevel)>,
+    admin: Vec<(std::os::fd::OwnedFd, BindAddress, control::admin::Grant)>,
     choice: driver::Choice,
     started: clock::Now,
     descriptors_max: u64,

@@ -71,12 +71,6 @@ pub fn start(options: &Options, loaded: Loaded, console: &Console) -> Result<u8,
             "-S: there is no master process, so no socket of a master appears. Commands for workers go to a \
              'stats socket'; 'reload' and '@<worker>' are not available.",
         ),
-        (
-            options.old_socket.is_some(),
-            Level::Warning,
-            "-x: listening sockets are not taken over from another process. The ports are bound beside its own \
-             (SO_REUSEPORT), and -sf or -st tells it to leave.",
-        ),
         (options.proxy_maxconn.is_some(), Level::Notice, "-N: set 'maxconn' in the configuration instead"),
     ] {
         if given {
@@ -90,7 +84,8 @@ pub fn start(options: &Options, loaded: Loaded, console: &Console) -> Result<u8,
         master_worker: options.master_worker || options.systemd || model.global.master_worker,
         finish: options.finish.clone(),
         terminate: options.terminate.clone(),
-        joins: options.old_socket.is_some(),
+        // HAProxy's own scripts name /dev/null for "no process".
+        old_socket: options.old_socket.clone().filter(|path| path != "/dev/null"),
         connections_by_memory,
     };
     let mut report = Report::of_start(loaded.report);

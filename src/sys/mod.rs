@@ -7,6 +7,7 @@ pub mod epoll;
 pub mod event;
 pub mod log_fd;
 pub mod memory;
+pub mod passing;
 pub mod pipe;
 pub mod pooled;
 pub mod process;

@@ -3,4 +3,5 @@
 
 pub mod proxy_protocol;
 pub mod client_hello;
+pub mod socket_transfer;
 pub mod syslog;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::thread::JoinHandle;
 
+use crate::support::programs::program;
 use crate::support::*;
 
 /// Clients that make a connection for each request, until they are told to end.
@@ -273,4 +274,116 @@ fn a_listener_of_one_thread_keeps_its_connections() {
         assert!(clients.iter_mut().all(|client| client.get("/", "").text() == "all"));
         drop(proxy);
     });
+}
+
+/// The stats socket that gives the listening sockets away.
+fn giving(config: &str) -> String {
+    format!("global\n    stats socket @dir@/give.sock level admin expose-fd listeners\n{config}")
+}
+
+/// Starts the next process with the sockets of the one that answers at `give`, which is told to finish.
+fn take(give: &str, pid: u32, driver: Driver, folder: &std::sync::Arc<Folder>, config: &str) -> Proxy {
+    let builder = Proxy::build(driver).folder(folder);
+    builder.argument("-x").argument(give).argument("-sf").argument(&pid.to_string()).start(config)
+}
+
+#[test]
+fn sockets_that_are_handed_over_lose_no_request() {
+    both_drivers(|driver| {
+        let address = SocketAddr::new(own_address(), 8080);
+        let threads =
+            |count: u32| giving(&config(address).replace("nbthread 2", &format!("nbthread {count}")));
+        let mut proxy = Proxy::start(driver, &threads(2));
+        let crowd = Crowd::start(address, 4);
+        // More threads than sockets, and fewer.
+        for count in [1, 3, 2, 2] {
+            assert!(crowd.answers(50), "before {count} threads");
+            let give = format!("{}/give.sock", proxy.folder().path().display());
+            let new = take(&give, proxy.pid(), driver, proxy.folder(), &threads(count));
+            assert_eq!(proxy.wait_exit(LIMIT), Some(0), "the old process finishes");
+            proxy = new;
+        }
+        assert!(crowd.answers(50));
+        let (answered, lost) = crowd.end();
+        assert_eq!(lost, 0, "of {answered}");
+        // They are this process's own now: the port is free behind its end.
+        proxy.signal(libc::SIGUSR1);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+        assert!(Client::try_connect(address).is_err());
+    });
+}
+
+#[test]
+fn sockets_of_every_kind_are_handed_over() {
+    both_drivers(|driver| {
+        let address = own_address();
+        let (plain, six) = (SocketAddr::new(address, 8080), "[::1]:0");
+        let six = TcpListener::bind(six).and_then(|free| free.local_addr()).unwrap();
+        let name = format!("haring-{}-{}", std::process::id(), six.port());
+        let config = giving(&format!(
+            "global\n    nbthread 2\n    noreuseport\n{HTTP_DEFAULTS}\nfrontend fe\n    bind {plain}\n    bind {six} v6only\n    \
+             bind abns@{name} accept-proxy\n    bind @dir@/path.sock\n    \
+             http-request return status 200 content-type text/plain lf-string %[pid]\n\
+             listen through\n    bind @through@\n    server s abns@{name} send-proxy\n"
+        ));
+        let mut old = Proxy::start(driver, &config);
+        let give = format!("{}/give.sock", old.folder().path().display());
+        let new = take(&give, old.pid(), driver, old.folder(), &config);
+        assert_eq!(old.wait_exit(LIMIT), Some(0));
+        for place in [plain, six, new.address("through")] {
+            assert_eq!(Client::connect(place).get("/", "").text(), new.pid().to_string(), "{place}");
+        }
+    });
+}
+
+#[test]
+fn sockets_are_taken_from_haproxy_and_given_to_it() {
+    let Some(mut haproxy) = program("haproxy") else { return };
+    let address = SocketAddr::new(own_address(), 8080);
+    let folder = std::sync::Arc::new(Folder::new());
+    let place = folder.path().display().to_string();
+    let text = giving(&config(address)).replace("@dir@", &place).replace("give.sock", "haproxy.sock");
+    let file = folder.write("haproxy.cfg", &text);
+    let run = |command: &mut std::process::Command| {
+        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.spawn().expect("HAProxy starts")
+    };
+    let mut first = run(haproxy.args(["-db", "-f", &file]));
+    assert!(wait_until(LIMIT, || ask(address)));
+    let crowd = Crowd::start(address, 4);
+    assert!(crowd.answers(50));
+    let from_haproxy = format!("{place}/haproxy.sock");
+    let mut proxy = take(&from_haproxy, first.id(), Driver::IoUring, &folder, &giving(&config(address)));
+    assert!(wait_until(LIMIT, || first.try_wait().unwrap().is_some()), "HAProxy finishes");
+    assert!(crowd.answers(50));
+    let give = format!("{place}/give.sock");
+    let mut last = run(program("haproxy")
+        .unwrap()
+        .args(["-db", "-f", &file, "-x", &give])
+        .args(["-sf", &proxy.pid().to_string()]));
+    assert_eq!(proxy.wait_exit(LIMIT), Some(0), "this program finishes");
+    assert!(crowd.answers(50));
+    let (answered, lost) = crowd.end();
+    let _ = last.kill();
+    let _ = last.wait();
+    assert_eq!(lost, 0, "of {answered}");
+}
+
+#[test]
+fn sockets_that_are_not_given_are_an_error_that_says_why() {
+    let address = SocketAddr::new(own_address(), 8080);
+    let mut old = Proxy::start(Driver::IoUring, &config(address));
+    let own = old.admin_path().display().to_string();
+    let log = std::os::unix::net::UnixListener::bind(old.folder().path().join("silent.sock")).unwrap();
+    let silent = log.local_addr().unwrap().as_pathname().unwrap().display().to_string();
+    for (path, reason) in [
+        (own.as_str(), "'expose-fd listeners' is missing there"),
+        ("/no/such.sock", "cannot connect"),
+        (silent.as_str(), "no listening sockets came"),
+    ] {
+        let builder = Proxy::build(Driver::IoUring).argument("-x").argument(path);
+        let said = builder.try_start(&config(address)).map(|_| ()).unwrap_err();
+        assert!(said.contains(&format!("-x {path}: ")) && said.contains(reason), "{said}");
+        assert!(ask(address) && old.is_running(), "the old process serves");
+    }
 }

@@ -7,6 +7,7 @@
 
 pub mod cmd;
 pub mod exec;
+mod hand_over;
 pub mod line;
 pub mod page_orders;
 pub mod shared;
@@ -130,6 +131,8 @@ pub enum Flow {
     Later(Later),
     /// The end of the connection (`quit`).
     Quit,
+    /// The listening sockets for another process, then the end of the connection (`_getsocks`).
+    GiveListeners,
     /// A pause, until the time is over or the condition holds (`wait`).
     Wait {
         /// The longest, in milliseconds.
@@ -199,6 +202,21 @@ impl SeverityOutput {
     }
 }
 
+/// What a `stats socket` line grants to a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant {
+    /// `level`.
+    pub level: CliLevel,
+    /// `expose-fd listeners`: another process may take the listening sockets over.
+    pub exposes_listeners: bool,
+}
+
+impl From<CliLevel> for Grant {
+    fn from(level: CliLevel) -> Grant {
+        Grant { level, exposes_listeners: false }
+    }
+}
+
 /// What a connection remembers from one command to the next.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -206,6 +224,8 @@ pub struct Session {
     pub level: CliLevel,
     /// The level of the socket, which decides what statistics show.
     pub socket_level: CliLevel,
+    /// `expose-fd listeners` of the socket.
+    pub exposes_listeners: bool,
     /// `prompt i`: more than one line is read.
     pub interactive: bool,
     /// `prompt p`: a prompt follows each answer.
@@ -225,11 +245,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A fresh connection to a socket of `level`.
-    pub fn new(level: CliLevel, timeout_ms: u64) -> Session {
+    /// A fresh connection to a socket that grants this.
+    pub fn new(grant: impl Into<Grant>, timeout_ms: u64) -> Session {
+        let Grant { level, exposes_listeners } = grant.into();
         Session {
             level,
             socket_level: level,
+            exposes_listeners,
             interactive: false,
             prompt: false,
             timed: false,

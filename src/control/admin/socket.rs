@@ -5,6 +5,7 @@
 //! more will come; its commands are carried out all the same.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::line::{Reader, Request};
-use super::{Flow, PART_BYTES, Session, Severity, Until, exec};
+use super::{Flow, Grant, PART_BYTES, Session, Severity, Until, exec, hand_over};
 use crate::base::clock;
 use crate::control::Control;
-use crate::model::bind::CliLevel;
 use crate::stats::subject::in_maintenance;
 
 /// A socket that listens already.
@@ -29,6 +29,10 @@ pub enum AdminListener {
     Unix(std::os::unix::net::UnixListener),
 }
 
+/// A connection of either kind.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + AsRawFd + Unpin {}
+impl<S: AsyncRead + AsyncWrite + AsRawFd + Unpin> Duplex for S {}
+
 /// How often a waiting command looks at its condition.
 const WAIT_STEP: Duration = Duration::from_millis(20);
 /// How long a closing connection may still send before it is cut.
@@ -37,18 +41,18 @@ const LINGER: Duration = Duration::from_millis(500);
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Serves the runtime API on these sockets for ever; needs a `LocalSet`.
-pub async fn serve(control: Rc<Control>, listeners: Vec<(AdminListener, CliLevel)>) {
+pub async fn serve(control: Rc<Control>, listeners: Vec<(AdminListener, Grant)>) {
     let maxconn = control.model().global.stats_maxconn.max(1) as usize;
     let slots = Arc::new(Semaphore::new(maxconn));
     // They end with this task, and their sockets with them; open connections stay.
     let mut tasks = tokio::task::JoinSet::new();
-    for (listener, level) in listeners {
-        tasks.spawn_local(accept(control.clone(), listener, level, slots.clone()));
+    for (listener, grant) in listeners {
+        tasks.spawn_local(accept(control.clone(), listener, grant, slots.clone()));
     }
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, slots: Arc<Semaphore>) {
+async fn accept(control: Rc<Control>, listener: AdminListener, grant: Grant, slots: Arc<Semaphore>) {
     match listener {
         AdminListener::Tcp(listener) => {
             let prepared =
@@ -62,7 +66,7 @@ async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, 
                 };
                 let control = control.clone();
                 tokio::task::spawn_local(async move {
-                    connection(control, stream, level).await;
+                    connection(control, stream, grant).await;
                     drop(slot);
                 });
             }
@@ -79,7 +83,7 @@ async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, 
                 };
                 let control = control.clone();
                 tokio::task::spawn_local(async move {
-                    connection(control, stream, level).await;
+                    connection(control, stream, grant).await;
                     drop(slot);
                 });
             }
@@ -88,9 +92,9 @@ async fn accept(control: Rc<Control>, listener: AdminListener, level: CliLevel, 
 }
 
 /// One connection from its first byte to its end. A failure on it concerns no other connection.
-async fn connection<S: AsyncRead + AsyncWrite + Unpin>(control: Rc<Control>, mut stream: S, level: CliLevel) {
+async fn connection<S: Duplex>(control: Rc<Control>, mut stream: S, grant: Grant) {
     let timeout_ms = control.model().global.stats_timeout_ms.max(1);
-    let mut session = Session::new(level, timeout_ms);
+    let mut session = Session::new(grant, timeout_ms);
     let mut reader = Reader::default();
     let _ = converse(&control, &mut stream, &mut session, &mut reader).await;
     let _ = stream.shutdown().await;
@@ -99,7 +103,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(control: Rc<Control>, mut
     let _ = timeout(LINGER, async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} }).await;
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+async fn converse<S: Duplex>(
     control: &Rc<Control>,
     stream: &mut S,
     session: &mut Session,
@@ -135,7 +139,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Carries out the commands of a line; true if the client quits.
-async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
+async fn carry_out<S: Duplex>(
     control: &Rc<Control>,
     stream: &mut S,
     session: &mut Session,
@@ -167,6 +171,10 @@ async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
             Flow::Done | Flow::Later(_) => {}
             Flow::Quit => {
                 send(stream, session, &out).await?;
+                return Ok(true);
+            }
+            Flow::GiveListeners => {
+                hand_over::give(control, stream).await?;
                 return Ok(true);
             }
             Flow::Wait { ms, until } => wait(control, session, ms, until, &mut out).await,
@@ -291,6 +299,7 @@ async fn follow<S: AsyncRead + AsyncWrite + Unpin>(
 mod tests {
     use super::*;
     use crate::control::mock;
+    use crate::model::bind::CliLevel;
     use std::io::{Read, Write};
     use std::net::{Shutdown, TcpStream};
     use std::os::unix::net::UnixStream;
@@ -306,7 +315,7 @@ mod tests {
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             let control = mock::control();
-            tokio::task::spawn_local(serve(control, vec![(AdminListener::Tcp(listener), level)]));
+            tokio::task::spawn_local(serve(control, vec![(AdminListener::Tcp(listener), level.into())]));
             tokio::task::spawn_blocking(move || client(address)).await.unwrap()
         })
     }
@@ -369,7 +378,7 @@ mod tests {
             });
             tokio::task::spawn_local(serve(
                 control.clone(),
-                vec![(AdminListener::Tcp(listener), CliLevel::Admin)],
+                vec![(AdminListener::Tcp(listener), CliLevel::Admin.into())],
             ));
             let follower = tokio::task::spawn_blocking(move || {
                 let mut stream = TcpStream::connect(address).unwrap();
@@ -436,7 +445,10 @@ mod tests {
         let local = tokio::task::LocalSet::new();
         let answers = local.block_on(&runtime, async {
             let control = mock::control_with(|model| model.global.stats_maxconn = 3);
-            tokio::task::spawn_local(serve(control, vec![(AdminListener::Unix(listener), CliLevel::User)]));
+            tokio::task::spawn_local(serve(
+                control,
+                vec![(AdminListener::Unix(listener), CliLevel::User.into())],
+            ));
             let mut clients = Vec::new();
             // More clients than `stats maxconn`: the others wait for their turn.
             for _ in 0..8 {

@@ -9,6 +9,7 @@ use crate::model::bind::CliLevel::{self, Admin, Operator, User};
 pub static COMMANDS: &[Command] = &[
     Command { words: &["help"], arguments: "[<command>]", text: "(list matching or all commands)", level: User, run: help },
     Command { words: &["prompt"], arguments: "[help | n | i | p | timed]*", text: "(change the prompt and whether many lines are read)", level: User, run: prompt },
+    Command { words: &["_getsocks"], arguments: "", text: "(hands the listening sockets to another process, where 'expose-fd listeners' allows it)", level: User, run: |call| if call.session.exposes_listeners { Flow::GiveListeners } else { Flow::Quit } },
     Command { words: &["quit"], arguments: "", text: "(disconnect)", level: User, run: |_| Flow::Quit },
     Command { words: &["echo"], arguments: "<text>", text: "print the text", level: User, run: echo },
     Command { words: &["operator"], arguments: "", text: "lower the level of this connection to operator", level: Operator, run: |call| lower(call, Operator) },
