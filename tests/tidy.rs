@@ -398,6 +398,50 @@ fn keywords_are_defined_once() {
     complain(&defined_twice(&entries));
 }
 
+/// Words between backticks in a document that are paths of this repository, and targets of its links.
+fn named_paths(text: &str) -> Vec<&str> {
+    let plain = |word: &&str| {
+        !word.contains(|c: char| c.is_whitespace() || "<>*{}()$@:".contains(c))
+            && !word.starts_with(['/', '-'])
+    };
+    let tops = ["src/", "tests/", "docs/", "benches/", "config/"];
+    let quoted = text.split('`').skip(1).step_by(2).filter(plain);
+    let paths = quoted.filter(|word| tops.iter().any(|top| word.starts_with(top)) || word.ends_with(".rs"));
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    let files = links.map(|target| target.split('#').next().unwrap_or("")).filter(plain);
+    paths.chain(files.filter(|target| !target.is_empty())).collect()
+}
+
+/// The documents name files that are there: a path from the root, from `src`, or from the document.
+#[test]
+fn documents_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = Vec::new();
+    for directory in ["", "docs", "docs/decisions", "docs/benchmark"] {
+        let entries = std::fs::read_dir(root.join(directory)).expect("the directory is there");
+        let paths = entries.map(|entry| entry.expect("the directory is readable").path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    assert!(documents.len() > 15, "{documents:?}");
+    let mut complaints = Vec::new();
+    for document in documents {
+        let text = std::fs::read_to_string(&document).expect("a document is text");
+        let beside = document.parent().expect("a directory");
+        let is_there = |path: &str| {
+            [root, &root.join("src"), beside]
+                .iter()
+                .any(|place| place.join(path.trim_end_matches('/')).exists())
+        };
+        let missing = named_paths(&text).into_iter().filter(|path| !is_there(path));
+        complaints.extend(missing.map(|path| format!("{}: there is no '{path}'", document.display())));
+    }
+    complain(&complaints);
+    assert_eq!(
+        named_paths("see `src/a.rs`, `net/b.rs`, `x y`, [c](d.md#e), `-x`"),
+        ["src/a.rs", "net/b.rs", "d.md"]
+    );
+}
+
 #[test]
 fn every_rule_can_fail() {
     type Rule = fn(&Source) -> Vec<String>;
