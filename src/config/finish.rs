@@ -14,8 +14,7 @@ use super::section::global;
 use super::section::server::{HashKey, ServerDraft};
 use super::section::server_proxy_protocol;
 use crate::balance;
-use crate::base::clock;
-use crate::base::id::ProxyIndex;
+use crate::base::id::{ModelId, ProxyIndex};
 use crate::diag::Span;
 use crate::health::config::CheckScript;
 use crate::health::{self, ServerCheck};
@@ -28,7 +27,6 @@ use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
-use crate::state::proxy::side;
 use crate::state::server::{Configured, Endpoint};
 
 /// The first number of proxies: 1 is the runtime API's in statistics.
@@ -87,11 +85,12 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
     audit::references(&names, loading);
     audit::shared_addresses(&proxies, loading);
     Model {
+        ident: ModelId::next(),
         global,
         proxies,
         frontends: names.frontends,
         backends: names.backends,
-        registry: loading.registry.clone(),
+        registry: loading.registry.root().clone(),
         rings: std::mem::take(&mut loading.rings),
         userlists: std::mem::take(&mut loading.named.userlists),
         http_errors: std::mem::take(&mut loading.http_errors),
@@ -166,8 +165,6 @@ fn proxy(
     let state = loading.registry.proxy(&draft.name);
     let kind = draft.kind;
     let (frontend, backend) = (kind.is_frontend(), kind.is_backend());
-    let sides = if frontend { side::FRONTEND } else { 0 } | if backend { side::BACKEND } else { 0 };
-    state.sides.store(sides, std::sync::atomic::Ordering::Relaxed);
     let mut listener_id = 1;
     let binds = draft.binds.drain(..).flat_map(|bind| listeners(bind, &mut listener_id)).collect();
     let log = targets(&draft.log, &global.log);
@@ -302,9 +299,8 @@ fn proxy(
         stick_response: draft.stick_response,
         table: draft.table,
     };
-    // A live proxy changes when the model comes into force, a new one has nobody to disturb.
+    // A live proxy changes when the model comes into force; nothing uses a new one yet.
     if proxy.state.id.load(std::sync::atomic::Ordering::Relaxed) == 0 {
-        proxy.state.last_change_s.store(clock::cached().wall_secs(), std::sync::atomic::Ordering::Relaxed);
         proxy.adopt();
     }
     proxy
@@ -424,8 +420,7 @@ fn server(
         (HashKey::AddrPort, Endpoint::Inet { address, .. }) => Some(address.to_string().into()),
         _ => None,
     };
-    let is_new = state.is_dynamic();
-    state.configure(Configured {
+    let configured = Arc::new(Configured {
         id,
         endpoint: line.address.endpoint,
         hostname: line.address.hostname.clone(),
@@ -438,15 +433,13 @@ fn server(
         check: settings.checked.then(|| thresholds(&settings.check)),
         agent: settings.agent_check.then(|| thresholds(&settings.agent)),
     });
-    if is_new {
-        state.last_change_s.store(clock::cached().wall_secs(), std::sync::atomic::Ordering::Relaxed);
-    }
     Server {
         name: line.name,
         id,
         id_forced: settings.id.is_some(),
         span: line.span,
         state,
+        configured,
         backup: settings.backup,
         cookie: settings.cookie,
         maxconn,

@@ -75,10 +75,12 @@ pub trait World: Files {
     }
 }
 
-/// Builds the model. What is wrong is in `report`; the model is `None` when it has alerts.
+/// Builds the model. What is wrong is in `report`; the model is `None` when it has alerts, and nothing has changed
+/// then.
 ///
-/// Live objects that the registry has already are left as they are; the model changes them when it
-/// comes into force ([`Model::adopt`]).
+/// Live objects that the registry has already are left as they are; the model changes them when it comes into force
+/// ([`Model::adopt`]). New ones are in the registry once the load has succeeded; should the model never come into
+/// force, [`Registry::sweep`] forgets them.
 pub fn load(
     inputs: &[Input],
     settings: &Settings,
@@ -91,7 +93,8 @@ pub fn load(
     if let Some(threads) = threads(&reading.sections).filter(|_| registry.is_empty()) {
         registry.set_cores(threads);
     }
-    let mut loading = loading::Loading::new(settings, registry, world, &reading.environment, report);
+    let stage = registry.stage();
+    let mut loading = loading::Loading::new(settings, &stage, world, &reading.environment, report);
     let built = build::build(&reading.sections, &mut loading);
     let model = finish::finish(built, &mut loading);
     // What was found late goes to its line: people read their file from top to bottom.
@@ -100,6 +103,7 @@ pub fn load(
         registry.discard_staged_maps();
         return None;
     }
+    stage.commit();
     Some(model)
 }
 

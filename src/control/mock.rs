@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::admin::{Session, exec, line};
 use super::{Control, Cores, ProcessLimit, admin};
 use crate::base::clock;
+use crate::base::id::ServerId;
 use crate::engine::fault::Point;
 use crate::engine::orders::{SESSIONS_AT_ONCE, Shown, Tell, core_of};
 use crate::log::queue::LogQueue;
@@ -22,7 +23,7 @@ thread_local! {
 }
 
 /// Data threads that note what they are asked; see [`calls`].
-pub(crate) struct MockCores;
+pub(crate) struct MockCores(ServerId);
 
 fn note(text: String) {
     CALLS.with(|calls| calls.borrow_mut().push(text));
@@ -54,8 +55,8 @@ impl Cores for MockCores {
         let numbers = (after + 1..=SESSIONS).filter(|number| core_of(*number, 2) == core);
         tell(numbers.take(SESSIONS_AT_ONCE).map(session).collect());
     }
-    fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>) {
-        tell(vec![((1, 0), core as u32 + 3)]);
+    fn idle(&self, core: usize, tell: Tell<(ServerId, u32)>) {
+        tell(vec![(self.0, core as u32 + 3)]);
     }
     fn shutdown_session(&self, number: u64) {
         note(format!("shutdown session {number}"));
@@ -103,11 +104,12 @@ pub(crate) fn control() -> Rc<Control> {
 pub(crate) fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
     let mut model = fixture::model();
     change(&mut model);
+    let server = model.proxies[1].servers[0].state.ident;
     Rc::new(Control {
         model: RefCell::new(Arc::new(model)),
         log: Arc::new(LogQueue::new(1024, 1 << 20, || {})),
         process: Arc::new(ProcessFacts { pid: 4242, ..ProcessFacts::default() }),
-        cores: Box::new(MockCores),
+        cores: Box::new(MockCores(server)),
         started: clock::read(),
         driver: "epoll (test)".into(),
         threads: 2,

@@ -14,12 +14,13 @@ use super::Core;
 use super::core::{LEVEL_EMERGENCY, SessionEntry};
 use super::mailbox::Order;
 use super::orders::Given;
+use super::snapshot::Snapshot;
 use crate::base::clock::{self, Millis};
-use crate::base::id::ProxyIndex;
+use crate::base::id::{ListenerId, ProxyIndex};
 use crate::base::rate::Window;
-use crate::log::queue::Line;
+use crate::log::queue;
 use crate::model::proxy::Mode;
-use crate::model::{Bind, Proxy};
+use crate::model::{Bind, Model, Proxy};
 use crate::net::descriptors::{self, Use};
 use crate::net::{Acceptor, Stream, executor};
 use crate::sample::facts::{SessionFacts, Transport};
@@ -39,24 +40,37 @@ const TELL_EVERY_MS: u64 = 1000;
 /// How long to wait when the listening socket itself fails.
 const USELESS_PAUSE_MS: u64 = 1000;
 
+/// A listener as all cores know it: one address of a `bind` line, as one model has it.
+pub struct BindLine {
+    /// What it is known by as long as models in succession have it.
+    pub ident: ListenerId,
+    /// The model.
+    pub model: Arc<Model>,
+    /// Its frontend.
+    pub proxy: Arc<Proxy>,
+    /// The line.
+    pub bind: Bind,
+    /// Connections that came by it, over all cores, for its `maxconn`.
+    pub connections: Arc<AtomicU32>,
+    /// The one address its connections can have come to, if there is one: it need not be asked for.
+    pub address: Option<SocketAddr>,
+    /// Whether every core has a socket of it (not with `thread`).
+    pub everywhere: bool,
+}
+
+/// A line as the connections of one core hold it: without a count in memory that all cores write.
+pub type LocalBindLine = Rc<Arc<BindLine>>;
+
 /// A listening socket of one core.
 pub struct Socket {
     /// Its descriptor.
     pub fd: OwnedFd,
-    /// The frontend.
-    pub proxy: Arc<Proxy>,
-    /// Its line.
-    pub bind: Arc<Bind>,
-    /// Connections of that line over all cores, for its `maxconn`.
-    pub connections: Arc<AtomicU32>,
+    /// What it belongs to.
+    pub line: Arc<BindLine>,
     /// Other threads, or other processes, accept on the same socket.
     pub shared: bool,
     /// What it is told to listen with, again after a pause.
     pub backlog: i32,
-    /// The number of its line among all lines, the same on every core.
-    pub number: usize,
-    /// Whether every core has a socket of that line (not with `thread`).
-    pub everywhere: bool,
     /// The threads have duplicates of one socket.
     pub among_threads: bool,
 }
@@ -74,21 +88,13 @@ pub enum ListenerState {
 
 /// A listener of this core.
 pub struct Listener {
-    /// The frontend.
-    pub proxy: Arc<Proxy>,
-    /// Its line.
-    pub bind: Arc<Bind>,
-    /// The socket, until it is closed: connections outlive it, and keep this.
+    /// What it is.
+    pub line: LocalBindLine,
+    /// The socket, until it is closed: connections outlive it, and keep the line.
     socket: RefCell<Option<Acceptor>>,
     backlog: i32,
-    /// The one address its connections can have come to, if there is one: it need not be asked for.
-    address: Option<SocketAddr>,
     state: Cell<ListenerState>,
     waker: RefCell<Option<Waker>>,
-    connections: Arc<AtomicU32>,
-    /// The number of its line, by which other cores know it.
-    number: usize,
-    everywhere: bool,
     /// The threads share one socket.
     among_threads: bool,
 }
@@ -100,26 +106,29 @@ impl Listener {
     /// The system is short of descriptors.
     pub fn new(socket: Socket) -> std::io::Result<Rc<Self>> {
         let acceptor = Acceptor::new(socket.fd, socket.shared)?;
-        let address = acceptor.local_address();
-        // A socket for any address, or for others' (`transparent`), learns it with each connection.
-        let address = address.filter(|address| !(address.ip().is_unspecified() || socket.bind.transparent));
         Ok(Rc::new(Listener {
-            number: socket.number,
-            everywhere: socket.everywhere,
+            line: Rc::new(socket.line),
             among_threads: socket.among_threads,
-            proxy: socket.proxy,
-            bind: socket.bind,
-            address,
             socket: RefCell::new(Some(acceptor)),
             backlog: socket.backlog,
             state: Cell::new(ListenerState::Open),
             waker: RefCell::default(),
-            connections: socket.connections,
         }))
     }
-    /// The number of its line.
-    pub fn number(&self) -> usize {
-        self.number
+    /// The listener that goes on with this one's socket, for another model's line. This one ends; its
+    /// connections keep what they came by.
+    pub(super) fn succeed(&self, line: Arc<BindLine>) -> Rc<Listener> {
+        let state = self.state.replace(ListenerState::Closed);
+        let next = Listener {
+            line: Rc::new(line),
+            socket: RefCell::new(self.socket.borrow_mut().take()),
+            backlog: self.backlog,
+            state: Cell::new(state),
+            waker: RefCell::default(),
+            among_threads: self.among_threads,
+        };
+        self.wake();
+        Rc::new(next)
     }
     /// Changes whether it accepts; false if it cannot listen again, since its port was taken meanwhile.
     pub fn set(self: &Rc<Self>, core: &Rc<Core>, state: ListenerState) -> bool {
@@ -152,8 +161,8 @@ impl Listener {
         let fd = self.socket.borrow_mut().as_mut()?.share().ok()?;
         Some(Given {
             fd,
-            interface: self.bind.interface.clone(),
-            line: self.number,
+            interface: self.line.bind.interface.clone(),
+            line: self.line.ident,
             is_shared: self.among_threads,
         })
     }
@@ -182,28 +191,27 @@ impl Listener {
 /// A place in every count a client connection takes; given back when dropped, whatever happens.
 pub struct Place {
     core: Rc<Core>,
-    listener: Rc<Listener>,
+    line: LocalBindLine,
     /// Another core holds the shared part of it now.
     handed_over: bool,
 }
 
 impl Place {
     /// Takes a place if every limit has one left.
-    fn take(core: &Rc<Core>, listener: &Rc<Listener>) -> Option<Place> {
+    fn take(core: &Rc<Core>, line: &LocalBindLine) -> Option<Place> {
         let process = &core.setup.process.connections;
         let limit = core.setup.maxconn.load(Relaxed);
         if process.fetch_add(1, AcqRel) >= limit {
             process.fetch_sub(1, AcqRel);
             return None;
         }
-        let state = &listener.proxy.state;
+        let state = &line.proxy.state;
         let limit = state.maxconn.load(Relaxed);
         let taken = state.frontend_current.fetch_add(1, AcqRel);
-        let of_line = listener.connections.fetch_add(1, AcqRel);
-        let full = (limit != 0 && taken >= limit)
-            || (listener.bind.maxconn != 0 && of_line >= listener.bind.maxconn);
+        let of_line = line.connections.fetch_add(1, AcqRel);
+        let full = (limit != 0 && taken >= limit) || (line.bind.maxconn != 0 && of_line >= line.bind.maxconn);
         if full {
-            listener.connections.fetch_sub(1, AcqRel);
+            line.connections.fetch_sub(1, AcqRel);
             state.frontend_current.fetch_sub(1, AcqRel);
             process.fetch_sub(1, AcqRel);
             let open = FrontendStatus::Open as u8;
@@ -211,20 +219,20 @@ impl Place {
             return None;
         }
         core.mailbox().connections.fetch_add(1, Relaxed);
-        Some(Place { core: core.clone(), listener: listener.clone(), handed_over: false })
+        Some(Place { core: core.clone(), line: line.clone(), handed_over: false })
     }
-    /// The line of its listener.
+    /// The line that it came by.
     pub(super) fn bind(&self) -> &Bind {
-        &self.listener.bind
+        &self.line.bind
     }
     /// Leaves the shared counts to the core that [`Place::adopt`]s the connection.
     fn hand_over(mut self) {
         self.handed_over = true;
     }
     /// The place of a connection that another core has accepted and counted.
-    fn adopt(core: &Rc<Core>, listener: &Rc<Listener>) -> Place {
+    fn adopt(core: &Rc<Core>, line: &LocalBindLine) -> Place {
         core.mailbox().connections.fetch_add(1, Relaxed);
-        Place { core: core.clone(), listener: listener.clone(), handed_over: false }
+        Place { core: core.clone(), line: line.clone(), handed_over: false }
     }
 }
 
@@ -234,23 +242,23 @@ impl Drop for Place {
         if self.handed_over {
             return;
         }
-        let state = &self.listener.proxy.state;
+        let state = &self.line.proxy.state;
         state.frontend_current.fetch_sub(1, AcqRel);
         let full = FrontendStatus::Full as u8;
         let _ = state.frontend_status.compare_exchange(full, FrontendStatus::Open as u8, AcqRel, Relaxed);
         self.core.setup.process.connections.fetch_sub(1, AcqRel);
-        self.listener.connections.fetch_sub(1, AcqRel);
+        self.line.connections.fetch_sub(1, AcqRel);
     }
 }
 
 /// A place in the count of a backend's sessions; given back when dropped.
-pub struct BackendPlace(Rc<Core>, ProxyIndex);
+pub struct BackendPlace(Rc<Snapshot>, ProxyIndex);
 
 impl BackendPlace {
     /// Takes one, and how many are taken now.
-    pub fn take(core: &Rc<Core>, backend: ProxyIndex) -> (BackendPlace, u32) {
-        let taken = core.proxy(backend).state.backend_current.fetch_add(1, Relaxed) + 1;
-        (BackendPlace(core.clone(), backend), taken)
+    pub fn take(snapshot: &Rc<Snapshot>, backend: ProxyIndex) -> (BackendPlace, u32) {
+        let taken = snapshot.proxy(backend).state.backend_current.fetch_add(1, Relaxed) + 1;
+        (BackendPlace(snapshot.clone(), backend), taken)
     }
 }
 
@@ -319,7 +327,7 @@ pub(super) fn was_no_session(core: &Core, proxy: &Proxy, accepted: Millis) {
 
 /// Accepts on one listener until it is closed.
 pub async fn run(core: Rc<Core>, listener: Rc<Listener>) {
-    let batch = match core.model.global.maxaccept {
+    let batch = match listener.line.model.global.maxaccept {
         0 => BATCH_DEFAULT,
         set => set,
     };
@@ -352,22 +360,22 @@ fn accept_batch(core: &Rc<Core>, listener: &Rc<Listener>, batch: usize, now: clo
         if listener.state.get() != ListenerState::Open {
             return Batch::Empty;
         }
-        let rates = match Rates::take(core, &listener.proxy, now.millis()) {
+        let rates = match Rates::take(core, &listener.line.proxy, now.millis()) {
             Ok(rates) => rates,
             Err(delay_ms) => return Batch::Wait(delay_ms),
         };
         // A place is given back on any core; looking again soon is simpler than being told by all.
-        let Some(place) = Place::take(core, listener) else { return Batch::Wait(PAUSE_MS) };
+        let Some(place) = Place::take(core, &listener.line) else { return Batch::Wait(PAUSE_MS) };
         let Some(accepted) = listener.socket.borrow().as_ref().map(Acceptor::accept) else {
             return Batch::Empty;
         };
         let error = match accepted {
             // Dropping it closes it: nothing has counted it.
-            Ok((_, source)) if is_refused(core, source) => continue,
+            Ok((_, source)) if is_refused(listener, source) => continue,
             Ok((fd, source)) => {
                 rates.keep();
                 let was_last = descriptors::is_reserved(fd.as_raw_fd(), Use::Client);
-                place_connection(core, listener, place, fd, source, now);
+                place_connection(core, &listener.line, place, fd, source, now);
                 if was_last {
                     return Batch::Exhausted;
                 }
@@ -393,8 +401,8 @@ fn accept_batch(core: &Rc<Core>, listener: &Rc<Listener>, batch: usize, now: clo
 }
 
 /// Whether a client may not be served because of its port (`harden.reject-privileged-ports.tcp`).
-fn is_refused(core: &Core, source: Option<SocketAddr>) -> bool {
-    core.model.global.reject_privileged_ports
+fn is_refused(listener: &Listener, source: Option<SocketAddr>) -> bool {
+    listener.line.model.global.reject_privileged_ports
         && source.is_some_and(|source| (1..PRIVILEGED_PORTS_END).contains(&source.port()))
 }
 
@@ -415,10 +423,10 @@ async fn yield_once() {
 /// them, although their clients were told that they are connected.
 fn accept_rest(core: &Rc<Core>, listener: &Rc<Listener>) {
     let now = clock::refresh();
-    while let Some(place) = Place::take(core, listener) {
+    while let Some(place) = Place::take(core, &listener.line) {
         let Some(Ok((fd, source))) = listener.socket.borrow().as_ref().map(Acceptor::accept) else { return };
-        if !is_refused(core, source) {
-            place_connection(core, listener, place, fd, source, now);
+        if !is_refused(listener, source) {
+            place_connection(core, &listener.line, place, fd, source, now);
         }
     }
 }
@@ -431,7 +439,7 @@ async fn await_resources(core: &Core, listener: &Listener) {
         let last = told.load(Relaxed);
         let due = now.millis() >= last + TELL_EVERY_MS;
         if due && told.compare_exchange(last, now.millis(), Relaxed, Relaxed).is_ok() {
-            tell_shortage(core, &listener.proxy, now);
+            tell_shortage(core, &listener.line.proxy, now);
         }
         pause(core, listener, EXHAUSTED_PAUSE_MS).await;
         if descriptors::has_free(Use::Client) || listener.state.get() != ListenerState::Open {
@@ -448,11 +456,11 @@ fn tell_shortage(core: &Core, proxy: &Proxy, now: clock::Now) {
         descriptors::limit()
     );
     if !proxy.log.is_empty() {
-        core.setup.log.send(Line {
+        core.setup.log.send(queue::Line {
             targets: proxy.log.clone(),
             level: LEVEL_EMERGENCY,
             wall_us: now.wall_us,
-            tag: core.setup.log_tag.clone(),
+            tag: core.tag(),
             message: message.clone().into_bytes(),
             structured_data: None,
         });
@@ -493,7 +501,7 @@ fn less_loaded(mine: usize, loads: &[u32]) -> Option<usize> {
 /// Serves a fresh connection here, or hands it to a core that has clearly fewer.
 fn place_connection(
     core: &Rc<Core>,
-    listener: &Rc<Listener>,
+    line: &LocalBindLine,
     place: Place,
     fd: OwnedFd,
     source: Option<SocketAddr>,
@@ -501,33 +509,33 @@ fn place_connection(
 ) {
     let mailboxes = &core.setup.mailboxes;
     // A core that has no such listener serves none of its connections.
-    if mailboxes.len() > 1 && listener.everywhere {
+    if mailboxes.len() > 1 && line.everywhere {
         let loads: smallvec::SmallVec<[u32; 16]> =
             mailboxes.iter().map(|mailbox| mailbox.connections.load(Relaxed)).collect();
         if let Some(other) = less_loaded(core.index - 1, &loads) {
             place.hand_over();
-            mailboxes[other].send(Order::Adopt { listener: listener.number, fd, source });
+            mailboxes[other].send(Order::Adopt { line: Arc::clone(line), fd, source });
             return;
         }
     }
-    begin(core, listener, place, fd, source, now);
+    begin(core, line, place, fd, source, now);
 }
 
 /// Serves a connection that another core has accepted.
-pub(super) fn adopt(core: &Rc<Core>, listener: &Rc<Listener>, fd: OwnedFd, source: Option<SocketAddr>) {
-    let place = Place::adopt(core, listener);
-    begin(core, listener, place, fd, source, clock::cached());
+pub(super) fn adopt(core: &Rc<Core>, line: &LocalBindLine, fd: OwnedFd, source: Option<SocketAddr>) {
+    let place = Place::adopt(core, line);
+    begin(core, line, place, fd, source, clock::cached());
 }
 
 fn begin(
     core: &Rc<Core>,
-    listener: &Rc<Listener>,
+    line: &LocalBindLine,
     place: Place,
     fd: OwnedFd,
     source: Option<SocketAddr>,
     now: clock::Now,
 ) {
-    let proxy = &listener.proxy;
+    let (snapshot, proxy) = core.enter(line);
     let millis = now.millis();
     proxy.state.frontend.add(fe::CONNECTIONS, 1);
     // Not when the place is taken: a place is taken before it is known whether anyone is there.
@@ -557,7 +565,8 @@ fn begin(
         server: Cell::new(None),
         idle: Cell::new(false),
         number: core.next_number(),
-        listener: listener.clone(),
+        line: line.clone(),
+        snapshot: RefCell::new(snapshot),
         backend: Cell::new(None),
         source,
         since_ms: millis,
@@ -568,10 +577,10 @@ fn begin(
         number: entry.number,
         frontend: proxy.state.clone(),
         is_http: proxy.mode == Mode::Http,
-        listener_id: listener.bind.id,
-        listener_name: listener.bind.name.clone(),
+        listener_id: line.bind.id,
+        listener_name: line.bind.name.clone(),
         source,
-        destination: listener.address.or_else(|| stream.local_address()),
+        destination: line.address.or_else(|| stream.local_address()),
         connection: None,
         handshake_ms: 0,
         accepted: now,
@@ -579,7 +588,7 @@ fn begin(
         vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
-        transport: Transport { socket: Some(raw), listener_connections: Some(listener.connections.clone()) },
+        transport: Transport { socket: Some(raw), listener_connections: Some(line.connections.clone()) },
         tracked: None,
     };
     let client = Box::new(super::http::Client {
@@ -590,12 +599,13 @@ fn begin(
         place,
         backend_place: None,
         last_server: None,
+        retired: false,
         switched: None,
         established: None,
     });
     match proxy.mode {
-        Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy.clone(), client)),
-        Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy.clone(), client)),
+        Mode::Http => executor::spawn(super::http::serve(core.clone(), proxy, client)),
+        Mode::Tcp => executor::spawn(super::tcp::serve(core.clone(), proxy, client)),
     }
 }
 

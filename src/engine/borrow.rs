@@ -19,9 +19,10 @@ use super::Core;
 use super::idle::{Identity, OpenPlace, ServerConnection, Wanted, core_bit};
 use super::mailbox::Order;
 use super::wait;
-use crate::model::Server;
+use crate::model::{Global, Server};
 use crate::net::Stream;
 use crate::net::timer::Ticket;
+use crate::state::ServerState;
 
 /// The most cores asked for one connection.
 const CORES_ASKED_MAX: usize = 4;
@@ -33,7 +34,6 @@ const PATIENCE_MS: u64 = 50;
 pub struct Handed {
     fd: OwnedFd,
     server: Arc<Server>,
-    key: (u32, u32),
     requests: u32,
     identity: Identity,
     addresses: (Option<SocketAddr>, Option<SocketAddr>),
@@ -42,12 +42,12 @@ pub struct Handed {
 
 impl Handed {
     fn give(connection: ServerConnection) -> Handed {
-        let ServerConnection { stream, place, server, key, requests, identity, addresses, .. } = connection;
-        Handed { fd: stream.into_fd(), server, key, requests, identity, addresses, place }
+        let ServerConnection { stream, place, server, requests, identity, addresses, .. } = connection;
+        Handed { fd: stream.into_fd(), server, requests, identity, addresses, place }
     }
     fn take(self) -> Box<ServerConnection> {
-        let Handed { fd, server, key, requests, identity, addresses, place } = self;
-        let mut connection = ServerConnection::new(Stream::new(fd), server, key, identity);
+        let Handed { fd, server, requests, identity, addresses, place } = self;
+        let mut connection = ServerConnection::new(Stream::new(fd), server, identity);
         connection.requests = requests;
         connection.addresses = addresses;
         connection.place = place;
@@ -72,11 +72,12 @@ pub struct Questions {
 /// Asks other cores for an idle connection.
 pub(super) async fn borrow(
     core: &Core,
+    global: &Global,
     ticket: &Rc<Ticket>,
     server: &Server,
     wanted: Wanted,
 ) -> Option<Box<ServerConnection>> {
-    if !core.model.global.idle_pool_shared || core.setup.mailboxes.len() < 2 {
+    if !global.idle_pool_shared || core.setup.mailboxes.len() < 2 {
         return None;
     }
     let idle = server.state.idle.load(Relaxed);
@@ -88,7 +89,7 @@ pub(super) async fn borrow(
     // Each begins with its neighbour, so that not all ask the first.
     let others = (0..cores).map(|step| (core.index - 1 + step) % cores + 1);
     for other in others.filter(|other| core_bit(*other) & mask != 0).take(CORES_ASKED_MAX) {
-        if let Some(connection) = ask(core, ticket, other, wanted).await {
+        if let Some(connection) = ask(core, ticket, other, server, wanted).await {
             return Some(connection);
         }
     }
@@ -99,12 +100,14 @@ async fn ask(
     core: &Core,
     ticket: &Rc<Ticket>,
     other: usize,
+    server: &Server,
     wanted: Wanted,
 ) -> Option<Box<ServerConnection>> {
     let token = core.questions.next.get() + 1;
     core.questions.next.set(token);
     core.questions.open.borrow_mut().insert(token, Question::default());
-    core.setup.mailboxes[other - 1].send(Order::Lend { wanted, borrower: core.index, token });
+    let server = server.state.clone();
+    core.setup.mailboxes[other - 1].send(Order::Lend { wanted, server, borrower: core.index, token });
     let waited = wait::until(core, ticket, wait::after(Some(PATIENCE_MS)), |context| {
         let mut open = core.questions.open.borrow_mut();
         match open.get_mut(&token) {
@@ -133,16 +136,13 @@ async fn ask(
 }
 
 /// Gives a connection to the core that asks for it, if there is one.
-pub(super) fn lend(core: &Core, wanted: Wanted, borrower: usize, token: u64) {
+pub(super) fn lend(core: &Core, wanted: Wanted, server: &ServerState, borrower: usize, token: u64) {
     let context = &mut Context::from_waker(Waker::noop());
     let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(*found)));
     // A server whose address follows the client has as many kinds as there are destinations.
     let plain = wanted.identity.destination.is_none();
-    if connection.is_none() && plain && !core.idle.has(wanted.key) {
-        let server = core.model.proxies.get(wanted.key.0 as usize);
-        if let Some(server) = server.and_then(|backend| backend.servers.get(wanted.key.1 as usize)) {
-            server.state.idle_cores.fetch_and(!core_bit(core.index), Relaxed);
-        }
+    if connection.is_none() && plain && !core.idle.has(wanted.server) {
+        server.idle_cores.fetch_and(!core_bit(core.index), Relaxed);
     }
     core.setup.mailboxes[borrower - 1].send(Order::Lent { token, connection });
 }

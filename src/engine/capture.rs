@@ -79,7 +79,7 @@ impl Exchange<'_> {
                 (state.name.as_ref().into(), state.id.load(Relaxed))
             }),
             bytes: bytes.into(),
-            buffer_size: self.core.model.global.bufsize,
+            buffer_size: self.snapshot.model.global.bufsize,
             position: fault.position.min(bytes.len()),
             reason: fault.reason,
         }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 use std::task::Poll;
 
-use super::accept::{Listener, ListenerState};
+use arc_swap::ArcSwap;
+
+use super::accept::{Listener, ListenerState, LocalBindLine};
 use super::borrow::{self, Questions};
 use super::fault::{Fault, Point};
 use super::idle::IdlePool;
-use super::mailbox::{Mailbox, Order};
+use super::mailbox::{Door, Mailbox, Order};
 use super::orders::{SESSIONS_AT_ONCE, Shown};
 use super::queue::Waiting;
-use crate::balance::{Candidate, Picker};
+use super::snapshot::Snapshot;
 use crate::base::clock::{self, Millis};
 use crate::base::core_id;
-use crate::base::id::ProxyIndex;
+use crate::base::id::{ProxyIndex, ServerIndex};
 use crate::base::rng::Rng;
 use crate::log::queue::{Line, LogQueue};
 use crate::log::target;
@@ -35,8 +37,8 @@ use crate::sys::memory;
 /// What every data thread is started with.
 #[derive(Clone)]
 pub struct Setup {
-    /// The configuration.
-    pub model: Arc<Model>,
+    /// The model in force; a reload replaces it, and tells every core so.
+    pub model: Arc<ArcSwap<Model>>,
     /// Facts of the process.
     pub process: Arc<ProcessFacts>,
     /// The way to the log writer.
@@ -55,8 +57,6 @@ pub struct Setup {
     pub map_orders: Arc<dyn Fn(MapOrder) + Send + Sync>,
     /// Facts for the statistics page.
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
-    /// The tag of log lines without one of their own.
-    pub log_tag: Arc<str>,
     /// The fault that an operator has ordered, if any.
     pub fault: Arc<Fault>,
     /// Takes the reason why a data thread cannot go on; the process ends then.
@@ -86,14 +86,16 @@ pub struct ProcessRates {
 pub struct SessionEntry {
     /// Its deadline and order to die.
     pub ticket: Rc<Ticket>,
+    /// The model that it uses now; the places below are those of this model.
+    pub snapshot: RefCell<Rc<Snapshot>>,
     /// Its server now: the backend's place in the model and the server's in the backend.
-    pub server: Cell<Option<(ProxyIndex, u32)>>,
+    pub server: Cell<Option<(ProxyIndex, ServerIndex)>>,
     /// Whether it waits for a request on a kept-alive connection (a soft stop closes it).
     pub idle: Cell<bool>,
     /// Its number.
     pub number: u64,
     /// Where it came in.
-    pub listener: Rc<Listener>,
+    pub line: LocalBindLine,
     /// Its backend.
     pub backend: Cell<Option<ProxyIndex>>,
     /// The client's address.
@@ -108,8 +110,6 @@ pub struct SessionEntry {
 pub struct Core {
     /// From 1.
     pub index: usize,
-    /// The configuration.
-    pub model: Arc<Model>,
     /// Shared with all threads.
     pub setup: Setup,
     /// Deadlines.
@@ -126,7 +126,8 @@ pub struct Core {
     pub stopping: Cell<bool>,
     /// When that began.
     stopped_at_ms: Cell<Millis>,
-    pickers: RefCell<Vec<Option<Rc<Picker>>>>,
+    /// The newest model.
+    snapshot: RefCell<Rc<Snapshot>>,
     sessions: RefCell<Vec<Weak<SessionEntry>>>,
     session_numbers: Cell<u64>,
     #[expect(
@@ -149,36 +150,37 @@ impl Core {
     pub fn mailbox(&self) -> &Arc<Mailbox> {
         &self.setup.mailboxes[self.index - 1]
     }
-    /// A picker for a backend as its servers are now.
-    pub fn picker(&self, backend: &Proxy) -> Rc<Picker> {
-        let generation = backend.state.generation.load(Acquire);
-        let mut pickers = self.pickers.borrow_mut();
-        let slot = &mut pickers[backend.index as usize];
-        if let Some(picker) = slot
-            && picker.generation == generation
-        {
-            return picker.clone();
+    /// The newest model. What runs holds the one that it began with.
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        self.snapshot.borrow().clone()
+    }
+    /// The tag of log lines without one of their own.
+    pub fn tag(&self) -> Arc<str> {
+        self.snapshot.borrow().tag.clone()
+    }
+    /// The model, and its frontend, for a connection that comes by a line: the newest one that has that frontend.
+    pub fn enter(&self, line: &LocalBindLine) -> (Rc<Snapshot>, Arc<Proxy>) {
+        let newest = self.snapshot();
+        match newest.frontend(&line.proxy) {
+            Some(frontend) => {
+                let frontend = frontend.clone();
+                (newest, frontend)
+            }
+            // Another core accepted it under a model that has come here not yet, or has gone.
+            None => (Snapshot::new(line.model.clone(), &self.setup.mailboxes), line.proxy.clone()),
         }
-        let candidates = backend.servers.iter().enumerate().map(|(index, server)| Candidate {
-            state: server.state.clone(),
-            index: index as u32,
-            id: server.id,
-            backup: server.backup,
-            hash_key: server.hash_key.clone(),
-        });
-        let picker = Picker::after(slot.as_deref(), generation, candidates.collect(), backend.balance);
-        let maxqueue = |index| backend.servers[index as usize].maxqueue;
-        let made = Rc::new(picker.with_affinity(backend.hash_preserve_affinity, maxqueue));
-        *slot = Some(made.clone());
-        made
     }
-    /// Has the next [`Core::picker`] of a backend look at its servers anew.
-    pub fn forget_picker(&self, backend: &Proxy) {
-        self.pickers.borrow_mut()[backend.index as usize] = None;
-    }
-    /// The proxy at a place of the model.
-    pub fn proxy(&self, index: ProxyIndex) -> &Arc<Proxy> {
-        &self.model.proxies[index as usize]
+    /// Has a connection that begins something new use the newest model. Whether that has its frontend still;
+    /// if not, the connection goes on with what it had, and ends soon.
+    pub fn renew(&self, entry: &SessionEntry, frontend: &mut Arc<Proxy>) -> bool {
+        let newest = self.snapshot.borrow();
+        if Rc::ptr_eq(&newest, &entry.snapshot.borrow()) {
+            return true;
+        }
+        let Some(found) = newest.frontend(frontend) else { return false };
+        *frontend = found.clone();
+        entry.snapshot.replace(newest.clone());
+        true
     }
     /// Facts for a new transaction.
     pub fn take_transaction(&self) -> Box<TransactionFacts> {
@@ -217,7 +219,7 @@ impl Core {
     /// window of `close-spread-time`, the likelier.
     pub fn closes_clients(&self) -> bool {
         self.stopping.get()
-            && match self.model.global.close_spread {
+            && match self.snapshot.borrow().model.global.close_spread {
                 CloseSpread::AtOnce => true,
                 CloseSpread::Never => false,
                 CloseSpread::Over(window_ms) => {
@@ -238,8 +240,8 @@ impl Core {
         match order {
             Order::Wake { token } => self.waiting.wake(token),
             Order::ShutdownServer(server, kill) => self.each_session(|session| {
-                let on_it = self.server_of(session).is_some_and(|of| Arc::ptr_eq(&of.state, &server));
-                if on_it {
+                let snapshot = session.snapshot.borrow();
+                if server_of(session, &snapshot).is_some_and(|of| Arc::ptr_eq(&of.state, &server)) {
                     session.ticket.kill(kill);
                 }
             }),
@@ -248,13 +250,16 @@ impl Core {
                     session.ticket.kill(Kill::Operator);
                 }
             }),
-            Order::Adopt { listener, fd, source } => {
-                let listener = self.listeners.borrow().iter().find(|l| l.number() == listener).cloned();
-                if let Some(listener) = listener {
-                    super::accept::adopt(self, &listener, fd, source);
-                }
+            Order::Adopt { line, fd, source } => {
+                let known =
+                    self.listeners.borrow().iter().find(|known| Arc::ptr_eq(&known.line, &line)).cloned();
+                let line = known.map_or_else(|| Rc::new(line), |known| known.line.clone());
+                super::accept::adopt(self, &line, fd, source);
             }
-            Order::Lend { wanted, borrower, token } => borrow::lend(self, wanted, borrower, token),
+            Order::Lend { wanted, server, borrower, token } => {
+                borrow::lend(self, wanted, &server, borrower, token);
+            }
+            Order::Model { model, doors } => self.adopt_model(model, doors),
             Order::CloseIdle(server) => {
                 self.idle.close_one(server);
             }
@@ -276,7 +281,8 @@ impl Core {
                 self.mailbox().closed.store(true, SeqCst);
                 self.idle.clear();
                 self.stopped_at_ms.set(clock::cached().millis());
-                match self.model.global.close_spread {
+                let spread = self.snapshot.borrow().model.global.close_spread;
+                match spread {
                     CloseSpread::AtOnce => self.close_resting(1),
                     CloseSpread::Over(window_ms) => executor::spawn(close_over(self.clone(), window_ms)),
                     CloseSpread::Never => {}
@@ -294,7 +300,7 @@ impl Core {
 
     fn set_listeners(self: &Rc<Self>, proxy: &Arc<crate::state::ProxyState>, state: ListenerState) {
         let listeners = self.listeners.borrow().clone();
-        for listener in listeners.iter().filter(|l| Arc::ptr_eq(&l.proxy.state, proxy)) {
+        for listener in listeners.iter().filter(|l| Arc::ptr_eq(&l.line.proxy.state, proxy)) {
             if !listener.set(self, state) {
                 let message = format!("frontend {}: its port was taken while it was paused", proxy.name);
                 self.alert(&message);
@@ -309,16 +315,49 @@ impl Core {
             targets: target::events("stderr"),
             level: LEVEL_EMERGENCY,
             wall_us: clock::cached().wall_us,
-            tag: self.setup.log_tag.clone(),
+            tag: self.tag(),
             message: format!("[ALERT]    ({}) : {message}", std::process::id()).into_bytes(),
             structured_data: None,
         });
     }
 
-    /// The server of a session.
-    fn server_of(&self, session: &SessionEntry) -> Option<&Arc<Server>> {
-        let (backend, server) = session.server.get()?;
-        self.proxy(backend).servers.get(server as usize)
+    /// Puts another model in force for what begins from now on. Listeners that it keeps go on with their sockets;
+    /// the others take what waits there, and close.
+    fn adopt_model(self: &Rc<Self>, model: Arc<Model>, doors: Vec<Door>) {
+        if self.stopping.get() {
+            return;
+        }
+        self.snapshot.replace(Snapshot::new(model, &self.setup.mailboxes));
+        // A connection that was made as another model said may not be what this one wants.
+        self.idle.clear();
+        let before = self.listeners.take();
+        let mut now = Vec::new();
+        for door in doors {
+            match door {
+                // A core has several sockets of a line that came from a process with more threads.
+                Door::Keep { ident, line } => {
+                    let kept = before.iter().filter(|old| old.line.ident == ident);
+                    now.extend(kept.map(|old| old.succeed(line.clone())));
+                }
+                Door::Open(socket) => match Listener::new(socket) {
+                    Ok(listener) => now.push(listener),
+                    Err(error) => self.alert(&format!("a new listener cannot be waited for: {error}")),
+                },
+            }
+        }
+        *self.listeners.borrow_mut() = now.clone();
+        for listener in now {
+            executor::spawn(super::accept::run(self.clone(), listener));
+        }
+        for listener in before {
+            listener.set(self, ListenerState::Closed);
+        }
+        let snapshot = self.snapshot();
+        self.each_session(|session| {
+            if session.idle.get() && snapshot.frontend(&session.line.proxy).is_none() {
+                session.ticket.kill(Kill::Shutdown);
+            }
+        });
     }
 
     /// Sessions with the next numbers behind `after`.
@@ -332,15 +371,16 @@ impl Core {
 
     fn describe(&self, session: &SessionEntry, now: u64) -> Shown {
         let named = |proxy: &Proxy| ((proxy.name.clone(), proxy.id), proxy.mode == Mode::Http);
-        let listener = &session.listener;
+        let line = &session.line;
+        let snapshot = session.snapshot.borrow();
         Shown {
             number: session.number,
             thread: self.index,
             source: session.source,
-            listener: (listener.bind.name.clone(), listener.bind.id, address_of(&listener.bind.address)),
-            frontend: named(&listener.proxy),
-            backend: session.backend.get().map(|backend| named(self.proxy(backend))),
-            server: self.server_of(session).map(|server| {
+            listener: (line.bind.name.clone(), line.bind.id, address_of(&line.bind.address)),
+            frontend: named(&line.proxy),
+            backend: session.backend.get().map(|backend| named(snapshot.proxy(backend))),
+            server: server_of(session, &snapshot).map(|server| {
                 let id = server.state.id.load(Relaxed);
                 ((Arc::from(&*server.state.name), id), endpoint_of(&server.state.endpoint.load()))
             }),
@@ -351,6 +391,12 @@ impl Core {
             ended: session.ended.get(),
         }
     }
+}
+
+/// The server of a session, in the model that the session uses.
+fn server_of<'s>(session: &SessionEntry, snapshot: &'s Snapshot) -> Option<&'s Arc<Server>> {
+    let (backend, server) = session.server.get()?;
+    snapshot.proxy(backend).servers.get(server as usize)
 }
 
 fn address_of(address: &BindAddress) -> String {
@@ -373,13 +419,15 @@ fn endpoint_of(endpoint: &Endpoint) -> String {
 /// Runs data thread `index` until it is told to stop. `sockets` are its listening sockets.
 pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> std::io::Result<()> {
     core_id::set_current(index);
-    buffer::configure(setup.model.global.bufsize);
-    let global = &setup.model.global;
+    let model = setup.model.load_full();
+    let global = &model.global;
+    buffer::configure(global.bufsize);
     let threads = setup.mailboxes.len();
     let maxpipes = global.maxpipes.unwrap_or(setup.maxconn.load(Relaxed) as usize / 4) / threads;
     splice::configure(if global.nosplice { 0 } else { maxpipes.max(1) }, global.pipesize);
     reactor::install(&setup.driver)?;
-    let core = make(index, setup);
+    let core = make(index, setup, model.clone());
+    drop(model);
     for socket in sockets {
         let listener = Listener::new(socket)?;
         core.listeners.borrow_mut().push(listener.clone());
@@ -412,8 +460,7 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
     result
 }
 
-fn make(index: usize, setup: Setup) -> Rc<Core> {
-    let model = setup.model.clone();
+fn make(index: usize, setup: Setup, model: Arc<Model>) -> Rc<Core> {
     Rc::new(Core {
         index,
         wheel: Wheel::default(),
@@ -424,12 +471,11 @@ fn make(index: usize, setup: Setup) -> Rc<Core> {
         rng: RefCell::new(Rng::new(0x4861_7269_6e67 ^ (index as u64) << 32)),
         stopping: Cell::new(false),
         stopped_at_ms: Cell::new(0),
-        pickers: RefCell::new(model.proxies.iter().map(|_| None).collect()),
+        snapshot: RefCell::new(Snapshot::new(model, &setup.mailboxes)),
         sessions: RefCell::default(),
         session_numbers: Cell::new(0),
         transactions: RefCell::default(),
         listeners: RefCell::default(),
-        model,
         setup,
     })
 }

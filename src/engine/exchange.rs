@@ -13,6 +13,7 @@ use super::http::Client;
 use super::idle::ServerConnection;
 use super::select::Assigned;
 use super::silence;
+use super::snapshot::Snapshot;
 use super::streamed::Streamed;
 use super::wait;
 use super::wait_body::BodyCopy;
@@ -77,6 +78,8 @@ impl End {
 /// One exchange on a client connection.
 pub struct Exchange<'a> {
     pub(super) core: &'a Rc<Core>,
+    /// The model under which the exchange began; it ends under the same.
+    pub(super) snapshot: &'a Rc<Snapshot>,
     pub(super) frontend: &'a Arc<Proxy>,
     pub(super) client: &'a mut Client,
     pub(super) txn: &'a mut TransactionFacts,
@@ -123,6 +126,7 @@ impl<'a> Exchange<'a> {
     /// An exchange that begins.
     pub fn new(
         core: &'a Rc<Core>,
+        snapshot: &'a Rc<Snapshot>,
         frontend: &'a Arc<Proxy>,
         client: &'a mut Client,
         txn: &'a mut TransactionFacts,
@@ -130,6 +134,7 @@ impl<'a> Exchange<'a> {
     ) -> Self {
         Exchange {
             core,
+            snapshot,
             frontend,
             client,
             txn,
@@ -240,7 +245,7 @@ impl<'a> Exchange<'a> {
 
     /// The proxy whose settings govern the server side.
     ///
-    /// Borrowed from the model, not from the exchange: a count of references in shared memory costs
+    /// Borrowed from the snapshot, not from the exchange: a count of references in shared memory costs
     /// more than most of what is done with it.
     pub(super) fn backend(&self) -> &'a Arc<Proxy> {
         self.backend.unwrap_or(self.frontend)
@@ -312,14 +317,14 @@ impl<'a> Exchange<'a> {
     fn switch(&mut self) -> Result<(), End> {
         let chosen = match self.client.switched.take() {
             Some(Some(chosen)) => Some(chosen),
-            _ => switching::backend(&self.core.model, self.frontend, &self.context(Direction::Request)),
+            _ => switching::backend(&self.snapshot.model, self.frontend, &self.context(Direction::Request)),
         };
         let Some(index) = chosen else {
             return Err(self.error_end(503, Ended::Server, EndedIn::Connect));
         };
-        let backend = self.core.proxy(index);
+        let backend = self.snapshot.proxy(index);
         self.in_backend = true;
-        let (place, taken) = BackendPlace::take(self.core, index);
+        let (place, taken) = BackendPlace::take(self.snapshot, index);
         self.client.backend_place = Some(place);
         backend.state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         backend.state.backend.add(be::SESSIONS, 1);

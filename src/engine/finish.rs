@@ -23,7 +23,7 @@ const LEVEL_ERROR: u8 = 3;
 impl Exchange<'_> {
     /// Ends an exchange that became a tunnel, once the tunnel has ended.
     pub(super) fn finish_tunnel(&mut self, established: Box<Established>) {
-        self.backend = Some(self.core.proxy(established.backend.index));
+        self.backend = Some(self.snapshot.proxy(established.backend.index));
         self.in_backend = true;
         self.txn.time.end_us = clock::cached().mono_us;
         drop(established); // the slot goes back before the line tells how many are taken
@@ -174,7 +174,7 @@ pub(super) fn log(
         data
     });
     frontend.state.log_count.fetch_add(1, Relaxed);
-    let tag = frontend.log_tag.clone().unwrap_or_else(|| core.setup.log_tag.clone());
+    let tag = frontend.log_tag.clone().unwrap_or_else(|| core.tag());
     core.setup.log.send(Line {
         targets: frontend.log.clone(),
         level,
@@ -216,7 +216,7 @@ pub(super) fn log_embryonic(core: &Core, frontend: &Proxy, session: &SessionFact
         targets: frontend.log.clone(),
         level: if frontend.options.log_separate_errors { LEVEL_ERROR } else { LEVEL_TRAFFIC },
         wall_us: now.wall_us,
-        tag: frontend.log_tag.clone().unwrap_or_else(|| core.setup.log_tag.clone()),
+        tag: frontend.log_tag.clone().unwrap_or_else(|| core.tag()),
         message,
         structured_data: None,
     });

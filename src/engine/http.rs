@@ -15,7 +15,7 @@ use super::tunnel::Established;
 use super::{silence, wait};
 use crate::base::calls;
 use crate::base::clock::{self, Millis};
-use crate::base::id::ProxyIndex;
+use crate::base::id::{ProxyIndex, ServerId};
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
@@ -38,8 +38,10 @@ pub struct Client {
     pub place: Place,
     /// Its place in the count of the backend that serves it now.
     pub backend_place: Option<BackendPlace>,
-    /// The backend and the server of its last request (`option prefer-last-server`).
-    pub last_server: Option<(u32, u32)>,
+    /// The server of its last request (`option prefer-last-server`).
+    pub last_server: Option<ServerId>,
+    /// Its frontend is in no newer model: the connection ends behind the next response.
+    pub retired: bool,
     /// It came from TCP mode and has not had a request: the backend if one was chosen there.
     pub switched: Option<Option<ProxyIndex>>,
     /// The tunnel that its exchange has become (101, CONNECT).
@@ -73,7 +75,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
 }
 
 /// Serves the requests of a client that was admitted.
-pub(super) async fn serve_requests(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
+pub(super) async fn serve_requests(core: Rc<Core>, mut frontend: Arc<Proxy>, mut client: Box<Client>) {
     // Boxed: every idle connection carries the room, few ever have one.
     let mut attached: Option<Box<ServerConnection>> = None;
     let started = clock::cached();
@@ -85,6 +87,10 @@ pub(super) async fn serve_requests(core: Rc<Core>, frontend: Arc<Proxy>, mut cli
             Awaited::Close => return,
             Awaited::Empty(ended) => Some(ended),
         };
+        // What came from TCP mode has chosen by its model already.
+        if client.switched.is_none() {
+            client.retired |= !core.renew(&client.entry, &mut frontend);
+        }
         let start_us = if first { 0 } else { begun.mono_us };
         // In a room of its own, so that the idle connection does not carry that of a transaction.
         let (next, txn) =
@@ -111,7 +117,8 @@ async fn exchange(
     if start_us != 0 {
         txn.calls_before = calls::current();
     }
-    let mut exchange = Exchange::new(core, frontend, client, &mut txn, attached);
+    let snapshot = client.entry.snapshot.borrow().clone();
+    let mut exchange = Exchange::new(core, &snapshot, frontend, client, &mut txn, attached);
     let next = match ended {
         Some(ended) => {
             exchange.refuse_empty(ended).await;
@@ -133,7 +140,8 @@ async fn tunnel(
     let Client { entry, stream, .. } = &mut *client;
     let outcome = established.tunnel.run(&core, &entry.ticket, stream, &mut established.stream).await;
     established.account(outcome, &mut txn);
-    Exchange::new(&core, &frontend, &mut client, &mut txn, &mut None).finish_tunnel(established);
+    let snapshot = client.entry.snapshot.borrow().clone();
+    Exchange::new(&core, &snapshot, &frontend, &mut client, &mut txn, &mut None).finish_tunnel(established);
     core.return_transaction(txn);
 }
 

@@ -15,6 +15,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::base::clock::{self, Millis};
 use crate::base::core_id;
 use crate::base::hash;
+use crate::base::id::{ModelId, ServerId};
 use crate::model::Server;
 use crate::net::Stream;
 use crate::rules::PacketFields;
@@ -49,8 +50,6 @@ pub struct ServerConnection {
     pub place: Option<OpenPlace>,
     /// The server.
     pub server: Arc<Server>,
-    /// The backend's place in the model and the server's in the backend.
-    pub key: (u32, u32),
     /// Its own address and the server's.
     pub addresses: (Option<SocketAddr>, Option<SocketAddr>),
     /// Requests it has served.
@@ -70,12 +69,11 @@ pub struct ServerConnection {
 
 impl ServerConnection {
     /// A fresh one; in a box, since it moves from hand to hand.
-    pub fn new(stream: Stream, server: Arc<Server>, key: (u32, u32), identity: Identity) -> Box<Self> {
+    pub fn new(stream: Stream, server: Arc<Server>, identity: Identity) -> Box<Self> {
         Box::new(ServerConnection {
             stream,
             place: None,
             server,
-            key,
             addresses: (None, None),
             requests: 0,
             private: false,
@@ -88,8 +86,10 @@ impl ServerConnection {
 }
 
 /// What sets a connection apart from others to the same server: only requests that want the same use it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// The model by which it was made: another may say other things of the server, even where the server is.
+    pub model: ModelId,
     /// Mark and TOS of its packets.
     pub packets: PacketFields,
     /// The address it shows in place of ours (`source ... usesrc`).
@@ -122,8 +122,8 @@ impl ServerConnection {
 /// A connection that is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted {
-    /// The backend's place in the model and the server's in the backend.
-    pub key: (u32, u32),
+    /// The server.
+    pub server: ServerId,
     /// How picky the request is.
     pub demand: Demand,
     /// What it must be.
@@ -151,17 +151,17 @@ pub fn core_bit(core: usize) -> u64 {
     }
 }
 
-/// Backend, server, and a hash of what only few requests have in common; 0 without any of that.
-type PoolKey = (u32, u32, u64);
+/// The server, and a hash of what only few requests have in common; 0 without any of that.
+type PoolKey = (ServerId, u64);
 
-fn pool_key(key: (u32, u32), identity: &Identity, header: Option<&[u8]>) -> PoolKey {
+fn pool_key(server: ServerId, identity: &Identity, header: Option<&[u8]>) -> PoolKey {
     let mut rest = header.map_or(0, |header| hash::xxh3(header, 0) | 1);
     if let Some(destination) = identity.destination {
         let mut hasher = FxHasher::default();
         (rest, destination).hash(&mut hasher);
         rest = hasher.finish() | 1;
     }
-    (key.0, key.1, rest)
+    (server, rest)
 }
 
 /// The idle server connections of one core, newest first.
@@ -184,7 +184,7 @@ impl IdlePool {
         context: &mut Context<'_>,
     ) -> Option<Box<ServerConnection>> {
         let mut pool = self.by_server.borrow_mut();
-        let key = pool_key(wanted.key, &wanted.identity, header);
+        let key = pool_key(wanted.server, &wanted.identity, header);
         let list = pool.get_mut(&key)?;
         let mut at = list.len();
         while at > 0 {
@@ -198,7 +198,7 @@ impl IdlePool {
             connection.server.state.idle.fetch_sub(1, Relaxed);
             if connection.is_current() && connection.is_quiet(context) {
                 // There are few servers, but as many headers as clients.
-                if list.is_empty() && key.2 != 0 {
+                if list.is_empty() && key.1 != 0 {
                     pool.remove(&key);
                 }
                 return Some(connection);
@@ -230,20 +230,20 @@ impl IdlePool {
         if connection.header.is_none() && connection.server.state.idle_cores.load(Relaxed) & bit == 0 {
             connection.server.state.idle_cores.fetch_or(bit, Relaxed);
         }
-        let key = pool_key(connection.key, &connection.identity, connection.header.as_deref());
+        let key = pool_key(connection.server.state.ident, &connection.identity, connection.header.as_deref());
         self.by_server.borrow_mut().entry(key).or_default().push(connection);
     }
     /// Closes one idle connection of a server, whatever it is named by; whether there was one.
-    pub fn close_one(&self, server: (u32, u32)) -> bool {
+    pub fn close_one(&self, server: ServerId) -> bool {
         let mut pool = self.by_server.borrow_mut();
-        let found = pool.iter_mut().find(|(key, list)| (key.0, key.1) == server && !list.is_empty());
+        let found = pool.iter_mut().find(|(key, list)| key.0 == server && !list.is_empty());
         let Some(connection) = found.and_then(|(_, list)| list.pop()) else { return false };
         connection.server.state.idle.fetch_sub(1, Relaxed);
         true
     }
     /// Whether connections of a server are here that any request may have.
-    pub fn has(&self, key: (u32, u32)) -> bool {
-        self.by_server.borrow().get(&(key.0, key.1, 0)).is_some_and(|list| !list.is_empty())
+    pub fn has(&self, server: ServerId) -> bool {
+        self.by_server.borrow().get(&(server, 0)).is_some_and(|list| !list.is_empty())
     }
     /// Closes connections that died or have idled for longer than `pool-purge-delay`.
     pub fn purge(&self, now: Millis) {
@@ -263,13 +263,13 @@ impl IdlePool {
                 }
                 keep
             });
-            key.2 == 0 || !list.is_empty()
+            key.1 == 0 || !list.is_empty()
         });
     }
     /// How many are kept per server.
-    pub fn counts(&self) -> Vec<((u32, u32), u32)> {
+    pub fn counts(&self) -> Vec<(ServerId, u32)> {
         let pool = self.by_server.borrow();
-        pool.iter().map(|(key, list)| ((key.0, key.1), list.len() as u32)).collect()
+        pool.iter().map(|(key, list)| (key.0, list.len() as u32)).collect()
     }
     /// Closes all.
     pub fn clear(&self) {

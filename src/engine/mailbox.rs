@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 
 use crossbeam_queue::SegQueue;
 
+use super::accept::{BindLine, Socket};
 use super::borrow::Handed;
 use super::idle::Wanted;
 use super::orders::{Given, Shown, Tell};
+use crate::base::id::{ListenerId, ServerId};
+use crate::model::Model;
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 use crate::sys::event::Doorbell;
@@ -25,8 +28,8 @@ pub enum Order {
     ShutdownSession(u64),
     /// Serve a connection that another core has accepted and counted.
     Adopt {
-        /// The number of the listener's line.
-        listener: usize,
+        /// The line by which it came.
+        line: Arc<BindLine>,
         /// The connection.
         fd: std::os::fd::OwnedFd,
         /// The client's address.
@@ -36,6 +39,8 @@ pub enum Order {
     Lend {
         /// Which.
         wanted: Wanted,
+        /// To which server.
+        server: Arc<ServerState>,
         /// The core that asks.
         borrower: usize,
         /// Its key for the answer.
@@ -48,9 +53,15 @@ pub enum Order {
         /// The connection, if there was one.
         connection: Option<Box<Handed>>,
     },
-    /// Close an idle connection of a server (the backend's place in the model, the server's in the backend):
-    /// another core needs its place.
-    CloseIdle((u32, u32)),
+    /// Close an idle connection of a server: another core needs its place.
+    CloseIdle(ServerId),
+    /// Use another model for what begins from now on.
+    Model {
+        /// The model, which has been adopted.
+        model: Arc<Model>,
+        /// The listeners of this core that it has; all others close.
+        doors: Vec<Door>,
+    },
     /// Stop accepting on a frontend, sockets kept.
     Pause(Arc<ProxyState>),
     /// Accept again.
@@ -62,13 +73,26 @@ pub enum Order {
     /// Give duplicates of the listening sockets to another process.
     GiveListeners(Tell<Given>),
     /// Tell how many idle connections are kept per server.
-    CountIdle(Tell<((u32, u32), u32)>),
+    CountIdle(Tell<(ServerId, u32)>),
     /// Accept no more, close idle connections, end when the last session has.
     SoftStop,
     /// Give memory that waits for reuse back.
     Trim,
     /// End now.
     Stop,
+}
+
+/// A listener of a core under another model.
+pub enum Door {
+    /// One that goes on with its socket.
+    Keep {
+        /// The listener.
+        ident: ListenerId,
+        /// What the model says of it.
+        line: Arc<BindLine>,
+    },
+    /// A new one.
+    Open(Socket),
 }
 
 /// The mailbox of one core, shared with everybody.

@@ -29,6 +29,7 @@ mod response_rules;
 mod rule_list;
 pub mod select;
 pub mod silence;
+pub mod snapshot;
 mod streamed;
 pub mod tcp;
 pub mod threads;

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::fault::Point;
+use crate::base::id::{ListenerId, ServerId};
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 
@@ -61,8 +62,8 @@ pub struct Given {
     pub fd: OwnedFd,
     /// The interface that it is bound to.
     pub interface: Option<String>,
-    /// The number of its line: sockets that threads share have the same and are the same.
-    pub line: usize,
+    /// Its line: sockets that threads share have the same and are the same.
+    pub line: ListenerId,
     /// Whether the threads share one socket.
     pub is_shared: bool,
 }
@@ -88,8 +89,8 @@ pub trait Cores {
     /// Hands some sessions of a core over, those with the next numbers behind `after` in their order, at most
     /// [`SESSIONS_AT_ONCE`]: from that core's thread, when it comes to it.
     fn sessions(&self, core: usize, after: u64, tell: Tell<Shown>);
-    /// Hands over how many idle connections a core keeps per server, by backend and server of the model.
-    fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>);
+    /// Hands over how many idle connections a core keeps per server.
+    fn idle(&self, core: usize, tell: Tell<(ServerId, u32)>);
     /// Has a core give duplicates of its listening sockets; it never shuts them down from then on, only leaves them.
     fn give_listeners(&self, _core: usize, tell: Tell<Given>) {
         tell(Vec::new());

@@ -15,6 +15,8 @@ use rustc_hash::FxHashMap;
 use super::Core;
 use super::mailbox::{Mailbox, Order};
 use crate::base::clock::{self, Millis};
+use crate::base::id::ServerId;
+use crate::model::Proxy;
 use crate::rules::Priority;
 use crate::state::places::effective_maxconn;
 use crate::state::queue::{Fate, Left, Queue, Rank, Waiter};
@@ -66,7 +68,8 @@ pub struct QueuePlace {
     /// Whether it has to look for a slot itself, as those who are first have.
     pub first: bool,
     settled: bool,
-    backend: Arc<ProxyState>,
+    /// Its backend, as the model has it under which the request began.
+    backend: Arc<Proxy>,
 }
 
 /// The rank of a request that begins to wait now.
@@ -77,17 +80,18 @@ pub fn rank(backend: &ProxyState, priority: Priority) -> Rank {
 
 impl QueuePlace {
     /// Queues a request of this core.
-    pub fn take(core: &Rc<Core>, queue: QueueOf, rank: Rank, backend: &Arc<ProxyState>) -> QueuePlace {
+    pub fn take(core: &Rc<Core>, queue: QueueOf, rank: Rank, backend: &Arc<Proxy>) -> QueuePlace {
         let token = core.waiting.next.get() + 1;
         core.waiting.next.set(token);
-        let waiter = Waiter::new(core.index, token, rank);
-        backend.waiting.fetch_add(1, SeqCst);
+        let known = backend.servers.iter().map(|server| server.state.ident).collect();
+        let waiter = Waiter::new(core.index, token, rank, known);
+        backend.state.waiting.fetch_add(1, SeqCst);
         let before = queue.queue().push(waiter.clone());
         if let QueueOf::Server(server) = &queue {
             server.counters.raise(counter::QUEUE_MAX, u64::from(before) + 1);
         }
         let backend = backend.clone();
-        backend.backend.raise(crate::state::proxy::be::QUEUE_MAX, u64::from(before) + 1);
+        backend.state.backend.raise(crate::state::proxy::be::QUEUE_MAX, u64::from(before) + 1);
         QueuePlace { core: core.clone(), queue, waiter, first: before == 0, settled: false, backend }
     }
     /// Whether it is a place in this queue.
@@ -121,25 +125,25 @@ impl QueuePlace {
     }
     /// Takes note of a slot.
     fn enter(&self, fate: Fate) {
-        if let Fate::Granted(index) = fate
-            && let Some(server) = self.backend.servers.load().get(index as usize)
+        if let Fate::Granted(server) = fate
+            && let Some((_, server)) = self.backend.server(server)
         {
-            server.entering.fetch_sub(1, Relaxed);
+            server.state.entering.fetch_sub(1, Relaxed);
         }
     }
     /// Gives up waiting; the slot, if it was granted in this very moment.
-    pub fn leave(&mut self) -> Option<u32> {
+    pub fn leave(&mut self) -> Option<ServerId> {
         if std::mem::replace(&mut self.settled, true) {
             return None;
         }
         let left = self.queue.queue().leave(&self.waiter);
-        if let Left::Granted(index) = left {
-            self.enter(Fate::Granted(index));
-            return Some(index);
+        if let Left::Granted(server) = left {
+            self.enter(Fate::Granted(server));
+            return Some(server);
         }
-        self.backend.waiting.fetch_sub(1, SeqCst);
+        self.backend.state.waiting.fetch_sub(1, SeqCst);
         if left == Left::Unblocked {
-            fill_all(&self.core.setup.mailboxes, &self.backend, clock::cached().millis());
+            fill_all(&self.core.setup.mailboxes, &self.backend.state, clock::cached().millis());
         }
         None
     }
@@ -152,12 +156,11 @@ impl QueuePlace {
 impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.core.waiting.wakers.borrow_mut().remove(&self.waiter.token);
-        if let Some(index) = self.leave() {
-            // Granted while the request went away: the slot goes to the next in line.
-            let servers = self.backend.servers.load();
-            if let Some(server) = servers.get(index as usize) {
-                release(&self.core.setup.mailboxes, &self.backend, server, index);
-            }
+        // Granted while the request went away: the slot goes to the next in line.
+        if let Some(granted) = self.leave()
+            && let Some((_, server)) = self.backend.server(granted)
+        {
+            release(&self.core.setup.mailboxes, &self.backend.state, &server.state);
         }
     }
 }
@@ -166,51 +169,48 @@ fn wake(mailboxes: &[Arc<Mailbox>], waiter: &Waiter) {
     mailboxes[waiter.core - 1].send(Order::Wake { token: waiter.token });
 }
 
-/// Grants a slot to whoever comes first of those who want this server and those who want any.
-fn grant_next(
-    backend: &ProxyState,
-    server: &ServerState,
-    takes_new: bool,
-    index: u32,
-) -> Option<Arc<Waiter>> {
+/// Grants a slot to whoever comes first of those that want this server and those that want any.
+fn grant_next(backend: &ProxyState, server: &ServerState, takes_new: bool) -> Option<Arc<Waiter>> {
+    let ident = server.ident;
     let (first, second) = (&server.queue, &backend.queue);
     if !takes_new || !second.has_ready() {
-        return first.grant_next(index);
+        return first.grant_next(ident);
     }
-    let backend_first = match (first.first_rank(), second.first_rank()) {
+    let backend_first = match (first.first_rank(ident), second.first_rank(ident)) {
         (Some(own), Some(any)) => any < own,
         (own, _) => own.is_none(),
     };
     let (first, second) = if backend_first { (second, first) } else { (first, second) };
-    first.grant_next(index).or_else(|| second.grant_next(index))
+    first.grant_next(ident).or_else(|| second.grant_next(ident))
 }
 
 /// Grants all places of a server that are free, first come, first served.
-pub fn fill(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, server: &ServerState, index: u32, now: Millis) {
-    fill_if(mailboxes, backend, (server, index), now, || backend.takes_new(server));
+pub fn fill(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, server: &ServerState, now: Millis) {
+    fill_if(mailboxes, backend, server, now, || backend.takes_new(server));
 }
 
 /// The same where it is known how to tell whether the server `takes_new` requests.
 ///
-/// A server's own queue is served whatever its state is: who waits there although it is down was told to
-/// (`option persist`, `force-persist`).
+/// A server's own queue is served whatever its state is: a request that waits there although the server is down
+/// was told to (`option persist`, `force-persist`).
 fn fill_if(
     mailboxes: &[Arc<Mailbox>],
     backend: &ProxyState,
-    (server, index): (&ServerState, u32),
+    server: &ServerState,
     now: Millis,
     takes_new: impl Fn() -> bool,
 ) {
+    let is_wanted = |queue: &Queue| queue.first_rank(server.ident).is_some();
     while backend.waiting.load(SeqCst) > 0 {
-        let takes_new = backend.queue.has_ready() && takes_new();
-        if !takes_new && !server.queue.has_ready() {
+        let takes_new = is_wanted(&backend.queue) && takes_new();
+        if !takes_new && !is_wanted(&server.queue) {
             return;
         }
         if !server.try_take_slot(effective_maxconn(backend, server, now)) {
             return;
         }
         server.entering.fetch_add(1, Relaxed);
-        match grant_next(backend, server, takes_new, index) {
+        match grant_next(backend, server, takes_new) {
             Some(waiter) => {
                 backend.waiting.fetch_sub(1, SeqCst);
                 wake(mailboxes, &waiter);
@@ -224,11 +224,11 @@ fn fill_if(
     }
 }
 
-/// Gives a server's slot back, to those who wait.
-pub fn release(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, server: &ServerState, index: u32) {
+/// Gives a server's slot back, to the requests that wait for it.
+pub fn release(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, server: &ServerState) {
     server.release_slot();
     if backend.waiting.load(SeqCst) > 0 {
-        fill(mailboxes, backend, server, index, clock::cached().millis());
+        fill(mailboxes, backend, server, clock::cached().millis());
     }
 }
 
@@ -238,8 +238,8 @@ pub fn fill_all(mailboxes: &[Arc<Mailbox>], backend: &ProxyState, now: Millis) {
         return;
     }
     let in_charge = backend.in_charge();
-    for (index, server) in backend.servers.load().iter().enumerate() {
-        fill_if(mailboxes, backend, (server, index as u32), now, || in_charge.has(server));
+    for server in backend.servers.load().iter() {
+        fill_if(mailboxes, backend, server, now, || in_charge.has(server));
     }
     // With no server left nobody will ever free a place: they choose again, and are told.
     if backend.queue.has_ready() && backend.usable_servers() == 0 {

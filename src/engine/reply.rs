@@ -62,6 +62,7 @@ impl Exchange<'_> {
             && !reply.close
             && !(unread && (undecided || self.body_broken_off))
             && (self.upload_state != UploadState::Partial || self.unfinished.is_some() || !unread)
+            && !self.client.retired
             && !self.core.closes_clients();
         let (bytes, stays) = self.encode_reply(&reply, may_stay, streamed);
         self.txn.bytes_to_client += bytes.len() as u64;
@@ -305,7 +306,7 @@ impl Exchange<'_> {
             &self.txn.body,
             page,
             proxy,
-            &self.core.model,
+            &self.snapshot.model,
             allowed,
         );
         for order in outcome.orders {

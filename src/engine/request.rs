@@ -32,7 +32,7 @@ impl Exchange<'_> {
 
     /// Reads until the head is complete, and judges it.
     pub(super) async fn read_request(&mut self) -> Result<(), End> {
-        let global = &self.core.model.global;
+        let global = &self.snapshot.model.global;
         let limits = head::Limits {
             fields_max: global.headers_max,
             bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
@@ -138,6 +138,6 @@ impl Exchange<'_> {
         {
             line.extend_from_slice(part);
         }
-        line.truncate(self.core.model.global.log_uri_len);
+        line.truncate(self.snapshot.model.global.log_uri_len);
     }
 }

@@ -81,6 +81,7 @@ impl Exchange<'_> {
             session: &mut self.client.session,
             txn: self.txn,
             effects: &mut self.effects,
+            head_max: self.snapshot.model.global.bufsize,
         };
         let verdict = subject.run(rules, from, set);
         self.count_failures(set, matches!(verdict, Verdict::Invalid));
@@ -178,8 +179,8 @@ impl Exchange<'_> {
             self.backend().state.backend.add(be::INTERNAL_ERRORS, ended);
         }
         if let Some(assigned) = self.assigned.as_ref().filter(|_| set.direction() == Direction::Response) {
-            assigned.server.state.counters.add(counter::FAILED_REWRITES, failed);
-            assigned.server.state.counters.add(counter::INTERNAL_ERRORS, ended);
+            assigned.server().state.counters.add(counter::FAILED_REWRITES, failed);
+            assigned.server().state.counters.add(counter::INTERNAL_ERRORS, ended);
         }
     }
 

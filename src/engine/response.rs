@@ -89,7 +89,7 @@ impl Exchange<'_> {
         upload: &mut Upload,
     ) -> Result<Received, Failure> {
         let backend = self.backend();
-        let global = &self.core.model.global;
+        let global = &self.snapshot.model.global;
         let limits = head::Limits {
             fields_max: global.headers_max,
             bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
@@ -398,6 +398,7 @@ impl Exchange<'_> {
             && !closes
             && upload.may_complete()
             && !persist::closes(&self.txn.response.fields)
+            && !self.client.retired
             && !self.core.closes_clients();
         let mode = self.connection_towards_client(stays);
         // What this client does not get, although the server sends it, stays behind the head.
@@ -515,7 +516,7 @@ impl Exchange<'_> {
     /// Writes names in the case that a client needs (`option h1-case-adjust-bogus-client`).
     pub(super) fn adjust_case(&self, head: &mut [u8]) {
         if self.frontend.options.adjust_case_client {
-            self.core.model.global.header_case.apply(head);
+            self.snapshot.model.global.header_case.apply(head);
         }
     }
 

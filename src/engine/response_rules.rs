@@ -100,7 +100,7 @@ impl Exchange<'_> {
         self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
         self.backend().state.backend.add(be::DENIED_RESPONSES, 1);
         if let Some(assigned) = &self.assigned {
-            assigned.server.state.counters.add(counter::DENIED_RESPONSES, 1);
+            assigned.server().state.counters.add(counter::DENIED_RESPONSES, 1);
         }
     }
 
@@ -132,7 +132,7 @@ impl Exchange<'_> {
             let direct = self.persistence.assigned
                 || (self.cookie.server.is_some()
                     && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
-            let server = self.assigned.as_ref().map(|assigned| &*assigned.server);
+            let server = self.assigned.as_ref().map(|assigned| &**assigned.server());
             let now = clock::cached();
             cookie::on_response(backend, server, &self.cookie, direct, self.persistence, self.txn, now);
         }
@@ -156,7 +156,12 @@ impl Exchange<'_> {
         }
         let mut stores = std::mem::take(&mut self.stores);
         if let Some(assigned) = &self.assigned {
-            sticking::on_response(backend, &assigned.server, &self.context(Direction::Response), &mut stores);
+            sticking::on_response(
+                backend,
+                assigned.server(),
+                &self.context(Direction::Response),
+                &mut stores,
+            );
         }
     }
 }

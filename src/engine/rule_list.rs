@@ -20,6 +20,8 @@ pub(super) struct Subject<'a> {
     pub(super) session: &'a mut SessionFacts,
     pub(super) txn: &'a mut TransactionFacts,
     pub(super) effects: &'a mut Effects,
+    /// Bytes that an edited head may reach.
+    pub(super) head_max: usize,
 }
 
 impl Subject<'_> {
@@ -33,7 +35,7 @@ impl Subject<'_> {
                 txn: self.txn,
                 process: &core.setup.process,
                 now: clock::cached(),
-                head_max: core.model.global.bufsize,
+                head_max: self.head_max,
                 effects: self.effects,
             };
             let verdict = run(rules, from, &mut list);

@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::core::SessionEntry;
 use super::queue::{self, QueueOf, QueuePlace};
+use super::snapshot::Snapshot;
 use super::wait;
 use crate::balance::{Key, Pick};
 use crate::base::clock::{self, Millis};
-use crate::base::id::ProxyIndex;
+use crate::base::id::{ProxyIndex, ServerId, ServerIndex};
 use crate::model::{Proxy, Server};
 use crate::net::timer::{Kill, Stop};
 use crate::rules::Priority;
@@ -20,19 +21,27 @@ use crate::state::queue::{Fate, Rank};
 use crate::state::server::counter;
 
 /// A slot on a server, given back when dropped.
+///
+/// It holds the snapshot that has the server: a reference to the server of its own would be counted in memory that
+/// all cores write.
 pub struct Assigned {
-    /// The server.
-    pub server: Arc<Server>,
-    /// Its place in the backend.
-    pub index: u32,
+    /// The server's place in the backend.
+    pub index: ServerIndex,
     backend: ProxyIndex,
-    core: Rc<Core>,
+    snapshot: Rc<Snapshot>,
+}
+
+impl Assigned {
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.snapshot.proxy(self.backend).servers[self.index as usize]
+    }
 }
 
 impl Drop for Assigned {
     fn drop(&mut self) {
-        let backend = &self.core.proxy(self.backend).state;
-        queue::release(&self.core.setup.mailboxes, backend, &self.server.state, self.index);
+        let backend = &self.snapshot.proxy(self.backend).state;
+        queue::release(&self.snapshot.mailboxes, backend, &self.server().state);
     }
 }
 
@@ -56,6 +65,8 @@ pub enum NoServer {
 
 /// What is wanted.
 pub struct Wish<'a> {
+    /// The model under which the request began.
+    pub snapshot: &'a Rc<Snapshot>,
     /// The backend.
     pub backend: &'a Arc<Proxy>,
     /// The server that persistence or use-server demands.
@@ -108,7 +119,7 @@ impl Wait {
     }
 
     /// Leaves the queue, if it is in one other than `of`; a slot that was granted just then is returned.
-    fn leave(&mut self, of: Option<&QueueOf>) -> Option<u32> {
+    fn leave(&mut self, of: Option<&QueueOf>) -> Option<ServerId> {
         let mut place = self.place.take_if(|place| of.is_none_or(|of| !place.is_in(of)))?;
         let granted = place.leave();
         self.account(&place);
@@ -134,7 +145,7 @@ impl Choice {
             return Some(Choice { index, bound: true, forced });
         }
         let pick = || {
-            core.picker(backend).pick(&mut Pick {
+            wish.snapshot.picker(backend).pick(&mut Pick {
                 backend: &backend.state,
                 key: wish.key,
                 avoid: wish.avoid,
@@ -144,7 +155,7 @@ impl Choice {
         let mut index = pick()?;
         if !backend.servers[index as usize].state.is_eligible() {
             // Its state has changed in this moment, and the cores are not told yet.
-            core.forget_picker(backend);
+            wish.snapshot.forget_picker(backend);
             index = pick()?;
         }
         Some(Choice { index, bound: wish.key.is_some(), forced: false })
@@ -170,8 +181,15 @@ pub async fn assign(
 ) -> Result<Assigned, NoServer> {
     let backend = wish.backend;
     let mailboxes = &core.setup.mailboxes;
-    let give_back = |index: u32| {
-        queue::release(mailboxes, &backend.state, &backend.servers[index as usize].state, index);
+    let give_back = |granted: ServerId| {
+        if let Some((_, server)) = backend.server(granted) {
+            queue::release(mailboxes, &backend.state, &server.state);
+        }
+    };
+    // Queues grant by identity, since they outlive models.
+    let usable = |choice: &Choice, granted: ServerId| {
+        let (index, _) = backend.server(granted)?;
+        (choice.holds(&wish, index) && !(choice.bound && index != choice.index)).then_some(index)
     };
     let now = clock::cached().millis();
     if backend.state.has_moving_limits() {
@@ -179,8 +197,8 @@ pub async fn assign(
         queue::fill_all(mailboxes, &backend.state, now);
     }
     let Some(choice) = Choice::make(core, &wish) else {
-        if let Some(index) = wait.leave(None) {
-            give_back(index);
+        if let Some(granted) = wait.leave(None) {
+            give_back(granted);
         }
         return Err(NoServer::NoneUp);
     };
@@ -192,8 +210,8 @@ pub async fn assign(
     if wait.place.is_some()
         && let Some(granted) = wait.leave(Some(&of()))
     {
-        if choice.holds(&wish, granted) && (!choice.bound || granted == index) {
-            return Ok(assigned(core, backend, granted));
+        if let Some(index) = usable(&choice, granted) {
+            return Ok(assigned(&wish, index));
         }
         give_back(granted);
     }
@@ -205,20 +223,20 @@ pub async fn assign(
         let free = server.state.queue.is_empty()
             && (backend.state.queue.is_empty() || choice.bound && !backend.state.takes_new(&server.state));
         if (limit == 0 || free) && server.state.try_take_slot(limit) {
-            return Ok(assigned(core, backend, index));
+            return Ok(assigned(&wish, index));
         }
         if choice.bound && server.maxqueue > 0 && server.state.queue.len() >= server.maxqueue {
             return Err(NoServer::QueueFull);
         }
         let rank = *wait.rank.get_or_insert_with(|| queue::rank(&backend.state, wish.priority));
-        wait.place = Some(QueuePlace::take(core, of(), rank, &backend.state));
+        wait.place = Some(QueuePlace::take(core, of(), rank, backend));
     }
     let timeout_ms = wish.timeout_ms.or(backend.timeouts.queue_ms).or(backend.timeouts.connect_ms);
     let deadline = *wait.deadline.get_or_insert_with(|| wait::after(timeout_ms));
     let Some(place) = &mut wait.place else { return Err(NoServer::NoneUp) };
     // A slot freed between the attempt and the queueing has woken nobody.
     if choice.bound {
-        queue::fill(mailboxes, &backend.state, &server.state, index, now);
+        queue::fill(mailboxes, &backend.state, &server.state, now);
     } else if place.first {
         queue::fill_all(mailboxes, &backend.state, now);
     }
@@ -240,8 +258,8 @@ pub async fn assign(
             if let Some(place) = wait.place.take() {
                 wait.account(&place);
             }
-            if choice.holds(&wish, granted) {
-                return Ok(assigned(core, backend, granted));
+            if let Some(index) = usable(&choice, granted) {
+                return Ok(assigned(&wish, index));
             }
             give_back(granted);
             return Err(NoServer::ChooseAgain);
@@ -251,18 +269,18 @@ pub async fn assign(
         Err(Stop::Timeout) => NoServer::QueueTimeout,
         Err(Stop::Killed(kill)) => NoServer::Killed(kill),
     };
-    if let Some(index) = wait.leave(None) {
-        give_back(index);
+    if let Some(granted) = wait.leave(None) {
+        give_back(granted);
     }
     Err(error)
 }
 
 /// Wraps a slot that is taken already.
-fn assigned(core: &Rc<Core>, backend: &Arc<Proxy>, index: u32) -> Assigned {
-    let server = backend.servers[index as usize].clone();
+fn assigned(wish: &Wish<'_>, index: ServerIndex) -> Assigned {
+    let server = &wish.backend.servers[index as usize].state;
     let now = clock::cached();
-    server.state.counters.add(counter::SESSIONS, 1);
-    server.state.session_rate.add(now.millis(), 1);
-    server.state.last_session_s.store(now.wall_secs() as i64, Relaxed);
-    Assigned { server, index, backend: backend.index, core: core.clone() }
+    server.counters.add(counter::SESSIONS, 1);
+    server.session_rate.add(now.millis(), 1);
+    server.last_session_s.store(now.wall_secs() as i64, Relaxed);
+    Assigned { index, backend: wish.backend.index, snapshot: wish.snapshot.clone() }
 }

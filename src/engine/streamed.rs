@@ -74,7 +74,7 @@ impl Exchange<'_> {
 
     fn fill(&self, streamed: &mut Streamed) {
         let process = &*self.core.setup.process;
-        let model = &self.core.model;
+        let model = &self.snapshot.model;
         let source = Source { info: &streamed.info, process, model, now: streamed.now, float: false };
         streamed.part.clear();
         streamed.more = streamed.parts.fill(&source, &mut streamed.part, PART_BYTES);

@@ -17,6 +17,7 @@ use super::redispatch;
 use super::rule_list::Subject;
 use super::select::{self, Assigned, NoServer, Wait, Wish};
 use super::silence::{self, Awaited, Limits, Side};
+use super::snapshot::Snapshot;
 use super::tunnel::{self, Established, Tunnel};
 use super::wait;
 use crate::balance::HashFunction;
@@ -37,7 +38,7 @@ use crate::sample::proxy_header::ProxyHeader;
 use crate::session::sticking::{self, Stores};
 use crate::session::{balance_key, captures, switching, tracking, unique_id};
 use crate::state::proxy::{be, fe};
-use crate::state::server::counter;
+use crate::state::server::{EndpointVersion, counter};
 use crate::state::tracked::Event;
 
 /// Brings a connection that was accepted to its session: connection rules, the PROXY protocol header,
@@ -80,9 +81,11 @@ fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> O
         return Some(effects);
     }
     let mut txn = core.take_transaction();
+    let head_max = client.entry.snapshot.borrow().model.global.bufsize;
     let Client { stream, session, .. } = &mut *client;
+    let (txn_facts, effects_now) = (&mut *txn, &mut effects);
     let mut subject =
-        Subject { core, frontend, client: stream, session, txn: &mut txn, effects: &mut effects };
+        Subject { core, frontend, client: stream, session, txn: txn_facts, effects: effects_now, head_max };
     let verdict = subject.run(rules, 0, set);
     core.return_transaction(txn);
     if matches!(verdict, Verdict::Continue | Verdict::Allow) {
@@ -104,7 +107,8 @@ async fn establish(
     txn: &mut TransactionFacts,
 ) -> Result<Box<Established>, Ending> {
     let (effects, stores) = (Effects::default(), Stores::default());
-    TcpSession { core, frontend, client, txn, effects, stores }.establish().await
+    let snapshot = client.entry.snapshot.borrow().clone();
+    TcpSession { core, snapshot, frontend, client, txn, effects, stores }.establish().await
 }
 
 /// Serves a client connection in TCP mode to its end.
@@ -196,6 +200,7 @@ enum Until {
 
 struct TcpSession<'a> {
     core: &'a Rc<Core>,
+    snapshot: Rc<Snapshot>,
     frontend: &'a Arc<Proxy>,
     client: &'a mut Client,
     txn: &'a mut TransactionFacts,
@@ -223,7 +228,7 @@ impl TcpSession<'_> {
         }
         let mut stores = std::mem::take(&mut self.stores);
         let context = SampleContext { direction: Direction::Response, ..self.context() };
-        sticking::on_response(backend, &assigned.server, &context, &mut stores);
+        sticking::on_response(backend, assigned.server(), &context, &mut stores);
     }
 
     fn ends(&mut self, ended: Ended, ended_in: EndedIn) {
@@ -235,11 +240,11 @@ impl TcpSession<'_> {
     async fn establish(&mut self) -> Result<Box<Established>, Ending> {
         let frontend = self.frontend.clone();
         self.inspect(&frontend, frontend.tcp_inspect_delay_ms).await?;
-        let Some(index) = switching::backend(&self.core.model, &frontend, &self.context()) else {
+        let Some(index) = switching::backend(&self.snapshot.model, &frontend, &self.context()) else {
             self.ends(Ended::Server, EndedIn::Connect);
             return Err(Ending::Over(None));
         };
-        let backend = self.core.proxy(index).clone();
+        let backend = self.snapshot.proxy(index).clone();
         if backend.mode == Mode::Http {
             return Err(Ending::Http(Some(index)));
         }
@@ -248,7 +253,7 @@ impl TcpSession<'_> {
         }
         let now = clock::cached();
         let state = &backend.state;
-        let (place, taken) = BackendPlace::take(self.core, index);
+        let (place, taken) = BackendPlace::take(&self.snapshot, index);
         self.client.backend_place = Some(place);
         state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
         state.backend.add(be::SESSIONS, 1);
@@ -262,7 +267,7 @@ impl TcpSession<'_> {
                 self.txn.bytes_from_client +=
                     buffer.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
                 let mut up = Pump::tunnel(buffer, tunnel::splices_up(&frontend, &backend));
-                if let Some(header) = &assigned.server.proxy_header {
+                if let Some(header) = &assigned.server().proxy_header {
                     up.stage(&self.proxy_header(header));
                 }
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
@@ -331,7 +336,8 @@ impl TcpSession<'_> {
                 let key = key.as_ref().map(balance_key::Key::as_pick);
                 let timeout_ms = self.effects.queue_timeout_ms;
                 let priority = self.effects.priority;
-                let wish = Wish { backend, preferred, key, avoid, timeout_ms, priority };
+                let wish =
+                    Wish { snapshot: &self.snapshot, backend, preferred, key, avoid, timeout_ms, priority };
                 select::assign(&core, &entry, wish, &mut queued, |_| false).await
             };
             self.txn.server_queue = queued.positions.server;
@@ -369,7 +375,7 @@ impl TcpSession<'_> {
                 }
             };
             queued = Wait::after(queued.positions.server, queued.positions.backend);
-            let server = assigned.server.clone();
+            let server = assigned.server().clone();
             self.txn.time.queued_us = clock::cached().mono_us;
             self.txn.server = Some(server.state.clone());
             entry.server.set(Some((backend.index, assigned.index)));
@@ -387,9 +393,11 @@ impl TcpSession<'_> {
                     destination,
                     timeout_ms: self.effects.connect_timeout_ms,
                     identity: Identity {
+                        model: self.snapshot.model.ident,
                         packets: self.effects.server_packets,
                         shown: connect::shown(backend, &server, self.client.session.source, None),
-                        ..Identity::default()
+                        destination: None,
+                        version: EndpointVersion::default(),
                     },
                 };
                 let error = match connect::dial(&core, &ticket, wish, |_| false).await {
@@ -408,7 +416,7 @@ impl TcpSession<'_> {
                 let (ended, refused) = match error {
                     DialError::Failed(_) => (Ended::Server, true),
                     DialError::Timeout => (Ended::ServerTimeout, false),
-                    DialError::Resource(_) => (Ended::Resource, true),
+                    DialError::Resource(_) => (Ended::Resource, false),
                     DialError::ClientGone => (Ended::Client, false),
                     DialError::Killed(kill) => (wait::killed(kill), false),
                 };
@@ -467,7 +475,7 @@ impl TcpSession<'_> {
                 let new = buffer.filled().get(self.txn.request_payload.len()..).unwrap_or_default();
                 self.txn.request_payload.extend_from_slice(new);
             }
-            let global = &self.core.model.global;
+            let global = &self.snapshot.model.global;
             let limits = head::Limits {
                 fields_max: global.headers_max,
                 bytes_max: global.bufsize.saturating_sub(global.maxrewrite),
@@ -503,6 +511,7 @@ impl TcpSession<'_> {
             session: &mut self.client.session,
             txn: self.txn,
             effects: &mut self.effects,
+            head_max: self.snapshot.model.global.bufsize,
         };
         subject.run(rules, from, set)
     }

@@ -13,6 +13,7 @@ use super::mailbox::{Mailbox, Order};
 use super::orders::{Accidents, Cores, Given, ProcessLimit, Shown, Tell, core_of};
 use super::queue;
 use crate::base::clock;
+use crate::base::id::ServerId;
 use crate::net::timer::Kill;
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
@@ -128,7 +129,7 @@ impl Cores for CoreHandles {
             None => tell(Vec::new()),
         }
     }
-    fn idle(&self, core: usize, tell: Tell<((u32, u32), u32)>) {
+    fn idle(&self, core: usize, tell: Tell<(ServerId, u32)>) {
         match self.mailboxes.get(core) {
             Some(mailbox) => mailbox.send(Order::CountIdle(tell)),
             None => tell(Vec::new()),

@@ -161,7 +161,7 @@ impl Established {
         txn.bytes_to_server += self.tunnel.up.bytes_out;
         txn.bytes_from_server += self.tunnel.down.bytes_in;
         txn.server_socket = None;
-        let server = &self.assigned.server.state.counters;
+        let server = &self.assigned.server().state.counters;
         let backend = &self.backend.state.backend;
         match txn.ended {
             Ended::Client => {

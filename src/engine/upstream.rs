@@ -151,27 +151,28 @@ impl Exchange<'_> {
         }
         // What was authenticated is a connection: its client stays with it, if nothing else decides.
         let private = self.attached.as_ref().filter(|connection| {
-            connection.private && connection.key.0 == backend.index && connection.is_current()
+            connection.private
+                && connection.identity.model == self.snapshot.model.ident
+                && connection.is_current()
         });
-        let private = private.map(|connection| connection.key.1);
-        wanted.or(private).or_else(|| self.last_server(backend))
+        let private = private.and_then(|connection| backend.server(connection.server.state.ident));
+        wanted.or(private.map(|(index, _)| index)).or_else(|| self.last_server(backend))
     }
 
     /// The server of the connection's last request, if the backend prefers it and it has a slot free. Keys
     /// that are hashed choose for themselves.
     fn last_server(&self, backend: &Proxy) -> Option<u32> {
-        let (of_backend, index) = self.client.last_server.filter(|_| backend.options.prefer_last_server)?;
-        if of_backend != backend.index || !matches!(backend.balance_key, BalanceKey::None) {
+        if !backend.options.prefer_last_server || !matches!(backend.balance_key, BalanceKey::None) {
             return None;
         }
-        let server = backend.servers.get(index as usize)?;
+        let (index, server) = backend.server(self.client.last_server?)?;
         let free = free_slots(&backend.state, &server.state, clock::cached().millis()) != Some(0);
         (free && server.state.is_eligible()).then_some(index)
     }
 
     /// The answer for a server that clients are to ask themselves (`redir`).
     fn redirected_to_server(&self) -> Option<Reply> {
-        let prefix = self.assigned.as_ref()?.server.redirect_prefix.as_ref()?;
+        let prefix = self.assigned.as_ref()?.server().redirect_prefix.as_ref()?;
         match self.txn.as_sent().method {
             Method::Get | Method::Head => redirect::to_server(prefix.as_bytes(), &self.txn.request),
             _ => None,
@@ -220,7 +221,15 @@ impl Exchange<'_> {
                 let key = key.as_ref().map(balance_key::Key::as_pick);
                 let timeout_ms = self.effects.queue_timeout_ms;
                 let priority = self.effects.priority;
-                let wish = Wish { backend, preferred: *preferred, key, avoid, timeout_ms, priority };
+                let wish = Wish {
+                    snapshot: self.snapshot,
+                    backend,
+                    preferred: *preferred,
+                    key,
+                    avoid,
+                    timeout_ms,
+                    priority,
+                };
                 select::assign(core, &entry, wish, &mut queued, watch).await
             };
             self.txn.server_queue = queued.positions.server;
@@ -229,11 +238,11 @@ impl Exchange<'_> {
                 Ok(assigned) => {
                     self.client.entry.server.set(Some((backend.index, assigned.index)));
                     if preferred.is_none() {
-                        assigned.server.state.counters.add(counter::LBTOT, 1);
+                        assigned.server().state.counters.add(counter::LBTOT, 1);
                         backend.state.backend.add(be::LBTOT, 1);
                     }
-                    self.txn.server = Some(assigned.server.state.clone());
-                    self.client.last_server = Some((backend.index, assigned.index));
+                    self.txn.server = Some(assigned.server().state.clone());
+                    self.client.last_server = Some(assigned.server().state.ident);
                     self.assigned = Some(assigned);
                     self.txn.time.queued_us = clock::cached().mono_us;
                     return Ok(());
@@ -281,7 +290,7 @@ impl Exchange<'_> {
         self.txn.status = 0;
         self.backend().state.backend.add(be::CLIENT_ABORTS, 1);
         if let Some(assigned) = &self.assigned {
-            assigned.server.state.counters.add(counter::CLIENT_ABORTS, 1);
+            assigned.server().state.counters.add(counter::CLIENT_ABORTS, 1);
         }
         End::close()
     }
@@ -298,7 +307,6 @@ impl Exchange<'_> {
         };
         // Not a reference of its own: counting it is a write that cores contend for.
         let server = &backend.servers[assigned.index as usize];
-        let key = (backend.index, assigned.index);
         let core = self.core;
         let identity = self.identity(backend, server);
         let header = server.proxy_header.as_deref().map(|header| {
@@ -308,7 +316,7 @@ impl Exchange<'_> {
         });
         let reused = match fresh {
             true => None,
-            false => self.reuse(backend, server, key, identity, header.as_deref()).await,
+            false => self.reuse(backend, server, identity, header.as_deref()).await,
         };
         if let Some(connection) = reused {
             server.state.counters.add(counter::REUSE, 1);
@@ -320,7 +328,7 @@ impl Exchange<'_> {
             return Ok(connection);
         }
         let place = match server.strict_maxconn {
-            true => Some(self.open_place(backend, server, key).await?),
+            true => Some(self.open_place(backend, server).await?),
             false => None,
         };
         server.state.counters.add(counter::CONNECT, 1);
@@ -349,7 +357,7 @@ impl Exchange<'_> {
                 self.txn.backend_error = ConnectionError::NONE;
                 self.txn.server_socket = Some(stream.fd());
                 self.txn.server_reused = false;
-                let mut connection = ServerConnection::new(stream, server.clone(), key, identity);
+                let mut connection = ServerConnection::new(stream, server.clone(), identity);
                 connection.header = header;
                 connection.place = place;
                 connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
@@ -371,29 +379,25 @@ impl Exchange<'_> {
 
     /// A place for another connection to a server of `strict-maxconn`. Who is here has one of its slots: there
     /// is a place, or an idle connection holds it. Such a one is closed, on this core or another.
-    async fn open_place(
-        &mut self,
-        backend: &Proxy,
-        server: &Server,
-        key: (u32, u32),
-    ) -> Result<OpenPlace, End> {
+    async fn open_place(&mut self, backend: &Proxy, server: &Server) -> Result<OpenPlace, End> {
+        let ident = server.state.ident;
         let core = self.core;
         let ticket = self.client.entry.ticket.clone();
         let patience_ms = self.effects.connect_timeout_ms.or(backend.timeouts.connect_ms);
         let deadline = wait::after(patience_ms.or(Some(PLACE_PATIENCE_MS)));
-        self.attached.take_if(|attached| attached.key == key);
+        self.attached.take_if(|attached| attached.server.state.ident == ident);
         loop {
             if let Some(place) = OpenPlace::take(&server.state) {
                 return Ok(place);
             }
-            if core.idle.close_one(key) {
+            if core.idle.close_one(ident) {
                 continue;
             }
             if clock::cached().millis() >= deadline {
                 return Err(self.error_end(503, Ended::Resource, EndedIn::Connect));
             }
             for mailbox in core.setup.mailboxes.iter().enumerate().filter(|(at, _)| at + 1 != core.index) {
-                mailbox.1.send(Order::CloseIdle(key));
+                mailbox.1.send(Order::CloseIdle(ident));
             }
             if let Err(Stop::Killed(kill)) = wait::sleep(core, &ticket, PLACE_PAUSE_MS).await {
                 return Err(self.killed(kill, EndedIn::Connect));
@@ -416,19 +420,20 @@ impl Exchange<'_> {
             true => connect::address_of(server, session.destination),
             false => None,
         };
-        Identity { packets: self.effects.server_packets, shown, destination, version }
+        let packets = self.effects.server_packets;
+        Identity { model: self.snapshot.model.ident, packets, shown, destination, version }
     }
 
     async fn reuse(
         &mut self,
         backend: &Proxy,
         server: &Server,
-        key: (u32, u32),
         identity: Identity,
         header: Option<&[u8]>,
     ) -> Option<Box<ServerConnection>> {
         if let Some(connection) = self.attached.take()
-            && (connection.key, connection.identity) == (key, identity)
+            && connection.server.state.ident == server.state.ident
+            && connection.identity == identity
             && connection.header.as_deref() == header
             && connection.is_current()
         {
@@ -445,13 +450,14 @@ impl Exchange<'_> {
             _ => Demand::Any,
         };
         let core = self.core;
-        let wanted = Wanted { key, demand, identity };
+        let wanted = Wanted { server: server.state.ident, demand, identity };
         let own = std::future::poll_fn(|context| Poll::Ready(core.idle.take(&wanted, header, context))).await;
         // What began with a header speaks for one client: such a connection stays where it is.
         if own.is_some() || header.is_some() {
             return own;
         }
-        borrow::borrow(core, &self.client.entry.ticket, server, wanted).await
+        let global = &self.snapshot.model.global;
+        borrow::borrow(core, global, &self.client.entry.ticket, server, wanted).await
     }
 
     /// Decides whether and where a failed attempt is repeated; the given end when it is not.
@@ -463,7 +469,7 @@ impl Exchange<'_> {
         avoid: &mut Option<u32>,
     ) -> Result<(), End> {
         let Some(assigned) = &self.assigned else { return Err(end) };
-        let server = assigned.server.clone();
+        let server = assigned.server().clone();
         let hopeless =
             (self.txn.ended == Ended::Client || self.txn.ended.by_order()) || !backend.retry_on.conn_failure;
         if hopeless || self.txn.retries >= self.retries_max(backend) {
@@ -473,7 +479,7 @@ impl Exchange<'_> {
             }
             return Err(end);
         }
-        let refused = matches!(self.txn.ended, Ended::Server | Ended::Resource);
+        let refused = self.txn.ended == Ended::Server;
         (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
         // A time-out was pause enough.
         self.again(backend, refused, preferred, avoid).await
@@ -488,7 +494,7 @@ impl Exchange<'_> {
         avoid: &mut Option<u32>,
     ) -> Result<(), End> {
         let Some(assigned) = &self.assigned else { return Ok(()) };
-        let server = assigned.server.clone();
+        let server = assigned.server().clone();
         let index = assigned.index;
         self.txn.retries += 1;
         let demanded = preferred.is_some();
@@ -608,7 +614,7 @@ impl Exchange<'_> {
         }
         let head = pump.stage_head(|out| encode::request(&self.txn.request, self.request_body, mode, out));
         if backend.options.adjust_case_server {
-            self.core.model.global.header_case.apply(head);
+            self.snapshot.model.global.header_case.apply(head);
         }
         Upload::new(pump)
     }

@@ -8,6 +8,7 @@ use super::proxy::{HttpReuse, Options, RetryOn, Timeouts};
 use super::server::{Observe, OnError};
 use super::{Bind, BindAddress, Mode, Proxy, Server};
 use crate::diag::Span;
+use crate::state::server::Configured;
 use crate::state::{ProxyState, ServerState};
 
 impl Proxy {
@@ -94,6 +95,7 @@ impl Server {
             id_forced: false,
             span: Span::NONE,
             state,
+            configured: Arc::new(Configured::default()),
             backup: false,
             cookie: None,
             maxconn: 0,

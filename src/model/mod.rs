@@ -19,13 +19,15 @@ pub use global::Global;
 pub use proxy::{Mode, Proxy};
 pub use server::Server;
 
-use crate::base::id::ProxyIndex;
+use crate::base::id::{ModelId, ProxyIndex};
 use crate::state::Registry;
 use crate::wire::syslog::Format;
 
 /// A whole configuration.
 #[derive(Debug)]
 pub struct Model {
+    /// What tells it from all others.
+    pub ident: ModelId,
     /// The `global` sections.
     pub global: Global,
     /// Frontends, backends and listens in order of declaration.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::{Bind, Server};
 use crate::balance;
-use crate::base::id::ProxyIndex;
+use crate::base::clock;
+use crate::base::id::{ProxyIndex, ServerId, ServerIndex};
 use crate::diag::Span;
 use crate::log::target::Targets;
 use crate::rules::Rule;
 use crate::rules::redirect::Redirect;
 use crate::rules::reply::ReplySpec;
 use crate::sample::{Condition, Expr, LogFormat};
-use crate::state::proxy::Configured;
+use crate::state::proxy::{Configured, side};
 use crate::state::{ProxyState, Table};
 
 /// `mode`.
@@ -162,10 +163,21 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// Its server of that identity, and the server's place.
+    pub fn server(&self, ident: ServerId) -> Option<(ServerIndex, &Arc<Server>)> {
+        let at = self.servers.iter().position(|server| server.state.ident == ident)?;
+        Some((at as ServerIndex, &self.servers[at]))
+    }
     /// Makes the live proxy what this one says it is; servers added at run time stay at the end.
     pub fn adopt(&self) {
         use std::sync::atomic::Ordering::Relaxed;
-        self.state.id.store(self.id, Relaxed);
+        let now_s = clock::cached().wall_secs();
+        if self.state.id.swap(self.id, Relaxed) == 0 {
+            self.state.last_change_s.store(now_s, Relaxed);
+        }
+        let sides = [(self.is_frontend, side::FRONTEND), (self.is_backend, side::BACKEND)];
+        let sides = sides.into_iter().filter(|(has, _)| *has).fold(0, |sides, (_, side)| sides | side);
+        self.state.sides.store(sides, Relaxed);
         self.state.maxconn.store(self.maxconn, Relaxed);
         let timeouts = &self.timeouts;
         self.state.configured.store(Arc::new(Configured {
@@ -182,7 +194,12 @@ impl Proxy {
         self.state.all_backups.store(self.balance.all_backups, Relaxed);
         self.state.moving_limits.store(self.servers.iter().any(|server| server.minconn > 0), Relaxed);
         let mut servers: Vec<_> = self.servers.iter().map(|server| server.state.clone()).collect();
-        servers.iter().for_each(|server| server.adopt());
+        for server in &self.servers {
+            if server.state.is_dynamic() {
+                server.state.last_change_s.store(now_s, Relaxed);
+            }
+            server.state.adopt(&server.configured);
+        }
         let ours = servers.len();
         for live in self.state.servers.load().iter().filter(|live| live.is_dynamic()) {
             if !servers[..ours].iter().any(|server| server.name == live.name) {

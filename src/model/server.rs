@@ -11,6 +11,7 @@ pub use crate::health::observe::Observe;
 use crate::sample::Expr;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
+use crate::state::server::Configured;
 
 /// One server of a backend.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Server {
     pub span: Span,
     /// Its live state.
     pub state: Arc<ServerState>,
+    /// What the live state becomes when the model comes into force.
+    pub configured: Arc<Configured>,
     /// `backup`.
     pub backup: bool,
     /// `cookie`.

@@ -101,12 +101,14 @@ pub fn has_listener(model: &Model) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::id::ModelId;
     use crate::diag::Span;
     use crate::model::{Bind, BindAddress};
     use crate::state::Registry;
 
     fn model(listens: bool, zero_warning: bool) -> Model {
         let mut model = Model {
+            ident: ModelId::next(),
             global: crate::model::Global { zero_warning, ..Default::default() },
             proxies: Vec::new(),
             frontends: Default::default(),

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use super::files::cause;
 use super::hand_over::Taken;
+use crate::base::id::ListenerId;
 use crate::control::admin::Grant;
 use crate::diag::{Report, Span};
-use crate::engine::accept::Socket;
+use crate::engine::accept::{BindLine, Socket};
 use crate::model::{Bind, BindAddress, Model, Proxy};
 use crate::sys::process::{is_alive, remove_in, set_ownership, signal};
 use crate::sys::socket::{self, BindOptions};
@@ -114,7 +115,7 @@ struct Made {
 
 /// Binds everything that was not `taken` from another process; what fails is reported with its line.
 pub fn bind_all(
-    model: &Model,
+    model: &Arc<Model>,
     threads: usize,
     taken: &mut Taken,
     old: &mut Predecessors,
@@ -154,7 +155,7 @@ pub fn bind_all(
         }
         std::thread::sleep(BUSY_STEP);
     }
-    let bound = collect(items, threads, report);
+    let bound = collect(model, items, threads, report);
     if report.has_alerts() {
         bound.withdraw();
         old.resume();
@@ -166,14 +167,14 @@ pub fn bind_all(
 }
 
 /// Sorts what was bound by its users, and reports what was not.
-fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
+fn collect(model: &Arc<Model>, items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
     let mut bound = Bound {
         cores: (0..threads).map(|_| Vec::new()).collect(),
         admin: Vec::new(),
         quiet: Vec::new(),
         paths: Vec::new(),
     };
-    for (number, Item { proxy, bind, outcome }) in items.into_iter().enumerate() {
+    for Item { proxy, bind, outcome } in items {
         let whose = match proxy {
             Some(proxy) if proxy.is_backend => format!("proxy {}", proxy.name),
             Some(proxy) => format!("frontend {}", proxy.name),
@@ -215,22 +216,22 @@ fn collect(items: Vec<Item<'_>>, threads: usize, report: &mut Report) -> Bound {
             bound.admin.extend(made.fds.into_iter().map(|fd| (fd, bind.address.clone(), grant)));
             continue;
         };
-        let (bind, connections) = (Arc::new(bind.clone()), Arc::default());
+        let served_by = serving(bind, threads);
+        // A socket for any address, or for others' (`transparent`), learns it with each connection.
+        let address = made.fds.first().and_then(|fd| socket::local_address(fd.as_raw_fd()));
+        let line = Arc::new(BindLine {
+            ident: ListenerId::next(),
+            model: model.clone(),
+            proxy: proxy.clone(),
+            bind: bind.clone(),
+            connections: Arc::default(),
+            address: address.filter(|address| !(address.ip().is_unspecified() || bind.transparent)),
+            everywhere: served_by.len() == threads,
+        });
         let shared = !matches!(bind.address, BindAddress::Inet(_));
-        let served_by = serving(&bind, threads);
-        let everywhere = served_by.len() == threads;
         for (fd, core) in made.fds.into_iter().zip(served_by.into_iter().cycle()) {
-            bound.cores[core].push(Socket {
-                fd,
-                proxy: proxy.clone(),
-                bind: bind.clone(),
-                connections: Arc::clone(&connections),
-                shared,
-                backlog,
-                number,
-                everywhere,
-                among_threads: made.is_one,
-            });
+            let among_threads = made.is_one;
+            bound.cores[core].push(Socket { fd, line: line.clone(), shared, backlog, among_threads });
         }
     }
     bound

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
+use arc_swap::ArcSwap;
+
 use super::console::Console;
 use super::files::cause;
 use super::hand_over::Taken;
@@ -305,6 +307,7 @@ impl Start<'_> {
         let rates = Arc::new(ProcessRates::default());
         rates.connections_max.store(model.global.maxconnrate, Relaxed);
         rates.sessions_max.store(model.global.maxsessrate, Relaxed);
+        let in_force = Arc::new(ArcSwap::new(model.clone()));
         let facts = InfoSource {
             threads,
             started: self.started,
@@ -314,11 +317,11 @@ impl Start<'_> {
             mailboxes: mailboxes.clone(),
             log: log.clone(),
             process: process.clone(),
-            model: model.clone(),
+            model: in_force.clone(),
             rates: rates.clone(),
         };
         let setup = Setup {
-            model: model.clone(),
+            model: in_force.clone(),
             process: process.clone(),
             log: log.clone(),
             driver: self.choice.clone(),
@@ -334,7 +337,6 @@ impl Start<'_> {
                 }
             }),
             info: Arc::new(move || facts.make()),
-            log_tag: model.global.tag(),
             fault: Arc::default(),
             failures: Arc::new(move |failure| {
                 let _ = failure_sender.send(failure); // the process is ending already
@@ -461,7 +463,7 @@ struct InfoSource {
     mailboxes: Arc<[Arc<Mailbox>]>,
     log: Arc<LogQueue>,
     process: Arc<ProcessFacts>,
-    model: Arc<Model>,
+    model: Arc<ArcSwap<Model>>,
     rates: Arc<ProcessRates>,
 }
 
@@ -472,7 +474,7 @@ impl InfoSource {
             started: self.started,
             boot_ms: self.process.boot_ms.load(Relaxed),
             maxconn: self.maxconn.load(Relaxed),
-            maxconn_hard: self.model.global.maxconn.unwrap_or(0).max(self.maxconn.load(Relaxed)),
+            maxconn_hard: self.model.load().global.maxconn.unwrap_or(0).max(self.maxconn.load(Relaxed)),
             memory_bytes: crate::sys::process::resident_bytes(),
             stopping: self.process.stopping.load(Relaxed),
             patterns_added: self.process.patterns_added.load(Relaxed),

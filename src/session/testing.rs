@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::base::id::ModelId;
 use crate::diag::Span;
 use crate::model::{Model, Proxy, Server};
 use crate::rules::testing::parsing;
@@ -25,6 +26,7 @@ pub(crate) fn server(backend: &str, name: &str) -> Server {
 /// A model without proxies.
 pub(crate) fn model() -> Model {
     Model {
+        ident: ModelId::next(),
         global: Default::default(),
         proxies: Vec::new(),
         frontends: HashMap::new(),

@@ -10,6 +10,7 @@ use super::counter::Counters;
 use super::queue::Queue;
 use super::server::ServerState;
 use super::snapshot::Snapshots;
+use crate::base::id::ProxyId;
 use crate::base::rate::{Rate, Window};
 
 /// Counters of a proxy's frontend side, by their place in [`ProxyState::frontend`].
@@ -117,6 +118,8 @@ pub struct Configured {
 /// One proxy, shared by all cores, the control thread and successive models.
 #[derive(Debug)]
 pub struct ProxyState {
+    /// What tells it from all others.
+    pub ident: ProxyId,
     /// Its name.
     pub name: Box<str>,
     /// Which sides it has ([`side`]), set by the newest model.
@@ -185,6 +188,7 @@ impl ProxyState {
     /// A proxy without servers or history.
     pub fn new(name: &str, cores: usize) -> Self {
         ProxyState {
+            ident: ProxyId::next(),
             name: name.into(),
             sides: AtomicU8::new(0),
             id: AtomicU32::new(0),

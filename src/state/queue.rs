@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex};
 
+use crate::base::id::ServerId;
+
 /// The order of requests: by class, then by time (`set-priority-class`, `set-priority-offset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
@@ -33,7 +35,9 @@ pub struct Waiter {
     pub rank: Rank,
     /// [`WAITING`], [`DOUBTED`], [`GRANTED`] or [`LEFT`]; changed under the queue's lock.
     state: AtomicU32,
-    /// The server whose slot was granted: its place in the backend.
+    /// The servers of its model: a slot of another is of no use to it.
+    known: Arc<[ServerId]>,
+    /// The server whose slot was granted.
     server: AtomicU32,
     /// First, how many the queue had granted when it came; at the end, how many it granted since.
     passed: AtomicU32,
@@ -51,26 +55,27 @@ pub enum Fate {
     Waits,
     /// What it waits for is to be chosen again.
     Doubted,
-    /// It has a slot of this server: its place in the backend.
-    Granted(u32),
+    /// It has a slot of this server.
+    Granted(ServerId),
 }
 
 impl Waiter {
     /// A waiter of `core`, known there as `token`.
-    pub fn new(core: usize, token: u64, rank: Rank) -> Arc<Self> {
+    pub fn new(core: usize, token: u64, rank: Rank, known: Arc<[ServerId]>) -> Arc<Self> {
         Arc::new(Waiter {
             core,
             token,
             rank,
+            known,
             state: AtomicU32::new(WAITING),
-            server: AtomicU32::new(u32::MAX),
+            server: AtomicU32::new(0),
             passed: AtomicU32::new(0),
         })
     }
     /// What became of it so far.
     pub fn fate(&self) -> Fate {
         match self.state.load(Acquire) {
-            GRANTED => Fate::Granted(self.server.load(Relaxed)),
+            GRANTED => Fate::Granted(ServerId::from_number(self.server.load(Relaxed))),
             DOUBTED => Fate::Doubted,
             _ => Fate::Waits,
         }
@@ -93,7 +98,7 @@ pub enum Left {
     /// It is out, and others were held up behind it: the caller looks for a slot for them.
     Unblocked,
     /// It was granted a slot of this server meanwhile, which is the owner's to use or pass on.
-    Granted(u32),
+    Granted(ServerId),
 }
 
 /// A list of waiters in the order of their ranks.
@@ -103,7 +108,7 @@ pub enum Left {
 #[derive(Debug, Default)]
 pub struct Queue {
     len: AtomicU32,
-    /// Whether the first can be granted a slot.
+    /// Whether anyone can be granted a slot.
     ready: AtomicBool,
     /// How many were ever granted one; wraps.
     granted: AtomicU32,
@@ -111,6 +116,13 @@ pub struct Queue {
 }
 
 type List = VecDeque<Arc<Waiter>>;
+
+/// The place of the waiter that is granted the next slot of `server`: the first whose model has that server. So
+/// requests that began under a model before and those that began under the newest one wait in one list.
+fn next_for(list: &List, server: ServerId) -> Option<usize> {
+    let at = list.iter().position(|waiter| waiter.known.contains(&server))?;
+    list[at].is(WAITING).then_some(at)
+}
 
 impl Queue {
     /// Does something with the list and keeps account of it.
@@ -135,9 +147,12 @@ impl Queue {
     pub fn has_ready(&self) -> bool {
         self.ready.load(SeqCst)
     }
-    /// The rank of the waiter that is granted the next slot.
-    pub fn first_rank(&self) -> Option<Rank> {
-        self.with(|list| list.front().filter(|first| first.is(WAITING)).map(|first| first.rank))
+    /// The rank of the waiter that is granted the next slot of `server`.
+    pub fn first_rank(&self, server: ServerId) -> Option<Rank> {
+        if !self.has_ready() {
+            return None;
+        }
+        self.with(|list| next_for(list, server).map(|at| list[at].rank))
     }
     /// Adds a waiter; returns how many stand before it. The first has to look for a slot itself.
     pub fn push(&self, waiter: Arc<Waiter>) -> u32 {
@@ -150,17 +165,16 @@ impl Queue {
             place as u32
         })
     }
-    /// Grants a slot of `server` to the first waiter and returns it, unless it is doubted.
-    pub fn grant_next(&self, server: u32) -> Option<Arc<Waiter>> {
+    /// Grants a slot of `server` to the first waiter that knows it and returns that, unless it is doubted.
+    pub fn grant_next(&self, server: ServerId) -> Option<Arc<Waiter>> {
         if !self.has_ready() {
             return None;
         }
         self.with(|list| {
-            list.front().filter(|first| first.is(WAITING))?;
-            let waiter = list.pop_front()?;
+            let waiter = list.remove(next_for(list, server)?)?;
             self.settle_account(&waiter);
             self.granted.fetch_add(1, Relaxed);
-            waiter.server.store(server, Relaxed);
+            waiter.server.store(server.number(), Relaxed);
             waiter.state.store(GRANTED, Release);
             Some(waiter)
         })
@@ -217,11 +231,16 @@ mod tests {
     use super::*;
 
     fn waiter(number: u64) -> Arc<Waiter> {
-        Waiter::new(1, number, Rank { number, ..Rank::default() })
+        knowing(number, &[0, 7, 8])
+    }
+
+    fn knowing(number: u64, servers: &[u32]) -> Arc<Waiter> {
+        let known = servers.iter().map(|server| ServerId::from_number(*server)).collect();
+        Waiter::new(1, number, Rank { number, ..Rank::default() }, known)
     }
 
     fn granted(queue: &Queue, server: u32) -> Option<(u64, Fate)> {
-        queue.grant_next(server).map(|waiter| (waiter.token, waiter.fate()))
+        queue.grant_next(ServerId::from_number(server)).map(|waiter| (waiter.token, waiter.fate()))
     }
 
     #[test]
@@ -232,10 +251,14 @@ mod tests {
             assert_eq!(queue.push(waiter.clone()), before);
         }
         assert_eq!(queue.leave(&b), Left::Quietly);
-        assert_eq!(granted(&queue, 7), Some((1, Fate::Granted(7))));
-        assert_eq!(granted(&queue, 8), Some((3, Fate::Granted(8))));
-        assert!(queue.grant_next(0).is_none() && queue.is_empty());
-        assert_eq!(queue.leave(&c), Left::Granted(8), "its owner must use or return the slot");
+        assert_eq!(granted(&queue, 7), Some((1, Fate::Granted(ServerId::from_number(7)))));
+        assert_eq!(granted(&queue, 8), Some((3, Fate::Granted(ServerId::from_number(8)))));
+        assert!(queue.grant_next(ServerId::from_number(0)).is_none() && queue.is_empty());
+        assert_eq!(
+            queue.leave(&c),
+            Left::Granted(ServerId::from_number(8)),
+            "its owner must use or return the slot"
+        );
         assert_eq!([&a, &b, &c].map(|waiter| waiter.served_meanwhile()), [1, 1, 2]);
     }
 
@@ -248,17 +271,35 @@ mod tests {
         let told: Vec<_> = queue.doubt_all().iter().map(|waiter| waiter.token).collect();
         assert_eq!(told, [1, 2]);
         assert_eq!((a.fate(), queue.len(), queue.has_ready()), (Fate::Doubted, 2, false));
-        assert!(queue.grant_next(0).is_none());
+        assert!(queue.grant_next(ServerId::from_number(0)).is_none());
         assert!(queue.doubt_all().is_empty(), "nobody is told twice");
         assert_eq!(queue.push(c.clone()), 2);
         queue.confirm(&b);
         assert!(!queue.has_ready(), "b does not pass a");
         assert_eq!(queue.leave(&a), Left::Unblocked, "a goes elsewhere");
-        assert_eq!(queue.first_rank(), Some(b.rank));
+        assert_eq!(queue.first_rank(ServerId::from_number(0)), Some(b.rank));
         assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(2));
         // It comes back with its rank.
         assert_eq!(queue.push(waiter(1)), 0);
         assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(1));
         assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(3));
+    }
+    #[test]
+    fn a_slot_goes_to_the_first_whose_model_has_the_server() {
+        let queue = Queue::default();
+        let [old, new] = [knowing(1, &[1, 2]), knowing(2, &[2, 3])];
+        queue.push(old.clone());
+        queue.push(new.clone());
+        assert_eq!(queue.first_rank(ServerId::from_number(4)), None);
+        assert!(queue.grant_next(ServerId::from_number(4)).is_none());
+        assert_eq!(
+            granted(&queue, 3),
+            Some((2, Fate::Granted(ServerId::from_number(3)))),
+            "passing the other"
+        );
+        queue.push(knowing(3, &[2, 3]));
+        assert_eq!(granted(&queue, 2).map(|(token, _)| token), Some(1), "in order where both know it");
+        assert!(queue.grant_next(ServerId::from_number(1)).is_none());
+        assert_eq!(queue.len(), 1);
     }
 }

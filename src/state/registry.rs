@@ -16,14 +16,26 @@ use crate::diag::Span;
 
 /// The live objects. Only configuration loading and the control thread come here, but for
 /// [`Registry::find_proxy`].
+///
+/// A load works on a stage ([`Registry::stage`]): what is there is found, what is new is made in the stage, and
+/// belongs to the process when the load has succeeded ([`Registry::commit`]).
 #[derive(Debug)]
 pub struct Registry {
     cores: AtomicUsize,
     inner: Mutex<Inner>,
     /// A copy of the list of proxies for data threads, which take no lock.
-    index: ArcSwap<HashMap<String, Arc<ProxyState>>>,
-    /// How many proxies were made: more than the index has means that it is old.
-    proxies_made: AtomicUsize,
+    index: ArcSwap<Index>,
+    /// Raised by each change of the list: an index of another version is old.
+    version: AtomicUsize,
+    /// What a stage stands on.
+    base: Option<Arc<Registry>>,
+}
+
+/// Proxies by name, as they were at a version of the list.
+#[derive(Debug, Default)]
+struct Index {
+    version: usize,
+    proxies: HashMap<String, Arc<ProxyState>>,
 }
 
 #[derive(Debug, Default)]
@@ -68,15 +80,61 @@ pub struct Reference {
 impl Registry {
     /// An empty one for a process of `cores` data threads.
     pub fn new(cores: usize) -> Arc<Self> {
-        Arc::new(Registry {
+        Arc::new(Self::on(None, cores))
+    }
+    /// A stage for one load: nothing that it makes is known here before [`Registry::commit`].
+    pub fn stage(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self::on(Some(self.clone()), self.cores()))
+    }
+    fn on(base: Option<Arc<Registry>>, cores: usize) -> Registry {
+        Registry {
             cores: AtomicUsize::new(cores),
             inner: Mutex::default(),
             index: ArcSwap::default(),
-            proxies_made: AtomicUsize::new(0),
-        })
+            version: AtomicUsize::new(1),
+            base,
+        }
+    }
+    /// The process's registry: of a stage, the one that it stands on.
+    pub fn root(self: &Arc<Self>) -> &Arc<Self> {
+        self.base.as_ref().unwrap_or(self)
     }
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+    /// What a stage has made is the process's from now on.
+    pub fn commit(&self) {
+        let Some(base) = &self.base else { return };
+        let new = std::mem::take(&mut *self.inner());
+        let mut known = base.inner();
+        known.proxies.extend(new.proxies);
+        known.servers.extend(new.servers);
+        known.maps.extend(new.maps);
+        known.patterns.extend(new.patterns);
+        known.lines.extend(new.lines);
+        for (name, tables) in new.tables {
+            known.tables.entry(name).or_default().extend(tables);
+        }
+        base.version.fetch_add(1, Release);
+    }
+    /// Forgets what nothing holds any more: neither a model, nor a session that began under an older one.
+    pub fn sweep(&self) {
+        let mut inner = self.inner();
+        self.index.store(Arc::default());
+        inner.proxies.retain(|_, proxy| Arc::strong_count(proxy) > 1);
+        inner.servers.retain(|_, server| Arc::strong_count(server) > 1);
+        // The list of patterns holds a file, too.
+        inner.maps.retain(|_, map| Arc::strong_count(map) > 2);
+        inner.patterns.retain(|listed| match listed {
+            Listed::File(map) => Arc::strong_count(map) > 1,
+            Listed::Line(patterns) => patterns.strong_count() > 0,
+        });
+        inner.lines.retain(|_, patterns| patterns.strong_count() > 0);
+        inner.tables.retain(|_, tables| {
+            tables.retain(|table| table.strong_count() > 0);
+            !tables.is_empty()
+        });
+        self.version.fetch_add(1, Release);
     }
     /// How many data threads counters are made for.
     pub fn cores(&self) -> usize {
@@ -92,47 +150,51 @@ impl Registry {
         let inner = self.inner();
         inner.proxies.is_empty() && inner.servers.is_empty()
     }
+    /// What `find` finds here or in what this stands on.
+    fn known<T>(&self, find: impl Fn(&Inner) -> Option<T>) -> Option<T> {
+        let below = self.base.as_ref().and_then(|base| find(&base.inner()));
+        below.or_else(|| find(&self.inner()))
+    }
     /// The proxy called `name`, made if it is new.
     pub fn proxy(&self, name: &str) -> Arc<ProxyState> {
-        let mut inner = self.inner();
-        if let Some(found) = inner.proxies.get(name) {
-            return found.clone();
+        if let Some(found) = self.known(|inner| inner.proxies.get(name).cloned()) {
+            return found;
         }
         let made = Arc::new(ProxyState::new(name, self.cores()));
-        inner.proxies.insert(name.to_owned(), made.clone());
-        self.proxies_made.store(inner.proxies.len(), Release);
+        self.inner().proxies.insert(name.to_owned(), made.clone());
+        self.version.fetch_add(1, Release);
         made
     }
     /// The proxy called `name`, if there is one: for names that come at run time. Takes the lock only
-    /// for the first name after a proxy was made.
+    /// for the first name after the list of proxies has changed.
     pub fn find_proxy(&self, name: &str) -> Option<Arc<ProxyState>> {
         let index = self.index.load();
-        if index.len() == self.proxies_made.load(Acquire) {
-            return index.get(name).cloned();
+        if index.version == self.version.load(Acquire) {
+            return index.proxies.get(name).cloned();
         }
         let inner = self.inner();
-        self.index.store(Arc::new(inner.proxies.clone()));
+        let version = self.version.load(Acquire);
+        self.index.store(Arc::new(Index { version, proxies: inner.proxies.clone() }));
         inner.proxies.get(name).cloned()
     }
     /// The server `backend/name`, made if it is new; the flag tells whether it was.
     pub fn server(&self, backend: &str, name: &str) -> (Arc<ServerState>, bool) {
-        let mut inner = self.inner();
         let key = (backend.to_owned(), name.to_owned());
-        if let Some(found) = inner.servers.get(&key) {
-            return (found.clone(), false);
+        if let Some(found) = self.known(|inner| inner.servers.get(&key).cloned()) {
+            return (found, false);
         }
         let made = Arc::new(ServerState::new(backend, name, self.cores()));
-        inner.servers.insert(key, made.clone());
+        self.inner().servers.insert(key, made.clone());
         (made, true)
     }
     /// The map or ACL file called `name` (a path, or `virt@...`), made empty if it is new; the flag
     /// tells whether it was, and so must be filled.
     pub fn map(&self, name: &str, is_map: bool) -> (Arc<LiveMap>, bool) {
-        let mut inner = self.inner();
-        if let Some(found) = inner.maps.get(name) {
-            return (found.clone(), false);
+        if let Some(found) = self.known(|inner| inner.maps.get(name).cloned()) {
+            return (found, false);
         }
         let made = Arc::new(LiveMap::new(name, is_map));
+        let mut inner = self.inner();
         inner.maps.insert(name.to_owned(), made.clone());
         inner.patterns.push(Listed::File(made.clone()));
         (made, true)
@@ -141,11 +203,11 @@ impl Registry {
     /// are. So a line that a `defaults` section gives to many proxies is one, and a line that a reload
     /// leaves as it was keeps what was changed in it.
     pub fn line_patterns(&self, identity: String, make: impl FnOnce() -> LiveMap) -> Arc<LiveMap> {
-        let mut inner = self.inner();
-        if let Some(known) = inner.lines.get(&identity).and_then(Weak::upgrade) {
-            return known;
+        if let Some(found) = self.known(|inner| inner.lines.get(&identity).and_then(Weak::upgrade)) {
+            return found;
         }
         let made = Arc::new(make());
+        let mut inner = self.inner();
         inner.patterns.push(Listed::Line(Arc::downgrade(&made)));
         inner.lines.insert(identity, Arc::downgrade(&made));
         made
@@ -153,12 +215,15 @@ impl Registry {
     /// The stick table called `name` with these settings: the one that a model in force has, with its
     /// contents, else an empty one. A load that fails leaves the running model's table alone.
     pub fn table(&self, name: &str, settings: Settings) -> Arc<Table> {
-        let mut inner = self.inner();
-        let tables = inner.tables.entry(name.to_owned()).or_default();
-        tables.retain(|table| table.strong_count() > 0);
-        let same = tables.iter().filter_map(Weak::upgrade).find(|table| table.settings == settings);
+        let same = self.known(|inner| {
+            let mut tables = inner.tables.get(name)?.iter().filter_map(Weak::upgrade);
+            tables.find(|table| table.settings == settings)
+        });
         same.unwrap_or_else(|| {
             let made = Table::new(name, settings);
+            let mut inner = self.inner();
+            let tables = inner.tables.entry(name.to_owned()).or_default();
+            tables.retain(|table| table.strong_count() > 0);
             tables.push(Arc::downgrade(&made));
             made
         })
@@ -253,5 +318,31 @@ mod tests {
         assert_eq!(registry.table("t", settings(KeyType::Ip, 10, &[])).len(), 1);
         drop(first);
         assert!(registry.table("t", settings(KeyType::Ip, 10, &[])).is_empty());
+    }
+    #[test]
+    fn what_a_stage_makes_is_known_when_it_is_committed() {
+        let registry = Registry::new(1);
+        let old = registry.proxy("old");
+        let (kept, _) = registry.server("old", "s");
+        for commits in [false, true] {
+            let stage = registry.stage();
+            assert!(
+                Arc::ptr_eq(&stage.proxy("old"), &old) && Arc::ptr_eq(&stage.server("old", "s").0, &kept)
+            );
+            let made = (stage.proxy("new"), stage.server("new", "s").0, stage.map("/m", true).0);
+            assert!(Arc::ptr_eq(&stage.proxy("new"), &made.0), "a stage knows what it has made");
+            assert!(registry.find_proxy("new").is_none() && registry.map_by_name("/m").is_none());
+            if commits {
+                stage.commit();
+                assert!(registry.find_proxy("new").is_some_and(|found| Arc::ptr_eq(&found, &made.0)));
+                assert!(Arc::ptr_eq(&registry.server("new", "s").0, &made.1));
+                registry.sweep();
+                assert_eq!(registry.maps().len(), 1, "it is held");
+            }
+        }
+        registry.sweep();
+        assert!(registry.find_proxy("new").is_none() && registry.maps().is_empty());
+        assert!(registry.find_proxy("old").is_some_and(|found| Arc::ptr_eq(&found, &old)));
+        assert_ne!(registry.proxy("new").ident, old.ident);
     }
 }

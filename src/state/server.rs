@@ -14,6 +14,7 @@ use std::sync::atomic::{
 use super::counter::Counters;
 use super::queue::Queue;
 use crate::base::clock::Millis;
+use crate::base::id::ServerId;
 use crate::base::rate::Rate;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -65,7 +66,7 @@ pub mod admin {
 }
 
 /// Where a server is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Endpoint {
     /// An IP address and port; port 0 means the port the client connected to, moved by `port_offset`.
     Inet {
@@ -76,6 +77,7 @@ pub enum Endpoint {
     },
     /// A Unix socket's path; a leading NUL stands for the abstract name space.
     Unix(Box<[u8]>),
+    #[default]
     /// Not known (yet): the name does not resolve.
     Unresolved,
 }
@@ -185,7 +187,7 @@ pub mod counter {
 
 /// What a model says of a server that may also change at run time. It is kept beside the live
 /// values, so that a reload changes what the configuration changed and nothing else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configured {
     /// `id`
     pub id: u32,
@@ -308,6 +310,8 @@ pub struct ServerState {
     pub minconn: AtomicU32,
     /// `backup`
     pub backup: AtomicBool,
+    /// What tells it from all others.
+    pub ident: ServerId,
     /// The weight balancing uses now, in units of 1/16 (slowstart gives fractions); see `effective_weight`.
     effective_weight: AtomicI32,
     /// Requests waiting for one of its slots.
@@ -346,8 +350,6 @@ pub struct ServerState {
     pub connections: AtomicU32,
     /// What the model in force says.
     configured: ArcSwapOption<Configured>,
-    /// What a model says that is not in force yet.
-    pending: ArcSwapOption<Configured>,
 }
 
 const _: () = {
@@ -374,6 +376,7 @@ impl ServerState {
             minconn: AtomicU32::new(0),
             maxqueue: AtomicU32::new(0),
             backup: AtomicBool::new(false),
+            ident: ServerId::next(),
             warm_up: [const { AtomicU64::new(0) }; 2],
             check: ArcSwap::default(),
             agent: ArcSwap::default(),
@@ -395,16 +398,6 @@ impl ServerState {
             initial_weight: AtomicU16::new(1),
             effective_weight: AtomicI32::new(16),
             configured: ArcSwapOption::empty(),
-            pending: ArcSwapOption::empty(),
-        }
-    }
-
-    /// Notes what a model says of it. A server that no model spoke of yet takes it at once, a live
-    /// one when the model comes into force ([`ServerState::adopt`]).
-    pub fn configure(&self, configured: Configured) {
-        self.pending.store(Some(Arc::new(configured)));
-        if self.configured.load().is_none() {
-            self.adopt();
         }
     }
 
@@ -414,8 +407,7 @@ impl ServerState {
     }
 
     /// Takes over what the newest model changed; what was changed at run time stays.
-    pub fn adopt(&self) {
-        let Some(new) = self.pending.swap(None) else { return };
+    pub fn adopt(&self, new: &Arc<Configured>) {
         let old = self.configured.swap(Some(new.clone()));
         let changed = |same: &dyn Fn(&Configured) -> bool| old.as_deref().is_none_or(|old| !same(old));
         self.id.store(new.id, Relaxed);
@@ -587,20 +579,18 @@ mod tests {
     #[test]
     fn a_reload_changes_what_the_configuration_changed() {
         let server = ServerState::new("be", "s", 1);
-        server.configure(configured());
+        let adopt = |configured| server.adopt(&Arc::new(configured));
+        adopt(configured());
         assert_eq!((server.user_weight(), server.check.load().health, server.admin()), (10, 2, 0));
         // At run time: another weight and a maintenance.
         server.set_user_weight(3);
         server.set_admin(admin::FMAINT);
-        server.configure(Configured { maxconn: 7, ..configured() });
-        assert_eq!(server.maxconn.load(Relaxed), 5, "not in force yet");
-        server.adopt();
+        adopt(Configured { maxconn: 7, ..configured() });
         assert_eq!(
             (server.maxconn.load(Relaxed), server.user_weight(), server.admin()),
             (7, 3, admin::FMAINT)
         );
-        server.configure(Configured { weight: 20, disabled: true, ..configured() });
-        server.adopt();
+        adopt(Configured { weight: 20, disabled: true, ..configured() });
         assert_eq!((server.user_weight(), server.admin()), (20, admin::FMAINT | admin::CMAINT));
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::base::id::ModelId;
 use crate::model::bind::{Bind, BindAddress};
 use crate::model::proxy::{Proxy, StatsPage};
 use crate::model::{Global, Model, Server};
@@ -61,6 +62,7 @@ pub(crate) fn model() -> Model {
     let states = backend.servers.iter().map(|server| server.state.clone()).collect();
     backend.state.servers.store(Arc::new(states));
     Model {
+        ident: ModelId::next(),
         global: Global { stats_timeout_ms: 10_000, stats_maxconn: 10, ..Global::default() },
         proxies: vec![Arc::new(frontend), Arc::new(backend)],
         frontends: [("fe".to_owned(), 0)].into(),

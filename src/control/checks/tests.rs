@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::base::clock;
+use crate::base::id::ServerId;
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::control::{Control, Cores};
 use crate::engine::orders::{Shown, Tell};
@@ -39,7 +40,7 @@ impl Cores for Recorder {
     fn sessions(&self, _: usize, _: u64, tell: Tell<Shown>) {
         tell(Vec::new());
     }
-    fn idle(&self, _: usize, tell: Tell<((u32, u32), u32)>) {
+    fn idle(&self, _: usize, tell: Tell<(ServerId, u32)>) {
         tell(Vec::new());
     }
     fn soft_stop(&self) {}
@@ -303,7 +304,7 @@ fn the_first_check_after_a_start_decides_whatever_rise_and_fall() {
         let bench = Bench::new(vec![down, up, Line { tracks: Some(0), ..Line::default() }], false);
         for at in 0..2 {
             let line = bench.model().proxies[1].servers[at].clone();
-            line.state.configure(crate::state::server::Configured {
+            line.state.adopt(&Arc::new(crate::state::server::Configured {
                 id: line.id,
                 endpoint: Endpoint::clone(&line.state.endpoint.load()),
                 hostname: None,
@@ -315,7 +316,7 @@ fn the_first_check_after_a_start_decides_whatever_rise_and_fall() {
                 disabled: false,
                 check: Some((3, 4)),
                 agent: None,
-            });
+            }));
         }
         super::start(&bench.control);
         assert!(bench.line().await.1.starts_with("Server be/s1 is DOWN, reason: Layer4 connection problem"));

@@ -25,7 +25,7 @@ pub const TABLE: &[Converter] = &[
 
 /// Keeps what names are looked up in: all live objects, and the proxy that the rule belongs to.
 fn check(args: &mut Vec<Arg>, check: &mut CheckContext<'_, '_>) -> Result<(), String> {
-    args.push(Arg::Registry(check.context.registry.clone()));
+    args.push(Arg::Registry(check.context.registry.root().clone()));
     if let Some(own) = check.context.proxy {
         args.push(Arg::Proxy(check.context.registry.proxy(own)));
     }

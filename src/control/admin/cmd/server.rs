@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::base::clock;
+use crate::base::id::ServerId;
 use crate::control::admin::{Call, Command, Flow, Later, PART_BYTES, Parts, ask};
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::model::bind::CliLevel::{Admin, User};
@@ -125,7 +126,7 @@ fn show_connections(call: &mut Call<'_>) -> Flow {
     let Some(backends) = backends(call) else { return Flow::Done };
     let control = call.control.clone();
     Later::flow(async move {
-        let mut idle: HashMap<(u32, u32), Vec<u32>> = HashMap::new();
+        let mut idle: HashMap<ServerId, Vec<u32>> = HashMap::new();
         for thread in 0..control.threads {
             // A server has several counts where connections differ by the header they began with.
             for (key, count) in ask(|tell| control.cores.idle(thread, tell)).await {
@@ -139,8 +140,7 @@ fn show_connections(call: &mut Call<'_>) -> Flow {
         );
         let none = vec![0; control.threads];
         let rows = each_server(backends, move |proxy, state, config, out| {
-            let place = proxy.servers.iter().position(|server| Arc::ptr_eq(&server.state, state));
-            let per_thread = place.and_then(|place| idle.get(&(proxy.index, place as u32))).unwrap_or(&none);
+            let per_thread = idle.get(&state.ident).unwrap_or(&none);
             connections(proxy, state, config, per_thread, out);
         });
         (head.into_bytes(), rows)

@@ -1,0 +1,77 @@
+//! A model as one core uses it: what runs holds the snapshot that it began with, what begins takes the newest.
+//!
+//! Places of proxies and servers are those of the snapshot's model. They are never taken from one snapshot to
+//! another: what outlives a model is named by its identity ([`crate::base::id`]) or holds its live state.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
+
+use super::mailbox::Mailbox;
+use crate::balance::{Candidate, Picker};
+use crate::base::id::ProxyIndex;
+use crate::model::{Model, Proxy};
+
+/// A model with what a core makes of it.
+pub struct Snapshot {
+    /// The model.
+    pub model: Arc<Model>,
+    /// Every core's mailbox.
+    pub mailboxes: Arc<[Arc<Mailbox>]>,
+    /// The tag of log lines without one of their own.
+    pub tag: Arc<str>,
+    pickers: RefCell<Vec<Option<Rc<Picker>>>>,
+}
+
+impl Snapshot {
+    /// A snapshot that nothing was made for yet.
+    pub fn new(model: Arc<Model>, mailboxes: &Arc<[Arc<Mailbox>]>) -> Rc<Snapshot> {
+        Rc::new(Snapshot {
+            tag: model.global.tag(),
+            pickers: RefCell::new(vec![None; model.proxies.len()]),
+            mailboxes: mailboxes.clone(),
+            model,
+        })
+    }
+    /// The proxy at a place of the model.
+    pub fn proxy(&self, index: ProxyIndex) -> &Arc<Proxy> {
+        &self.model.proxies[index as usize]
+    }
+    /// The frontend that a frontend of any model is in this one; `None` if this one has it not, or disabled.
+    pub fn frontend(&self, other: &Proxy) -> Option<&Arc<Proxy>> {
+        let at_its_place = self.model.proxies.get(other.index as usize);
+        if let Some(same) = at_its_place.filter(|proxy| std::ptr::eq(&***proxy, other)) {
+            return Some(same);
+        }
+        let found = self.proxy(*self.model.frontends.get(&*other.name)?);
+        (found.state.ident == other.state.ident && !found.disabled).then_some(found)
+    }
+    /// A picker for a backend of this model as its servers are now.
+    pub fn picker(&self, backend: &Proxy) -> Rc<Picker> {
+        let generation = backend.state.generation.load(Acquire);
+        let mut pickers = self.pickers.borrow_mut();
+        let slot = &mut pickers[backend.index as usize];
+        if let Some(picker) = slot
+            && picker.generation == generation
+        {
+            return picker.clone();
+        }
+        let candidates = backend.servers.iter().enumerate().map(|(index, server)| Candidate {
+            state: server.state.clone(),
+            index: index as u32,
+            id: server.id,
+            backup: server.backup,
+            hash_key: server.hash_key.clone(),
+        });
+        let picker = Picker::after(slot.as_deref(), generation, candidates.collect(), backend.balance);
+        let maxqueue = |index| backend.servers[index as usize].maxqueue;
+        let made = Rc::new(picker.with_affinity(backend.hash_preserve_affinity, maxqueue));
+        *slot = Some(made.clone());
+        made
+    }
+    /// Has the next [`Snapshot::picker`] of a backend look at its servers anew.
+    pub fn forget_picker(&self, backend: &Proxy) {
+        self.pickers.borrow_mut()[backend.index as usize] = None;
+    }
+}
