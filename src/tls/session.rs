@@ -102,6 +102,8 @@ trait Side {
     type Data;
     fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     fn early(state: ReadEarlyData<'_, '_, Self::Data>) -> Vec<u8>;
+    /// Whether records wait to be encoded.
+    fn has_to_say(&self) -> bool;
 }
 
 impl Side for UnbufferedServerConnection {
@@ -115,6 +117,9 @@ impl Side for UnbufferedServerConnection {
             _ => Vec::new(),
         }
     }
+    fn has_to_say(&self) -> bool {
+        self.wants_write()
+    }
 }
 
 impl Side for UnbufferedClientConnection {
@@ -124,6 +129,9 @@ impl Side for UnbufferedClientConnection {
     }
     fn early(_: ReadEarlyData<'_, '_, Self::Data>) -> Vec<u8> {
         Vec::new() // servers send none
+    }
+    fn has_to_say(&self) -> bool {
+        self.wants_write()
     }
 }
 
@@ -313,12 +321,12 @@ fn receive<S: Side>(
     }
 }
 
-/// Takes what a failed session still has to say: its alert.
+/// Takes what a failed session still has to say: its alert. It may not look at any input again: of what it had
+/// not come to, rustls remembers places only.
 fn drain<S: Side>(side: &mut S, output: &mut RecordBuffer) {
-    while let Ok(state) = side.process(&mut []).state {
-        match state {
-            ConnectionState::EncodeTlsData(mut data) => encode(output, |room| data.encode(room)),
-            ConnectionState::TransmitTlsData(data) => data.done(),
+    while side.has_to_say() {
+        match side.process(&mut []).state {
+            Ok(ConnectionState::EncodeTlsData(mut data)) => encode(output, |room| data.encode(room)),
             _ => return,
         }
     }
