@@ -68,6 +68,10 @@ pub(crate) fn key(at: usize) -> &'static EcdsaKeyPair {
     let make = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
     &KEYS.get_or_init(|| (0..8).map(|_| make()).collect())[at]
 }
+/// Such a key in PKCS#8.
+pub(crate) fn pkcs8(at: usize) -> Vec<u8> {
+    key(at).to_pkcs8v1().expect("a key").as_ref().to_vec()
+}
 /// SubjectPublicKeyInfo of such a key.
 pub(crate) fn spki(at: usize) -> Vec<u8> {
     let algorithm = seq(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]);

@@ -19,6 +19,7 @@ mod path;
 mod revocation;
 pub mod signature;
 mod trust;
+pub mod verifier;
 
 #[cfg(test)]
 mod table;
