@@ -133,6 +133,7 @@ pub(crate) struct Extensions {
     pub(crate) constraints: Option<Place>,
     pub(crate) policies: Option<Place>,
     pub(crate) distribution_points: Option<Place>,
+    pub(crate) access: Option<Place>,
     pub(crate) is_proxy: bool,
     pub(crate) has_unknown_critical: bool,
     /// One of them is malformed or stands there twice.
@@ -252,6 +253,10 @@ impl Certificate {
     /// The contents of cRLDistributionPoints.
     pub(crate) fn distribution_points(&self) -> Option<&[u8]> {
         self.extensions.distribution_points.map(|place| self.at(place))
+    }
+    /// The contents of authorityInfoAccess.
+    pub fn access(&self) -> Option<&[u8]> {
+        self.extensions.access.map(|place| self.at(place))
     }
     /// Whether subject and issuer are the same.
     pub fn is_self_issued(&self) -> bool {
@@ -473,6 +478,10 @@ impl Extensions {
             }
             b"\x55\x1d\x23" => {
                 self.authority = Some(authority_key(value.expect(tag::SEQUENCE)?, der)?);
+                return value.is_empty().then_some(false);
+            }
+            b"\x2b\x06\x01\x05\x05\x07\x01\x01" => {
+                self.access = Some(place(value.expect(tag::SEQUENCE)?));
                 return value.is_empty().then_some(false);
             }
             b"\x55\x1d\x0f" => self.key_usage = Some(der::flags(value.expect(tag::BIT_STRING)?)?),

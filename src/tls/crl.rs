@@ -41,6 +41,9 @@ pub struct Crl {
     pub(crate) this_update: Option<i64>,
     /// Nothing if the list has none; `Some(None)` if it is malformed.
     pub(crate) next_update: Option<Option<i64>>,
+    version: u8,
+    /// The entries' sequence, in the order of the list.
+    entries: Place,
     /// Serial numbers and whether the entry takes a revocation back (reason removeFromCRL), sorted.
     revoked: Vec<(Place, bool)>,
     authority: Option<AuthorityKey>,
@@ -93,6 +96,17 @@ impl Crl {
     pub fn next(&self) -> Option<i64> {
         self.next_update.flatten()
     }
+    /// 1 or 2.
+    pub fn version(&self) -> u8 {
+        self.version
+    }
+    /// Serial numbers (contents of INTEGER) and times of revocation, in the order of the list.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], Option<i64>)> {
+        Reader::new(self.entries.get(&self.der)).filter_map(|entry| {
+            let mut entry = Reader::new(entry.contents);
+            Some((entry.expect(tag::INTEGER)?, entry.element().and_then(der::time)))
+        })
+    }
     /// How many certificates it names.
     pub fn len(&self) -> usize {
         self.revoked.len()
@@ -137,9 +151,8 @@ fn parse(bytes: &[u8]) -> Option<Crl> {
     let outer_algorithm = parts.expect(tag::SEQUENCE)?;
     let signature = der::bits(parts.expect(tag::BIT_STRING)?)?;
     let mut fields = Reader::new(tbs).sequence()?;
-    if let Some(version) = fields.optional(tag::INTEGER) {
-        (der::unsigned(version)? <= 1).then_some(())?;
-    }
+    let version =
+        fields.optional(tag::INTEGER).map_or(Some(0), der::unsigned).filter(|version| *version <= 1)?;
     let inner_algorithm = fields.expect(tag::SEQUENCE)?;
     let issuer = fields.whole(tag::SEQUENCE)?;
     let this_update = der::time(fields.element()?);
@@ -147,7 +160,8 @@ fn parse(bytes: &[u8]) -> Option<Crl> {
     let next_update = if has_next { Some(der::time(fields.element()?)) } else { None };
     let mut has_unknown_critical = false;
     let mut revoked = Vec::new();
-    let mut entries = Reader::new(fields.optional(tag::SEQUENCE).unwrap_or_default());
+    let list = fields.optional(tag::SEQUENCE).unwrap_or(&bytes[..0]);
+    let mut entries = Reader::new(list);
     while !entries.is_empty() {
         let mut entry = entries.sequence()?;
         let serial = entry.expect(tag::INTEGER)?;
@@ -166,6 +180,8 @@ fn parse(bytes: &[u8]) -> Option<Crl> {
         canonical_issuer: name::canonical(issuer)?.into(),
         this_update,
         next_update,
+        version: version as u8 + 1,
+        entries: place(list),
         revoked,
         authority: None,
         scope: None,
