@@ -132,15 +132,8 @@ pub const ABSENT: &[Absent] = &[
     },
     Absent {
         kind: "converter",
-        names: &[
-            "jwt_decrypt_cert",
-            "jwt_decrypt_jwk",
-            "jwt_decrypt_secret",
-            "jwt_verify",
-            "jwt_verify_cert",
-            "x509_v_err_str",
-        ],
-        why: "they need certificates and keys, and TLS is not available yet",
+        names: &["jwt_decrypt_cert", "jwt_decrypt_jwk", "jwt_decrypt_secret"],
+        why: "tokens are verified, but not decrypted yet",
     },
     Absent { kind: "directive", names: &["tune.chksize"], why: "HAProxy's checks have buffers of their own" },
     Absent {

@@ -18,6 +18,7 @@ pub mod ciphers;
 pub mod crl;
 pub mod der;
 pub mod facts;
+pub mod jws;
 pub mod name;
 pub mod ocsp;
 pub mod pem;

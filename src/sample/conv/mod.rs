@@ -144,10 +144,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Why a converter that HAProxy has is not here.
 pub fn why_absent(name: &str) -> Option<&'static str> {
-    if name.starts_with("jwt_verify") || name.starts_with("jwt_decrypt_") {
-        Some("it needs certificates and private keys, which this version does not load")
-    } else if name == "x509_v_err_str" {
-        Some("it explains the verification of client certificates, which this version does not do")
+    if name.starts_with("jwt_decrypt_") {
+        Some("this version verifies tokens, but decrypts none")
     } else if matches!(name, "51d.single" | "da-csv-conv") {
         Some("it needs a vendor's device database, which this version does not read")
     } else {

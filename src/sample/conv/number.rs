@@ -32,6 +32,12 @@ pub const TABLE: &[Converter] = &[
     unary("not", Type::Bool, "True if it is 0.", not),
     unary("odd", Type::Bool, "True if it is odd.", odd),
     unary("even", Type::Bool, "True if it is even.", even),
+    unary(
+        "x509_v_err_str",
+        Type::Str,
+        "The name of an error of certificate verification, such as X509_V_ERR_CERT_HAS_EXPIRED, by its number.",
+        verify_error,
+    ),
     unary("htonl", Type::Bin, "The low 32 bits as four bytes, big-endian.", htonl),
 ];
 
@@ -59,6 +65,14 @@ fn cpl<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>>
 }
 fn neg<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Int(value.as_int()?.saturating_neg()))
+}
+/// A number without a name stays a number.
+fn verify_error<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
+    let number = value.as_int()?;
+    Some(match crate::tls::verify::error::name_of(number) {
+        Some(name) => Value::text(name.as_bytes()),
+        None => Value::string(number.to_string().into_bytes()),
+    })
 }
 fn truth<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Bool(value.as_int()? != 0))
@@ -109,6 +123,11 @@ mod tests {
                 ("int(5),odd", "1"),
                 ("int(5),even", "0"),
                 ("int(24930),htonl,hex", "00006162"),
+                ("int(23),x509_v_err_str", "X509_V_ERR_CERT_REVOKED"),
+                ("int(0),x509_v_err_str", "X509_V_OK"),
+                ("str(10),x509_v_err_str", "X509_V_ERR_CERT_HAS_EXPIRED"),
+                ("int(95),x509_v_err_str", "95"),
+                ("int(-1),x509_v_err_str", "-1"),
                 ("str(12),add(1)", "13"),
             ],
         );
