@@ -372,6 +372,13 @@ const OTHER_GROUPS: &[&str] = &[
     "sm2",
 ];
 
+/// Adds a group unless it is there.
+fn add(chosen: &mut Vec<Group>, group: Group) {
+    if !chosen.iter().any(|known| known.name() == group.name()) {
+        chosen.push(group);
+    }
+}
+
 /// The groups that a list names (`curves`, `ecdhe`).
 ///
 /// # Errors
@@ -391,9 +398,8 @@ pub fn curves(text: &str) -> Result<Selection<Group>, String> {
             "mlkem768" => groups::MLKEM768,
             "mlkem1024" => groups::MLKEM1024,
             "default" | "auto" => {
-                for group in rustls::crypto::aws_lc_rs::DEFAULT_KX_GROUPS {
-                    found.chosen.push(*group);
-                }
+                let defaults = rustls::crypto::aws_lc_rs::DEFAULT_KX_GROUPS.iter();
+                defaults.for_each(|group| add(&mut found.chosen, *group));
                 continue;
             }
             name if OTHER_GROUPS.contains(&name) => {
@@ -405,9 +411,7 @@ pub fn curves(text: &str) -> Result<Selection<Group>, String> {
                 continue;
             }
         };
-        if !found.chosen.iter().any(|chosen| chosen.name() == group.name()) {
-            found.chosen.push(group);
-        }
+        add(&mut found.chosen, group);
     }
     if found.chosen.is_empty() {
         return Err(format!(

@@ -4,6 +4,9 @@
 //! Two drivers share the list: `main.rs` beside this file (a short run with every `cargo test`) and
 //! `libfuzzer/` (long runs that follow coverage).
 
+#[path = "certificates.rs"]
+mod certificates;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -47,6 +50,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "client_hello", run: hello, words: HELLO_WORDS },
     Target { name: "expression", run: expression, words: LANGUAGE_WORDS },
     Target { name: "log_format", run: log_format, words: LANGUAGE_WORDS },
+    Target { name: "chain", run: certificates::chain, words: certificates::DER_WORDS },
+    Target { name: "pem", run: certificates::pem_file, words: certificates::PEM_WORDS },
+    Target { name: "ocsp", run: certificates::ocsp_response, words: certificates::DER_WORDS },
+    Target { name: "cipher_string", run: certificates::cipher_string, words: certificates::CIPHER_WORDS },
+    Target { name: "token", run: certificates::token, words: certificates::TOKEN_WORDS },
     Target { name: "configuration", run: configuration, words: CONFIGURATION_WORDS },
 ];
 

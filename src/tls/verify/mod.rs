@@ -83,6 +83,8 @@ pub struct Verdict {
     pub top: Option<Arc<Certificate>>,
     /// The first second (since the epoch) at which the verdict may be another.
     pub until: i64,
+    /// How many signatures were checked to find it: what the check cost.
+    pub signatures: usize,
 }
 
 /// The walk ends: the policy does not ignore what was reported.
@@ -238,6 +240,7 @@ impl<'a> Walk<'a> {
         if issuer.lacks_usage(super::certificate::key_usage::KEY_CERT_SIGN) {
             self.report(VerifyError::KEYUSAGE_NO_CERTSIGN, depth + 1)?;
         }
+        self.verdict.signatures += 1;
         match path::check_signature(issuer, subject) {
             signature::Outcome::Good => Ok(()),
             signature::Outcome::Bad => self.report(VerifyError::CERT_SIGNATURE_FAILURE, depth),

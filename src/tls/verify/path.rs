@@ -114,6 +114,7 @@ impl Walk<'_> {
                 break;
             }
             *budget -= 1;
+            self.verdict.signatures += 1;
             if check_signature(candidate, top) == Outcome::Good {
                 return Some(Arc::clone(candidate));
             }

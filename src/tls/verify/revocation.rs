@@ -55,6 +55,7 @@ impl Walk<'_> {
         if !fit.is_current {
             self.report_time(&list, depth)?;
         }
+        self.verdict.signatures += 1;
         let signed = Signed {
             key_algorithm: issuer.key_algorithm(),
             key: issuer.key(),

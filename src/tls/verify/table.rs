@@ -624,6 +624,7 @@ fn bounds() {
     let mut sent: Vec<&Spec> = doubles.iter().collect();
     let missing = case("", &leaf(), &sent, &[&root()], &[]).ours(ErrorSet::EMPTY).0;
     assert_eq!(missing.refused, Some(Fault { error: E::CERT_SIGNATURE_FAILURE, depth: 0 }));
+    assert!((99..=SIGNATURES_MAX + 3).contains(&missing.signatures), "{}", missing.signatures);
     let middle = middle();
     sent.push(&middle);
     assert_eq!(case("", &leaf(), &sent, &[&root()], &[]).ours(ErrorSet::EMPTY).0.refused, None);
