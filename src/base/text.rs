@@ -65,6 +65,12 @@ pub fn decode_raw(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     }
 }
 
+/// What the system says of an error, without the number that the standard library adds.
+pub fn of_error(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

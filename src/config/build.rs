@@ -422,6 +422,7 @@ const STRICT: &[&str] = &[
     "tcp-request session",
     "tcp-response content",
     "tcp-response inspect-delay",
+    "declare capture",
 ];
 
 /// Keywords that HAProxy reads where they have no effect, without a word.

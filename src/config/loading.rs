@@ -2,18 +2,20 @@
 //! sections that are not proxies.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
 use super::address::{AddressError, Scope};
 use super::environment::Environment;
 use super::section::bind::BindSettings;
+use super::syntax::Word;
+use super::words::{self, Words};
 use super::{Settings, World};
+use crate::base::text;
 use crate::diag::{Report, Span, closest};
 use crate::model::RingSettings;
 use crate::model::proxy::ErrorPage;
 use crate::sample::acl::AclSet;
-use crate::sample::expr::{Named, ParseContext, Phase};
+use crate::sample::expr::{EXPOSE, Named, ParseContext, Phase};
 use crate::state::Registry;
 
 /// Findings after which no more suggestions are made.
@@ -50,6 +52,8 @@ pub struct Loading<'a> {
     /// The ACLs of the proxies that are finished.
     pub acls: Vec<AclSet>,
     files: HashMap<String, Result<Arc<[u8]>, String>>,
+    /// GUIDs, and the place of each.
+    guids: HashMap<String, Span>,
 }
 
 impl<'a> Loading<'a> {
@@ -77,6 +81,7 @@ impl<'a> Loading<'a> {
             rings: HashMap::new(),
             acls: Vec::new(),
             files: HashMap::new(),
+            guids: HashMap::new(),
         }
     }
 
@@ -103,9 +108,33 @@ impl<'a> Loading<'a> {
         if let Some(known) = self.files.get(path) {
             return known.clone();
         }
-        let read = self.world.read(path).map(Arc::from).map_err(|error| error_text(&error));
+        let read = self.world.read(path).map(Arc::from).map_err(|error| text::of_error(&error));
         self.files.insert(path.to_owned(), read.clone());
         read
+    }
+
+    /// A GUID that no other object has, or an alert.
+    pub fn guid(&mut self, keyword: &str, word: &Word) -> Option<String> {
+        let problem = match (words::check_guid(&word.text), self.guids.get(&word.text)) {
+            (Err(problem), _) => problem,
+            (Ok(()), Some(other)) => format!("'{}' is already used at {}", word.text, self.place(*other)),
+            (Ok(()), None) => {
+                self.guids.insert(word.text.clone(), word.span);
+                return Some(word.text.clone());
+            }
+        };
+        self.report.alert(word.span, format!("'{keyword}' : {problem}"));
+        None
+    }
+
+    /// Whether an experimental directive may be used; an alert if not (manual, section 3.1
+    /// `expose-experimental-directives`).
+    pub fn experimental(&mut self, words: &Words<'_>) -> bool {
+        if !self.named.experimental {
+            let message = format!("'{}' directive is experimental", words.keyword());
+            self.report.alert(words.span(), message).help(EXPOSE);
+        }
+        self.named.experimental
     }
 
     /// What readers of addresses need.
@@ -152,10 +181,4 @@ impl<'a> Loading<'a> {
         let name = self.report.sources.get(span.file as usize).map_or("-", |source| source.name.as_str());
         format!("{name}:{}", span.line)
     }
-}
-
-/// An error of the system in its own words, without Rust's "(os error N)".
-fn error_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -2,7 +2,8 @@
 //!
 //! Such a keyword changes nothing here, but a mistake in its line is still a mistake: a value that is
 //! missing, no number, or none of the documented words is reported as HAProxy reports it. The shapes are
-//! those of the manual: `<number>`, `<size>`, `<time>`, `{ on | off }`, `[optional]`, `<list>...`.
+//! those of the manual: `<number>`, `<size>`, `<time>`, `{ on | off }`, `[optional]`, `<list>...`; numbers and
+//! times may have bounds: `<-20..19>`, `<0..65535, in milliseconds>`.
 
 use super::syntax::Word;
 use super::words::{self, Words};
@@ -13,11 +14,16 @@ use crate::diag::{Report, did_you_mean};
 #[derive(Debug, PartialEq, Eq)]
 enum Shape<'a> {
     Number,
+    Within(i64, i64),
     Size,
     Time,
+    /// Milliseconds, at most so many.
+    TimeUpTo(i64),
     /// One of these words; with a placeholder among them, any word.
     Choice(Vec<&'a str>),
     Any,
+    /// One of these or more, separated by commas.
+    List(Vec<&'a str>),
     /// One of these or more, some with a value after them.
     Several(Vec<&'a str>),
     /// Everything up to the end of the line.
@@ -84,6 +90,10 @@ fn shapes(args: &str) -> Vec<Shape<'_>> {
             shapes.push(Shape::Several(choices.split('|').map(str::trim).collect()));
             break;
         }
+        if let Some(choices) = rest.strip_prefix('{').and_then(|inside| inside.strip_suffix("}[,...]")) {
+            shapes.push(Shape::List(choices.split('|').map(str::trim).collect()));
+            break;
+        }
         if rest.starts_with('[') || rest.starts_with('(') || rest.contains("...") {
             shapes.push(Shape::Rest);
             break;
@@ -106,19 +116,30 @@ fn shapes(args: &str) -> Vec<Shape<'_>> {
 
 fn named(token: &str) -> Shape<'_> {
     match token {
-        "<number>" | "<percent>" | "<nice>" => Shape::Number,
+        "<number>" | "<percent>" => Shape::Number,
         "<size>" => Shape::Size,
         "<time>" | "<timeout>" | "<delay>" => Shape::Time,
-        _ => Shape::Any,
+        _ => bounded(token).unwrap_or(Shape::Any),
     }
+}
+
+/// `<low..high>`, `<low..high, unit>`.
+fn bounded(token: &str) -> Option<Shape<'_>> {
+    let inside = token.strip_prefix('<')?.strip_suffix('>')?;
+    let (range, unit) = inside.split_once(", ").unwrap_or((inside, ""));
+    let (low, high) = range.split_once("..")?;
+    let (low, high) = (low.parse().ok()?, high.parse().ok()?);
+    Some(if unit == "in milliseconds" { Shape::TimeUpTo(high) } else { Shape::Within(low, high) })
 }
 
 fn wanted(shape: &Shape<'_>) -> String {
     match shape {
         Shape::Number => "an integer argument".to_owned(),
         Shape::Size => "a size as argument".to_owned(),
+        Shape::Within(low, high) => format!("a number from {low} to {high}"),
         Shape::Time => "a time as argument".to_owned(),
-        Shape::Choice(words) => {
+        Shape::TimeUpTo(high) => format!("a time of at most {high} ms"),
+        Shape::Choice(words) | Shape::List(words) => {
             let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
             words.join(" or ")
         }
@@ -132,13 +153,30 @@ fn check(keyword: &str, shape: &Shape<'_>, word: &Word, report: &mut Report) {
         // Some numbers may be written as sizes ("10k").
         Shape::Number if units::parse_size(&word.text).is_ok() => {}
         Shape::Number => {
-            words::integer(word, keyword, report);
+            words::within(word, keyword, 0..=i64::MAX, report);
+        }
+        Shape::Within(low, high) => {
+            words::within(word, keyword, *low..=*high, report);
         }
         Shape::Size => {
             words::size(word, keyword, report);
         }
         Shape::Time => {
             words::time_ms(word, keyword, report);
+        }
+        Shape::TimeUpTo(high) => {
+            let time = words::time_ms(word, keyword, report);
+            if time.is_some_and(|ms| ms > high.unsigned_abs()) {
+                report.alert(word.span, format!("'{keyword}' expects {}, got {}", wanted(shape), word.text));
+            }
+        }
+        Shape::List(choices) => {
+            let parts = word.text.strip_suffix(',').unwrap_or(&word.text).split(',');
+            for part in parts.filter(|part| !choices.contains(part)) {
+                let help = did_you_mean(part, choices.iter().copied());
+                let message = format!("'{keyword}' expects {} but got '{part}'", wanted(shape));
+                report.alert(word.span, message).help = help;
+            }
         }
         Shape::Choice(choices) => {
             let number =
@@ -178,7 +216,9 @@ mod tests {
             ("", "kw other", 1),
             ("<number>", "kw 5 other", 1),
             ("<number>", "kw 10k", 0),
-            ("<number>", "kw -1", 0),
+            ("<-20..19>", "kw -20", 0),
+            ("<0..65535, in milliseconds>", "kw 60s", 0),
+            ("{ a-b | c }[,...]", "kw c,a-b, other", 1),
             ("<size>", "kw 16k", 0),
             ("<time>", "kw 5s", 0),
             ("{ on | off }", "kw on other", 1),
@@ -195,6 +235,12 @@ mod tests {
         for (args, text, part) in [
             ("<number>", "kw", "expects an integer"),
             ("<number>", "kw abc", "expects an integer"),
+            ("<number>", "kw -1", "got -1"),
+            ("<-20..19>", "kw 20", "from -20 to 19, got 20"),
+            ("<-20..19>", "kw", "expects a number from -20 to 19"),
+            ("<0..65535, in milliseconds>", "kw 66s", "at most 65535 ms, got 66s"),
+            ("{ a-b | c }[,...]", "kw c,d", "but got 'd'"),
+            ("{ a-b | c }[,...]", "kw c,,a-b", "but got ''"),
             ("<size>", "kw 5zz", "5zz"),
             ("<time>", "kw abc", "unexpected character 'a'"),
             ("{ on | off }", "kw", "'on' or 'off'"),

@@ -210,6 +210,20 @@ impl<'a> Words<'a> {
     }
 }
 
+/// Bytes of a GUID at most.
+const GUID_MAX: usize = 127;
+
+/// Whether a text may be a GUID (manual, section 4.2 `guid`).
+pub fn check_guid(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > GUID_MAX {
+        return Err(format!("a GUID has 1 to {GUID_MAX} characters"));
+    }
+    match text.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c)) {
+        Some(found) => Err(format!("character '{found}' is not permitted in a GUID")),
+        None => Ok(()),
+    }
+}
+
 /// A word as a whole number, or an alert.
 pub fn integer(word: &Word, keyword: &str, report: &mut Report) -> Option<i64> {
     match word.text.parse() {

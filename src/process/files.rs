@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+pub use crate::base::text::of_error as cause;
 use crate::config::Input;
 
 /// Reads every file named, and of every directory named its `*.cfg` files in order of their bytes,
@@ -38,15 +39,6 @@ fn expand(path: &str) -> io::Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
-}
-
-/// The system's text for an error, without Rust's number after it.
-pub fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(at) => text[..at].to_string(),
-        None => text,
-    }
 }
 
 #[cfg(test)]

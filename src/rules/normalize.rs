@@ -10,6 +10,7 @@ use super::parse::Parsed;
 use super::rewrite::{self, Failed};
 use crate::http::{Request, uri};
 use crate::sample::ParseContext;
+use crate::sample::expr::EXPOSE;
 
 /// What is brought into a normal form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl From<Failed> for Refused {
 }
 
 /// Parses the words after `normalize-uri`.
-pub fn parse(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> Parsed {
+pub fn parse(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
     use Normalizer::*;
     const CHOICES: [(&str, Normalizer); 8] = [
         ("fragment-encode", FragmentEncode),
@@ -69,6 +70,9 @@ pub fn parse(arguments: &mut Arguments<'_>, _context: &mut ParseContext<'_>) -> 
         ("percent-to-uppercase", UpperCase { strict: false }),
         ("query-sort-by-name", SortQuery),
     ];
+    if !context.named.experimental {
+        return Err(Mistake::Says("it is experimental".into(), Some(EXPOSE.into())));
+    }
     if arguments.is_over() {
         return Mistake::says("missing argument <normalizer>");
     }

@@ -56,7 +56,7 @@ thread_local! {
 
 /// The stick tables of a test, which its rules share: the proxy's own, `web`, and `other`.
 pub(crate) fn tables() -> Named {
-    Named { tables: TABLES.with(Clone::clone), ..Named::default() }
+    Named { tables: TABLES.with(Clone::clone), experimental: true, ..Named::default() }
 }
 
 /// Calls a parser with a context; returns what it made and what was reported.

@@ -74,7 +74,12 @@ pub struct Named {
     pub rings: HashSet<String>,
     /// `tune.stick-counters`, where it is set.
     pub stick_counters: Option<u8>,
+    /// `expose-experimental-directives`.
+    pub experimental: bool,
 }
+
+/// How an experimental directive may be used.
+pub const EXPOSE: &str = "write 'expose-experimental-directives' in the global section, above it";
 
 impl Named {
     /// How many entries a session can track: the numbers of `track-sc` rules are below this

@@ -24,7 +24,7 @@ keywords! {
     "expose-fd" "listeners" BIND => Parse(expose_fd), "Lets another process take the listening sockets over.";
     "gid" "<gid>" BIND => Parse(|b, w, l| b.unix_gid = number(w, l, 0..=i64::from(u32::MAX)).map(|n| n as u32)), "The group of a Unix socket.";
     "group" "<group>" BIND => Parse(group), "The group of a Unix socket.";
-    "guid-prefix" "<string>" BIND => NoAction("listeners are known by their addresses over reloads"), "Names for listeners that are unique.";
+    "guid-prefix" "<string>" BIND => Parse(guid_prefix), "Names for listeners that are unique. Accepted without effect: listeners are known by their addresses over reloads.";
     "id" "<id>" BIND => Parse(id), "A fixed number for statistics.";
     "idle-ping" "<delay>" BIND => NoAction("only HTTP/2 has pings, and it is not spoken yet"), "Pings idle connections.";
     "interface" "<interface>" BIND => Parse(|b, w, l| b.interface = text(w, l)), "Listens on one network interface.";
@@ -36,7 +36,7 @@ keywords! {
     "name" "<name>" BIND => Parse(|b, w, l| b.name = text(w, l)), "A name for statistics.";
     "namespace" "<name>" BIND => Refused("network name spaces are not available yet"), "Listens in a network name space.";
     "nbconn" "<nbconn>" BIND => Refused("reverse HTTP is not available"), "Connections of reverse HTTP.";
-    "nice" "<nice>" BIND => NoAction("all sessions are served alike"), "The priority of sessions.";
+    "nice" "<-1024..1024>" BIND => NoAction("all sessions are served alike"), "The priority of sessions.";
     "proto" "<name>" BIND => Parse(proto), "The protocol without negotiation.";
     "quic-cc-algo" "<algo>" BIND => Refused("QUIC is not available yet"), "The congestion control of QUIC.";
     "quic-force-retry" "" BIND => Refused("QUIC is not available yet"), "Answers first QUIC packets with a retry.";
@@ -148,7 +148,13 @@ pub(super) fn line(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadi
         loading.report.alert(words.span(), message);
         return;
     }
-    draft.binds.extend(parse(words, "bind", loading));
+    let Some(bind) = parse(words, "bind", loading) else { return };
+    let same = |other: &&BindDraft| other.settings.id == bind.settings.id;
+    if let (Some(id), Some(other)) = (bind.settings.id, draft.binds.iter().find(same)) {
+        let message = format!("'bind' : custom id {id} already used at {}", loading.place(other.span));
+        loading.report.alert(words.span(), message);
+    }
+    draft.binds.push(bind);
 }
 
 /// An address list and the options after it; all mistakes of the options are reported even if the
@@ -169,7 +175,12 @@ pub fn parse(words: &mut Words<'_>, keyword: &str, loading: &mut Loading<'_>) ->
         ..BindSettings::default()
     };
     options(&mut settings, words, keyword, loading);
-    Some(BindDraft { addresses: addresses?, settings, span: words.span() })
+    let addresses = addresses?;
+    if settings.id.is_some() && addresses.len() > 1 {
+        let message = format!("'{keyword} {}' : 'id' can only be used with a single socket", word.text);
+        loading.report.alert(words.span(), message);
+    }
+    Some(BindDraft { addresses, settings, span: words.span() })
 }
 
 /// The options up to the line's end.
@@ -235,7 +246,20 @@ pub(super) fn time(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u
 }
 
 fn id(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let earlier = settings.id;
     settings.id = number(words, loading, 1..=i64::from(i32::MAX)).map(|id| id as u32);
+    if let Some(earlier) = earlier {
+        loading
+            .report
+            .alert(words.last_span(), format!("'id' : the line has the custom id {earlier} already"));
+    }
+}
+
+fn guid_prefix(_: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = value(words, loading) else { return };
+    if let Err(problem) = words::check_guid(&word.text) {
+        loading.report.alert(word.span, format!("'guid-prefix' : {problem}"));
+    }
 }
 
 /// `[<thread-group>/]<thread-set>`: there is one group, so that its number says nothing.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::bind::{self, BindDraft};
 use crate::config::keyword::{Keyword, keywords};
 use crate::config::loading::Loading;
+use crate::config::shape;
 use crate::config::syntax::Word;
 use crate::config::words::{Words, within};
 use crate::diag::{Span, did_you_mean};
@@ -42,7 +43,7 @@ keywords! {
     "default-path" "{ current | config | parent | origin <path> }" GLOBAL => Parse(default_path), "What relative paths in the configuration are relative to.";
     "description" "<text>" GLOBAL => Parse(description), "A text for the statistics page.";
     "expose-deprecated-directives" "" GLOBAL => NoAction("what is deprecated is read without it"), "Lets deprecated directives be used.";
-    "expose-experimental-directives" "" GLOBAL => NoAction("nothing here is hidden behind it"), "Lets experimental directives be used.";
+    "expose-experimental-directives" "" GLOBAL => Parse(|_, w, l| { l.named.experimental = true; w.end(l.report); }), "Lets experimental directives be used.";
     "fd-hard-limit" "<number>" GLOBAL => Parse(fd_hard_limit), "The most descriptors to ask the system for.";
     "gid" "<number>" GLOBAL => Parse(|g, w, l| owner(w, "group", l, |n| g.global.gid = Some(n))), "The group to run as.";
     "grace" "<time>" GLOBAL => Refused("a process that is told to stop stops accepting at once; use 'hard-stop-after' to bound its end"), "How long a process that was told to stop goes on accepting.";
@@ -102,7 +103,7 @@ keywords! {
     "user" "<user name>" GLOBAL => Parse(user), "The user to run as.";
     "anonkey" "<key>" GLOBAL => NoAction("the runtime API does not anonymise"), "The key of anonymised output.";
     "debug.counters" "{ on | off }" GLOBAL => NoAction("it is for developers of HAProxy"), "Counters for developers.";
-    "force-cfg-parser-pause" "<timeout>" GLOBAL => NoAction("it is for developers of HAProxy"), "Slows reading down.";
+    "force-cfg-parser-pause" "<0..65535, in milliseconds>" GLOBAL => Parse(parser_pause), "Slows reading down. Accepted without effect: it is for developers of HAProxy.";
     "quick-exit" "" GLOBAL => NoAction("memory is never freed piece by piece at exit"), "Exits without freeing memory.";
     "quiet" "" GLOBAL => Parse(|g, w, l| switch(w, l, &mut g.global.quiet)), "Shows no messages at start.";
     "warn-blocked-traffic-after" "<time>" GLOBAL => NoAction("how long a task holds its thread is not watched"), "Warns when traffic was blocked.";
@@ -207,6 +208,15 @@ fn reject_privileged_ports(global: &mut GlobalDraft, words: &mut Words<'_>, load
     if let Some(wanted) = words.on_off(loading.report) {
         global.global.reject_privileged_ports = wanted;
     }
+    words.end(loading.report);
+}
+
+/// Read for its mistakes only: no developer waits for this reader.
+fn parser_pause(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if !loading.experimental(words) {
+        return;
+    }
+    shape::read("force-cfg-parser-pause", "<0..65535, in milliseconds>", words, loading.report);
     words.end(loading.report);
 }
 

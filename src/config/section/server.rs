@@ -48,7 +48,7 @@ keywords! {
     "fall" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = checks(w, l) { s.check.fall = n }), "How many checks must fail to take the server down.";
     "fastinter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.fastinter_ms = Some(ms) }), "The time between checks while the state is changing.";
     "downinter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.downinter_ms = Some(ms) }), "The time between checks of a server that is down.";
-    "guid" "<string>" SERVER => Parse(|s, w, l| s.guid = text(w, l).map(Into::into)), "A name that is unique in all servers, for 'hash-key guid'.";
+    "guid" "<string>" SERVER => Parse(|s, w, l| s.guid = super::bind::value(w, l).and_then(|word| l.guid("guid", word)).map(Into::into)), "A name that is unique in all servers, for 'hash-key guid'.";
     "hash-key" "<key>" SERVER => Parse(hash_key), "What places the server on a consistent ring: the id, the address or the guid.";
     "id" "<value>" SERVER => Parse(id), "A fixed number for statistics and hashes.";
     "init-addr" "{last | libc | none | <ip>},[...]*" SERVER => Parse(init_addr), "Where the first address of a host name comes from.";

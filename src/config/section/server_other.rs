@@ -57,8 +57,8 @@ keywords! {
     "quic-cc-algo" "<algo>" SERVER => Refused("QUIC is not available yet"), "The congestion control of QUIC.";
     "renegotiate" "" SERVER => NoAction("it has no effect without 'ssl'"), "Takes renegotiation.";
     "resolve-net" "<network>[,<network>]*" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "Networks to prefer among a name's addresses.";
-    "resolve-opts" "<option>[,<option>]*" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "How a name's addresses are chosen.";
-    "resolve-prefer" "<family>" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "The family to prefer among a name's addresses.";
+    "resolve-opts" "{ allow-dup-ip | ignore-weight | prevent-dup-ip }[,...]" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "How a name's addresses are chosen.";
+    "resolve-prefer" "{ ipv4 | ipv6 }" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "The family to prefer among a name's addresses.";
     "resolvers" "<id>" SERVER => Refused("resolving names while running is not available yet; names are resolved once at start"), "Follows the addresses of the server's name.";
     "shard" "<shard>" SERVER => NoAction("it has no effect outside 'peers' sections"), "The shard of a peer.";
     "sigalgs" "<sigalgs>" SERVER => NoAction("it has no effect without 'ssl'"), "Signatures.";

@@ -23,7 +23,7 @@ keywords! {
     "max-session-srv-conns" "<number>" FRONT => NoAction("idle connections to servers belong to the pool, not to client sessions"), "How many idle connections to servers a client session may keep.";
     "id" "<value>" PROXIES => Parse(id), "A fixed number for statistics.";
     "description" "<string>" PROXIES => Parse(description), "A text for the statistics page.";
-    "guid" "<string>" PROXIES => NoAction("objects are known by their names over reloads"), "A name that is unique in all proxies.";
+    "guid" "<string>" PROXIES => Parse(guid), "A name that is unique in all proxies and servers. Accepted without effect: objects are known by their names over reloads.";
     "disabled" "" ALL => Parse(|d, w, l| disabled(d, w, l, true)), "The proxy does not start.";
     "enabled" "" ALL => Parse(|d, w, l| disabled(d, w, l, false)), "The proxy starts although its defaults say 'disabled'.";
     "monitor-uri" "<uri>" FRONT => Parse(monitor_uri), "Answers requests for this by itself.";
@@ -188,7 +188,17 @@ fn id(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
         loading.report.alert(word.span, "custom id has to be > 0");
         return;
     }
+    if let Some(earlier) = draft.id {
+        loading.report.alert(word.span, format!("'id' : the proxy has the custom id {earlier} already"));
+    }
     draft.id = within(word, "id", 1..=i64::from(i32::MAX), loading.report).map(|id| id as u32);
+    words.end(loading.report);
+}
+
+fn guid(_: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if let Some(word) = words.expect(loading.report, "a name as argument") {
+        loading.guid("guid", word);
+    }
     words.end(loading.report);
 }
 

@@ -4,6 +4,7 @@
 use super::global::{GlobalDraft, GlobalParser, number, time};
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
+use crate::config::shape;
 use crate::config::words::Words;
 
 /// Connections accepted before the others have their turn, without `tune.maxaccept`.
@@ -46,7 +47,7 @@ keywords! {
     /// Knobs of machinery that is not here.
     pub TABLE: GlobalParser, "3.2";
     "busy-polling" "" GLOBAL => NoAction("the drivers sleep when there is nothing to do; latency does not depend on it"), "Polls without sleeping.";
-    "maxcompcpuusage" "<number>" GLOBAL => NoAction("compression is refused"), "The CPU usage above which less is compressed.";
+    "maxcompcpuusage" "<0..100>" GLOBAL => NoAction("compression is refused"), "The CPU usage above which less is compressed.";
     "maxcomprate" "<number>" GLOBAL => NoAction("compression is refused"), "Bytes compressed per second.";
     "maxzlibmem" "<number>" GLOBAL => NoAction("compression is refused"), "Memory for compression.";
     "no-memory-trimming" "" GLOBAL => NoAction("the allocator gives memory back by itself"), "Does not give memory back to the system.";
@@ -70,13 +71,13 @@ keywords! {
     "tune.events.max-events-at-once" "<number>" GLOBAL => NoAction("it is internal to HAProxy's scheduler"), "Asynchronous events handled at once.";
     "tune.fail-alloc" "<percent>" GLOBAL => NoAction("it is for developers of HAProxy"), "Lets allocations fail.";
     "tune.fd.edge-triggered" "{ on | off }" GLOBAL => NoAction("the driver chooses"), "Edge-triggered events.";
-    "tune.fd.tables" "{ shared | per-thread-group }" GLOBAL => NoAction("threads are not grouped"), "Descriptor tables.";
+    "tune.fd.tables" "{ shared | per-thread-group }" GLOBAL => Parse(fd_tables), "Descriptor tables. Accepted without effect: threads are not grouped.";
     "tune.glitches.kill.cpu-usage" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "The CPU usage above which suspicious connections are closed.";
     "tune.h1.be.glitches-threshold" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "Oddities that close a connection.";
     "tune.h1.fe.glitches-threshold" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "Oddities that close a connection.";
     "tune.h1.zero-copy-fwd-recv" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Receives without a copy.";
     "tune.h1.zero-copy-fwd-send" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Sends without a copy.";
-    "tune.idletimer" "<timeout>" GLOBAL => NoAction("a stream is forwarded in large pieces from the beginning"), "The pause after which a stream counts as new.";
+    "tune.idletimer" "<0..65535, in milliseconds>" GLOBAL => NoAction("a stream is forwarded in large pieces from the beginning"), "The pause after which a stream counts as new.";
     "tune.listener.default-shards" "{ by-process | by-thread | by-group }" GLOBAL => NoAction("every data thread has a socket of its own"), "How many sockets share an address.";
     "tune.listener.multi-queue" "{ on | fair | off }" GLOBAL => NoAction("a thread with many connections hands new ones over by itself"), "How connections are spread over threads.";
     "tune.lua.bool-sample-conversion" "{ normal | pre-3.1-bug }" GLOBAL => NoAction("Lua is refused"), "How Lua sees booleans.";
@@ -100,8 +101,8 @@ keywords! {
     "tune.pool-high-fd-ratio" "<number>" GLOBAL => NoAction("idle connections are bounded per server with 'pool-max-conn'"), "Descriptors above which idle connections are closed.";
     "tune.pool-low-fd-ratio" "<number>" GLOBAL => NoAction("idle connections are bounded per server with 'pool-max-conn'"), "Descriptors above which idle connections are not kept.";
     "tune.pt.zero-copy-forwarding" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Forwards TCP without a copy.";
-    "tune.renice.runtime" "<number>" GLOBAL => NoAction("the service manager sets priorities"), "The process's priority while running.";
-    "tune.renice.startup" "<number>" GLOBAL => NoAction("the service manager sets priorities"), "The process's priority at start.";
+    "tune.renice.runtime" "<-20..19>" GLOBAL => NoAction("the service manager sets priorities"), "The process's priority while running.";
+    "tune.renice.startup" "<-20..19>" GLOBAL => NoAction("the service manager sets priorities"), "The process's priority at start.";
     "tune.rcvbuf.backend" "<size>" GLOBAL => NoAction("it is for datagrams of 'mode log', which is refused"), "Kernel buffers.";
     "tune.rcvbuf.frontend" "<size>" GLOBAL => NoAction("it is for datagrams of 'log-forward', which is refused"), "Kernel buffers.";
     "tune.rcvbuf.client" "<size>" GLOBAL => NoAction("the kernel sizes its buffers by itself"), "Kernel buffers.";
@@ -276,6 +277,14 @@ fn bufsize(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadin
         return;
     }
     global.global.bufsize = size as usize;
+}
+
+fn fd_tables(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    if !loading.experimental(words) {
+        return;
+    }
+    shape::read("tune.fd.tables", "{ shared | per-thread-group }", words, loading.report);
+    words.end(loading.report);
 }
 
 /// `-1` is "no limit": as many as wait.

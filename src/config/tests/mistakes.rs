@@ -54,6 +54,7 @@ fn what_is_ignored_for_its_section_is_read_all_the_same() {
     for (section, line, part) in [
         ("backend b", "timeout client abc", "unexpected character 'a'"),
         ("backend b", "monitor fail", "if"),
+        ("backend b", "capture request header a len x", "'x'"),
         ("backend b", "option dontlognull x", "'x'"),
         ("backend b", "clitcpka-cnt abc", "'abc'"),
         ("backend b", "max-session-srv-conns abc", "'abc'"),
@@ -73,6 +74,7 @@ fn what_is_ignored_for_its_section_is_read_all_the_same() {
             "{line}: {found:?}"
         );
     }
+    finds(&format!("{TIMEOUTS}backend b\ndeclare capture request len 10"), &[(Alert, 7, "not allowed")]);
     finds(&format!("{TIMEOUTS}backend b\nmaxconn 100"), &[(Warning, 7, "'maxconn' ignored")]);
 }
 
@@ -95,6 +97,10 @@ fn keywords_without_effect_are_read() {
         ("stats timeout 0", "positive"),
         ("httpclient.resolvers.prefer ipv5", "'ipv5'"),
         ("profiling.tasks maybe", "unknown option 'maybe'"),
+        ("tune.idletimer 66s", "at most 65535 ms"),
+        ("maxcompcpuusage 101", "from 0 to 100"),
+        ("maxsslconn -1", "'maxsslconn' expects a number from 0"),
+        ("tune.renice.startup -21", "from -20 to 19"),
     ] {
         finds(&format!("global\n{line}"), &[(Alert, 2, part)]);
     }
@@ -107,15 +113,45 @@ fn keywords_without_effect_are_read() {
         ("bind :2 thread 0", "thread set '0'"),
         ("bind :2 shards abc", "'abc'"),
         ("bind :2 thread 1 zz", "'zz'"),
+        ("bind :2 nice 1025", "from -1024 to 1024"),
+        ("bind :2 id 5 id 6", "the custom id 5 already"),
+        ("bind :2-3 id 5", "single socket"),
+        ("bind :2,:3 id 5", "single socket"),
+        ("bind :2 guid-prefix a/b", "'/'"),
+        ("server s 1.1.1.1:1 resolve-opts ignore-weights", "did you mean 'ignore-weight'"),
+        ("server s 1.1.1.1:1 resolve-prefer ipv5", "'ipv5'"),
+        ("server s 1.1.1.1:1 guid a,b", "','"),
+        ("guid a\\ b", "' '"),
     ] {
         finds(&format!("{TIMEOUTS}listen l\nbind :1\n{option}"), &[(Alert, 8, part)]);
     }
     finds("global\nuid haproxy\ngid haproxy", &[(Warning, 2, "user haproxy"), (Warning, 3, "group haproxy")]);
+    for (lines, part) in [
+        ("id 5\nid 6", "the custom id 5 already"),
+        ("bind :2 id 5\nbind :3 id 5", "custom id 5 already used at t.cfg:8"),
+        ("guid a\nserver s 1.1.1.1:1 guid a", "'a' is already used at t.cfg:8"),
+    ] {
+        finds(&format!("{TIMEOUTS}listen l\nbind :1\n{lines}"), &[(Alert, 9, part)]);
+    }
     let threads = "global\nnbthread 2\ndefaults\nmode tcp\ntimeout client 1s\nlisten l\nbind :1 thread 3-4";
     finds(threads, &[(Alert, 7, "none of the 2 threads")]);
     let model = clean(&format!("{TIMEOUTS}listen l\nbind :1 thread 1/1-2,4\nbind :2"));
     let binds = &model.proxies[0].binds;
     assert_eq!((binds[0].threads.as_slice(), binds[1].threads.as_slice()), (&[1, 2, 4][..], &[][..]));
+}
+
+#[test]
+fn experimental_directives_are_asked_for() {
+    let rule = "listen l\nbind :1\nhttp-request normalize-uri path-strip-dot";
+    let expose = "expose-experimental-directives";
+    finds(&format!("{TIMEOUTS}{rule}"), &[(Alert, 8, expose)]);
+    clean(&format!("global\n{expose}\n{TIMEOUTS}{rule}"));
+    for line in ["force-cfg-parser-pause 1", "tune.fd.tables shared"] {
+        finds(&format!("global\n{line}"), &[(Alert, 2, expose)]);
+        finds(&format!("global\n{line}\n{expose}"), &[(Alert, 2, expose)]);
+        clean(&format!("global\n{expose}\n{line}"));
+    }
+    finds(&format!("global\n{expose}\nforce-cfg-parser-pause 66s"), &[(Alert, 3, "at most 65535 ms")]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::base::text::of_error;
 use crate::health::machine::{Failure, Machine, Target};
 use crate::state::ServerState;
 use crate::state::server::Endpoint;
@@ -53,16 +54,16 @@ pub(super) async fn connect(
 /// What failed at once, in words.
 fn at_once(error: io::Error) -> Failure {
     Failure::Connection(match error.raw_os_error() {
-        Some(libc::EMFILE) => format!("Too many sockets on the process ({})", strerror(&error)),
-        Some(libc::ENFILE) => format!("Too many sockets on the system ({})", strerror(&error)),
-        Some(libc::ENOBUFS | libc::ENOMEM) => format!("Out of system buffers ({})", strerror(&error)),
+        Some(libc::EMFILE) => format!("Too many sockets on the process ({})", of_error(&error)),
+        Some(libc::ENFILE) => format!("Too many sockets on the system ({})", of_error(&error)),
+        Some(libc::ENOBUFS | libc::ENOMEM) => format!("Out of system buffers ({})", of_error(&error)),
         Some(libc::EADDRINUSE) => {
-            format!("Local source address already in use ({})", strerror(&error))
+            format!("Local source address already in use ({})", of_error(&error))
         }
         Some(libc::EAGAIN | libc::EADDRNOTAVAIL) => {
-            format!("Out of local source ports on the system ({})", strerror(&error))
+            format!("Out of local source ports on the system ({})", of_error(&error))
         }
-        _ => format!("General socket error ({})", strerror(&error)),
+        _ => format!("General socket error ({})", of_error(&error)),
     })
 }
 
@@ -80,15 +81,9 @@ fn by_kernel(error: &io::Error) -> String {
         Some(libc::ENOTSOCK) => "ENSOCK",
         Some(libc::ENOBUFS) => "ENOBUFS",
         Some(libc::EPIPE) => "EPIPE",
-        _ => return format!("General socket error ({})", strerror(error)),
+        _ => return format!("General socket error ({})", of_error(error)),
     };
-    format!("{name} returned by OS ({})", strerror(error))
-}
-
-/// The kernel's text without the number that the standard library adds.
-fn strerror(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+    format!("{name} returned by OS ({})", of_error(error))
 }
 
 async fn connect_tcp(
@@ -111,7 +106,7 @@ async fn connect_tcp(
     if let Some(source) = source
         && let Err(error) = socket.bind(&SockAddr::from(source))
     {
-        let text = format!("Can't bind to source address ({})", strerror(&error));
+        let text = format!("Can't bind to source address ({})", of_error(&error));
         return Err(Failure::Connection(text));
     }
     match socket.connect(&SockAddr::from(address)) {
