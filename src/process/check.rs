@@ -6,6 +6,7 @@
 use super::args::Options;
 use super::console::Console;
 use super::files;
+use super::listeners;
 use super::world::System;
 use crate::config::{Input, Settings, World};
 use crate::diag::{Level, Report};
@@ -54,6 +55,10 @@ pub fn read(options: &Options, console: &Console, load: Load<'_>) -> Result<Load
     {
         crate::config::exposure::look(model, &mut report);
     }
+    if let Some(model) = &model {
+        let usable = core_affinity::get_core_ids().map_or(0, |cpus| cpus.len());
+        super::cpus::look(&model.global, usable, &mut report);
+    }
     console.report(&report);
     let Some(model) = model.filter(|_| !report.has_alerts()) else {
         if !report.has_alerts() {
@@ -78,6 +83,14 @@ pub fn check(options: &Options, load: Load<'_>) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    let mut report = loaded.report;
+    let known = report.diagnostics.len();
+    listeners::look(&loaded.model, &mut report);
+    if report.has_alerts() {
+        report.diagnostics.drain(..known);
+        console.report(&report);
+        return INVALID;
+    }
     if loaded.warnings {
         console.result("Warnings were found.\n");
     }
@@ -120,7 +133,7 @@ mod tests {
             acls: Vec::new(),
         };
         if listens {
-            model.global.stats_sockets.push(Bind::bare(BindAddress::Fd(3)));
+            model.global.stats_sockets.push(Bind::bare(BindAddress::Unix("/nonexistent/socket".into())));
         }
         model
     }

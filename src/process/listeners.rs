@@ -113,6 +113,41 @@ struct Made {
     is_one: bool,
 }
 
+/// Looks at the inherited descriptors that the configuration names, without taking them.
+pub fn look(model: &Model, report: &mut Report) {
+    for (proxy, bind) in lines(model) {
+        let BindAddress::Fd(fd) = bind.address else { continue };
+        if let Err(error) = socket::check_listener(fd) {
+            cannot_bind(proxy, bind, &error, report);
+        }
+    }
+}
+
+/// Every `bind` line of a frontend that is enabled and every `stats socket`, which has no proxy.
+fn lines(model: &Model) -> impl Iterator<Item = (Option<&Arc<Proxy>>, &Bind)> {
+    let frontends = model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled);
+    let of_frontends = frontends.flat_map(|proxy| proxy.binds.iter().map(move |bind| (Some(proxy), bind)));
+    of_frontends.chain(model.global.stats_sockets.iter().map(|bind| (None, bind)))
+}
+
+/// Whose the line is, for messages.
+fn owner(proxy: Option<&Arc<Proxy>>) -> String {
+    match proxy {
+        Some(proxy) if proxy.is_backend => format!("proxy {}", proxy.name),
+        Some(proxy) => format!("frontend {}", proxy.name),
+        None => "stats socket".to_owned(),
+    }
+}
+
+fn cannot_bind(proxy: Option<&Arc<Proxy>>, bind: &Bind, error: &io::Error, report: &mut Report) {
+    let (whose, address) = (owner(proxy), text(&bind.address));
+    let message = format!("{whose}: cannot bind socket ({}) for [{address}]", cause(error));
+    let diagnostic = report.alert(bind.span, message);
+    if error.kind() == io::ErrorKind::AddrInUse {
+        diagnostic.help("another process listens there: stop it, or choose another address");
+    }
+}
+
 /// Binds everything that was not `taken` from another process; what fails is reported with its line.
 pub fn bind_all(
     model: &Arc<Model>,
@@ -121,12 +156,8 @@ pub fn bind_all(
     old: &mut Predecessors,
     report: &mut Report,
 ) -> Bound {
-    let frontends = model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled);
-    let of_frontends = frontends.flat_map(|proxy| {
-        proxy.binds.iter().map(move |bind| Item { proxy: Some(proxy), bind, outcome: None })
-    });
-    let of_global = model.global.stats_sockets.iter().map(|bind| Item { proxy: None, bind, outcome: None });
-    let mut items: Vec<Item<'_>> = of_frontends.chain(of_global).collect();
+    let mut items: Vec<Item<'_>> =
+        lines(model).map(|(proxy, bind)| Item { proxy, bind, outcome: None }).collect();
     for item in items.iter().filter(|item| item.proxy.is_some() && serving(item.bind, threads).is_empty()) {
         let message = format!("'thread' names none of the {threads} threads that there are");
         report.alert(item.bind.span, message).help("set 'nbthread', or name threads from 1 on");
@@ -175,20 +206,11 @@ fn collect(model: &Arc<Model>, items: Vec<Item<'_>>, threads: usize, report: &mu
         paths: Vec::new(),
     };
     for Item { proxy, bind, outcome } in items {
-        let whose = match proxy {
-            Some(proxy) if proxy.is_backend => format!("proxy {}", proxy.name),
-            Some(proxy) => format!("frontend {}", proxy.name),
-            None => "stats socket".to_owned(),
-        };
+        let whose = owner(proxy);
         let made = match outcome {
             Some(Ok(made)) => made,
             Some(Err(error)) => {
-                let message =
-                    format!("{whose}: cannot bind socket ({}) for [{}]", cause(&error), text(&bind.address));
-                let diagnostic = report.alert(bind.span, message);
-                if error.kind() == io::ErrorKind::AddrInUse {
-                    diagnostic.help("another process listens there: stop it, or choose another address");
-                }
+                cannot_bind(proxy, bind, &error, report);
                 continue;
             }
             None => continue,
@@ -306,15 +328,8 @@ impl Quiet {
 
 /// The descriptors the configuration names, each once.
 fn inherited(model: &Model) -> BTreeSet<RawFd> {
-    let frontends = model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled);
-    frontends
-        .flat_map(|proxy| proxy.binds.iter())
-        .chain(&model.global.stats_sockets)
-        .filter_map(|bind| match &bind.address {
-            BindAddress::Fd(fd) => Some(*fd),
-            _ => None,
-        })
-        .collect()
+    let fd = |(_, bind): (_, &Bind)| if let BindAddress::Fd(fd) = bind.address { Some(fd) } else { None };
+    lines(model).filter_map(fd).collect()
 }
 
 /// Places of the threads that serve a listener; none if its line names only threads that there are not.

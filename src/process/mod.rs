@@ -6,6 +6,7 @@ pub mod absent;
 mod args;
 pub mod check;
 pub mod console;
+mod cpus;
 pub mod files;
 mod hand_over;
 pub mod listeners;

@@ -327,16 +327,25 @@ pub fn bind_unix(path: &[u8]) -> io::Result<OwnedFd> {
 /// Takes over an inherited descriptor for one thread: a duplicate of it, non-blocking and
 /// close-on-exec. Fails when it is not a listening socket.
 pub fn adopt_listener(fd: RawFd) -> io::Result<OwnedFd> {
+    let copy = copy_listener(fd)?;
+    socket2::SockRef::from(&copy).set_nonblocking(true)?;
+    Ok(copy)
+}
+
+/// Whether an inherited descriptor is a listening socket; nothing of it is changed.
+pub fn check_listener(fd: RawFd) -> io::Result<()> {
+    copy_listener(fd).map(drop)
+}
+
+fn copy_listener(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: no memory is involved; a bad descriptor is an error.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
     let copy = check(copy.into())? as RawFd;
     // SAFETY: the duplicate was made just now and has no other owner.
     let copy = unsafe { OwnedFd::from_raw_fd(copy) };
-    let socket = socket2::SockRef::from(&copy);
-    if !socket.is_listener()? {
+    if !socket2::SockRef::from(&copy).is_listener()? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is not a listening socket"));
     }
-    socket.set_nonblocking(true)?;
     Ok(copy)
 }
 
@@ -365,8 +374,32 @@ pub struct ConnectOptions<'a> {
     pub transparent: bool,
 }
 
+/// Why a connection could not be started.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The source address cannot be bound.
+    Source(io::Error),
+    /// Anything else.
+    Other(io::Error),
+}
+
+impl ConnectError {
+    /// What the system said.
+    pub fn error(&self) -> &io::Error {
+        match self {
+            ConnectError::Source(error) | ConnectError::Other(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        ConnectError::Other(error)
+    }
+}
+
 /// Starts connecting to an IP address; completion is told by writability and [`take_error`].
-pub fn connect_inet(address: SocketAddr, options: &ConnectOptions<'_>) -> io::Result<OwnedFd> {
+pub fn connect_inet(address: SocketAddr, options: &ConnectOptions<'_>) -> Result<OwnedFd, ConnectError> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     let fd = socket.as_raw_fd();
@@ -378,7 +411,7 @@ pub fn connect_inet(address: SocketAddr, options: &ConnectOptions<'_>) -> io::Re
         set_tos(fd, tos);
     }
     if options.transparent {
-        set_transparent(fd, address)?;
+        set_transparent(fd, address).map_err(ConnectError::Source)?;
     }
     if let Some(interface) = options.interface {
         socket.bind_device(Some(interface.as_bytes()))?;
@@ -389,7 +422,7 @@ pub fn connect_inet(address: SocketAddr, options: &ConnectOptions<'_>) -> io::Re
             let _ = set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
         }
         let _ = socket.set_reuse_address(true);
-        socket.bind(&source.into())?;
+        socket.bind(&source.into()).map_err(ConnectError::Source)?;
     }
     if let Some(ms) = options.user_timeout_ms {
         set_user_timeout(fd, ms);
@@ -400,7 +433,7 @@ pub fn connect_inet(address: SocketAddr, options: &ConnectOptions<'_>) -> io::Re
     if options.tcp_fast_open {
         let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
     }
-    finish_connect(socket.connect(&address.into()), socket)
+    Ok(finish_connect(socket.connect(&address.into()), socket)?)
 }
 
 /// Starts connecting to a Unix socket; `path` may start with NUL for the abstract space.

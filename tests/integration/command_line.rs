@@ -118,5 +118,14 @@ fn a_check_names_what_it_checked() {
     assert!(shown.contains(&format!("Configuration file is valid : {name}\n")), "{shown}");
     std::fs::write(&path, "global\n    server-state-file\nlisten l\n    bind 127.0.0.1:8080\n").unwrap();
     assert_eq!(run(&["check", name]).status.code(), Some(1), "a file of states has a name");
+    std::fs::write(&path, "listen l\n    mode tcp\n    bind fd@999\n").unwrap();
+    let output = run(&["check", name]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(Bad file descriptor) for [fd@999]"), "{}", text(&output.stderr));
+    let text_of = "global\n    nbthread 2\n    cpu-map 1/1-2 0\n    stats socket /nonexistent/socket\n";
+    std::fs::write(&path, text_of).unwrap();
+    let output = run(&["check", name]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("maps 2 threads to 1 CPUs"), "{}", text(&output.stderr));
     std::fs::remove_file(&path).unwrap();
 }
