@@ -1,5 +1,6 @@
 //! Dials a server.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
@@ -7,13 +8,15 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::idle::Identity;
 use super::wait::{self, after};
+use crate::base::text::of_error;
 use crate::model::server::{SourceAddress, UseSource};
 use crate::model::{Proxy, Server};
 use crate::net::timer::{Stop, Ticket};
 use crate::net::{Stream, descriptors};
+use crate::sample::TransactionFacts;
 use crate::sample::connection::ConnectionError;
 use crate::state::server::Endpoint;
-use crate::sys::socket::{self, ConnectOptions, KeepAlive};
+use crate::sys::socket::{self, ConnectError, ConnectOptions, KeepAlive};
 use std::rc::Rc;
 
 /// Why there is no connection.
@@ -21,6 +24,8 @@ use std::rc::Rc;
 pub enum DialError {
     /// Refused, unreachable, or the address is not known.
     Failed(std::io::Error),
+    /// The source address cannot be used.
+    Source(SocketAddr, std::io::Error),
     /// `timeout connect` passed.
     Timeout,
     /// The client went away meanwhile.
@@ -34,8 +39,10 @@ pub enum DialError {
 impl DialError {
     /// What `bc_err` says of it; nothing of what is not the connection's fault.
     pub fn connection_error(&self) -> ConnectionError {
-        let (DialError::Failed(error) | DialError::Resource(error)) = self else {
-            return ConnectionError::NONE;
+        let error = match self {
+            DialError::Failed(error) | DialError::Resource(error) => error,
+            DialError::Source(..) => return ConnectionError::CANT_BIND,
+            _ => return ConnectionError::NONE,
         };
         match error.raw_os_error() {
             Some(libc::EMFILE) => ConnectionError::PROC_FDLIM,
@@ -75,22 +82,56 @@ fn resolve(endpoint: &Endpoint, destination: Option<SocketAddr>) -> Option<Socke
     Some(address)
 }
 
-/// The address that connections to a server show in place of ours (`source ... usesrc`); `header` is
-/// the one that the request holds. A client without an address (a Unix socket, a request without the
-/// field) is served from our own.
+/// A connection that is to show another's address has none to show: the client came over a Unix socket, or its
+/// request lacks the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NothingToShow;
+
+/// The address that connections to a server show in place of ours (`source ... usesrc`), if they do; `header`
+/// is the one that the request holds. An IPv4 address that came as a mapped one is shown as what it is.
 pub fn shown(
     backend: &Proxy,
     server: &Server,
     client: Option<SocketAddr>,
     header: Option<std::net::IpAddr>,
-) -> Option<SocketAddr> {
-    match server.use_source.as_ref().or(backend.use_source.as_ref())? {
+) -> Result<Option<SocketAddr>, NothingToShow> {
+    let Some(what) = server.use_source.as_ref().or(backend.use_source.as_ref()) else { return Ok(None) };
+    let shown = match what {
         UseSource::Address(address) => Some(*address),
         UseSource::Client => client,
         UseSource::ClientIp => client.map(|client| SocketAddr::new(client.ip(), 0)),
         UseSource::Header(_) => header.map(|address| SocketAddr::new(address, 0)),
-    }
+    };
+    let shown = shown.ok_or(NothingToShow)?;
+    Ok(Some(SocketAddr::new(shown.ip().to_canonical(), shown.port())))
 }
+
+/// Sends a log line of a source address that cannot be used, once a session and server: the time-outs and
+/// retries that follow do not tell why.
+pub(super) fn log_source(
+    core: &Core,
+    backend: &Proxy,
+    server: &Server,
+    error: &DialError,
+    txn: &TransactionFacts,
+) {
+    let DialError::Source(address, error) = error else { return };
+    if txn.retries > 0 && !txn.redispatched {
+        return;
+    }
+    let message = format!(
+        "Cannot bind to source address before connect() for backend {}: {} for server {}/{}: {}",
+        backend.name,
+        address.ip(),
+        backend.name,
+        server.name,
+        of_error(error),
+    );
+    super::finish::log_event(core, backend, LEVEL_EMERGENCY, message);
+}
+
+/// Syslog level `emerg`, as HAProxy tells of source addresses.
+const LEVEL_EMERGENCY: u8 = 0;
 
 /// A connection that is wanted.
 pub struct Dial<'a> {
@@ -134,7 +175,7 @@ pub async fn dial(
     };
     let endpoint = server.state.endpoint.load_full();
     let started = match &*endpoint {
-        Endpoint::Unix(path) => socket::connect_unix(path),
+        Endpoint::Unix(path) => socket::connect_unix(path).map_err(ConnectError::from),
         Endpoint::Inet { .. } => match resolve(&endpoint, destination) {
             Some(address) => {
                 let mut started = socket::connect_inet(address, &options);
@@ -142,7 +183,7 @@ pub async fn dial(
                 let ranged = source.filter(|source| source.has_range() && dial.identity.shown.is_none());
                 for _ in 1..SOURCE_PORTS_TRIED {
                     let (Err(error), Some(source)) = (&started, ranged) else { break };
-                    if !matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL)) {
+                    if !is_port_shortage(error.error()) {
                         break;
                     }
                     options.source = Some(source.next());
@@ -150,15 +191,19 @@ pub async fn dial(
                 }
                 started
             }
-            None => Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable)),
+            None => Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable).into()),
         },
-        Endpoint::Unresolved => Err(std::io::Error::from(std::io::ErrorKind::HostUnreachable)),
+        Endpoint::Unresolved => Err(std::io::Error::from(std::io::ErrorKind::HostUnreachable).into()),
     };
-    let fd = started.map_err(|error| match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => {
-            DialError::Resource(error)
+    let fd = started.map_err(|error| match (error, options.source) {
+        (ConnectError::Source(error), Some(address)) if error.kind() != ErrorKind::AddrInUse => {
+            DialError::Source(address, error)
         }
-        _ => DialError::Failed(error),
+        (ConnectError::Source(error) | ConnectError::Other(error), _) => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => DialError::Resource(error),
+            _ if is_port_shortage(&error) => DialError::Resource(error),
+            _ => DialError::Failed(error),
+        },
     })?;
     if descriptors::is_reserved(fd.as_raw_fd(), descriptors::Use::Server) {
         return Err(DialError::Resource(std::io::Error::from_raw_os_error(libc::EMFILE)));
@@ -183,6 +228,11 @@ pub async fn dial(
         Err(Stop::Timeout) => Err(DialError::Timeout),
         Err(Stop::Killed(kill)) => Err(DialError::Killed(kill)),
     }
+}
+
+/// Whether another port may do.
+fn is_port_shortage(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL))
 }
 
 #[cfg(test)]

@@ -222,6 +222,21 @@ pub(super) fn log_embryonic(core: &Core, frontend: &Proxy, session: &SessionFact
     });
 }
 
+/// Sends a line of its own, which is no session's, to the log targets of a proxy.
+pub(super) fn log_event(core: &Core, proxy: &Proxy, level: u8, message: String) {
+    if proxy.log.is_empty() {
+        return;
+    }
+    core.setup.log.send(Line {
+        targets: proxy.log.clone(),
+        level,
+        wall_us: clock::cached().wall_us,
+        tag: proxy.log_tag.clone().unwrap_or_else(|| core.tag()),
+        message: message.into_bytes(),
+        structured_data: None,
+    });
+}
+
 /// `127.0.0.1:56059 [03/Dec/2012:17:35:10.380] frontend/listener: what went wrong`.
 fn embryonic_message(frontend: &Proxy, session: &SessionFacts, error: ConnectionError, out: &mut Vec<u8>) {
     let source = match session.source {

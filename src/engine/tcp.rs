@@ -387,6 +387,11 @@ impl TcpSession<'_> {
                 server.state.counters.add(counter::CONNECT, 1);
                 backend.state.backend.add(be::CONNECT, 1);
                 let destination = self.client.session.destination;
+                let Ok(shown) = connect::shown(backend, &server, self.client.session.source, None) else {
+                    backend.state.backend.add(be::FAILED_CONNECTS, 1);
+                    self.ends(Ended::Internal, EndedIn::Connect);
+                    return Err(());
+                };
                 let wish = connect::Dial {
                     backend,
                     server: &server,
@@ -395,7 +400,7 @@ impl TcpSession<'_> {
                     identity: Identity {
                         model: self.snapshot.model.ident,
                         packets: self.effects.server_packets,
-                        shown: connect::shown(backend, &server, self.client.session.source, None),
+                        shown,
                         destination: None,
                         version: EndpointVersion::default(),
                     },
@@ -413,9 +418,11 @@ impl TcpSession<'_> {
                     Err(error) => error,
                 };
                 self.txn.backend_error = error.connection_error();
+                connect::log_source(&core, backend, &server, &error, self.txn);
                 let (ended, refused) = match error {
                     DialError::Failed(_) => (Ended::Server, true),
                     DialError::Timeout => (Ended::ServerTimeout, false),
+                    DialError::Source(..) => (Ended::Server, false),
                     DialError::Resource(_) => (Ended::Resource, false),
                     DialError::ClientGone => (Ended::Client, false),
                     DialError::Killed(kill) => (wait::killed(kill), false),

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::body::Pump;
 use super::borrow;
-use super::connect::{self, DialError};
+use super::connect::{self, DialError, NothingToShow};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::fault::Point;
 use super::http::Client;
@@ -308,7 +308,10 @@ impl Exchange<'_> {
         // Not a reference of its own: counting it is a write that cores contend for.
         let server = &backend.servers[assigned.index as usize];
         let core = self.core;
-        let identity = self.identity(backend, server);
+        let Ok(identity) = self.identity(backend, server) else {
+            // From our own address the server would take it for somebody else's.
+            return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
+        };
         let header = server.proxy_header.as_deref().map(|header| {
             let mut bytes = Vec::new();
             header.for_client(&self.context(Direction::Request), &mut bytes);
@@ -347,6 +350,7 @@ impl Exchange<'_> {
             connect::dial(core, &ticket, wish, |context| abort_matters && self.client_gone(context)).await;
         if let Err(error) = &dialled {
             self.txn.backend_error = error.connection_error();
+            connect::log_source(core, backend, server, error, self.txn);
         }
         match dialled {
             Ok(stream) => {
@@ -370,6 +374,7 @@ impl Exchange<'_> {
                 Err(self.error_end(503, Ended::ServerTimeout, EndedIn::Connect))
             }
             Err(DialError::Resource(_)) => Err(self.error_end(503, Ended::Resource, EndedIn::Connect)),
+            Err(DialError::Source(..)) => Err(self.error_end(503, Ended::Server, EndedIn::Connect)),
             Err(DialError::Failed(_)) => {
                 observe_l4(server, false);
                 Err(self.error_end(503, Ended::Server, EndedIn::Connect))
@@ -406,7 +411,7 @@ impl Exchange<'_> {
     }
 
     /// What sets a connection to the server apart from others to it.
-    fn identity(&self, backend: &Proxy, server: &Server) -> Identity {
+    fn identity(&self, backend: &Proxy, server: &Server) -> Result<Identity, NothingToShow> {
         let header = match server.use_source.as_ref().or(backend.use_source.as_ref()) {
             Some(UseSource::Header(expr)) => {
                 expr.eval(&self.context(Direction::Request)).and_then(|address| address.as_ip())
@@ -414,14 +419,14 @@ impl Exchange<'_> {
             _ => None,
         };
         let session = &self.client.session;
-        let shown = connect::shown(backend, server, session.source, header);
+        let shown = connect::shown(backend, server, session.source, header)?;
         let version = server.state.endpoint.version();
         let destination = match version.follows_client() {
             true => connect::address_of(server, session.destination),
             false => None,
         };
         let packets = self.effects.server_packets;
-        Identity { model: self.snapshot.model.ident, packets, shown, destination, version }
+        Ok(Identity { model: self.snapshot.model.ident, packets, shown, destination, version })
     }
 
     async fn reuse(
@@ -470,8 +475,9 @@ impl Exchange<'_> {
     ) -> Result<(), End> {
         let Some(assigned) = &self.assigned else { return Err(end) };
         let server = assigned.server().clone();
-        let hopeless =
-            (self.txn.ended == Ended::Client || self.txn.ended.by_order()) || !backend.retry_on.conn_failure;
+        let hopeless = matches!(self.txn.ended, Ended::Client | Ended::Internal)
+            || self.txn.ended.by_order()
+            || !backend.retry_on.conn_failure;
         if hopeless || self.txn.retries >= self.retries_max(backend) {
             if self.txn.ended != Ended::Client && !self.txn.ended.by_order() {
                 server.state.counters.add(counter::FAILED_CONNECTS, 1);
@@ -479,7 +485,9 @@ impl Exchange<'_> {
             }
             return Err(end);
         }
-        let refused = self.txn.ended == Ended::Server;
+        // An address that cannot be bound will not be there in a second either, but another server may have
+        // another.
+        let refused = self.txn.ended == Ended::Server && self.txn.backend_error != ConnectionError::CANT_BIND;
         (self.txn.ended, self.txn.ended_in) = (Ended::Normally, EndedIn::Nothing);
         // A time-out was pause enough.
         self.again(backend, refused, preferred, avoid).await

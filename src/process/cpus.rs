@@ -6,7 +6,7 @@ use crate::diag::{Report, Span};
 use crate::model::Global;
 
 /// Warns of threads that must share a CPU. `usable` CPUs may be used by the process.
-pub fn look(global: &Global, usable: usize, report: &mut Report) {
+pub(super) fn look(global: &Global, usable: usize, report: &mut Report) {
     let threads = global.nbthread.unwrap_or(usable).max(1);
     let cpus_of = |thread: usize| {
         let mapped = global.cpu_map.iter().find(|(mapped, cpus)| *mapped == thread && !cpus.is_empty());

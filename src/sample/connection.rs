@@ -45,6 +45,7 @@ errors! {
     3 SYS_FDLIM "Too many sockets on the system"
     4 SYS_MEMLIM "Out of system buffers"
     6 SOCK_ERR "General socket error"
+    8 CANT_BIND "Can't bind to source address"
     9 FREE_PORTS "Out of local source ports on the system"
     10 ADDR_INUSE "Local source address already in use"
     11 PRX_EMPTY "Connection closed while waiting for PROXY protocol header"

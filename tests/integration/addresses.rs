@@ -1,9 +1,11 @@
 //! Where the proxy listens and where its connections come from.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use crate::support::programs::free_address;
-use crate::support::{Client, HTTP_DEFAULTS, Origin, Proxy, both_drivers};
+use crate::support::{Client, HTTP_DEFAULTS, LIMIT, Origin, Proxy, Syslog, both_drivers, origin};
 
 /// Sockets that listen on an IPv4 address, as the kernel lists them.
 fn listening_sockets(address: SocketAddr) -> usize {
@@ -57,5 +59,69 @@ fn connections_take_the_free_ports_of_a_source_range() {
         ports.sort_unstable();
         assert_eq!(ports, [first, last], "the port in between is taken");
         assert_eq!(three.get("/", "").status, 503, "no port is left");
+    });
+}
+
+#[test]
+fn a_source_address_that_cannot_be_used_is_told() {
+    both_drivers(|driver| {
+        let (origin, mut syslog) = (Origin::named("a"), Syslog::start());
+        let config = format!(
+            "global\n    log {} local0\n{HTTP_DEFAULTS}    log global\n    option httplog\n    retries 2\nlisten f\n    \
+             bind @f@\n    server s {origin} source 192.0.2.77\nlisten t\n    mode tcp\n    bind @t@\n    \
+             server s {origin} source 192.0.2.78\n",
+            syslog.address(),
+            origin = origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        assert_eq!(proxy.client("f").get("/", "").status, 503);
+        let line = syslog.wait_for(&["Cannot bind to source address before connect() for backend f"]);
+        assert!(
+            line.starts_with("<128>") && line.contains("192.0.2.77 for server f/s: Cannot assign"),
+            "{line}"
+        );
+        let line = syslog.wait_for(&[" f f/s "]);
+        assert!(
+            line.contains(" SC-- ") && line.contains("/2 0/0 "),
+            "no pause, and the other retries: {line}"
+        );
+        assert!(proxy.client("t").is_closed_within(LIMIT));
+        syslog.wait_for(&["192.0.2.78 for server t/s"]);
+        assert_eq!(origin.connections(), 0);
+        let more = syslog.rest(Duration::from_millis(50));
+        assert!(!more.iter().any(|line| line.contains("Cannot bind")), "once a session: {more:?}");
+    });
+}
+
+#[test]
+fn a_server_sees_the_address_that_the_request_names_or_nothing() {
+    both_drivers(|driver| {
+        let origin = Origin::raw(|mut stream, connection, seen| {
+            let mut buffer = Vec::new();
+            let peer = stream.peer_addr().expect("a peer").ip().to_string();
+            while let Some(request) = origin::read_request(&mut stream, &mut buffer, connection) {
+                seen.note(&request);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{peer}", peer.len());
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let config = format!(
+            "{HTTP_DEFAULTS}listen f\n    bind @f@\n    server s {} source 0.0.0.0 usesrc hdr_ip(x-src)\n",
+            origin.address()
+        );
+        let proxy = Proxy::start(driver, &config);
+        let mut client = proxy.client("f");
+        for (fields, status, shown) in [
+            ("X-Src: 127.0.0.8\r\n", 200, "127.0.0.8"),
+            ("X-Src: ::ffff:127.0.0.9\r\n", 200, "127.0.0.9"),
+            ("", 500, ""),
+            ("X-Src: somebody\r\n", 500, ""),
+            ("X-Src: 2001:db8::1\r\n", 503, ""),
+        ] {
+            let response = client.get("/", fields);
+            assert_eq!(response.status, status, "{fields}");
+            assert!(status != 200 || response.text() == shown, "{fields}: {}", response.text());
+        }
+        assert_eq!(origin.requests(), 2, "nothing is sent from our own address");
     });
 }
