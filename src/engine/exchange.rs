@@ -269,18 +269,15 @@ impl<'a> Exchange<'a> {
         facts::count_tracked(&self.client.session, self.txn, event, clock::cached().millis());
     }
 
+    /// The session was ordered to end: its client gets the end of the connection, which says that it may try
+    /// again, and no answer.
     pub(super) fn killed(&mut self, kill: Kill, ended_in: EndedIn) -> End {
         self.txn.ended = wait::killed(kill);
         self.txn.ended_in = ended_in;
-        // Who waits for an answer is told that none will come.
-        let status = match (kill, ended_in) {
-            (Kill::Shutdown, _) => None,
-            (_, EndedIn::Queue | EndedIn::Connect) => Some(503),
-            (_, EndedIn::Headers) => Some(502),
-            _ => None,
-        };
-        let reply = status.map(|status| self.error_page(status));
-        End { reply, may_keep_alive: false, silent: false }
+        if ended_in != EndedIn::Data {
+            self.txn.status = 500; // an attempt that failed before may have left its own
+        }
+        End::close()
     }
 
     /// Content inspection and request rules of the frontend, its own answers.

@@ -81,9 +81,10 @@ impl Exchange<'_> {
         if written.is_err() {
             return Next::Close;
         }
-        let outcome = (self.txn.ended, self.txn.ended_in);
+        // An answer of the proxy's own is logged as it was given, whatever becomes of the body.
+        let outcome = (self.txn.ended, self.txn.ended_in, self.txn.time.end_us);
         let next = self.after_answer(stays).await;
-        (self.txn.ended, self.txn.ended_in) = outcome;
+        (self.txn.ended, self.txn.ended_in, self.txn.time.end_us) = outcome;
         next
     }
 
@@ -164,14 +165,18 @@ impl Exchange<'_> {
         .await;
         self.received += pump.bytes_in - before;
         self.client.buffer = pump.take_rest();
-        outcome.unwrap_or_else(|stop| {
-            let ended = match stop {
-                Stop::Timeout => Ended::ClientTimeout,
-                Stop::Killed(kill) => wait::killed(kill),
-            };
+        // The request lasts as long as its body is read.
+        self.txn.time.end_us = clock::cached().mono_us;
+        let (result, ended) = match outcome {
+            Ok(result @ Err(PumpError::SourceEnded | PumpError::SourceBroken)) => (result, Ended::Client),
+            Ok(result) => return result,
+            Err(Stop::Timeout) => (Err(PumpError::SourceEnded), Ended::ClientTimeout),
+            Err(Stop::Killed(kill)) => (Err(PumpError::SourceEnded), wait::killed(kill)),
+        };
+        if self.txn.ended == Ended::Normally {
             (self.txn.ended, self.txn.ended_in) = (ended, EndedIn::Last);
-            Err(PumpError::SourceEnded)
-        })
+        }
+        result
     }
 
     /// Makes the head of a reply the response that rules see.

@@ -432,6 +432,12 @@ impl Exchange<'_> {
         if server_keeps && !upload.is_over() {
             server_keeps = self.finish_upload(&mut connection, upload).await;
         }
+        if let Some(PumpError::SourceEnded | PumpError::SourceBroken) = upload.error {
+            // The client has its answer and left the rest of its body out.
+            (self.txn.ended, self.txn.ended_in) = (Ended::Client, EndedIn::Last);
+            connection.server.state.counters.add(counter::CLIENT_ABORTS, 1);
+            backend.state.backend.add(be::CLIENT_ABORTS, 1);
+        }
         let unasked = pump.take_rest().is_some();
         let clean = upload.pump.is_complete() && upload.error.is_none();
         self.take_back(upload);
@@ -510,6 +516,7 @@ impl Exchange<'_> {
         })
         .await;
         self.txn.bytes_to_server += upload.pump.bytes_out - before;
+        self.txn.time.end_us = clock::cached().mono_us;
         upload.pump.is_complete() && upload.error.is_none()
     }
 
@@ -567,16 +574,20 @@ impl Exchange<'_> {
             if let Poll::Ready(result) = pump.poll(context, &mut connection.stream, client) {
                 return Poll::Ready(Ok(result));
             }
-            if abort_matters
-                && upload.is_over()
+            if upload.is_over()
                 && !*more
                 && !upload.pump.has_rest()
                 && client.poll_readable(context).is_ready()
             {
-                if client.is_dead() {
-                    return Poll::Ready(Ok(Err(PumpError::DestinationBroken)));
+                // A reset ends both directions, whatever the option says of the end of one.
+                match client.departure() {
+                    Some(Departure::Broken) => return Poll::Ready(Ok(Err(PumpError::DestinationBroken))),
+                    Some(Departure::Ended) if abort_matters => {
+                        return Poll::Ready(Ok(Err(PumpError::DestinationBroken)));
+                    }
+                    // Its direction has ended, or the next request is there: it is read when its turn comes.
+                    _ => *more = true,
                 }
-                *more = true; // the next request: it is read when its turn comes
             }
             let server = &connection.stream;
             let up =
@@ -620,6 +631,12 @@ impl Exchange<'_> {
                 connection.server.state.counters.add(counter::SERVER_ABORTS, 1);
                 backend.state.backend.add(be::SERVER_ABORTS, 1);
                 (Ended::Server, EndedIn::Data)
+            }
+            // A client that has ended its direction, and gets nothing, has left before the server stopped.
+            Err(Stop::Timeout) if late == Side::Server && self.client.stream.is_dead() => {
+                connection.server.state.counters.add(counter::CLIENT_ABORTS, 1);
+                backend.state.backend.add(be::CLIENT_ABORTS, 1);
+                (Ended::Client, EndedIn::Data)
             }
             Err(Stop::Timeout) => (late.timed_out(), EndedIn::Data),
             Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Data)),

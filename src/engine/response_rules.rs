@@ -93,6 +93,10 @@ impl Exchange<'_> {
                 }
             }
         }
+        if set == RuleSet::TcpResponse && self.effects.close_server {
+            // `close` ends the server's connection: what it said goes no further.
+            return Err(self.error_end(502, Ended::Server, EndedIn::Headers));
+        }
         Ok(())
     }
 

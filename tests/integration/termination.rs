@@ -28,7 +28,10 @@ fn moody() -> Origin {
             let path = request.path().to_owned();
             let says = |part: &str| path.contains(part);
             let answer: &[u8] = if says("silent") {
-                std::thread::sleep(Duration::from_millis(1500));
+                stay(&mut stream);
+                return;
+            } else if says("hesitate") {
+                std::thread::sleep(Duration::from_millis(300));
                 return;
             } else if says("reset") {
                 let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -62,12 +65,19 @@ fn moody() -> Origin {
                 std::thread::sleep(Duration::from_millis(100));
                 let _ = stream.write_all(b"zz\r\n\r\n");
             }
-            if says("stall") {
-                std::thread::sleep(Duration::from_millis(1500));
+            if says("stall") || says("early") {
+                stay(&mut stream);
                 return;
             }
         }
     })
+}
+
+/// Says nothing until the other side ends the connection.
+fn stay(stream: &mut std::net::TcpStream) {
+    stream.set_read_timeout(Some(2 * LIMIT)).expect("a timeout");
+    let mut part = [0; 4096];
+    while let Ok(1..) = std::io::Read::read(stream, &mut part) {}
 }
 
 fn scene(driver: Driver, rest: &str) -> Scene {
@@ -81,7 +91,7 @@ fn scene(driver: Driver, rest: &str) -> Scene {
     timeout tarpit 200ms
 frontend fe
     bind @fe@
-    log-format \"|%ST|%b/%s|%tsc|%TR/%Tw/%Tc/%Tr| %r |end\"
+    log-format \"|%ST|%b/%s|%tsc|%TR/%Tw/%Tc/%Tr/Ta=%Ta| %r |end\"
     stats enable
     stats uri /stats
     {rest}
@@ -94,8 +104,15 @@ backend impatient
 backend patient
     no option abortonclose
     server s1 {origin}
+backend hasty
+    no option abortonclose
+    timeout server 300ms
+    server s1 {origin}
 backend moved
     server s1 {origin} redir http://other
+backend closed
+    tcp-response content close
+    server s1 {origin}
 backend none
 backend one
     server s1 {origin} maxconn 1
@@ -278,17 +295,61 @@ fn clients_that_leave_or_stop() {
 #[test]
 fn a_reset_ends_what_an_end_need_not() {
     both_drivers(|driver| {
-        let mut scene = scene(driver, "use_backend patient");
+        let mut scene = scene(driver, "use_backend hasty if { path /stall2 }\n    use_backend patient");
         scene.begin(&get("/silent1")).reset();
         scene.expect("/silent1", told("400", "patient/s1", "CD--"));
         let body = "POST /silent2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody";
         scene.begin(body).reset();
         scene.expect("/silent2", told("400", "patient/s1", "CD--"));
         // Half a close is none: the answer is waited for, which this server does not give.
-        let mut client = scene.begin(&get("/silent3"));
+        let mut client = scene.begin(&get("/hesitate"));
         client.finish_sending();
         assert_eq!(client.response().status, 502);
-        scene.expect("/silent3", told("502", "patient/s1", "SH--"));
+        scene.expect("/hesitate", told("502", "patient/s1", "SH--"));
+        // The answer has begun and stalls.
+        let mut client = scene.begin(&get("/stall1"));
+        client.read_exact(30);
+        client.reset();
+        scene.expect("/stall1", told("200", "patient/s1", "CD--"));
+        scene.proxy.freeze();
+        let mut client = scene.proxy.client("fe");
+        client.send(get("/stall2"));
+        client.finish_sending();
+        scene.proxy.signal(libc::SIGCONT);
+        scene.expect("/stall2", told("200", "hasty/s1", "CD--"));
+    });
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_request_lasts_as_long_as_the_request() {
+    both_drivers(|driver| {
+        let mut scene = scene(driver, "");
+        let mut hurried = self::scene(driver, "timeout client 400ms");
+        let upload =
+            |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+        let time = |line: &str| -> i64 {
+            let end = line.split('/').find_map(|part| part.strip_prefix("Ta=")).expect("a time");
+            end.split('|').next().expect("a number").parse().expect("a number")
+        };
+        let mut client = hurried.begin(&upload("/early1"));
+        assert_eq!(client.response().status, 200);
+        let (told_of, line) = hurried.line("/early1");
+        assert_eq!(told_of, told("200", "be/s1", "cL--"));
+        assert!(time(&line) >= 400, "{line}");
+        // It leaves with its answer.
+        let mut client = scene.begin(&upload("/early2"));
+        assert_eq!(client.response().status, 200);
+        drop(client);
+        scene.expect("/early2", told("200", "be/s1", "CL--"));
+    });
+}
+
+#[test]
+fn what_a_closed_server_said_goes_no_further() {
+    both_drivers(|driver| {
+        let mut scene = scene(driver, "use_backend closed");
+        assert_eq!(scene.proxy.client("fe").get("/closed", "").status, 502);
+        scene.expect("/closed", told("502", "closed/s1", "SH--"));
     });
 }
 
@@ -298,8 +359,8 @@ fn orders_to_end() {
         let mut scene = scene(driver, "");
         let mut client = scene.begin(&get("/silent1"));
         scene.proxy.admin("shutdown sessions server be/s1");
-        assert_eq!(client.response().status, 502);
-        scene.expect("/silent1", told("502", "be/s1", "KH--"));
+        assert!(client.is_closed_within(LIMIT), "it may try again");
+        scene.expect("/silent1", told("500", "be/s1", "KH--"));
         let mut client = scene.begin(&get("/stall1"));
         client.read_exact(30);
         scene.proxy.admin("shutdown sessions server be/s1");
@@ -339,9 +400,9 @@ listen relay
         assert!(wait_until(LIMIT, || origin.seen().len() == 2));
         proxy.admin("set server be/s1 state maint");
         proxy.admin("set server relay/s1 state maint");
-        assert!(syslog.wait_for(&["GET /silent "]).contains(" 502 "));
+        assert!(syslog.wait_for(&["GET /silent "]).contains(" 500 "));
         assert!(syslog.wait_for(&[" relay relay/s1 "]).contains(" DD "));
-        assert_eq!(client.response().status, 502);
+        assert!(client.is_closed_within(LIMIT));
     });
 }
 
