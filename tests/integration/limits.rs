@@ -53,7 +53,7 @@ fn a_limit_on_memory_bounds_connections() {
         origin.address()
     );
     let proxy = Proxy::build(Driver::Epoll).argument("-m").argument("64").start(&config);
-    assert!(proxy.stderr().contains("1365 connections fit, not 5000"), "{}", proxy.stderr());
+    proxy.wait_stderr(&["1365 connections fit, not 5000"]);
     assert!(proxy.admin("show info").contains("\nMaxconn: 1365\n"));
     assert_eq!(proxy.client("fe").get("/", "").status, 200);
     let small = Proxy::build(Driver::Epoll).argument("-m").argument("8").try_start(&config);
@@ -188,11 +188,10 @@ fn descriptors_that_the_system_refuses_are_told() {
     }
     for lines in ["maxconn 2000000000", "maxconn 2000000000\n    strict-limits\n    no strict-limits"] {
         let lenient = start(lines).expect("it starts");
-        let told = lenient.stderr();
-        assert!(told.contains("[WARNING]") && told.contains("cannot raise the limit"), "{told}");
+        lenient.wait_stderr(&["[WARNING]", "cannot raise the limit"]);
         assert_eq!(lenient.client("fe").get("/", "").status, 200);
     }
     let own = start("maxconn 500\n    ulimit-n 200").expect("it starts");
-    assert!(own.stderr().contains("'ulimit-n 200' is too low for 'maxconn 500'"), "{}", own.stderr());
+    own.wait_stderr(&["'ulimit-n 200' is too low for 'maxconn 500'"]);
     assert_eq!(own.client("fe").get("/", "").status, 200);
 }

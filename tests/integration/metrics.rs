@@ -330,7 +330,8 @@ fn a_long_answer_leaves_the_thread_to_others() {
     both_drivers(|driver| {
         let mut text = String::from("    nbthread 1\n");
         text += HTTP_DEFAULTS;
-        text += "frontend fe\n    bind @fe@\n    stats uri /stats\n    \
+        // Each waits unread for the ones before it.
+        text += "    timeout client 10m\nfrontend fe\n    bind @fe@\n    stats uri /stats\n    \
                  http-request use-service prometheus-exporter if { path /metrics }\n    \
                  http-request return status 200 if { path /other }\n";
         for number in 0..300 {

