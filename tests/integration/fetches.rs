@@ -35,7 +35,7 @@ backend be
         );
         // `dst_conn` is not compared with 1: another core may just have taken a place to look for a client in vain.
         let mut client = proxy.client("fe");
-        for (path, reused, timeouts) in [("/", "0", "10000/10000/30000"), ("/slow", "1", "10000/4000/30000")]
+        for (path, reused, timeouts) in [("/", "0", "60000/60000/30000"), ("/slow", "1", "60000/4000/30000")]
         {
             let response = client.get(path, "");
             assert_eq!(response.header("x-reused"), Some(reused), "{path}");

@@ -128,20 +128,25 @@ fn descriptors_are_given_back() {
             ),
         );
         let open = || std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap().count();
-        proxy.client("fe").get("/", "");
-        // The idle server connection of this request goes within a second or two.
+        let sessions = |rounds: usize| {
+            for round in 0..rounds {
+                let mut client = proxy.client("fe");
+                match round % 5 {
+                    0 => drop(client.get("/", "")),
+                    1 => client.send("GET / HT"),
+                    2 => client.send("junk\r\n\r\n"),
+                    3 => client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"),
+                    _ => drop(client.get("/", "Connection: close\r\n")),
+                }
+            }
+        };
+        // What a thread opens at its first session and keeps is there before they are counted.
+        sessions(20);
+        // The idle server connections of these requests go within a second or two.
+        assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
         assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "srv_icur") == "0"));
         let before = open();
-        for round in 0..200 {
-            let mut client = proxy.client("fe");
-            match round % 5 {
-                0 => drop(client.get("/", "")),
-                1 => client.send("GET / HT"),
-                2 => client.send("junk\r\n\r\n"),
-                3 => client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab"),
-                _ => drop(client.get("/", "Connection: close\r\n")),
-            }
-        }
+        sessions(200);
         assert!(wait_until(LIMIT, || open() <= before), "{} before, {} after", before, open());
     });
 }

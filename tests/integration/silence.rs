@@ -54,15 +54,16 @@ fn a_stalled_side_is_given_its_limit_once_and_is_blamed() {
         });
         let deaf = Origin::raw(|stream, _, _| hold(&stream));
         let lines = format!(
-            "{HTTP_DEFAULTS}    {TIMED}\nlisten down\n    timeout client 1s\n    bind @down@\n    server s {0}\nlisten up\n    \
-             timeout server 1s\n    bind @up@\n    server s {1}\nlisten tcpdown\n    mode tcp\n    timeout client 1s\n    \
+            "{HTTP_DEFAULTS}    {TIMED}\nlisten down\n    timeout client 3s\n    bind @down@\n    server s {0}\nlisten up\n    \
+             timeout server 3s\n    bind @up@\n    server s {1}\nlisten tcpdown\n    mode tcp\n    timeout client 3s\n    \
              timeout server 700ms\n    bind @tcpdown@\n    server s {0}\nlisten tcpup\n    mode tcp\n    timeout client \
-             700ms\n    timeout server 1s\n    bind @tcpup@\n    server s {1}\n",
+             700ms\n    timeout server 3s\n    bind @tcpup@\n    server s {1}\n",
             pouring.address(),
             deaf.address()
         );
-        let proxy = Proxy::start(driver, &marked(&lines, 1700, &syslog));
-        for (name, letters) in [("down", "cD"), ("tcpdown", "cD"), ("up", "sH"), ("tcpup", "sD")] {
+        let proxy = Proxy::start(driver, &marked(&lines, 5500, &syslog));
+        let sessions = [("down", "cD"), ("tcpdown", "cD"), ("up", "sH"), ("tcpup", "sD")];
+        let _clients = sessions.map(|(name, _)| {
             let mut client = proxy.client(name);
             if name.ends_with("down") {
                 client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -71,12 +72,18 @@ fn a_stalled_side_is_given_its_limit_once_and_is_blamed() {
                 let mut stream = client.stream().try_clone().expect("a copy");
                 std::thread::spawn(move || pours(&mut stream));
             }
-            let _marker = proxy.client("marker");
-            // The lines come in the order of the ends.
-            let line = syslog.wait_for(&[" end"]);
-            assert!(line.contains(&format!("{name} {letters} ")), "{name}: {line}");
-            assert!(syslog.wait_for(&[" end"]).contains("marker"), "{name}");
+            client
+        });
+        let _marker = proxy.client("marker");
+        // The lines come in the order of the ends.
+        let lines: Vec<String> = (0..5).map(|_| syslog.wait_for(&[" end"])).collect();
+        for (name, letters) in sessions {
+            assert!(
+                lines[..4].iter().any(|line| line.contains(&format!(" {name} {letters} "))),
+                "{name}: {lines:?}"
+            );
         }
+        assert!(lines[4].contains("marker"), "{lines:?}");
     });
 }
 

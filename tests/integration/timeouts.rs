@@ -161,8 +161,8 @@ fn a_tunnel_timeout_replaces_the_others() {
             &origin,
             "timeout client 200ms\n    timeout server 200ms\n    timeout tunnel 1500ms",
         );
-        let mut client = proxy.client("fe");
         let begun = Instant::now();
+        let mut client = proxy.client("fe");
         assert_eq!(client.read_exact(2), b"hi");
         assert!(client.is_closed_within(LIMIT));
         assert!(begun.elapsed() > Duration::from_millis(1300), "{:?}", begun.elapsed());

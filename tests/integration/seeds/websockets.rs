@@ -92,8 +92,8 @@ fn without_a_tunnel_timeout_the_others_hold() {
         let config = http_config(&one, &two).replace("timeout tunnel 5m", "timeout tunnel 300ms");
         let config = config.replace("client 1s", "client 1m").replace("server 1s", "server 1m");
         let proxy = Proxy::start(driver, &config);
-        let (mut socket, _) = WebSocket::connect(proxy.address("fe"), "/", "");
         let begun = Instant::now();
+        let (mut socket, _) = WebSocket::connect(proxy.address("fe"), "/", "");
         assert!(is_closed(&mut socket, LIMIT));
         assert!(begun.elapsed() >= Duration::from_millis(290), "{:?}", begun.elapsed());
     });
