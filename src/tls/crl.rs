@@ -12,6 +12,9 @@ use super::name;
 /// The largest CRL taken; the largest in the public web's PKI have some 10 MB.
 pub const CRL_MAX: usize = 64 * 1024 * 1024;
 
+/// Extensions are few; more are an attack on whoever compares them with each other.
+const EXTENSIONS_MAX: usize = 64;
+
 /// What issuingDistributionPoint says (RFC 5280, section 5.2.5).
 #[derive(Default)]
 pub(crate) struct Scope {
@@ -198,8 +201,14 @@ fn parse(bytes: &[u8]) -> Option<Crl> {
 impl Crl {
     fn take_extensions(&mut self, list: &[u8], der: &[u8]) -> Option<()> {
         let mut list = Reader::new(list);
+        let mut seen: Vec<&[u8]> = Vec::new();
         while !list.is_empty() {
             let (oid, is_critical, value) = extension(&mut list)?;
+            // None stands there twice, and there are few.
+            if seen.contains(&oid) || seen.len() >= EXTENSIONS_MAX {
+                return None;
+            }
+            seen.push(oid);
             let mut value = Reader::new(value);
             match oid {
                 b"\x55\x1d\x23" => {
@@ -322,6 +331,14 @@ mod tests {
         for at in 0..der.len() {
             assert!(Crl::parse(&der[..at]).is_err(), "a piece of {at} bytes");
         }
+    }
+
+    #[test]
+    fn extensions_stand_there_once() {
+        use crate::tls::testing::{ListSpec, int};
+        let once = ListSpec::new("CA", 0, &[1]).with("2.5.29.20", false, int(1));
+        assert_eq!(Crl::parse(&once.der()).expect("a CRL").version(), 2);
+        assert!(Crl::parse(&once.with("2.5.29.20", false, int(2)).der()).is_err());
     }
 
     #[test]

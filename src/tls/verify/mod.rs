@@ -22,6 +22,8 @@ mod trust;
 pub mod verifier;
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod table;
 
 use std::sync::Arc;

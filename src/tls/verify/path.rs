@@ -1,5 +1,6 @@
 //! The path from a leaf to a root: at each step an issuer from the trust store if it has one, otherwise one
-//! of the certificates sent. Trusted is what ends at a self-signed certificate of the store.
+//! of the certificates sent, each of which is used once. Trusted is what ends at a self-signed certificate of the
+//! store; CAs of the store that issued each other end as a chain that is too long, as with OpenSSL.
 
 use std::sync::Arc;
 
@@ -95,11 +96,7 @@ impl Walk<'_> {
         top: &Certificate,
         budget: &mut usize,
     ) -> Option<Arc<Certificate>> {
-        let is_repeated = |candidate: &Arc<Certificate>| {
-            self.chain.iter().skip(1).any(|known| known.der() == candidate.der())
-        };
-        let candidates = candidates.filter(|candidate| may_have_issued(candidate, top));
-        let mut candidates: Vec<_> = candidates.filter(|candidate| !is_repeated(candidate)).collect();
+        let mut candidates: Vec<_> = candidates.filter(|candidate| may_have_issued(candidate, top)).collect();
         if candidates.len() < 2 {
             return candidates.pop().cloned();
         }

@@ -9,7 +9,7 @@ use crate::tls::certificate::{Certificate, key_usage};
 use crate::tls::crl::Crl;
 use crate::tls::der::{Reader, tag};
 
-/// How well a list fits a certificate; the greatest is used.
+/// How well a list fits a certificate; the greatest is used, and of equal ones the first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fit {
     is_understood: bool,
@@ -40,7 +40,7 @@ impl Walk<'_> {
         let trust = self.policy.trust.clone();
         let lists = trust.lists_of(certificate.canonical_issuer());
         let fitting = lists.filter_map(|list| Some((self.fit(list, &certificate, &issuer)?, list)));
-        let Some((fit, list)) = fitting.max_by_key(|(fit, _)| *fit) else {
+        let Some((fit, list)) = fitting.reduce(|best, next| if next.0 > best.0 { next } else { best }) else {
             return self.report(VerifyError::UNABLE_TO_GET_CRL, depth);
         };
         let list = Arc::clone(list);

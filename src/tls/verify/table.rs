@@ -9,18 +9,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::error::VerifyError as E;
 use super::*;
 use crate::tls::crl::Crl;
-use crate::tls::testing::{DAY, ListSpec, NOW, Spec, int, name, oid, pem, seq, tlv};
+pub(super) use crate::tls::testing::DAY;
+use crate::tls::testing::{ListSpec, NOW, Spec, int, name, oid, pem, seq, tlv};
 
 /// A chain and what it is checked with.
-struct Case {
-    title: &'static str,
-    purpose: Purpose,
-    leaf: Vec<u8>,
-    sent: Vec<Vec<u8>>,
-    roots: Vec<Vec<u8>>,
-    lists: Option<Vec<Vec<u8>>>,
+pub(super) struct Case {
+    pub(super) title: &'static str,
+    pub(super) purpose: Purpose,
+    pub(super) leaf: Vec<u8>,
+    pub(super) sent: Vec<Vec<u8>>,
+    pub(super) roots: Vec<Vec<u8>>,
+    pub(super) lists: Option<Vec<Vec<u8>>>,
     /// The errors, which OpenSSL must agree with.
-    expected: Vec<(E, u8)>,
+    pub(super) expected: Vec<(E, u8)>,
 }
 
 /// A case to be told in few words.
@@ -52,7 +53,7 @@ impl Case {
         self
     }
     /// Ours, with the errors that `openssl verify` goes on after.
-    fn ours(&self, ignored: ErrorSet) -> (Verdict, Vec<(E, u8)>) {
+    pub(super) fn ours(&self, ignored: ErrorSet) -> (Verdict, Vec<(E, u8)>) {
         let parse = |der: &Vec<u8>| Arc::new(Certificate::parse(der).expect("a root"));
         let lists = self.lists.iter().flatten().map(|der| Arc::new(Crl::parse(der).expect("a list")));
         let mut trust = Trust::new(self.roots.iter().map(parse).collect(), lists.collect());
@@ -71,8 +72,19 @@ impl Case {
         let reports = walk.reports.iter().map(|fault| (fault.error, fault.depth)).collect();
         (walk.verdict, reports)
     }
+    /// All of it, for trying by hand.
+    pub(super) fn pem(&self) -> String {
+        let part = |title: &str, label: &str, list: &[Vec<u8>]| {
+            format!("{title}:\n{}", list.iter().map(|der| pem(label, der)).collect::<String>())
+        };
+        let lists = part("lists", "X509 CRL", self.lists.as_deref().unwrap_or_default());
+        let leaf = part("leaf", "CERTIFICATE", std::slice::from_ref(&self.leaf));
+        let (sent, roots) =
+            (part("sent", "CERTIFICATE", &self.sent), part("roots", "CERTIFICATE", &self.roots));
+        format!("{:?}\n{leaf}{sent}{roots}{lists}", self.purpose)
+    }
     /// OpenSSL's errors and depths.
-    fn openssl(&self) -> Vec<(u8, u8)> {
+    pub(super) fn openssl(&self) -> Vec<(u8, u8)> {
         let dir = Directory::new();
         let certificates =
             |list: &[Vec<u8>]| list.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>();
@@ -106,6 +118,15 @@ impl Case {
     }
 }
 
+/// Alternative names of one sort or another.
+pub(super) fn leaf_names(sort: usize) -> Vec<(u8, &'static [u8])> {
+    match sort {
+        0 => vec![(0x82, b"a.example")],
+        1 => vec![(0x82, b"b.other"), (0x87, &[10, 0, 0, 1])],
+        _ => vec![(0x86, b"http://a.example/")],
+    }
+}
+
 /// A directory that goes with the test.
 struct Directory(PathBuf);
 
@@ -130,7 +151,7 @@ impl Drop for Directory {
 }
 
 /// The errors after which `openssl verify` goes on.
-fn tolerated() -> ErrorSet {
+pub(super) fn tolerated() -> ErrorSet {
     let errors = [
         E::CERT_HAS_EXPIRED,
         E::DEPTH_ZERO_SELF_SIGNED_CERT,
@@ -264,8 +285,15 @@ fn key_identifiers() {
 fn times_and_signatures() {
     let (past, future) = ((NOW - 9 * DAY, NOW - DAY), (NOW + DAY, NOW + 9 * DAY));
     let expired = |spec: Spec| spec.valid(past.0, past.1);
+    let modulus = tlv(0x02, &[&[0][..], &[0xff; 128]].concat());
+    let small = crate::tls::pem::wrap_rsa(&seq(&[modulus, int(65_537)]));
+    let (small_leaf, small_middle) =
+        (Spec { spki: small.clone(), ..leaf() }, Spec { spki: small, ..middle() });
+    let by_small = Spec { algorithm: "1.2.840.113549.1.1.11", ..leaf() };
     let edge = |from, to| direct().valid(from, to);
     check_all(vec![
+        case("small key", &small_leaf, &[&middle()], &[&root()], &[(E::EE_KEY_TOO_SMALL, 0)]),
+        case("a CA's small key", &by_small, &[&small_middle], &[&root()], &[(E::CA_KEY_TOO_SMALL, 1)]),
         case("expired", &expired(leaf()), &[&middle()], &[&root()], &[(E::CERT_HAS_EXPIRED, 0)]),
         case(
             "all expired",
