@@ -266,6 +266,7 @@ fn proxy(
         },
         balance_key,
         balance_name,
+        server_idents: servers.iter().map(|server| server.state.ident).collect(),
         servers,
         cookie,
         persist_rdp_cookie: draft.persist_rdp_cookie,

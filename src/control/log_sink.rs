@@ -149,13 +149,17 @@ pub fn tell(control: &Control, level: Level, message: &str) {
 
 /// The same where there is no control thread.
 pub fn tell_queue(log: &LogQueue, level: Level, message: &str) {
-    let text = render_line(level, std::process::id(), message);
+    write_stderr(log, render_line(level, std::process::id(), message).trim_end());
+}
+
+/// Lines for standard error that have their form already.
+pub fn write_stderr(log: &LogQueue, text: &str) {
     log.send(Line {
         targets: target::events("stderr"),
         level: 0,
         wall_us: crate::base::clock::read().wall_us,
         tag: "".into(),
-        message: text.trim_end().as_bytes().to_vec(),
+        message: text.as_bytes().to_vec(),
         structured_data: None,
     });
 }

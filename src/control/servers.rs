@@ -116,6 +116,13 @@ mod reports {
     }
 }
 
+/// The model in force takes a server out of maintenance that the one before had in it: what follows is what follows
+/// from an operator's order.
+pub fn leaves_maintenance(control: &Control, server: &Arc<ServerState>) {
+    server.set_admin(server.admin() | admin::FMAINT);
+    clear_flag(control, server, admin::FMAINT);
+}
+
 /// Carries out an administrative order.
 pub fn set_admin(control: &Control, server: &Arc<ServerState>, order: AdminOrder, cause: &str) {
     match order {

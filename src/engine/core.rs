@@ -154,6 +154,10 @@ impl Core {
     pub fn snapshot(&self) -> Rc<Snapshot> {
         self.snapshot.borrow().clone()
     }
+    /// Whether no newer model has come since.
+    pub fn is_newest(&self, snapshot: &Rc<Snapshot>) -> bool {
+        Rc::ptr_eq(&self.snapshot.borrow(), snapshot)
+    }
     /// The tag of log lines without one of their own.
     pub fn tag(&self) -> Arc<str> {
         self.snapshot.borrow().tag.clone()

@@ -83,16 +83,15 @@ impl QueuePlace {
     pub fn take(core: &Rc<Core>, queue: QueueOf, rank: Rank, backend: &Arc<Proxy>) -> QueuePlace {
         let token = core.waiting.next.get() + 1;
         core.waiting.next.set(token);
-        let known = backend.servers.iter().map(|server| server.state.ident).collect();
-        let waiter = Waiter::new(core.index, token, rank, known);
+        let waiter = Waiter::new(core.index, token, rank, backend.server_idents.clone());
         backend.state.waiting.fetch_add(1, SeqCst);
-        let before = queue.queue().push(waiter.clone());
+        let (before, first) = queue.queue().push(waiter.clone());
         if let QueueOf::Server(server) = &queue {
             server.counters.raise(counter::QUEUE_MAX, u64::from(before) + 1);
         }
         let backend = backend.clone();
         backend.state.backend.raise(crate::state::proxy::be::QUEUE_MAX, u64::from(before) + 1);
-        QueuePlace { core: core.clone(), queue, waiter, first: before == 0, settled: false, backend }
+        QueuePlace { core: core.clone(), queue, waiter, first, settled: false, backend }
     }
     /// Whether it is a place in this queue.
     pub fn is_in(&self, queue: &QueueOf) -> bool {

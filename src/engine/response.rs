@@ -531,6 +531,9 @@ impl Exchange<'_> {
         if !connection.private && backend.http_reuse == HttpReuse::Never && connection.place.is_some() {
             return; // nobody else could have its place while its client idles
         }
+        if !self.core.is_newest(self.snapshot) {
+            return; // requests of the newest model want connections that were made as it says
+        }
         if connection.private || backend.http_reuse == HttpReuse::Never {
             connection.rests();
             *self.attached = Some(connection);

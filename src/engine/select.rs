@@ -221,7 +221,8 @@ pub async fn assign(
         let limit = effective_maxconn(&backend.state, &server.state, now);
         // Who waits already comes first, or a stream of newcomers would starve the queue.
         let free = server.state.queue.is_empty()
-            && (backend.state.queue.is_empty() || choice.bound && !backend.state.takes_new(&server.state));
+            && (!backend.state.queue.concerns(server.state.ident)
+                || choice.bound && !backend.state.takes_new(&server.state));
         if (limit == 0 || free) && server.state.try_take_slot(limit) {
             return Ok(assigned(&wish, index));
         }

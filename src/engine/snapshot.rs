@@ -38,14 +38,16 @@ impl Snapshot {
     pub fn proxy(&self, index: ProxyIndex) -> &Arc<Proxy> {
         &self.model.proxies[index as usize]
     }
-    /// The frontend that a frontend of any model is in this one; `None` if this one has it not, or disabled.
+    /// The frontend that a frontend of any model is in this one; `None` if this one does not have it, or has it
+    /// disabled or in another mode.
     pub fn frontend(&self, other: &Proxy) -> Option<&Arc<Proxy>> {
         let at_its_place = self.model.proxies.get(other.index as usize);
         if let Some(same) = at_its_place.filter(|proxy| std::ptr::eq(&***proxy, other)) {
             return Some(same);
         }
         let found = self.proxy(*self.model.frontends.get(&*other.name)?);
-        (found.state.ident == other.state.ident && !found.disabled).then_some(found)
+        let is_it = found.state.ident == other.state.ident && found.mode == other.mode;
+        (is_it && !found.disabled).then_some(found)
     }
     /// A picker for a backend of this model as its servers are now.
     pub fn picker(&self, backend: &Proxy) -> Rc<Picker> {

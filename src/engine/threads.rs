@@ -9,11 +9,12 @@ use std::thread::JoinHandle;
 use super::accept::Socket;
 use super::core::{self, ProcessRates, Setup};
 use super::fault::{Fault, Point};
-use super::mailbox::{Mailbox, Order};
+use super::mailbox::{Door, Mailbox, Order};
 use super::orders::{Accidents, Cores, Given, ProcessLimit, Shown, Tell, core_of};
 use super::queue;
 use crate::base::clock;
 use crate::base::id::ServerId;
+use crate::model::Model;
 use crate::net::timer::Kill;
 use crate::state::proxy::FrontendStatus;
 use crate::state::{ProxyState, ServerState};
@@ -93,6 +94,12 @@ impl CoreHandles {
     fn send_all(&self, order: impl Fn() -> Order) {
         for mailbox in self.mailboxes.iter() {
             mailbox.send(order());
+        }
+    }
+    /// Has a core use another model, with these listeners.
+    pub fn change_model(&self, core: usize, model: Arc<Model>, doors: Vec<Door>) {
+        if let Some(mailbox) = self.mailboxes.get(core) {
+            mailbox.send(Order::Model { model, doors });
         }
     }
     /// Whether no core accepts any more: the connections that there are now are the last.

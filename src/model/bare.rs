@@ -51,6 +51,7 @@ impl Proxy {
             balance_key: Default::default(),
             balance_name: "roundrobin",
             servers: Vec::new(),
+            server_idents: Arc::new([]),
             cookie: None,
             persist_rdp_cookie: None,
             force_persist: Vec::new(),

@@ -100,6 +100,8 @@ pub struct Proxy {
     pub balance_name: &'static str,
     /// `server` lines in order.
     pub servers: Vec<Arc<Server>>,
+    /// Their identities in the same order, for queues.
+    pub server_idents: Arc<[ServerId]>,
     /// `cookie`.
     pub cookie: Option<Cookie>,
     /// `persist rdp-cookie`.

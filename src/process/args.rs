@@ -75,6 +75,8 @@ pub struct FormatOptions {
 /// Every flag that a start or a check heeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
+    /// All of it as it was given.
+    pub arguments: Vec<String>,
     /// `-f` and what follows `--`: files and directories.
     pub files: Vec<String>,
     /// `-C`.
@@ -361,7 +363,7 @@ const VERBS: &[(&str, &str, &str)] = &[
         "explains a keyword, or prints a page of the manual",
     ),
     ("version", "", "shows the version"),
-    ("reload", "<pid>", "asks a process to reload, and fails if nothing came of it (this version cannot)"),
+    ("reload", "<pid>", "has a process read its files again, and fails if that changed nothing"),
 ];
 
 /// The usage text.

@@ -11,6 +11,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::files::cause;
@@ -20,6 +21,7 @@ use crate::control::admin::Grant;
 use crate::diag::{Report, Span};
 use crate::engine::accept::{BindLine, Socket};
 use crate::model::{Bind, BindAddress, Model, Proxy};
+use crate::state::proxy::FrontendStatus;
 use crate::sys::process::{is_alive, remove_in, set_ownership, signal};
 use crate::sys::socket::{self, BindOptions};
 
@@ -158,10 +160,7 @@ pub fn bind_all(
 ) -> Bound {
     let mut items: Vec<Item<'_>> =
         lines(model).map(|(proxy, bind)| Item { proxy, bind, outcome: None }).collect();
-    for item in items.iter().filter(|item| item.proxy.is_some() && serving(item.bind, threads).is_empty()) {
-        let message = format!("'thread' names none of the {threads} threads that there are");
-        report.alert(item.bind.span, message).help("set 'nbthread', or name threads from 1 on");
-    }
+    check_threads(&items, threads, report);
     if report.has_alerts() {
         items.clear();
     }
@@ -195,6 +194,83 @@ pub fn bind_all(
         inherited(model).into_iter().for_each(socket::release_inherited);
     }
     bound
+}
+
+/// Lines whose `thread` names no thread that there is.
+fn check_threads(items: &[Item<'_>], threads: usize, report: &mut Report) {
+    for item in items.iter().filter(|item| item.proxy.is_some() && serving(item.bind, threads).is_empty()) {
+        let message = format!("'thread' names none of the {threads} threads that there are");
+        report.alert(item.bind.span, message).help("set 'nbthread', or name threads from 1 on");
+    }
+}
+
+/// What a reload makes of the listeners that there are: the lines of the new model that go on with the sockets of
+/// one of the `current` ones, and sockets for the others. What cannot be bound is reported with its line.
+pub fn rebind(
+    current: &[Arc<BindLine>],
+    model: &Arc<Model>,
+    threads: usize,
+    report: &mut Report,
+) -> (Vec<Arc<BindLine>>, Bound) {
+    let is_stopped = |line: &&Arc<BindLine>| {
+        line.proxy.state.frontend_status.load(Relaxed) == FrontendStatus::Stopped as u8
+    };
+    let mut left: Vec<_> = current.iter().filter(|line| !is_stopped(line)).collect();
+    let (mut kept, mut items) = (Vec::new(), Vec::new());
+    for proxy in model.proxies.iter().filter(|proxy| proxy.is_frontend && !proxy.disabled) {
+        for bind in &proxy.binds {
+            let Some(at) = left.iter().position(|line| is_same_socket(&line.bind, bind)) else {
+                items.push(Item { proxy: Some(proxy), bind, outcome: None });
+                continue;
+            };
+            let line = left.remove(at);
+            let is_same_frontend = line.proxy.state.ident == proxy.state.ident;
+            kept.push(Arc::new(BindLine {
+                ident: line.ident,
+                model: model.clone(),
+                proxy: proxy.clone(),
+                bind: bind.clone(),
+                connections: if is_same_frontend { line.connections.clone() } else { Arc::default() },
+                address: line.address,
+                everywhere: line.everywhere,
+            }));
+        }
+    }
+    check_threads(&items, threads, report);
+    let port_of = |bind: &Bind| match &bind.address {
+        BindAddress::Inet(address) => Some(address.port()),
+        _ => None,
+    };
+    let own_ports: BTreeSet<_> = current.iter().filter_map(|line| port_of(&line.bind)).collect();
+    for item in &mut items {
+        if matches!(item.bind.address, BindAddress::Fd(_)) {
+            let message = format!("[{}] can be inherited at the start only", text(&item.bind.address));
+            report.alert(item.bind.span, message).help("restart the process, or keep the line as it was");
+        }
+        if report.has_alerts() {
+            continue;
+        }
+        let serving = serving(item.bind, threads).len();
+        let options = options(item.bind, !model.global.no_reuseport);
+        // Beside a socket of this process's own nobody else can be told.
+        let expected = port_of(item.bind).is_some_and(|port| own_ports.contains(&port));
+        let outcome = open(&item.bind.address, &options, serving, &mut Taken::default(), expected);
+        item.outcome = Some(outcome);
+    }
+    let bound = collect(model, items, threads, report);
+    (kept, bound)
+}
+
+/// Whether a socket that was made for a line serves another one as it is.
+fn is_same_socket(made_for: &Bind, bind: &Bind) -> bool {
+    let options = |bind: &Bind| {
+        (
+            (bind.v6only, bind.transparent, bind.interface.clone(), bind.tcp_fast_open, bind.defer_accept),
+            (bind.tcp_user_timeout_ms, bind.mss, bind.threads.clone()),
+            (bind.unix_mode, bind.unix_uid, bind.unix_gid),
+        )
+    };
+    made_for.address == bind.address && options(made_for) == options(bind)
 }
 
 /// Sorts what was bound by its users, and reports what was not.
@@ -306,7 +382,7 @@ impl Bound {
             let _ = remove_in(folder.as_raw_fd(), name); // it is only a leftover
         }
     }
-    /// Opens the doors.
+    /// Has the sockets listen.
     pub fn listen(&self, report: &mut Report) {
         for quiet in self.quiet.iter().filter(|quiet| !quiet.is_path) {
             quiet.listen(report);

@@ -13,6 +13,9 @@ pub mod listeners;
 pub mod manager;
 pub mod manual;
 pub mod panics;
+mod recorded;
+mod reload;
+mod reload_request;
 pub mod run;
 pub mod signals;
 pub mod start;
@@ -54,6 +57,10 @@ pub fn main() -> ExitCode {
             eprint!("{}{usage}", version::text(args::VersionForm::Line));
             return ExitCode::FAILURE;
         }
+    };
+    let command = match command {
+        Command::Run(options) => Command::Run(Box::new(Options { arguments, ..*options })),
+        other => other,
     };
     ExitCode::from(run(command, &program))
 }

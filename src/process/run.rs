@@ -1,6 +1,7 @@
 //! Start and stop of the serving process, each as a list of steps in order.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,11 +14,14 @@ use super::files::cause;
 use super::hand_over::Taken;
 use super::listeners::{self, Bound, Predecessors};
 use super::manager::Manager;
+use super::reload::Reloader;
 use super::signals::{Around, End, Signals};
+use super::{args, reload_request};
 use crate::base::clock;
 use crate::control::admin::socket::AdminListener;
 use crate::control::{self, Control, log_sink};
 use crate::diag::{Level, Report, Span};
+use crate::engine::accept::BindLine;
 use crate::engine::core::{ProcessRates, Setup};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::threads::{Threads, accidents};
@@ -55,6 +59,8 @@ pub struct Options {
     pub old_socket: Option<String>,
     /// Connections that fit into the memory the process may use (`-m`).
     pub connections_by_memory: Option<u32>,
+    /// The whole command line, for reloads.
+    pub command_line: args::Options,
 }
 
 /// Runs a configuration until a signal ends it. Findings of the start go to `report`, which the console shows.
@@ -88,6 +94,9 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
     };
     // Before `chroot`, behind which the manager's socket has no path.
     let manager = Manager::find();
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let directory = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
+    let environment = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect();
     change_environment(&model);
     let daemon = (options.daemon || model.global.daemon) && !options.foreground;
     // Before the rights of root, which raise limits, are given up.
@@ -121,7 +130,8 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
         return 1;
     }
     let by_descriptors = descriptors_max.saturating_sub(reserved) / 2;
-    let maxconn = model.global.maxconn.unwrap_or(u32::try_from(by_descriptors).unwrap_or(u32::MAX));
+    let maxconn_default = u32::try_from(by_descriptors).unwrap_or(u32::MAX);
+    let maxconn = model.global.maxconn.unwrap_or(maxconn_default);
     let maxconn = maxconn.min(options.connections_by_memory.unwrap_or(u32::MAX));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -137,8 +147,21 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
     }
     let Bound { cores: sockets, admin, .. } = bound;
     let local = tokio::task::LocalSet::new();
-    let start =
-        Start { model, options, sockets, admin, choice, started, descriptors_max, maxconn, manager, console };
+    let start = Start {
+        model,
+        options,
+        sockets,
+        admin,
+        choice,
+        started,
+        descriptors_max,
+        maxconn,
+        maxconn_default,
+        environment,
+        directory,
+        manager: Rc::new(manager),
+        console,
+    };
     local.block_on(&runtime, start.run())
 }
 
@@ -252,7 +275,10 @@ struct Start<'a> {
     started: clock::Now,
     descriptors_max: u64,
     maxconn: u32,
-    manager: Manager,
+    maxconn_default: u32,
+    environment: HashMap<String, String>,
+    directory: String,
+    manager: Rc<Manager>,
     console: &'a Console,
 }
 
@@ -355,6 +381,12 @@ impl Start<'_> {
             Ok(signals) => signals,
             Err(error) => return failed(&format!("cannot take signals: {error}")),
         };
+        let mut lines: Vec<Arc<BindLine>> = Vec::new();
+        for socket in self.sockets.iter().flatten() {
+            if !lines.iter().any(|known| Arc::ptr_eq(known, &socket.line)) {
+                lines.push(socket.line.clone());
+            }
+        }
         let running = match Threads::start(&setup, self.sockets, &cpus) {
             Ok(running) => running,
             Err(error) => return failed(&format!("cannot start data threads: {error}")),
@@ -415,7 +447,30 @@ impl Start<'_> {
         super::welcome::show(&control);
         let cores = running.cores();
         let is_master = self.options.master_worker;
-        let around = Around { cores: &cores, manager: &self.manager, is_master, api };
+        let reloader = Rc::new(Reloader {
+            options: self.options.command_line.clone(),
+            environment: self.environment,
+            directory: self.directory,
+            control: control.clone(),
+            cores: cores.clone(),
+            in_force,
+            lines: RefCell::new(lines),
+            manager: self.manager.clone(),
+            maxconn_default: self.maxconn_default,
+            connections_by_memory: self.options.connections_by_memory,
+            turn: tokio::sync::Mutex::default(),
+        });
+        match reload_request::listen() {
+            Ok(listener) => {
+                tokio::task::spawn_local(reload_request::answer(listener, reloader.clone()));
+            }
+            Err(error) => {
+                let text =
+                    format!("'haring reload' cannot ask this process ({}); SIGUSR2 can", cause(&error));
+                log_sink::tell(&control, Level::Warning, &text);
+            }
+        }
+        let around = Around { cores: &cores, reloader, is_master, api };
         let end = signals.wait(&control, &around).await;
         self.manager.tell("STOPPING=1");
         // New connections are refused from now on.

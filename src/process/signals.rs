@@ -8,9 +8,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::manager::Manager;
+use super::recorded::Recorded;
+use super::reload::Reloader;
 use super::welcome;
-use crate::control::log_sink::{say, tell};
+use crate::control::log_sink::tell;
 use crate::control::{Control, servers::announce};
 use crate::diag::Level;
 use crate::engine::threads::CoreHandles;
@@ -19,9 +20,6 @@ use crate::state::proxy::{FrontendStatus, be, fe};
 
 /// How often a soft stop looks whether the last session has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
-/// Why nothing comes of a reload.
-pub const NO_RELOAD: &str = "Reload failed: this version cannot reload. The configuration in force is the one of \
-                             the start; restart to apply another.";
 
 /// Why the process ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +51,8 @@ pub struct Signals {
 pub struct Around<'a> {
     /// The data threads.
     pub cores: &'a CoreHandles,
-    /// The service manager.
-    pub manager: &'a Manager,
+    /// What reloads.
+    pub(super) reloader: Rc<Reloader>,
     /// Whether the process stands for a master, which reloads on SIGHUP.
     pub is_master: bool,
     /// What accepts on the sockets of the runtime API.
@@ -85,7 +83,6 @@ impl Signals {
     /// Waits for the end, and does on the way what the other signals ask.
     pub async fn wait(&mut self, control: &Rc<Control>, around: &Around<'_>) -> End {
         let mut stopping = false;
-        let hard_stop = control.model().global.hard_stop_after_ms;
         let mut deadline: Option<tokio::time::Instant> = None;
         loop {
             let drained = async {
@@ -109,6 +106,7 @@ impl Signals {
                 _ = self.user1.recv() => {
                     if !stopping {
                         stopping = true;
+                        let hard_stop = control.model().global.hard_stop_after_ms;
                         deadline = hard_stop.map(|ms| tokio::time::Instant::now() + Duration::from_millis(ms));
                         // Its sockets belong to the next process from now on; clients that are connected may go on.
                         around.api.abort();
@@ -119,23 +117,22 @@ impl Signals {
                 _ = self.resume.recv(), if !stopping => resume_all(control),
                 _ = self.quit.recv() => trim(control),
                 _ = self.hangup.recv() => match around.is_master {
-                    true => reload(control, around.manager),
+                    true => reload(&around.reloader),
                     false => welcome::dump_servers(control),
                 },
-                _ = self.user2.recv() => reload(control, around.manager),
+                _ = self.user2.recv() => reload(&around.reloader),
                 () = drained => return End::Drained,
             }
         }
     }
 }
 
-/// A reload is not available, and whatever asks for one must learn that it has not happened.
-fn reload(control: &Control, manager: &Manager) {
-    const LEVEL_ALERT: u8 = 1;
-    manager.reloading();
-    tell(control, Level::Alert, NO_RELOAD);
-    say(control, LEVEL_ALERT, NO_RELOAD);
-    manager.reloaded(NO_RELOAD);
+/// Reloads, while signals are waited for.
+fn reload(reloader: &Rc<Reloader>) {
+    let reloader = reloader.clone();
+    tokio::task::spawn_local(async move {
+        let _ = reloader.run(Recorded::default()).await; // it has told
+    });
 }
 
 /// Accepts nowhere any more, lets what is there end.

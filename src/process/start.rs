@@ -87,6 +87,7 @@ pub fn start(options: &Options, loaded: Loaded, console: &Console) -> Result<u8,
         // HAProxy's own scripts name /dev/null for "no process".
         old_socket: options.old_socket.clone().filter(|path| path != "/dev/null"),
         connections_by_memory,
+        command_line: options.clone(),
     };
     let mut report = Report::of_start(loaded.report);
     warn_of_root(&model.global, console);

@@ -213,16 +213,18 @@ pub fn libraries() -> String {
     out
 }
 
-/// `reload`: asks the process, which says the same in its log and to its service manager, and fails, so that
-/// an operator who reloads a service learns that nothing came of it.
+/// `reload`: has a process reload, says what it found, and fails if the configuration in force is the old one.
 pub fn reload(pid: i32) -> u8 {
-    let asked = crate::sys::process::signal(pid, libc::SIGUSR2);
-    let text = match asked {
-        Ok(()) => super::signals::NO_RELOAD.to_owned(),
-        Err(error) => format!("cannot ask process {pid} to reload: {}", super::files::cause(&error)),
-    };
-    Console::new(&Options::default()).alert(&text);
-    1
+    match super::reload_request::ask(pid) {
+        Ok(outcome) => {
+            eprint!("{}", outcome.text);
+            u8::from(!outcome.is_success)
+        }
+        Err(text) => {
+            Console::new(&Options::default()).alert(&text);
+            1
+        }
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub struct Waiter {
     pub rank: Rank,
     /// [`WAITING`], [`DOUBTED`], [`GRANTED`] or [`LEFT`]; changed under the queue's lock.
     state: AtomicU32,
-    /// The servers of its model: a slot of another is of no use to it.
+    /// The servers that its backend has in its model, one list for all of a model: a slot of another server is of no
+    /// use to it.
     known: Arc<[ServerId]>,
     /// The server whose slot was granted.
     server: AtomicU32,
@@ -154,15 +155,21 @@ impl Queue {
         }
         self.with(|list| next_for(list, server).map(|at| list[at].rank))
     }
-    /// Adds a waiter; returns how many stand before it. The first has to look for a slot itself.
-    pub fn push(&self, waiter: Arc<Waiter>) -> u32 {
+    /// Whether a request waits that could use a slot of `server`.
+    pub fn concerns(&self, server: ServerId) -> bool {
+        !self.is_empty() && self.with(|list| list.iter().any(|waiter| waiter.known.contains(&server)))
+    }
+    /// Adds a waiter; returns how many stand before it, and whether it has to look for a slot itself: the first has,
+    /// and one that stands behind requests of another model, which may have looked at other servers.
+    pub fn push(&self, waiter: Arc<Waiter>) -> (u32, bool) {
         self.with(|list| {
             // Nearly always it is the last: only a rule, or a choice made again, gives another place.
             let behind = list.iter().rev().take_while(|other| other.rank > waiter.rank).count();
             let place = list.len() - behind;
             waiter.passed.store(self.granted.load(Relaxed), Relaxed);
+            let looks = place == 0 || !Arc::ptr_eq(&list[0].known, &waiter.known);
             list.insert(place, waiter);
-            place as u32
+            (place as u32, looks)
         })
     }
     /// Grants a slot of `server` to the first waiter that knows it and returns that, unless it is doubted.
@@ -248,7 +255,7 @@ mod tests {
         let queue = Queue::default();
         let [a, b, c] = [1, 2, 3].map(waiter);
         for (waiter, before) in [(&a, 0), (&b, 1), (&c, 2)] {
-            assert_eq!(queue.push(waiter.clone()), before);
+            assert_eq!(queue.push(waiter.clone()).0, before);
         }
         assert_eq!(queue.leave(&b), Left::Quietly);
         assert_eq!(granted(&queue, 7), Some((1, Fate::Granted(ServerId::from_number(7)))));
@@ -273,14 +280,14 @@ mod tests {
         assert_eq!((a.fate(), queue.len(), queue.has_ready()), (Fate::Doubted, 2, false));
         assert!(queue.grant_next(ServerId::from_number(0)).is_none());
         assert!(queue.doubt_all().is_empty(), "nobody is told twice");
-        assert_eq!(queue.push(c.clone()), 2);
+        assert_eq!(queue.push(c.clone()).0, 2);
         queue.confirm(&b);
         assert!(!queue.has_ready(), "b does not pass a");
         assert_eq!(queue.leave(&a), Left::Unblocked, "a goes elsewhere");
         assert_eq!(queue.first_rank(ServerId::from_number(0)), Some(b.rank));
         assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(2));
         // It comes back with its rank.
-        assert_eq!(queue.push(waiter(1)), 0);
+        assert_eq!(queue.push(waiter(1)), (0, true));
         assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(1));
         assert_eq!(granted(&queue, 0).map(|(token, _)| token), Some(3));
     }
@@ -288,8 +295,13 @@ mod tests {
     fn a_slot_goes_to_the_first_whose_model_has_the_server() {
         let queue = Queue::default();
         let [old, new] = [knowing(1, &[1, 2]), knowing(2, &[2, 3])];
-        queue.push(old.clone());
-        queue.push(new.clone());
+        assert_eq!(queue.push(old.clone()), (0, true));
+        assert_eq!(queue.push(new.clone()), (1, true), "it may know of servers that the first does not");
+        assert!([1, 2, 3].iter().all(|server| queue.concerns(ServerId::from_number(*server))));
+        assert!(!queue.concerns(ServerId::from_number(4)));
+        let kin = Waiter::new(1, 9, Rank { number: 9, ..Rank::default() }, old.known.clone());
+        assert_eq!(queue.push(kin.clone()), (2, false), "the first has looked for both");
+        queue.leave(&kin);
         assert_eq!(queue.first_rank(ServerId::from_number(4)), None);
         assert!(queue.grant_next(ServerId::from_number(4)).is_none());
         assert_eq!(

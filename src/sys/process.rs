@@ -142,6 +142,23 @@ pub fn daemonize() -> io::Result<()> {
     Ok(())
 }
 
+/// The process and the user at the other end of a Unix socket: of a listener, those that made it listen.
+pub fn peer_of(socket: RawFd) -> io::Result<(i32, u32)> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    let place = (&raw mut peer).cast();
+    // SAFETY: the kernel writes at most `size` bytes into `peer`, which lives for the call.
+    let result = unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_PEERCRED, place, &mut size) };
+    check(result.into())?;
+    Ok((peer.pid, peer.uid))
+}
+
+/// The user whose rights this process has.
+pub fn effective_user() -> u32 {
+    // SAFETY: no memory is involved.
+    unsafe { libc::geteuid() }
+}
+
 /// Sends a signal to a process (`-sf`, `-st`).
 pub fn signal(pid: i32, number: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.

@@ -24,6 +24,7 @@ mod pools;
 mod proxy_protocol;
 mod queues;
 mod rate_limit;
+mod reload;
 mod restarts;
 mod rewrites;
 mod rules;

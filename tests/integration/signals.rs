@@ -236,40 +236,6 @@ fn a_paused_process_ends_by_its_signals_too() {
 }
 
 #[test]
-fn a_reload_that_cannot_be_had_fails_for_everybody_who_asks() {
-    both_drivers(|driver| {
-        let origin = Origin::named("one");
-        let mut syslog = Syslog::start();
-        for (master, signal) in [(true, libc::SIGUSR2), (true, libc::SIGHUP), (false, libc::SIGUSR2)] {
-            let builder = Proxy::build(driver);
-            let builder = if master { builder.argument("-Ws") } else { builder };
-            let proxy = builder.start(&format!(
-                "global\n    log {} local0\n{HTTP_DEFAULTS}\nlisten be\n    bind @fe@\n    server s1 {}\n",
-                syslog.address(),
-                origin.address()
-            ));
-            proxy.signal(signal);
-            let begun = proxy.notified().expect("the manager is told of the reload");
-            assert!(begun.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{begun}");
-            let ended = proxy.notified().expect("and of its end");
-            assert!(ended.starts_with("READY=1\nSTATUS=Reload failed"), "{ended}");
-            assert!(wait_until(LIMIT, || proxy.stderr().contains("[ALERT] ")
-                && proxy.stderr().contains("Reload failed")));
-            let line = syslog.wait_for(&["Reload failed"]);
-            assert!(line.starts_with("<129>"), "local0.alert: {line}");
-            // What a unit's ExecReload runs.
-            let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
-                .args(["reload", &proxy.pid().to_string()])
-                .output()
-                .unwrap();
-            assert_eq!(asked.status.code(), Some(1));
-            assert!(String::from_utf8_lossy(&asked.stderr).contains("Reload failed"));
-            assert_eq!(proxy.client("fe").get("/", "").status, 200);
-        }
-    });
-}
-
-#[test]
 fn what_nobody_reads_on_standard_error_stops_nothing() {
     both_drivers(|driver| {
         let origin = Origin::named("one");

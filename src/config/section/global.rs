@@ -65,7 +65,7 @@ keywords! {
     "log-tag" "<string>" GLOBAL => Parse(log_tag), "The program's name in log lines.";
     "master-worker" "[no-exit-on-failure]" GLOBAL => Removed("start with -W or -Ws instead"), "Runs as master and worker.";
     "max-threads-per-group" "<number>" GLOBAL => NoAction("threads are not grouped"), "How many threads a group may have.";
-    "mworker-max-reloads" "<number>" GLOBAL => NoAction("no process survives a reload: this version cannot reload"), "How many reloads an old worker survives.";
+    "mworker-max-reloads" "<number>" GLOBAL => NoAction("a reload starts no process that an old one could outlive"), "How many reloads an old worker survives.";
     "nbproc" "<number>" GLOBAL => Removed("there is a single process; remove the line"), "Processes.";
     "nbthread" "<number>" GLOBAL => Parse(nbthread), "Data threads.";
     "node" "<name>" GLOBAL => Parse(node), "This node's name, for the statistics page.";

@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 
 use super::{Client, Driver, Folder, LIMIT, wait_until};
 
+/// A configuration with the socket of the runtime API, and placeholders replaced.
+fn written_out(config: &str, meanings: &[(String, String)]) -> String {
+    let text = format!("global\n    stats socket @dir@/admin.sock level admin\n{config}\n");
+    meanings.iter().fold(text, |text, (placeholder, meaning)| text.replace(placeholder, meaning))
+}
+
 /// Text a process wrote so far.
 type Written = Arc<Mutex<Vec<u8>>>;
 
@@ -26,6 +32,8 @@ pub struct Proxy {
     child: Child,
     folder: Arc<Folder>,
     addresses: BTreeMap<String, SocketAddr>,
+    /// What stands for each placeholder.
+    meanings: Vec<(String, String)>,
     stdout: Written,
     stderr: Written,
     readers: Vec<JoinHandle<()>>,
@@ -94,21 +102,19 @@ impl Builder {
 
     /// The same where the start may fail: what the process said then.
     pub fn try_start(mut self, config: &str) -> Result<Proxy, String> {
-        let mut text =
-            format!("global\n    stats socket {}/admin.sock level admin\n{config}\n", self.directory());
-        text = text.replace("@dir@", &self.directory());
         let mut addresses = BTreeMap::new();
-        for name in placeholders(&text) {
+        let mut meanings = vec![("@dir@".to_owned(), self.directory())];
+        for name in placeholders(&config.replace("@dir@", "")) {
             let listener = self
                 .listeners
                 .entry(name.clone())
                 .or_insert_with(|| TcpListener::bind("127.0.0.1:0").expect("a free port"));
             let address = listener.local_addr().expect("an address");
-            text = text
-                .replace(&format!("@addr:{name}@"), &address.to_string())
-                .replace(&format!("@{name}@"), &format!("fd@{}", listener.as_raw_fd()));
+            meanings.push((format!("@addr:{name}@"), address.to_string()));
+            meanings.push((format!("@{name}@"), format!("fd@{}", listener.as_raw_fd())));
             addresses.insert(name, address);
         }
+        let text = written_out(config, &meanings);
         let file = self.folder.write("haring.cfg", &text);
         let ready = self.folder.path().join("ready.sock");
         let _ = std::fs::remove_file(&ready);
@@ -140,6 +146,7 @@ impl Builder {
             child,
             folder: self.folder,
             addresses,
+            meanings,
             stdout,
             stderr,
             readers,
@@ -184,6 +191,11 @@ impl Proxy {
             listeners: BTreeMap::new(),
             unread: false,
         }
+    }
+
+    /// Writes another configuration over that of the start, for a reload.
+    pub fn rewrite(&self, config: &str) {
+        self.folder.write("haring.cfg", &written_out(config, &self.meanings));
     }
 
     /// Where the listener of this name is.
