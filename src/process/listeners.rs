@@ -35,6 +35,10 @@ const BUSY_TRIES_HAND_OVER: u32 = 200;
 /// the kernel has taken all of it down.
 const BUSY_TRIES: u32 = 50;
 
+/// How often it is tried again at a reload: the data threads close what the reload before has given up in their own
+/// time.
+const BUSY_TRIES_RELOAD: u32 = 20;
+
 /// The sockets of every data thread, and those of the runtime API.
 pub struct Bound {
     /// One list per thread.
@@ -254,8 +258,15 @@ pub fn rebind(
         let options = options(item.bind, !model.global.no_reuseport);
         // Beside a socket of this process's own nobody else can be told.
         let expected = port_of(item.bind).is_some_and(|port| own_ports.contains(&port));
-        let outcome = open(&item.bind.address, &options, serving, &mut Taken::default(), expected);
-        item.outcome = Some(outcome);
+        for attempt in 0..=BUSY_TRIES_RELOAD {
+            let outcome = open(&item.bind.address, &options, serving, &mut Taken::default(), expected);
+            let is_busy = matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+            item.outcome = Some(outcome);
+            if !is_busy || attempt == BUSY_TRIES_RELOAD {
+                break;
+            }
+            std::thread::sleep(BUSY_STEP);
+        }
     }
     let bound = collect(model, items, threads, report);
     (kept, bound)

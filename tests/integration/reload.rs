@@ -251,7 +251,8 @@ fn listeners_come_go_and_stay() {
                 }
                 served
             });
-            for _ in 0..5 {
+            // An address that one reload gives up is wanted again by the next but one, at once.
+            for _ in 0..10 {
                 change(&proxy, &config(&format!("    bind {added}\n"), "be"));
                 assert_eq!(Client::connect(added).get("/", "").status, 200);
                 change(&proxy, &config("", "renamed"));
