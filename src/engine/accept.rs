@@ -14,7 +14,7 @@ use super::Core;
 use super::core::{LEVEL_EMERGENCY, SessionEntry};
 use super::mailbox::Order;
 use super::orders::Given;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, SnapshotCell};
 use crate::base::clock::{self, Millis};
 use crate::base::id::{ListenerId, ProxyIndex};
 use crate::base::rate::Window;
@@ -562,12 +562,11 @@ fn begin(
     let stream = Stream::new(fd);
     let entry = Rc::new(SessionEntry {
         ticket: Rc::default(),
-        server: Cell::new(None),
+        serves: Cell::new(None),
         idle: Cell::new(false),
         number: core.next_number(),
         line: line.clone(),
-        snapshot: RefCell::new(snapshot),
-        backend: Cell::new(None),
+        snapshot: SnapshotCell::new(snapshot),
         source,
         since_ms: millis,
         ended: Cell::new((0, 0, 0)),

@@ -330,7 +330,7 @@ impl<'a> Exchange<'a> {
         backend.state.backend_session_rate.add(now.millis(), 1);
         backend.state.last_session_s.store(now.wall_secs() as i64, Relaxed);
         self.txn.backend = Some(backend.state.clone());
-        self.client.entry.backend.set(Some(index));
+        self.client.entry.serves.set(Some((index, None)));
         if !Arc::ptr_eq(backend, self.frontend) {
             self.effects.leave_listen(&mut self.txn.timeouts);
         }

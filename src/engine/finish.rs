@@ -59,8 +59,7 @@ impl Exchange<'_> {
         let (count, bytes_in, bytes_out) = self.client.entry.ended.get();
         let (from, to) = (self.txn.bytes_from_client, self.txn.bytes_to_client);
         self.client.entry.ended.set((count + 1, bytes_in + from, bytes_out + to));
-        self.client.entry.server.set(None);
-        self.client.entry.backend.set(None);
+        self.client.entry.serves.set(None);
     }
 
     /// Sends the log line of the exchange, if the frontend has one.

@@ -117,7 +117,7 @@ async fn exchange(
     if start_us != 0 {
         txn.calls_before = calls::current();
     }
-    let snapshot = client.entry.snapshot.borrow().clone();
+    let snapshot = client.entry.snapshot.get();
     let mut exchange = Exchange::new(core, &snapshot, frontend, client, &mut txn, attached);
     let next = match ended {
         Some(ended) => {
@@ -140,7 +140,7 @@ async fn tunnel(
     let Client { entry, stream, .. } = &mut *client;
     let outcome = established.tunnel.run(&core, &entry.ticket, stream, &mut established.stream).await;
     established.account(outcome, &mut txn);
-    let snapshot = client.entry.snapshot.borrow().clone();
+    let snapshot = client.entry.snapshot.get();
     Exchange::new(&core, &snapshot, &frontend, &mut client, &mut txn, &mut None).finish_tunnel(established);
     core.return_transaction(txn);
 }

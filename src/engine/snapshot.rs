@@ -3,7 +3,7 @@
 //! Places of proxies and servers are those of the snapshot's model. They are never taken from one snapshot to
 //! another: what outlives a model is named by its identity ([`crate::base::id`]) or holds its live state.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
@@ -22,6 +22,26 @@ pub struct Snapshot {
     /// The tag of log lines without one of their own.
     pub tag: Arc<str>,
     pickers: RefCell<Vec<Option<Rc<Picker>>>>,
+}
+
+/// The snapshot that a session uses now: a pointer alone, since every idle connection has one.
+pub struct SnapshotCell(Cell<Option<Rc<Snapshot>>>);
+
+impl SnapshotCell {
+    /// One that holds a snapshot.
+    pub fn new(snapshot: Rc<Snapshot>) -> SnapshotCell {
+        SnapshotCell(Cell::new(Some(snapshot)))
+    }
+    /// The snapshot.
+    pub fn get(&self) -> Rc<Snapshot> {
+        let held = self.0.take();
+        self.0.set(held.clone());
+        held.expect("it is put back at once")
+    }
+    /// Takes another one.
+    pub fn set(&self, snapshot: Rc<Snapshot>) {
+        self.0.set(Some(snapshot));
+    }
 }
 
 impl Snapshot {

@@ -81,7 +81,7 @@ fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> O
         return Some(effects);
     }
     let mut txn = core.take_transaction();
-    let head_max = client.entry.snapshot.borrow().model.global.bufsize;
+    let head_max = client.entry.snapshot.get().model.global.bufsize;
     let Client { stream, session, .. } = &mut *client;
     let (txn_facts, effects_now) = (&mut *txn, &mut effects);
     let mut subject =
@@ -107,7 +107,7 @@ async fn establish(
     txn: &mut TransactionFacts,
 ) -> Result<Box<Established>, Ending> {
     let (effects, stores) = (Effects::default(), Stores::default());
-    let snapshot = client.entry.snapshot.borrow().clone();
+    let snapshot = client.entry.snapshot.get();
     TcpSession { core, snapshot, frontend, client, txn, effects, stores }.establish().await
 }
 
@@ -260,7 +260,7 @@ impl TcpSession<'_> {
         state.backend_session_rate.add(now.millis(), 1);
         state.last_session_s.store(now.wall_secs() as i64, Relaxed);
         self.txn.backend = Some(state.clone());
-        self.client.entry.backend.set(Some(index));
+        self.client.entry.serves.set(Some((index, None)));
         match self.reach(&backend).await {
             Ok((mut stream, assigned)) => {
                 let buffer = self.client.buffer.take();
@@ -378,7 +378,7 @@ impl TcpSession<'_> {
             let server = assigned.server().clone();
             self.txn.time.queued_us = clock::cached().mono_us;
             self.txn.server = Some(server.state.clone());
-            entry.server.set(Some((backend.index, assigned.index)));
+            entry.serves.set(Some((backend.index, Some(assigned.index))));
             if preferred.is_none() {
                 server.state.counters.add(counter::LBTOT, 1);
                 backend.state.backend.add(be::LBTOT, 1);

@@ -236,7 +236,7 @@ impl Exchange<'_> {
             self.txn.backend_queue = queued.positions.backend;
             let error = match outcome {
                 Ok(assigned) => {
-                    self.client.entry.server.set(Some((backend.index, assigned.index)));
+                    self.client.entry.serves.set(Some((backend.index, Some(assigned.index))));
                     if preferred.is_none() {
                         assigned.server().state.counters.add(counter::LBTOT, 1);
                         backend.state.backend.add(be::LBTOT, 1);

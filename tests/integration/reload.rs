@@ -81,9 +81,9 @@ fn a_kept_connection_takes_the_new_model_with_its_next_request() {
         assert_eq!(waiting.get("/", "").header("x-model"), Some("second"));
         // Counters and the connections of clients live on.
         assert_eq!(proxy.stat("fe", "FRONTEND", "conn_tot"), "2");
-        assert_eq!(proxy.stat("app", "BACKEND", "stot"), "5");
+        assert!(wait_until(LIMIT, || proxy.stat("app", "BACKEND", "stot") == "5"));
         assert!(wait_until(LIMIT, || proxy.stat("slow", "s1", "scur") == "0"));
-        assert_eq!(proxy.stat("app", "s1", "scur"), "0");
+        assert!(wait_until(LIMIT, || proxy.stat("app", "s1", "scur") == "0"));
     });
 }
 
