@@ -466,7 +466,7 @@ mod tests {
             ("defined(TESTVAR) && streq(\"$TESTVAR\",\"1\")", true),
             ("defined( TESTVAR )", false),
             ("feature(OPENSSL) || !feature(OPENSSL)", true),
-            ("!feature(OPENSSL) && openssl_version_atleast(3.0)", true),
+            ("feature(OPENSSL) && openssl_version_atleast(3.0)", true),
             ("openssl_version_atleast(1.1.1q) && openssl_version_before(3.2.0-beta1)", true),
             ("openssl_version_atleast(3.0.1) || openssl_version_before(1.1.1)", false),
             ("1&&!0&&!((streq(a,b)||!streq(a,a)&&1)||strneq(a,a))", true),

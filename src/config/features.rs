@@ -38,9 +38,8 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("NETFILTER", false),
     ("NS", false),
     ("OBSOLETE_LINKER", false),
-    // TLS is not there, and files ask for it by this word before a `bind ... ssl`. The cryptographic keywords of the
-    // language, which HAProxy builds with it (`digest`, `hmac`, `aes_*`, `secure_memcmp`), work all the same.
-    ("OPENSSL", false),
+    // The library is another one, but files ask for TLS by this word before a `bind ... ssl`.
+    ("OPENSSL", true),
     ("OPENSSL_AWSLC", false),
     ("OPENSSL_WOLFSSL", false),
     ("OT", false),
@@ -58,7 +57,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("RT", false),
     ("SHM_OPEN", false),
     ("SLZ", false),
-    ("SSL", false),
+    ("SSL", true),
     ("STATIC_PCRE", false),
     ("STATIC_PCRE2", false),
     ("TFO", true),
@@ -119,8 +118,7 @@ mod tests {
             ("PROMEX", true),
             ("LUA", false),
             ("LIBCRYPT", true),
-            // No `bind ... ssl` works.
-            ("OPENSSL", false),
+            ("OPENSSL", true),
             ("NO_SUCH", false),
             ("", false),
         ] {

@@ -17,17 +17,19 @@ use crate::balance;
 use crate::base::id::{ModelId, ProxyIndex};
 use crate::diag::Span;
 use crate::health::config::CheckScript;
-use crate::health::{self, ServerCheck};
+use crate::health::{self, CheckTls, ServerCheck};
 use crate::log::target::{Target, Targets};
 use crate::model::bind::Bind;
 use crate::model::proxy::*;
+use crate::model::server::{ServerTls, TlsName};
 use crate::model::{Global, Mode, Model, Proxy, Server};
-use crate::sample::LogFormat;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::proxy_header::ProxyHeader;
+use crate::sample::{Expr, LogFormat};
 use crate::state::ServerState;
 use crate::state::server::{Configured, Endpoint};
+use crate::tls::terminator::Terminator;
 
 /// The first number of proxies: 1 is the runtime API's in statistics.
 const FIRST_PROXY_ID: u32 = 2;
@@ -166,7 +168,12 @@ fn proxy(
     let kind = draft.kind;
     let (frontend, backend) = (kind.is_frontend(), kind.is_backend());
     let mut listener_id = 1;
-    let binds = draft.binds.drain(..).flat_map(|bind| listeners(bind, &mut listener_id)).collect();
+    let mut binds = Vec::new();
+    for bind in draft.binds.drain(..) {
+        let is_http = draft.mode == Mode::Http;
+        let tls = super::tls::terminator(&bind.settings.tls, "bind", is_http, &[], loading);
+        binds.extend(listeners(bind, tls, &mut listener_id));
+    }
     let log = targets(&draft.log, &global.log);
     let mut format = |text: &Option<FormatText>, phase| {
         let text = text.as_ref()?;
@@ -324,7 +331,7 @@ fn targets(lines: &[LogLine], global: &Targets) -> Targets {
 }
 
 /// The listeners of one line, numbered on from `next_id`.
-pub fn listeners(draft: BindDraft, next_id: &mut u32) -> Vec<Bind> {
+pub fn listeners(draft: BindDraft, tls: Option<Arc<Terminator>>, next_id: &mut u32) -> Vec<Bind> {
     let BindDraft { addresses, settings, span } = draft;
     let name: Option<Arc<str>> = settings.name.as_deref().map(Arc::from);
     addresses
@@ -354,6 +361,7 @@ pub fn listeners(draft: BindDraft, next_id: &mut u32) -> Vec<Bind> {
                 unix_gid: settings.unix_gid,
                 level: settings.level,
                 expose_fd: settings.expose_fd,
+                tls: tls.clone(),
             }
         })
         .collect()
@@ -387,11 +395,61 @@ fn servers(
         let settings = &mut line.settings;
         let proxy_header =
             server_proxy_protocol::finish(&settings.proxy, &mut settings.check, never_local, draft, loading);
-        servers.push(Arc::new(server(line, ids[at], state, track, draft, &script, proxy_header)));
+        let tls = server_tls(&line, draft, loading);
+        line.settings.check.tls = check_tls(&line, tls.as_ref(), draft, &script, loading);
+        servers.push(Arc::new(server(line, ids[at], state, track, draft, &script, proxy_header, tls)));
     }
     servers
 }
 
+/// How a server is spoken to by TLS, if it is.
+fn server_tls(line: &ServerDraft, draft: &Draft, loading: &mut Loading<'_>) -> Option<ServerTls> {
+    let settings = &line.settings.tls;
+    let span = settings.ssl?;
+    let is_http = draft.mode == Mode::Http;
+    let owner = format!("server {}/{}", draft.name, line.name);
+    let connector = super::tls::connector(settings, &owner, is_http, span, loading)?;
+    let name = match &settings.name {
+        Some(word) => {
+            let none = AclSet::default();
+            let mut context = loading.context(Phase::Switching, Some(&draft.name), &none);
+            TlsName::Expr(Expr::parse(&word.text, word.span, &mut context)?)
+        }
+        None if is_http && !settings.no_name_of_host => TlsName::Host,
+        None => TlsName::None,
+    };
+    Some(ServerTls { connector, name })
+}
+
+/// TLS in the checks of a server, if it may be spoken there.
+fn check_tls(
+    line: &ServerDraft,
+    tls: Option<&ServerTls>,
+    draft: &Draft,
+    script: &CheckScript,
+    loading: &mut Loading<'_>,
+) -> Option<Arc<CheckTls>> {
+    let (settings, check) = (&line.settings.tls, &line.settings.check);
+    let own_place = check.port.is_some() || check.addr.is_some();
+    let is_default = settings.check_ssl.is_some() || (tls.is_some() && !own_place && !settings.plain_checks);
+    if !line.settings.checked || !(is_default || script.speaks_tls()) {
+        return None;
+    }
+    let connector = match (tls, &settings.check_protocols) {
+        (Some(tls), None) => tls.connector.clone(),
+        (_, protocols) => {
+            let mut settings = settings.clone();
+            settings.options.protocols = protocols.clone().or(settings.options.protocols);
+            let owner = format!("server {}/{}", draft.name, line.name);
+            super::tls::connector(&settings, &owner, true, line.span, loading)?
+        }
+    };
+    let name = settings.check_name.clone();
+    let takes_host = !settings.no_check_name_of_host;
+    Some(Arc::new(CheckTls { connector, is_default, name, takes_host }))
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a part of a server that was made apart")]
 fn server(
     line: ServerDraft,
     id: u32,
@@ -400,6 +458,7 @@ fn server(
     draft: &Draft,
     script: &CheckScript,
     proxy_header: Option<Arc<ProxyHeader>>,
+    tls: Option<ServerTls>,
 ) -> Server {
     let settings = line.settings;
     let times = |check: ServerCheck| ServerCheck {
@@ -472,6 +531,7 @@ fn server(
         hash_key,
         hostname: line.address.hostname.map(Into::into),
         disabled: settings.disabled,
+        tls,
     }
 }
 

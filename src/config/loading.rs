@@ -8,6 +8,7 @@ use super::address::{AddressError, Scope};
 use super::environment::Environment;
 use super::section::bind::BindSettings;
 use super::syntax::Word;
+use super::tls::TlsLoading;
 use super::words::{self, Words};
 use super::{Settings, World};
 use crate::base::text;
@@ -51,6 +52,8 @@ pub struct Loading<'a> {
     pub rings: HashMap<String, RingSettings>,
     /// The ACLs of the proxies that are finished.
     pub acls: Vec<AclSet>,
+    /// What `global` says about TLS, and certificates that were read.
+    pub tls: TlsLoading,
     files: HashMap<String, Result<Arc<[u8]>, String>>,
     /// GUIDs, and the place of each.
     guids: HashMap<String, Span>,
@@ -80,6 +83,7 @@ impl<'a> Loading<'a> {
             lost_settings: false,
             rings: HashMap::new(),
             acls: Vec::new(),
+            tls: TlsLoading::default(),
             files: HashMap::new(),
             guids: HashMap::new(),
         }

@@ -10,6 +10,7 @@ pub mod preprocess;
 pub mod read;
 pub mod address;
 pub mod keyword;
+pub mod tls;
 pub mod words;
 pub mod shape;
 pub mod loading;
@@ -68,6 +69,10 @@ pub trait World: Files {
     /// The names of all variables of the environment, for suggestions.
     fn env_names(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// The names of the files in a directory; nothing if it is none.
+    fn directory(&self, _path: &str) -> Option<Vec<String>> {
+        None
     }
     /// The host's name, which is the local peer's without `-L` and `localpeer`.
     fn hostname(&self) -> Option<String> {

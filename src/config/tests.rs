@@ -322,7 +322,7 @@ fn findings_of_proxies() {
         ),
         (
             "listen b\nbind :1 ssl crt /x.pem alpn h2\ntimeout client 1s",
-            &[(Alert, 2, "TLS is not available yet")],
+            &[(Alert, 2, "unable to read the certificate '/x.pem'")],
         ),
         (
             "listen b\nbind :1 accept-prxy\ntimeout client 1s",
@@ -371,7 +371,9 @@ fn findings_of_servers() {
         ("server a nowhere:80", &[(Alert, 4, "could not resolve address 'nowhere'")]),
         ("server a nowhere:80 init-addr last,libc,none", &[]),
         ("server a 1.1.1.1:1 chek", &[(Alert, 4, "did you mean 'check' maybe ?")]),
-        ("server a 1.1.1.1:1 ssl verify none", &[(Alert, 4, "TLS is not available yet")]),
+        ("server a 1.1.1.1:1 ssl verify none", &[]),
+        ("server a 1.1.1.1:1 ssl", &[(Alert, 4, "nothing says who signs it")]),
+        ("server a 1.1.1.1:1 ssl verify required ca-file /x", &[(Alert, 4, "unable to load '/x'")]),
         ("server a 1.1.1.1:1 send-proxy-v2 check", &[]),
         ("server a 1.1.1.1:1 send-proxy-v2 proxy-v2-options crc32c,unique-id,authority,cert-cn", &[]),
         (
@@ -723,10 +725,11 @@ fn every_row_has_its_texts() {
     }
     check(super::section::PROXY_TABLES);
     check(super::section::global::TABLES);
-    check(&[super::section::bind::TABLE, super::section::bind::TLS]);
+    check(&[super::section::bind::TABLE, super::section::bind_tls::TABLE]);
     check(&[
         super::section::server::TABLE,
         super::section::server_proxy_protocol::TABLE,
         super::section::server_other::TABLE,
+        super::section::server_tls::TABLE,
     ]);
 }

@@ -7,6 +7,7 @@
 //! server is made here.
 
 mod dial;
+mod secure;
 #[cfg(test)]
 mod tests;
 
@@ -304,6 +305,7 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
                 let source = view.server.as_ref().and_then(|line| line.source.as_ref());
                 let of_backend = || view.proxy.as_ref().and_then(|proxy| proxy.source.as_ref());
                 let source = source.or_else(of_backend).map(SourceAddress::next);
+                let tls = target.tls.clone();
                 match limit(deadline, dial::connect(&entry.state, own_target(entry, spec, target), source))
                     .await
                 {
@@ -315,6 +317,13 @@ async fn perform(control: &Rc<Control>, entry: &Entry, spec: &Arc<CheckSpec>) ->
                             Some(header) => limit(deadline, made.write_all(&header)).await,
                             None => Ok(()),
                         };
+                        if let (Ok(()), Some(name), Some(ours)) = (&sent, tls, &spec.server.tls) {
+                            machine.shakes_hands();
+                            let shaken = made.shake_hands(&ours.connector, name.as_deref());
+                            if let Err(failure) = limit(deadline, shaken).await {
+                                break End::Found(machine.fail(&failure));
+                            }
+                        }
                         machine.connected();
                         if let Some(timeout) = spec.server.timeout_check_ms {
                             deadline = Instant::now() + Duration::from_millis(timeout);

@@ -275,6 +275,9 @@ impl Pump {
         source: &mut Stream,
         destination: &mut Stream,
     ) -> Poll<Result<(), PumpError>> {
+        if source.is_secure() || destination.is_secure() {
+            self.splice = Splice::Never; // the sockets hold records
+        }
         let mut moved = 0;
         loop {
             match self.write(context, destination) {

@@ -1,13 +1,12 @@
 //! Idle server connections that one core has and another needs (`tune.idle-pool.shared`).
 //!
 //! Who finds none of its own asks the cores that have some, one after the other; a connection changes
-//! hands as a bare descriptor. Asking costs two doorbells, about as much as a new connection, but
-//! servers see fewer connections and those that are there are used. The steady state asks nobody: then
-//! each core has connections of its own.
+//! hands as a bare descriptor, and its TLS session with it. Asking costs two doorbells, about as much as a
+//! new connection, but servers see fewer connections and those that are there are used. The steady state
+//! asks nobody: then each core has connections of its own.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,9 +19,10 @@ use super::idle::{Identity, OpenPlace, ServerConnection, Wanted, core_bit};
 use super::mailbox::Order;
 use super::wait;
 use crate::model::{Global, Server};
-use crate::net::Stream;
 use crate::net::timer::Ticket;
+use crate::net::{Detached, Stream};
 use crate::state::ServerState;
+use crate::tls::connection::TlsFacts;
 
 /// The most cores asked for one connection.
 const CORES_ASKED_MAX: usize = 4;
@@ -32,25 +32,27 @@ const PATIENCE_MS: u64 = 50;
 
 /// A connection that changes hands.
 pub struct Handed {
-    fd: OwnedFd,
+    stream: Detached,
     server: Arc<Server>,
     requests: u32,
     identity: Identity,
     addresses: (Option<SocketAddr>, Option<SocketAddr>),
     place: Option<OpenPlace>,
+    tls: Option<Arc<TlsFacts>>,
 }
 
 impl Handed {
     fn give(connection: ServerConnection) -> Handed {
-        let ServerConnection { stream, place, server, requests, identity, addresses, .. } = connection;
-        Handed { fd: stream.into_fd(), server, requests, identity, addresses, place }
+        let ServerConnection { stream, place, server, requests, identity, addresses, tls, .. } = connection;
+        Handed { stream: stream.detach(), server, requests, identity, addresses, place, tls }
     }
     fn take(self) -> Box<ServerConnection> {
-        let Handed { fd, server, requests, identity, addresses, place } = self;
-        let mut connection = ServerConnection::new(Stream::new(fd), server, identity);
+        let Handed { stream, server, requests, identity, addresses, place, tls } = self;
+        let mut connection = ServerConnection::new(Stream::attach(stream), server, identity);
         connection.requests = requests;
         connection.addresses = addresses;
         connection.place = place;
+        connection.tls = tls;
         connection
     }
 }
@@ -140,7 +142,7 @@ pub(super) fn lend(core: &Core, wanted: Wanted, server: &ServerState, borrower: 
     let context = &mut Context::from_waker(Waker::noop());
     let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(*found)));
     // A server whose address follows the client has as many kinds as there are destinations.
-    let plain = wanted.identity.destination.is_none();
+    let plain = wanted.identity.destination.is_none() && wanted.identity.name.is_none();
     if connection.is_none() && plain && !core.idle.has(wanted.server) {
         server.idle_cores.fetch_and(!core_bit(core.index), Relaxed);
     }

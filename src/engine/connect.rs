@@ -8,16 +8,21 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::idle::Identity;
 use super::wait::{self, after};
+use crate::base::clock::Millis;
 use crate::base::text::of_error;
-use crate::model::server::{SourceAddress, UseSource};
+use crate::model::server::{ServerTls, SourceAddress, UseSource};
 use crate::model::{Proxy, Server};
+use crate::net::secure::Broken;
 use crate::net::timer::{Stop, Ticket};
 use crate::net::{Stream, descriptors};
 use crate::sample::TransactionFacts;
 use crate::sample::connection::ConnectionError;
 use crate::state::server::Endpoint;
 use crate::sys::socket::{self, ConnectError, ConnectOptions, KeepAlive};
+use crate::tls::buffer::RecordBuffer;
+use crate::tls::connection::TlsFacts;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub enum DialError {
     Killed(crate::net::timer::Kill),
     /// The system has no descriptor or local port left.
     Resource(std::io::Error),
+    /// TLS could not be agreed on.
+    Handshake(Broken),
 }
 
 impl DialError {
@@ -42,6 +49,9 @@ impl DialError {
         let error = match self {
             DialError::Failed(error) | DialError::Resource(error) => error,
             DialError::Source(..) => return ConnectionError::CANT_BIND,
+            DialError::Handshake(Broken::Closed) => return ConnectionError::SSL_EMPTY,
+            DialError::Handshake(Broken::Socket(_)) => return ConnectionError::SSL_ABORT,
+            DialError::Handshake(_) => return ConnectionError::SSL_HANDSHAKE,
             _ => return ConnectionError::NONE,
         };
         match error.raw_os_error() {
@@ -145,19 +155,86 @@ pub struct Dial<'a> {
     pub timeout_ms: Option<u64>,
     /// What sets it apart from others to the same server.
     pub identity: Identity,
+    /// The name that TLS tells the server.
+    pub name: Option<&'a [u8]>,
+    /// What goes in front of TLS: a PROXY protocol header.
+    pub preface: Option<&'a [u8]>,
 }
 
 /// Ports of a `source` range that one attempt tries.
 const SOURCE_PORTS_TRIED: usize = 10;
 
-/// Connects to a server. `client_gone` is polled along and ends the attempt when it says so.
+/// Connects to a server, and agrees on TLS with one that speaks it, within one time-out. `client_gone` is polled
+/// along and ends the attempt when it says so.
 pub async fn dial(
     core: &Core,
     ticket: &Rc<Ticket>,
     dial: Dial<'_>,
     mut client_gone: impl FnMut(&mut Context<'_>) -> bool,
 ) -> Result<Stream, DialError> {
-    let Dial { backend, server, destination, timeout_ms, .. } = dial;
+    let deadline = after(dial.timeout_ms.or(dial.backend.timeouts.connect_ms));
+    let (name, preface, server) = (dial.name, dial.preface, dial.server);
+    let mut stream = reach(core, ticket, dial, deadline, &mut client_gone).await?;
+    if let Some(tls) = &server.tls {
+        let shaken = shake_hands(core, ticket, tls, name, preface, deadline, &mut stream, &mut client_gone);
+        Box::pin(shaken).await?;
+    }
+    Ok(stream)
+}
+
+/// What TLS agreed on with a server, if it is spoken.
+pub fn tls_facts(stream: &Stream, name: Option<Box<[u8]>>) -> Option<Arc<TlsFacts>> {
+    let session = stream.session()?;
+    let peer = session.peer_certificates().iter().map(|der| Box::from(&**der)).collect();
+    Some(Arc::new(TlsFacts { agreed: session.agreed()?, name, shown: None, peer, checked: None }))
+}
+
+/// Agrees on TLS with a server.
+#[expect(clippy::too_many_arguments, reason = "it is the second half of the function above")]
+async fn shake_hands(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    tls: &ServerTls,
+    name: Option<&[u8]>,
+    preface: Option<&[u8]>,
+    deadline: Millis,
+    stream: &mut Stream,
+    client_gone: &mut impl FnMut(&mut Context<'_>) -> bool,
+) -> Result<(), DialError> {
+    let mut output = RecordBuffer::default();
+    if let Some(preface) = preface {
+        output.free(preface.len())[..preface.len()].copy_from_slice(preface);
+        output.add(preface.len());
+    }
+    let session = tls.connector.session(name, &mut output);
+    let session = session.map_err(|failure| DialError::Handshake(Broken::Failed(failure)))?;
+    stream.secure(session, &[], output);
+    let mut gone = false;
+    let waited = wait::until(core, ticket, deadline, |context| {
+        if client_gone(context) {
+            gone = true;
+            return Poll::Ready(Ok(()));
+        }
+        stream.poll_handshake(context)
+    })
+    .await;
+    match waited {
+        Ok(_) if gone => Err(DialError::ClientGone),
+        Ok(result) => result.map_err(DialError::Handshake),
+        Err(Stop::Timeout) => Err(DialError::Timeout),
+        Err(Stop::Killed(kill)) => Err(DialError::Killed(kill)),
+    }
+}
+
+/// Connects the socket.
+async fn reach(
+    core: &Core,
+    ticket: &Rc<Ticket>,
+    dial: Dial<'_>,
+    deadline: Millis,
+    client_gone: &mut impl FnMut(&mut Context<'_>) -> bool,
+) -> Result<Stream, DialError> {
+    let Dial { backend, server, destination, .. } = dial;
     let source = server.source.as_ref().or(backend.source.as_ref());
     let mut options = ConnectOptions {
         source: dial.identity.shown.or_else(|| source.map(SourceAddress::next)),
@@ -214,7 +291,7 @@ pub async fn dial(
     }
     let mut stream = Stream::connecting(fd);
     let mut gone = false;
-    let waited = wait::until(core, ticket, after(timeout_ms.or(backend.timeouts.connect_ms)), |context| {
+    let waited = wait::until(core, ticket, deadline, |context| {
         if client_gone(context) {
             gone = true;
             return Poll::Ready(());

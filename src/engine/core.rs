@@ -427,6 +427,7 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
     let model = setup.model.load_full();
     let global = &model.global;
     buffer::configure(global.bufsize);
+    crate::net::secure::configure(global.tls_records);
     let threads = setup.mailboxes.len();
     let maxpipes = global.maxpipes.unwrap_or(setup.maxconn.load(Relaxed) as usize / 4) / threads;
     splice::configure(if global.nosplice { 0 } else { maxpipes.max(1) }, global.pipesize);

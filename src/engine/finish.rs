@@ -250,6 +250,9 @@ fn embryonic_message(frontend: &Proxy, session: &SessionFacts, error: Connection
         None => session.listener_id.to_string(),
     };
     out.extend_from_slice(format!("] {}/{listener}: {}", frontend.name, error.message()).as_bytes());
+    if let Some(failure) = session.connection.as_ref().and_then(|own| own.failure.as_ref()) {
+        out.extend_from_slice(format!(" ({failure})").as_bytes());
+    }
 }
 
 /// What is logged without any log format (manual, section 8.2.1).

@@ -1,5 +1,5 @@
 //! What a client must say before its session begins: the PROXY protocol header (`accept-proxy`,
-//! `tcp-request connection expect-proxy`).
+//! `tcp-request connection expect-proxy`), then its part of the TLS handshake (`ssl`).
 //!
 //! The header may come in as many segments as it likes; what comes behind it stays in the client's
 //! buffer for HTTP or the tunnel. A connection that fails here never was a session: it is counted
@@ -11,13 +11,165 @@ use super::Core;
 use super::finish;
 use super::http::Client;
 use super::wait;
-use crate::base::clock;
+use crate::base::clock::{self, Millis};
 use crate::model::Proxy;
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
+use crate::net::secure::Broken;
 use crate::net::timer::Stop;
 use crate::sample::connection::ConnectionError;
+use crate::tls::buffer::RecordBuffer;
+use crate::tls::connection::{Checked, TlsFacts};
+use crate::tls::session::{Failure, Session, words};
+use crate::tls::terminator::{Chosen, Terminator};
+use crate::tls::verify::verifier;
+use crate::wire::client_hello::{ClientHello, Found};
 use crate::wire::proxy_protocol::{self, Progress};
+
+/// What a handshake that failed is told as.
+type Failed = (ConnectionError, Option<Box<str>>);
+
+/// The TLS alert for a hello that cannot be read (RFC 8446 section 6.2), as a record.
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+
+/// Goes through the TLS handshake; false closes.
+pub(super) async fn terminate_tls(
+    core: &Rc<Core>,
+    frontend: &Proxy,
+    client: &mut Client,
+    terminator: &Terminator,
+) -> bool {
+    match handshake(core, frontend, client, terminator).await {
+        Ok(facts) => {
+            let took = clock::cached().millis().saturating_sub(client.session.accepted.millis());
+            client.session.handshake_ms = u32::try_from(took).unwrap_or(u32::MAX);
+            client.session.own_connection().tls = Some(facts);
+            true
+        }
+        Err(None) => false,
+        Err(Some((error, failure))) => {
+            let own = client.session.own_connection();
+            (own.error, own.failure) = (error, failure);
+            finish::log_embryonic(core, frontend, &client.session, error);
+            false
+        }
+    }
+}
+
+/// An error of `None` is not worth a word: the connection was told to die.
+async fn handshake(
+    core: &Rc<Core>,
+    frontend: &Proxy,
+    client: &mut Client,
+    terminator: &Terminator,
+) -> Result<Box<TlsFacts>, Option<Failed>> {
+    let timeouts = &frontend.timeouts;
+    let deadline = wait::after(timeouts.client_hs_ms.or(timeouts.client_ms));
+    let (chosen, name) = await_hello(core, client, terminator, deadline).await?;
+    let failed = |failure: &Failure| (ConnectionError::SSL_HANDSHAKE, Some(words(failure).into()));
+    let session = Session::server(chosen.config).map_err(|failure| Some(failed(&failure)))?;
+    let received = client.buffer.take();
+    let received = received.as_ref().map_or(&[][..], |buffer| buffer.filled());
+    client.stream.secure(session, received, RecordBuffer::default());
+    let stream = &mut client.stream;
+    let done =
+        wait::until(core, &client.entry.ticket, deadline, |context| stream.poll_handshake(context)).await;
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(Broken::Failed(failure))) => {
+            return Err(Some(refused_by_us(&failure).unwrap_or_else(|| failed(&failure))));
+        }
+        Ok(Err(Broken::TooLong)) => {
+            let words = "a message of the handshake is too long".into();
+            return Err(Some((ConnectionError::SSL_HANDSHAKE, Some(words))));
+        }
+        Ok(Err(Broken::Closed | Broken::Socket(_))) => return Err(Some((ConnectionError::SSL_ABORT, None))),
+        Err(Stop::Timeout) => return Err(Some((ConnectionError::SSL_TIMEOUT, None))),
+        Err(Stop::Killed(_)) => return Err(None),
+    }
+    let session = client.stream.session().ok_or(None)?;
+    let agreed = session.agreed().ok_or(None)?;
+    let peer: Box<[Box<[u8]>]> = session.peer_certificates().iter().map(|der| Box::from(&**der)).collect();
+    // Found again rather than kept: a session that was resumed is judged by today's lists and times.
+    let checked = chosen.verifier.map(|verifier| {
+        let now = clock::cached().wall_secs() as i64;
+        let verdict = verifier.judge(session.peer_certificates(), now);
+        verdict.map_or_else(Checked::default, |verdict| Checked::of(&verdict))
+    });
+    Ok(Box::new(TlsFacts { agreed, name, shown: Some(chosen.material), peer, checked }))
+}
+
+/// Why we have refused the client's certificate, if that is what the handshake failed by.
+fn refused_by_us(failure: &Failure) -> Option<Failed> {
+    if !failure.is_of_certificate() {
+        return None;
+    }
+    let fault = verifier::take_last()?.verdict.refused?;
+    let error = match fault.depth {
+        0 => ConnectionError::SSL_CRT_FAIL,
+        _ => ConnectionError::SSL_CA_FAIL,
+    };
+    Some((error, Some(fault.error.words().into())))
+}
+
+/// Reads the client's hello and chooses what it is answered with. The hello stays in the client's buffer.
+async fn await_hello(
+    core: &Rc<Core>,
+    client: &mut Client,
+    terminator: &Terminator,
+    deadline: Millis,
+) -> Result<(Chosen, Option<Box<[u8]>>), Option<Failed>> {
+    let failure = |words: &str| Some((ConnectionError::SSL_HANDSHAKE, Some(words.into())));
+    loop {
+        let bytes = client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
+        let is_empty = bytes.is_empty();
+        match ClientHello::parse(bytes) {
+            Found::Complete(hello) => {
+                let name = hello.server_name().map(|place| Box::from(&*hello.bytes(place)));
+                let chosen = terminator.choose(&hello).map_err(|refusal| {
+                    let _ = client.stream.try_write_before(&refusal.alert(), false);
+                    failure(refusal.words())
+                })?;
+                return Ok((chosen, name));
+            }
+            Found::Partial => {}
+            Found::Foreign => {
+                let words = not_a_hello(bytes);
+                if bytes.first() == Some(&22) {
+                    let _ = client.stream.try_write_before(&DECODE_ERROR, false);
+                }
+                return Err(failure(words));
+            }
+        }
+        let buffer = client.buffer.get_or_insert_with(Buffer::lease);
+        match buffer.fill(&mut client.stream) {
+            Ok(Filled::Bytes { .. }) => continue,
+            Ok(Filled::End) if is_empty => return Err(Some((ConnectionError::SSL_EMPTY, None))),
+            Ok(Filled::End) | Err(_) => return Err(Some((ConnectionError::SSL_ABORT, None))),
+            Ok(Filled::Full) => return Err(failure("the client's hello is longer than a buffer")),
+            Ok(Filled::Nothing) if is_empty => client.buffer = None,
+            Ok(Filled::Nothing) => {}
+        }
+        match wait::readable(core, &client.entry.ticket, deadline, &mut client.stream).await {
+            Ok(()) => {}
+            Err(Stop::Timeout) => return Err(Some((ConnectionError::SSL_TIMEOUT, None))),
+            Err(Stop::Killed(_)) => return Err(None),
+        }
+    }
+}
+
+/// What bytes are that are no hello, in OpenSSL's words where it has some.
+fn not_a_hello(bytes: &[u8]) -> &'static str {
+    const METHODS: &[&[u8]] =
+        &[b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI", b"DELE", b"PATC", b"CONN", b"PRI ", b"TRAC"];
+    if METHODS.iter().any(|method| bytes.starts_with(&method[..method.len().min(bytes.len())])) {
+        return "http request: a client spoke plain HTTP to a port that speaks TLS";
+    }
+    match bytes.first() {
+        Some(22) => "the client's hello is malformed",
+        _ => "wrong version number: what the client sent is no TLS",
+    }
+}
 
 /// Reads the PROXY protocol header and makes its addresses the session's; false closes.
 pub(super) async fn receive_proxy_header(core: &Rc<Core>, frontend: &Proxy, client: &mut Client) -> bool {
@@ -62,7 +214,7 @@ async fn read(core: &Rc<Core>, frontend: &Proxy, client: &mut Client) -> Result<
             Err(mistake) => return Err(Some(ConnectionError::of_header(mistake))),
         }
         let buffer = client.buffer.get_or_insert_with(Buffer::lease);
-        match buffer.fill(&client.stream) {
+        match buffer.fill(&mut client.stream) {
             Ok(Filled::Bytes { .. }) => continue,
             Ok(Filled::End) if is_empty => return Err(Some(ConnectionError::PRX_EMPTY)),
             // A header longer than a buffer will never be whole.

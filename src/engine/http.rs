@@ -23,6 +23,7 @@ use crate::net::{Buffer, Stream};
 use crate::sample::facts::Ended;
 use crate::sample::{SessionFacts, TransactionFacts};
 use crate::sys::pooled::Pooled;
+use crate::tls::terminator::Terminator;
 
 /// A client connection and what belongs to it.
 pub struct Client {
@@ -52,6 +53,10 @@ impl Client {
     /// Whether its listener has every connection begin with a PROXY protocol header.
     pub(super) fn expects_proxy_header(&self) -> bool {
         self.place.bind().accept_proxy
+    }
+    /// What its listener answers TLS clients with, if it speaks TLS.
+    pub(super) fn terminator(&self) -> Option<Arc<Terminator>> {
+        self.place.bind().tls.clone()
     }
 }
 
@@ -173,7 +178,7 @@ async fn wait_for_request(
         // The first request is often there at once; a kept connection has just been read empty.
         if first || client.buffer.is_some() {
             let buffer = client.buffer.get_or_insert_with(Buffer::lease);
-            match buffer.fill(&client.stream) {
+            match buffer.fill(&mut client.stream) {
                 Ok(Filled::Bytes { .. } | Filled::Full) => {
                     client.entry.idle.set(false);
                     return Awaited::Request;

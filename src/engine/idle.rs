@@ -21,6 +21,7 @@ use crate::net::Stream;
 use crate::rules::PacketFields;
 use crate::state::ServerState;
 use crate::state::server::EndpointVersion;
+use crate::tls::connection::TlsFacts;
 
 /// The place of a connection among those that `strict-maxconn` allows, given back with it.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub struct ServerConnection {
     /// The PROXY protocol header it began with: it speaks for the client of that header, and only a
     /// request that would send the very same one may have it again.
     pub header: Option<Box<[u8]>>,
+    /// What TLS agreed on with the server.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Since when it idles, and the turn of its core in which that began.
     since: Millis,
     turn: u64,
@@ -79,6 +82,7 @@ impl ServerConnection {
             private: false,
             identity,
             header: None,
+            tls: None,
             since: 0,
             turn: 0,
         })
@@ -98,7 +102,12 @@ pub struct Identity {
     pub destination: Option<SocketAddr>,
     /// Which of the server's endpoints it was made to.
     pub version: EndpointVersion,
+    /// A digest of the name that TLS told the server, if it told one.
+    pub name: Option<NameDigest>,
 }
+
+/// A digest by which names are told apart: clients choose names, and must not find two of one digest.
+pub type NameDigest = [u8; 16];
 
 impl ServerConnection {
     /// Notes that it idles from now on.
@@ -156,9 +165,9 @@ type PoolKey = (ServerId, u64);
 
 fn pool_key(server: ServerId, identity: &Identity, header: Option<&[u8]>) -> PoolKey {
     let mut rest = header.map_or(0, |header| hash::xxh3(header, 0) | 1);
-    if let Some(destination) = identity.destination {
+    if identity.destination.is_some() || identity.name.is_some() {
         let mut hasher = FxHasher::default();
-        (rest, destination).hash(&mut hasher);
+        (rest, identity.destination, identity.name).hash(&mut hasher);
         rest = hasher.finish() | 1;
     }
     (server, rest)

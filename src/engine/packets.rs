@@ -26,7 +26,7 @@ fn mark(stream: &Stream, fields: PacketFields) {
 ///
 /// Without `rst-ttl` nothing at all is sent, if the system allows it (CAP_NET_ADMIN); else a reset
 /// goes out that dies at the first router, or after as many as the rule says.
-pub(super) fn drop_silently(client: &Stream, rst_ttl: Option<u8>) {
+pub(super) fn drop_silently(client: &mut Stream, rst_ttl: Option<u8>) {
     if rst_ttl.is_none() && socket::set_repair(client.fd()) {
         return;
     }

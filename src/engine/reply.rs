@@ -269,7 +269,7 @@ impl Exchange<'_> {
 
     /// `silent-drop`: the client must not learn that the connection is over.
     fn drop_silently(&mut self) {
-        packets::drop_silently(&self.client.stream, self.rst_ttl);
+        packets::drop_silently(&mut self.client.stream, self.rst_ttl);
     }
 
     /// Ends our direction and reads what the client still sends and nobody can make sense of, within bounds.
@@ -281,7 +281,7 @@ impl Exchange<'_> {
         self.client.buffer = None;
         while left > 0 {
             let mut buffer = Buffer::lease();
-            match buffer.fill(&self.client.stream) {
+            match buffer.fill(&mut self.client.stream) {
                 Ok(Filled::Bytes { count, .. }) => left = left.saturating_sub(count),
                 Ok(Filled::Nothing) => {
                     drop(buffer);

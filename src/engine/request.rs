@@ -73,7 +73,7 @@ impl Exchange<'_> {
                 }
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
-            match buffer.fill(&self.client.stream) {
+            match buffer.fill(&mut self.client.stream) {
                 Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
                 Ok(Filled::Full) => {
                     let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());

@@ -251,7 +251,7 @@ impl Exchange<'_> {
                 }
             }
             // Read what came.
-            let filled = buffer.get_or_insert_with(Buffer::lease).fill(&connection.stream);
+            let filled = buffer.get_or_insert_with(Buffer::lease).fill(&mut connection.stream);
             let empty = buffer.as_ref().is_none_or(|buffer| buffer.is_empty());
             match filled {
                 Ok(Filled::Bytes { count, .. }) => {

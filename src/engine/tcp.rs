@@ -25,8 +25,9 @@ use crate::base::clock::{self, Millis};
 use crate::base::id::ProxyIndex;
 use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::head;
-use crate::model::Proxy;
 use crate::model::proxy::Mode;
+use crate::model::server::TlsName;
+use crate::model::{Proxy, Server};
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
 use crate::net::{Buffer, Stream};
@@ -55,6 +56,11 @@ pub(super) async fn admit(core: &Rc<Core>, frontend: &Arc<Proxy>, client: &mut C
     drop(effects); // not carried over the wait
     // Boxed: few listeners wait here, and all connections would carry the room.
     if expects_header && !Box::pin(super::handshake::receive_proxy_header(core, frontend, client)).await {
+        return false;
+    }
+    if let Some(terminator) = client.terminator()
+        && !Box::pin(super::handshake::terminate_tls(core, frontend, client, &terminator)).await
+    {
         return false;
     }
     if passes(core, frontend, client, RuleSet::TcpSession).is_none() {
@@ -93,7 +99,7 @@ fn passes(core: &Core, frontend: &Proxy, client: &mut Client, set: RuleSet) -> O
     }
     frontend.state.frontend.add(denied, 1);
     match verdict {
-        Verdict::SilentDrop(rst_ttl) => packets::drop_silently(&client.stream, rst_ttl),
+        Verdict::SilentDrop(rst_ttl) => packets::drop_silently(&mut client.stream, rst_ttl),
         _ => client.stream.reset_on_close(),
     }
     None
@@ -137,7 +143,7 @@ pub async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>
         Err(Ending::Over(chosen)) => {
             // What came in counts, although nobody got it; what was not looked at yet comes in now.
             if client.buffer.is_none() && txn.bytes_from_client == 0 {
-                let _ = client.buffer.get_or_insert_with(Buffer::lease).fill(&client.stream);
+                let _ = client.buffer.get_or_insert_with(Buffer::lease).fill(&mut client.stream);
             }
             txn.bytes_from_client += client.buffer.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
             chosen
@@ -267,7 +273,8 @@ impl TcpSession<'_> {
                 self.txn.bytes_from_client +=
                     buffer.as_ref().map_or(0, |buffer| buffer.filled().len()) as u64;
                 let mut up = Pump::tunnel(buffer, tunnel::splices_up(&frontend, &backend));
-                if let Some(header) = &assigned.server().proxy_header {
+                let header = assigned.server().proxy_header.clone().filter(|_| !stream.is_secure());
+                if let Some(header) = &header {
                     up.stage(&self.proxy_header(header));
                 }
                 let Ok(first) = self.inspect_response(&backend, &mut stream, &mut up).await else {
@@ -281,6 +288,19 @@ impl TcpSession<'_> {
             }
             Err(()) => Err(Ending::Over(Some(backend))),
         }
+    }
+
+    /// The PROXY protocol header that goes in front of TLS to a server.
+    fn preface(&mut self, server: &Server) -> Option<Vec<u8>> {
+        let header = server.proxy_header.as_ref().filter(|_| server.tls.is_some())?;
+        Some(self.proxy_header(header))
+    }
+
+    /// The name that TLS tells a server (`sni`).
+    fn server_name(&self, server: &Server) -> Option<Box<[u8]>> {
+        let TlsName::Expr(expr) = &server.tls.as_ref()?.name else { return None };
+        let name = super::upstream::name_of(expr, &self.context())?;
+        (!name.is_empty()).then(|| name.into_boxed_slice())
     }
 
     /// The PROXY protocol header that goes before the client's bytes.
@@ -392,6 +412,8 @@ impl TcpSession<'_> {
                     self.ends(Ended::Internal, EndedIn::Connect);
                     return Err(());
                 };
+                let preface = self.preface(&server);
+                let name = self.server_name(&server);
                 let wish = connect::Dial {
                     backend,
                     server: &server,
@@ -403,7 +425,10 @@ impl TcpSession<'_> {
                         shown,
                         destination: None,
                         version: EndpointVersion::default(),
+                        name: None,
                     },
+                    name: name.as_deref(),
+                    preface: preface.as_deref(),
                 };
                 let error = match connect::dial(&core, &ticket, wish, |_| false).await {
                     Ok(stream) => {
@@ -412,6 +437,7 @@ impl TcpSession<'_> {
                         self.txn.backend_error = ConnectionError::NONE;
                         self.txn.backend_destination = connect::address_of(&server, destination);
                         self.txn.server_socket = Some(stream.fd());
+                        self.txn.server_tls = connect::tls_facts(&stream, name);
                         self.txn.time.connected_us = clock::cached().mono_us;
                         return Ok((stream, assigned));
                     }
@@ -420,7 +446,7 @@ impl TcpSession<'_> {
                 self.txn.backend_error = error.connection_error();
                 connect::log_source(&core, backend, &server, &error, self.txn);
                 let (ended, refused) = match error {
-                    DialError::Failed(_) => (Ended::Server, true),
+                    DialError::Failed(_) | DialError::Handshake(_) => (Ended::Server, true),
                     DialError::Timeout => (Ended::ServerTimeout, false),
                     DialError::Source(..) => (Ended::Server, false),
                     DialError::Resource(_) => (Ended::Resource, false),
@@ -500,7 +526,7 @@ impl TcpSession<'_> {
                     proxy.state.frontend.add(fe::DENIED_REQUESTS, 1);
                     self.ends(Ended::Proxy, EndedIn::Request);
                     if let Verdict::SilentDrop(rst_ttl) = verdict {
-                        packets::drop_silently(&self.client.stream, rst_ttl);
+                        packets::drop_silently(&mut self.client.stream, rst_ttl);
                     }
                     return Err(Ending::Over(None));
                 }
@@ -554,7 +580,7 @@ impl TcpSession<'_> {
                 Verdict::WaitData { rule } | Verdict::WaitBody { rule, .. } => from = rule,
                 verdict => {
                     if let Verdict::SilentDrop(rst_ttl) = verdict {
-                        packets::drop_silently(&self.client.stream, rst_ttl);
+                        packets::drop_silently(&mut self.client.stream, rst_ttl);
                     }
                     backend.state.backend.add(be::DENIED_RESPONSES, 1);
                     self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
@@ -651,7 +677,7 @@ impl TcpSession<'_> {
     async fn more_bytes(&mut self, deadline: u64) -> Result<(), ()> {
         loop {
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
-            match buffer.fill(&self.client.stream) {
+            match buffer.fill(&mut self.client.stream) {
                 Ok(Filled::Bytes { .. }) => return Ok(()),
                 Ok(Filled::Full | Filled::End) => {
                     self.txn.inspection_over = true;

@@ -9,7 +9,7 @@ use super::connect::{self, DialError, NothingToShow};
 use super::exchange::{End, Exchange, Next, UploadState};
 use super::fault::Point;
 use super::http::Client;
-use super::idle::{Demand, Identity, OpenPlace, ServerConnection, Wanted};
+use super::idle::{Demand, Identity, NameDigest, OpenPlace, ServerConnection, Wanted};
 use super::mailbox::Order;
 use super::redispatch;
 use super::response::Upload;
@@ -23,19 +23,22 @@ use crate::http::h1::{encode, persist};
 use crate::http::reply::Reply;
 use crate::http::{Method, Version};
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
-use crate::model::server::UseSource;
+use crate::model::server::{TlsName, UseSource};
 use crate::model::{Proxy, Server};
 use crate::net::Buffer;
 use crate::net::timer::{Kill, Stop};
 use crate::rules::redirect;
+use crate::sample::Expr;
 use crate::sample::connection::ConnectionError;
 use crate::sample::facts::{Context as SampleContext, CookieRequest, Direction, Ended, EndedIn};
+use crate::sample::value::Type;
 use crate::session::sticking::Stores;
 use crate::session::{balance_key, cookie, sticking, switching};
 use crate::state::places::free_slots;
 use crate::state::proxy::be;
 use crate::state::server::counter;
 use crate::state::tracked::Event;
+use sha2::Digest as _;
 
 /// How long a place among strictly counted connections is waited for without `timeout connect`, and how long
 /// between two looks: other cores answer within microseconds.
@@ -308,7 +311,8 @@ impl Exchange<'_> {
         // Not a reference of its own: counting it is a write that cores contend for.
         let server = &backend.servers[assigned.index as usize];
         let core = self.core;
-        let Ok(identity) = self.identity(backend, server) else {
+        let name = self.server_name(server);
+        let Ok(identity) = self.identity(backend, server, name.as_deref()) else {
             // From our own address the server would take it for somebody else's.
             return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
         };
@@ -326,6 +330,7 @@ impl Exchange<'_> {
             backend.state.backend.add(be::REUSE, 1);
             (self.txn.backend_source, self.txn.backend_destination) = connection.addresses;
             self.txn.server_socket = Some(connection.stream.fd());
+            self.txn.server_tls = connection.tls.clone();
             self.txn.server_reused = true;
             self.txn.time.connected_us = clock::cached().mono_us;
             return Ok(connection);
@@ -345,6 +350,8 @@ impl Exchange<'_> {
             destination,
             timeout_ms: self.effects.connect_timeout_ms,
             identity,
+            name: name.as_deref(),
+            preface: header.as_deref(),
         };
         let dialled =
             connect::dial(core, &ticket, wish, |context| abort_matters && self.client_gone(context)).await;
@@ -361,7 +368,10 @@ impl Exchange<'_> {
                 self.txn.backend_error = ConnectionError::NONE;
                 self.txn.server_socket = Some(stream.fd());
                 self.txn.server_reused = false;
+                let tls = connect::tls_facts(&stream, name);
+                self.txn.server_tls.clone_from(&tls);
                 let mut connection = ServerConnection::new(stream, server.clone(), identity);
+                connection.tls = tls;
                 connection.header = header;
                 connection.place = place;
                 connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
@@ -375,7 +385,7 @@ impl Exchange<'_> {
             }
             Err(DialError::Resource(_)) => Err(self.error_end(503, Ended::Resource, EndedIn::Connect)),
             Err(DialError::Source(..)) => Err(self.error_end(503, Ended::Server, EndedIn::Connect)),
-            Err(DialError::Failed(_)) => {
+            Err(DialError::Failed(_) | DialError::Handshake(_)) => {
                 observe_l4(server, false);
                 Err(self.error_end(503, Ended::Server, EndedIn::Connect))
             }
@@ -411,7 +421,12 @@ impl Exchange<'_> {
     }
 
     /// What sets a connection to the server apart from others to it.
-    fn identity(&self, backend: &Proxy, server: &Server) -> Result<Identity, NothingToShow> {
+    fn identity(
+        &self,
+        backend: &Proxy,
+        server: &Server,
+        name: Option<&[u8]>,
+    ) -> Result<Identity, NothingToShow> {
         let header = match server.use_source.as_ref().or(backend.use_source.as_ref()) {
             Some(UseSource::Header(expr)) => {
                 expr.eval(&self.context(Direction::Request)).and_then(|address| address.as_ip())
@@ -426,7 +441,21 @@ impl Exchange<'_> {
             false => None,
         };
         let packets = self.effects.server_packets;
-        Ok(Identity { model: self.snapshot.model.ident, packets, shown, destination, version })
+        let name = name.map(digest_of_name);
+        Ok(Identity { model: self.snapshot.model.ident, packets, shown, destination, version, name })
+    }
+
+    /// The name that TLS tells the server: `sni`, or the host of the request (`sni-auto`).
+    fn server_name(&self, server: &Server) -> Option<Box<[u8]>> {
+        let name = match &server.tls.as_ref()?.name {
+            TlsName::None => return None,
+            TlsName::Expr(expr) => name_of(expr, &self.context(Direction::Request))?,
+            TlsName::Host => {
+                let host = self.txn.request.fields.first(b"host")?;
+                host.split(|byte| *byte == b':').next().unwrap_or_default().to_vec()
+            }
+        };
+        (!name.is_empty()).then(|| name.into_boxed_slice())
     }
 
     async fn reuse(
@@ -617,7 +646,10 @@ impl Exchange<'_> {
             pump.keep(bytes);
         }
         pump.drop_trailers = backend.options.drop_request_trailers;
-        if let (1, Some(header)) = (connection.requests, &connection.header) {
+        // In front of TLS it has gone out already.
+        if let (1, Some(header), false) =
+            (connection.requests, &connection.header, connection.stream.is_secure())
+        {
             pump.stage(header);
         }
         let head = pump.stage_head(|out| encode::request(&self.txn.request, self.request_body, mode, out));
@@ -642,6 +674,19 @@ impl Exchange<'_> {
 }
 
 /// Tells passive observation how a connection attempt ended.
+/// The name that an expression gives.
+pub(super) fn name_of(expr: &Expr, context: &SampleContext<'_>) -> Option<Vec<u8>> {
+    Some(expr.eval(context)?.into_bytes(Type::Str)?.into_owned())
+}
+
+/// What tells connections apart that were made for different names.
+fn digest_of_name(name: &[u8]) -> NameDigest {
+    let whole = sha2::Sha256::digest(name);
+    let mut digest = NameDigest::default();
+    digest.copy_from_slice(&whole[..16]);
+    digest
+}
+
 pub(super) fn observe_l4(server: &crate::model::Server, success: bool) {
     crate::health::observe::record_l4(&server.state, server.observe, server.error_limit, success);
 }

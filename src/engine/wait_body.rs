@@ -87,7 +87,7 @@ impl Exchange<'_> {
                 return Ok(());
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
-            match buffer.fill(&self.client.stream) {
+            match buffer.fill(&mut self.client.stream) {
                 Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
                 Ok(Filled::Full) => return Ok(()),
                 Ok(Filled::End) | Err(_) => {
@@ -218,7 +218,7 @@ impl Exchange<'_> {
                 Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Headers)),
             }
             let buffer = received.rest.get_or_insert_with(Buffer::lease);
-            let filled = buffer.fill(&connection.stream);
+            let filled = buffer.fill(&mut connection.stream);
             if buffer.is_empty() {
                 received.rest = None;
             }

@@ -554,6 +554,10 @@ impl CheckScript {
     pub fn for_server(&self, server: ServerCheck) -> Arc<CheckSpec> {
         Arc::new(CheckSpec { server, script: self.0.clone() })
     }
+    /// Whether a connection of it speaks TLS whatever the server line says.
+    pub fn speaks_tls(&self) -> bool {
+        self.0.rules.iter().any(|rule| matches!(&rule.step, Step::Connect(connect) if connect.tls))
+    }
     /// What is wrong with it for a server that has neither a port of its own nor one for checks, if
     /// anything: every connection must then bring a port. The text goes behind `server 'name' has `.
     pub fn needs_port(&self) -> Option<&'static str> {
@@ -595,7 +599,10 @@ mod tests {
                 "'http-check' only supports 'comment', 'connect', 'disable-on-404',",
             ),
             (&["tcp-check expect"], "'tcp-check expect' : expects at least a matching pattern as arguments."),
-            (&["tcp-check connect ssl"], "'tcp-check connect' : 'ssl' is not available in checks yet."),
+            (
+                &["tcp-check connect via-socks4"],
+                "'tcp-check connect' : 'via-socks4' is not available in checks yet.",
+            ),
             (&["tcp-check send-binary 5g"], "'tcp-check send-binary' : '5g' invalid binary string."),
             (
                 &["tcp-check connect port 70000"],

@@ -28,6 +28,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// The value of a field, if the request has it.
+    pub fn field(&self, name: &str, context: &Context<'_>) -> Option<Vec<u8>> {
+        let (_, text) = self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(text.render(context))
+    }
     /// Takes over what `newer` says; the fields as a whole.
     pub fn overwrite(&mut self, newer: Request) {
         if newer.method.is_some() {

@@ -61,6 +61,8 @@ pub struct Target {
     pub linger: bool,
     /// Data or the end follow at once: the acknowledgement can wait for them.
     pub holds_ack: bool,
+    /// TLS is spoken, with this name told to the server.
+    pub tls: Option<Option<Arc<str>>>,
 }
 
 /// What went wrong outside.
@@ -72,6 +74,8 @@ pub enum Failure {
     NoTarget(String),
     /// An established connection broke.
     Broken(String),
+    /// TLS could not be agreed on.
+    Handshake(String),
     /// Time is over.
     Timeout,
 }
@@ -85,6 +89,8 @@ pub struct Machine {
     /// The last rule that did I/O: messages name it.
     current: Option<usize>,
     is_connected: bool,
+    /// TLS is being agreed on, or was.
+    is_secure: bool,
     must_read: bool,
     pub(super) input: Vec<u8>,
     is_closed: bool,
@@ -113,6 +119,7 @@ impl Machine {
             position: 0,
             current: None,
             is_connected: false,
+            is_secure: false,
             must_read: true,
             input: Vec::new(),
             is_closed: false,
@@ -162,6 +169,10 @@ impl Machine {
         self.facts.backend_destination = peer;
     }
 
+    /// The socket is connected, and TLS comes next.
+    pub fn shakes_hands(&mut self) {
+        self.is_secure = true;
+    }
     /// The connection asked for stands.
     pub fn connected(&mut self) {
         self.is_connected = true;
@@ -201,6 +212,7 @@ impl Machine {
                 Step::Connect(connect) => {
                     self.current = Some(self.position);
                     self.is_connected = false;
+                    self.is_secure = false;
                     self.reset_input();
                     return Want::Connect(self.target(connect, env));
                 }
@@ -264,7 +276,32 @@ impl Machine {
                 .and_then(|port| u16::try_from(port).ok())
                 .filter(|port| *port != 0),
         };
-        Target { address: connect.address, port, linger: connect.linger, holds_ack: connect.holds_ack }
+        let (address, linger, holds_ack) = (connect.address, connect.linger, connect.holds_ack);
+        Target { address, port, linger, holds_ack, tls: self.tls(connect, env) }
+    }
+
+    /// Whether a connection speaks TLS, and the name that it tells then.
+    fn tls(&self, connect: &Connect, env: &Env<'_>) -> Option<Option<Arc<str>>> {
+        let is_agent = self.spec.script.kind == Kind::Agent;
+        let server = self.spec.server.tls.as_ref().filter(|_| !is_agent)?;
+        let by_server = connect.default && server.is_default;
+        if !connect.tls && !by_server {
+            return None;
+        }
+        let of_line = || server.name.clone().filter(|_| connect.default);
+        let of_host = || {
+            let rest = self.spec.script.rules.get(self.position..)?;
+            let request = rest.iter().find_map(|rule| match &rule.step {
+                Step::Emit(Emit::Http(request)) => Some(request),
+                _ => None,
+            })?;
+            let context = context(&self.facts, &self.variables, env);
+            let host = request.field("host", &context)?;
+            let host = String::from_utf8(host).ok()?;
+            host.split(':').next().filter(|host| !host.is_empty()).map(Arc::from)
+        };
+        let takes_host = connect.implicit && server.takes_host;
+        Some(connect.tls_name.clone().or_else(of_line).or_else(|| takes_host.then(of_host).flatten()))
     }
 
     fn bytes(&mut self, emit: &Emit, rule: &Rule, env: &Env<'_>) -> Result<Vec<u8>, Finding> {
@@ -302,7 +339,8 @@ impl Machine {
                 self.finding(expect.ok_status.unwrap_or(Status::L7Ok), info)
             }
             Some(Step::Connect(connect)) => {
-                self.finding(Status::L4Ok, if connect.implicit { "" } else { "(tcp-check)" }.to_owned())
+                let status = if self.is_secure { Status::L6Ok } else { Status::L4Ok };
+                self.finding(status, if connect.implicit { "" } else { "(tcp-check)" }.to_owned())
             }
             _ => self.finding(Status::L7Ok, "(tcp-check)".to_owned()),
         }
@@ -625,6 +663,8 @@ impl Machine {
             Failure::NoTarget(text) => (Status::SocketError, text.as_str()),
             Failure::Connection(text) => (Status::L4Connection, text.as_str()),
             Failure::Broken(text) => (Status::SocketError, text.as_str()),
+            Failure::Handshake(text) => (Status::L6Response, text.as_str()),
+            Failure::Timeout if self.is_secure && !self.is_connected => (Status::L6Timeout, ""),
             Failure::Timeout if !self.is_connected => (Status::L4Timeout, ""),
             Failure::Timeout => {
                 let own = match current.map(|rule| &rule.step) {

@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub use config::CheckScript;
 
 use crate::sample::proxy_header::ProxyHeader;
+use crate::tls::connector::Connector;
 
 /// What a server's check looks like (`check`, `option httpchk`, `tcp-check`, ...).
 #[derive(Debug)]
@@ -62,8 +63,23 @@ pub struct ServerCheck {
     pub send_proxy: bool,
     /// The header that the server gets; `None` is the plain one of version 1.
     pub proxy_header: Option<Arc<ProxyHeader>>,
-    /// `check-ssl`, `check-via-socks4`... are refused until they are built.
+    /// `check-via-socks4`... are refused until they are built.
     pub observe_only: bool,
+    /// TLS towards the server, for checks that speak it.
+    pub tls: Option<Arc<CheckTls>>,
+}
+
+/// TLS in the checks of a server.
+#[derive(Debug)]
+pub struct CheckTls {
+    /// Settings and sessions.
+    pub connector: Arc<Connector>,
+    /// Connections that do not say otherwise speak it (`check-ssl`, or `ssl` without a port or an address for checks).
+    pub is_default: bool,
+    /// `check-sni`
+    pub name: Option<Arc<str>>,
+    /// `check-sni-auto`: the name is that of the request's host.
+    pub takes_host: bool,
 }
 
 impl Default for ServerCheck {
@@ -82,6 +98,7 @@ impl Default for ServerCheck {
             send_proxy: false,
             proxy_header: None,
             observe_only: false,
+            tls: None,
         }
     }
 }

@@ -201,7 +201,12 @@ pub(super) fn connect(args: &mut Args<'_, '_, '_>) -> Option<(Connect, Comment)>
                 }
             }
             "send-proxy" => connect.send_proxy = true,
-            "via-socks4" | "ssl" | "sni" | "alpn" => {
+            "ssl" => connect.tls = true,
+            "sni" => connect.tls_name = Some(args.value(word, "a string")?.into()),
+            "alpn" => {
+                args.value(word, "a list of protocols")?; // checks speak HTTP/1 or what they send, in any case
+            }
+            "via-socks4" => {
                 return args.refuse(format_args!("'{word}' is not available in checks yet"));
             }
             _ => {

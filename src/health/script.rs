@@ -5,6 +5,7 @@
 //! failures are worded.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::http_check::Request;
 use super::status::Status;
@@ -87,6 +88,10 @@ pub struct Connect {
     pub linger: bool,
     /// `send-proxy`: begin with a PROXY protocol header whatever the server line says.
     pub send_proxy: bool,
+    /// `ssl`: speak TLS whatever the server line says.
+    pub tls: bool,
+    /// `sni`: the name that TLS tells.
+    pub tls_name: Option<Arc<str>>,
     /// `port`.
     pub port: Port,
     /// `addr`.

@@ -128,6 +128,7 @@ impl Server {
             hash_key: None,
             hostname: None,
             disabled: false,
+            tls: None,
         }
     }
 }
@@ -156,6 +157,7 @@ impl Bind {
             unix_gid: None,
             level: CliLevel::default(),
             expose_fd: false,
+            tls: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diag::Span;
+use crate::tls::terminator::Terminator;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,4 +98,6 @@ pub struct Bind {
     pub level: CliLevel,
     /// `expose-fd listeners`.
     pub expose_fd: bool,
+    /// `ssl`: what clients are answered with.
+    pub tls: Option<Arc<Terminator>>,
 }

@@ -11,6 +11,7 @@ use crate::sample::facts::{Direction, ProcessFacts, TransactionFacts};
 use crate::sample::value::Value;
 use crate::sample::vars::{SetCondition, VarLimits, VarName};
 use crate::sample::{Context, Expr, LogFormat};
+use crate::tls::options::RecordSizes;
 
 use super::Bind;
 
@@ -131,6 +132,8 @@ pub struct Global {
     pub map_writeback: MapWriteback,
     /// `tune.idle-pool.shared off`: accepted; pools are per core here.
     pub idle_pool_shared: bool,
+    /// `tune.ssl.maxrecord`, `tune.ssl.hard-maxrecord`, `tune.idletimer`.
+    pub tls_records: RecordSizes,
     /// `localpeer`, `-L`.
     pub localpeer: Option<String>,
     /// `set-var`, `set-var-fmt`: variables of the process, in order.

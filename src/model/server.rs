@@ -12,6 +12,7 @@ use crate::sample::Expr;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
 use crate::state::server::Configured;
+use crate::tls::connector::Connector;
 
 /// One server of a backend.
 #[derive(Debug)]
@@ -88,6 +89,28 @@ pub struct Server {
     pub hostname: Option<Box<str>>,
     /// `disabled`.
     pub disabled: bool,
+    /// `ssl`
+    pub tls: Option<ServerTls>,
+}
+
+/// How a server is spoken to by TLS.
+#[derive(Debug)]
+pub struct ServerTls {
+    /// Settings and sessions.
+    pub connector: Arc<Connector>,
+    /// What it is called.
+    pub name: TlsName,
+}
+
+/// The name that a server is told to be meant by (SNI).
+#[derive(Debug)]
+pub enum TlsName {
+    /// None.
+    None,
+    /// `sni`
+    Expr(Expr),
+    /// The host that the request names (`sni-auto`).
+    Host,
 }
 
 /// The address that connections to a server come from (`source`).

@@ -23,6 +23,7 @@ pub fn configure(size: usize) {
 pub fn trim() {
     POOL.with(|pool| *pool.borrow_mut() = Vec::new());
     SCRATCH.with(|pool| *pool.borrow_mut() = Vec::new());
+    crate::tls::buffer::trim();
 }
 
 /// A leased buffer: bytes `start..end` are filled. It goes back to its core's pool when dropped.
@@ -98,7 +99,7 @@ impl Buffer {
         }
     }
     /// Receives once into the free space.
-    pub fn fill(&mut self, stream: &Stream) -> io::Result<Filled> {
+    pub fn fill(&mut self, stream: &mut Stream) -> io::Result<Filled> {
         self.make_room();
         let free = &mut self.bytes[self.end..];
         if free.is_empty() {

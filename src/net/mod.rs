@@ -10,10 +10,11 @@ pub mod descriptors;
 pub mod driver;
 pub mod executor;
 pub mod reactor;
+pub mod secure;
 pub mod splice;
 pub mod stream;
 pub mod timer;
 
 pub use acceptor::Acceptor;
 pub use buffer::Buffer;
-pub use stream::{Departure, Stream};
+pub use stream::{Departure, Detached, Stream};

@@ -236,6 +236,18 @@ pub fn poll(key: Key, side: Side, context: &mut Context<'_>) -> Poll<()> {
     })
 }
 
+/// Whether `side` counts as ready, without waiting for it.
+#[inline]
+pub fn is_ready(key: Key, side: Side) -> bool {
+    with(|reactor| {
+        let slot = &reactor.slots[key.index as usize];
+        match side {
+            Side::Read => slot.read.ready,
+            Side::Write => slot.write.ready,
+        }
+    })
+}
+
 /// A read gave less than was asked for: there is no more for now, unless the end is next.
 #[inline]
 pub fn clear_short(key: Key) {

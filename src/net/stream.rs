@@ -1,4 +1,5 @@
-//! A connected socket of this core: direct non-blocking calls, and waits for their readiness.
+//! A connected socket of this core: direct non-blocking calls, and waits for their readiness. TLS lies over it
+//! where there is some ([`super::secure`]): then bytes are plaintext, and readiness is that of plaintext.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Shutdown, SocketAddr};
@@ -6,7 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
 
 use super::reactor::{self, Key, Side};
+use super::secure::{Broken, Secure, Wire};
 use crate::sys::socket;
+use crate::tls::buffer::RecordBuffer;
+use crate::tls::session::Session;
 
 /// How a peer has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +24,17 @@ pub enum Departure {
 /// A connection (TCP, Unix, or a doorbell).
 #[derive(Debug)]
 pub struct Stream {
-    // Before the descriptor: it is forgotten first, then closed.
+    // In this order: what is to be said is said first, then the descriptor is forgotten, then closed.
+    tls: Option<Box<Secure>>,
     watch: Watch,
     fd: OwnedFd,
+}
+
+/// A connection between two cores: watched by neither.
+#[derive(Debug)]
+pub struct Detached {
+    fd: OwnedFd,
+    tls: Option<Box<Secure>>,
 }
 
 /// What the reactor knows of a descriptor; it forgets it with this.
@@ -39,7 +51,7 @@ impl Stream {
     /// Takes a non-blocking descriptor over.
     pub fn new(fd: OwnedFd) -> Stream {
         let watch = Watch(reactor::add(fd.as_raw_fd()));
-        Stream { watch, fd }
+        Stream { watch, fd, tls: None }
     }
     /// A socket whose connection is being made: not ready until the kernel says so.
     pub fn connecting(fd: OwnedFd) -> Stream {
@@ -54,11 +66,50 @@ impl Stream {
         reactor::clear(stream.watch.0, Side::Read);
         stream
     }
-    /// Gives the descriptor away, no longer watched.
-    pub fn into_fd(self) -> OwnedFd {
-        let Stream { watch, fd } = self;
+    /// Gives the connection away, for [`Stream::attach`] on another core.
+    pub fn detach(self) -> Detached {
+        let Stream { mut tls, watch, fd } = self;
         reactor::unwatch(watch.0, fd.as_raw_fd());
-        fd
+        if let Some(tls) = &mut tls {
+            tls.moves(None);
+        }
+        Detached { fd, tls }
+    }
+    /// Takes a connection over from another core.
+    pub fn attach(detached: Detached) -> Stream {
+        let Detached { fd, tls } = detached;
+        let mut stream = Stream { tls, ..Stream::new(fd) };
+        let wire = stream.wire();
+        if let Some(tls) = &mut stream.tls {
+            tls.moves(Some(wire));
+        }
+        stream
+    }
+    /// Lays TLS over the socket: a session that has received these bytes, and what it has to say first.
+    pub fn secure(&mut self, session: Session, received: &[u8], output: RecordBuffer) {
+        let wire = self.wire();
+        self.tls = Some(Secure::new(session, received, output, wire));
+    }
+    /// Whether TLS lies over the socket.
+    #[inline]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+    /// The TLS session, if there is one.
+    pub fn session(&self) -> Option<&Session> {
+        self.tls.as_ref().map(|tls| tls.session())
+    }
+    /// Ready when the TLS handshake is over; at once without TLS.
+    pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let wire = self.wire();
+        match &mut self.tls {
+            Some(tls) => tls.poll_handshake(wire, context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+    #[inline]
+    fn wire(&self) -> Wire {
+        Wire { fd: self.fd.as_raw_fd(), key: self.watch.0 }
     }
     /// Its descriptor, for system calls during its life.
     #[inline]
@@ -67,7 +118,11 @@ impl Stream {
     }
     /// Receives once. Fewer bytes than asked for mean that the socket is empty for now.
     #[inline]
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.read(wire, buffer);
+        }
         let wanted = buffer.len();
         let result = socket::receive(self.fd(), buffer);
         match &result {
@@ -86,14 +141,23 @@ impl Stream {
         }
         result
     }
-    /// Sends once; with `more`, other bytes follow soon and the kernel may wait for a full segment.
+    /// Sends once; what could not be sent has to be offered again before anything else. With `more`, other bytes
+    /// follow soon and the kernel may wait for a full segment.
     #[inline]
-    pub fn try_write_before(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+    pub fn try_write_before(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.write(wire, &[IoSlice::new(bytes)], more);
+        }
         self.wrote(socket::send(self.fd(), bytes, more))
     }
     /// Sends several pieces with one call; `more` as above.
     #[inline]
-    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    pub fn try_write_vectored(&mut self, pieces: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.write(wire, pieces, more);
+        }
         self.wrote(socket::send_vectored(self.fd(), pieces, more))
     }
     /// Sends what the kernel holds back for a full segment.
@@ -109,7 +173,11 @@ impl Stream {
         reactor::clear(self.watch.0, Side::Write);
     }
     /// Ends our direction.
-    pub fn shutdown_write(&self) {
+    pub fn shutdown_write(&mut self) {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.shutdown_write(wire);
+        }
         let _ = socket::shutdown(self.fd(), Shutdown::Write);
     }
     /// The local address, if it is an IP address.
@@ -119,6 +187,10 @@ impl Stream {
     /// Waits until there may be bytes, an end or an error to read. Try, and wait again.
     #[inline]
     pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.poll_readable(wire, context);
+        }
         reactor::poll(self.watch.0, Side::Read, context)
     }
     /// Waits until there may be room to write.
@@ -131,11 +203,15 @@ impl Stream {
         socket::unacknowledged(self.fd())
     }
     /// Whether the peer has ended or broken the connection, as far as can be seen without taking bytes.
-    pub fn is_dead(&self) -> bool {
+    pub fn is_dead(&mut self) -> bool {
         self.departure().is_some()
     }
     /// How the peer has left, if it has.
-    pub fn departure(&self) -> Option<Departure> {
+    pub fn departure(&mut self) -> Option<Departure> {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.departure(wire);
+        }
         match socket::peek(self.fd()) {
             Ok(0) => Some(Departure::Ended),
             Ok(_) => None,
@@ -147,7 +223,11 @@ impl Stream {
         }
     }
     /// Whether the peer lives and has sent nothing that is unread.
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(&mut self) -> bool {
+        let wire = self.wire();
+        if let Some(tls) = &mut self.tls {
+            return tls.is_empty(wire);
+        }
         match socket::peek(self.fd()) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 reactor::clear(self.watch.0, Side::Read);
@@ -157,7 +237,10 @@ impl Stream {
         }
     }
     /// Makes the coming close reset the connection.
-    pub fn reset_on_close(&self) {
+    pub fn reset_on_close(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.abandon();
+        }
         socket::set_reset_on_close(self.fd());
     }
 }

@@ -54,12 +54,12 @@ pub const ABSENT: &[Absent] = &[
             "show tls-keys",
             "update ssl ocsp-response",
         ],
-        why: "TLS is not available yet",
+        why: "certificates are not changed at run time yet",
     },
     Absent {
         kind: "command",
         names: &["acme challenge_ready", "acme renew", "acme status"],
-        why: "TLS is not available yet",
+        why: "certificates are not fetched from an authority yet",
     },
     Absent {
         kind: "command",
@@ -253,18 +253,6 @@ pub const PARTLY: &[Partly] = &[
         "backing-file, server, timeout, log-tag",
         "a ring is kept in memory only",
         "ring r\nbacking-file /x",
-    ),
-    partly(
-        "tcp-check connect",
-        "ssl, sni, alpn",
-        "TLS is not available yet",
-        "backend b\noption tcp-check\ntcp-check connect ssl",
-    ),
-    partly(
-        "http-check connect",
-        "ssl, sni, alpn",
-        "TLS is not available yet",
-        "backend b\noption httpchk\nhttp-check connect ssl",
     ),
     partly(
         "do-log",

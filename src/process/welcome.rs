@@ -20,10 +20,12 @@ pub fn show(control: &Control) {
     let model = control.model();
     let mut lines = BTreeSet::new();
     for proxy in model.proxies.iter().filter(|proxy| proxy.mode == Mode::Http && !proxy.disabled) {
-        for address in proxy.binds.iter().filter_map(|bind| url(&bind.address)) {
+        for bind in &proxy.binds {
+            let Some(address) = url(&bind.address) else { continue };
+            let scheme = if bind.tls.is_some() { "https" } else { "http" };
             let page = proxy.stats.as_ref().map_or("/", |stats| &*stats.uri);
             let what = if proxy.stats.is_some() { "statistics" } else { "frontend" };
-            lines.insert(format!("{what} {}: http://{address}{page}", proxy.name));
+            lines.insert(format!("{what} {}: {scheme}://{address}{page}", proxy.name));
         }
     }
     for line in lines.iter().take(SHOWN_MAX) {

@@ -32,6 +32,12 @@ impl World for System {
         Ok(addresses)
     }
 
+    fn directory(&self, path: &str) -> Option<Vec<String>> {
+        let entries = std::fs::read_dir(path).ok()?;
+        let files = entries.flatten().filter(|entry| entry.path().is_file());
+        Some(files.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    }
+
     fn env(&self, name: &str) -> Option<String> {
         std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::tls::connection::TlsFacts;
 use crate::wire::proxy_protocol::{Fields, Mistake};
 
 /// Facts of a client connection that most connections do without: they are boxed, so that an idle
@@ -17,6 +18,10 @@ pub struct ConnectionFacts {
     pub proxy_header: Option<Box<[u8]>>,
     /// Why it failed.
     pub error: ConnectionError,
+    /// What TLS says of that, in words.
+    pub failure: Option<Box<str>>,
+    /// Its TLS, if it has one.
+    pub tls: Option<Box<TlsFacts>>,
 }
 
 impl ConnectionFacts {
@@ -55,6 +60,14 @@ errors! {
     15 PRX_NOT_HDR "Received something which does not look like a PROXY protocol header"
     16 PRX_BAD_HDR "Received an invalid PROXY protocol header"
     17 PRX_BAD_PROTO "Received an unhandled protocol in the PROXY protocol header"
+    24 SSL_EMPTY "Connection closed during SSL handshake"
+    25 SSL_ABORT "Connection error during SSL handshake"
+    26 SSL_TIMEOUT "Timeout during SSL handshake"
+    27 SSL_TOO_MANY "Too many SSL connections"
+    30 SSL_CA_FAIL "SSL client CA chain cannot be verified"
+    31 SSL_CRT_FAIL "SSL client certificate not trusted"
+    34 SSL_HANDSHAKE "SSL handshake failure"
+    43 SSL_FATAL "SSL fatal error"
     46 EREFUSED "ECONNREFUSED returned by OS"
     47 ERESET "ECONNRESET returned by OS"
     48 EUNREACH "ENETUNREACH returned by OS"
@@ -97,7 +110,14 @@ impl ConnectionError {
     }
     /// Whether the client simply did not say anything: `option dontlognull` keeps quiet about it.
     pub fn is_silence(self) -> bool {
-        [ConnectionError::NONE, ConnectionError::PRX_EMPTY, ConnectionError::PRX_ABORT].contains(&self)
+        [
+            ConnectionError::NONE,
+            ConnectionError::PRX_EMPTY,
+            ConnectionError::PRX_ABORT,
+            ConnectionError::SSL_EMPTY,
+            ConnectionError::SSL_ABORT,
+        ]
+        .contains(&self)
     }
 }
 

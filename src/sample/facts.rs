@@ -17,6 +17,7 @@ use crate::http::{Request, Response};
 use crate::state::table::Entry;
 use crate::state::tracked::Event;
 use crate::state::{ProxyState, ServerState, Tracked};
+use crate::tls::connection::TlsFacts;
 
 /// Facts of one client connection.
 #[derive(Debug)]
@@ -318,6 +319,8 @@ pub struct Milestones {
 /// Facts of one request and its response, or of one TCP session.
 #[derive(Debug, Default)]
 pub struct TransactionFacts {
+    /// TLS of the connection to the server, if it has one.
+    pub server_tls: Option<Arc<TlsFacts>>,
     /// The request head (HTTP mode).
     pub request: Request,
     /// Whether `request` holds a complete, valid head.

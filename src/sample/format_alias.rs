@@ -12,6 +12,7 @@ use super::fetch::target;
 use super::format::{Unsafe, Writer, encode};
 use super::timers::Timers;
 use super::value::write_ip;
+use crate::tls::connection::TlsFacts;
 
 /// One alias.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ pub const ALIASES: &[Alias] = &[
     row("fc", "connections of the frontend", |w| w.int(i64::from(w.context.txn.conn_counts.frontend))),
     row("fi", "frontend address", |w| address(w, w.context.session.and_then(|session| session.destination))),
     row("fp", "frontend port", |w| port(w, w.context.session.and_then(|session| session.destination))),
-    row("ft", "frontend, with '~' after it for TLS", frontend),
+    row("ft", "frontend, with '~' after it for TLS", frontend_of_transport),
     row("hr", "captured request headers", |w| captures(w, Direction::Request)),
     row("hrl", "captured request headers, as a list", |w| capture_list(w, Direction::Request)),
     row("hs", "captured response headers", |w| captures(w, Direction::Response)),
@@ -129,8 +130,8 @@ pub const ALIASES: &[Alias] = &[
     row("si", "server address", |w| address(w, w.context.txn.backend_destination)),
     row("sp", "server port", |w| port(w, w.context.txn.backend_destination)),
     row("sq", "requests before it in the server's queue", |w| w.int(i64::from(w.context.txn.server_queue))),
-    row("sslc", "TLS ciphers; none without TLS", |w| w.text(b"")),
-    row("sslv", "TLS version; none without TLS", |w| w.text(b"")),
+    row("sslc", "TLS ciphers; none without TLS", |w| w.text(tls(w).map_or("", TlsFacts::suite).as_bytes())),
+    row("sslv", "TLS version; none without TLS", |w| w.text(tls(w).map_or("", TlsFacts::version).as_bytes())),
     row("t", "accept date, local with milliseconds", |w| date(w, accept_us, Style::LocalMillis)),
     row("tr", "request date, local with milliseconds", |w| date(w, request_us, Style::LocalMillis)),
     row("trg", "request date, UTC", |w| date(w, request_us, Style::Utc)),
@@ -150,6 +151,20 @@ pub const ALIASES: &[Alias] = &[
         w.out.extend(letters);
     }),
 ];
+
+/// TLS of the client's connection.
+fn tls<'w>(w: &Writer<'w, '_>) -> Option<&'w TlsFacts> {
+    w.context.session?.connection.as_ref()?.tls.as_deref()
+}
+
+fn frontend_of_transport(w: &mut Writer<'_, '_>) {
+    if tls(w).is_none() {
+        return frontend(w);
+    }
+    let mut name = w.context.session.map_or(Vec::new(), |session| session.frontend.name.as_bytes().to_vec());
+    name.push(b'~');
+    w.text(&name);
+}
 
 fn frontend(w: &mut Writer<'_, '_>) {
     w.text(w.context.session.map_or(b"", |session| session.frontend.name.as_bytes()));

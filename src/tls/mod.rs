@@ -15,15 +15,23 @@
 pub mod buffer;
 pub mod certificate;
 pub mod ciphers;
+pub mod connection;
+pub mod connector;
 pub mod crl;
 pub mod der;
 pub mod facts;
 pub mod jws;
+pub mod material;
 pub mod name;
 pub mod ocsp;
+pub mod options;
 pub mod pem;
+pub mod selection;
 pub mod session;
+pub mod sessions;
 pub mod suites;
+pub mod terminator;
+pub mod tickets;
 pub mod verify;
 
 #[cfg(test)]

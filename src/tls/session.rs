@@ -61,6 +61,10 @@ impl Failure {
     pub fn error(&self) -> &rustls::Error {
         &self.0
     }
+    /// Whether it is our refusal of the peer's certificate.
+    pub fn is_of_certificate(&self) -> bool {
+        matches!(self.0, rustls::Error::InvalidCertificate(_))
+    }
     /// The alert with which the peer ended the session, if it was the peer.
     pub fn alert(&self) -> Option<AlertDescription> {
         match self.0 {
@@ -230,6 +234,10 @@ impl Session {
             Connection::Server(connection) => connection,
             Connection::Client(connection) => connection,
         }
+    }
+    /// Whether this is the side that was connected to.
+    pub fn is_server(&self) -> bool {
+        matches!(self.connection, Connection::Server(_))
     }
     /// Whether the handshake is not over yet.
     pub fn is_handshaking(&self) -> bool {

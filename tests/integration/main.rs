@@ -41,4 +41,5 @@ mod tables;
 mod tcp;
 mod termination;
 mod timeouts;
+mod tls;
 mod wires;

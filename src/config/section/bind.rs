@@ -1,5 +1,6 @@
 //! `bind` lines and `stats socket` lines: addresses and their options (manual, section 5.1).
 
+use super::bind_tls::TlsSettings;
 use crate::base::core_id;
 use crate::config::address;
 use crate::config::draft::Draft;
@@ -56,56 +57,6 @@ keywords! {
     "v6only" "" BIND => Parse(|b, _, _| b.v6only = Some(true)), "Listens for IPv6 only.";
 }
 
-keywords! {
-    /// TLS options of listeners. The ones that only tune it are read over: without `ssl` they have
-    /// no effect in HAProxy either, and `ssl` itself is refused.
-    pub TLS: BindParser, "5.1";
-    "ssl" "" BIND => Refused("TLS is not available yet"), "Speaks TLS.";
-    "allow-0rtt" "" BIND => NoAction("it has no effect without 'ssl'"), "Takes early data.";
-    "alpn" "<protocols>" BIND => NoAction("it has no effect without 'ssl'"), "Protocols that TLS may negotiate.";
-    "ca-file" "<cafile>" BIND => NoAction("it has no effect without 'ssl'"), "Who signs clients' certificates.";
-    "ca-ignore-err" "[all | <errorID>,...]" BIND => NoAction("it has no effect without 'ssl'"), "Errors of chains to ignore.";
-    "ca-sign-file" "<cafile>" BIND => NoAction("it has no effect without 'ssl'"), "Signs generated certificates.";
-    "ca-sign-pass" "<passphrase>" BIND => NoAction("it has no effect without 'ssl'"), "The passphrase of 'ca-sign-file'.";
-    "ca-verify-file" "<cafile>" BIND => NoAction("it has no effect without 'ssl'"), "Who signs clients' certificates, not told to clients.";
-    "ciphers" "<ciphers>" BIND => NoAction("it has no effect without 'ssl'"), "Ciphers up to TLS 1.2.";
-    "ciphersuites" "<ciphersuites>" BIND => NoAction("it has no effect without 'ssl'"), "Ciphers of TLS 1.3.";
-    "client-sigalgs" "<sigalgs>" BIND => NoAction("it has no effect without 'ssl'"), "Signatures of clients.";
-    "crl-file" "<crlfile>" BIND => NoAction("it has no effect without 'ssl'"), "Revoked certificates.";
-    "crt" "<cert>" BIND => NoAction("it has no effect without 'ssl'"), "A certificate.";
-    "crt-ignore-err" "<errors>" BIND => NoAction("it has no effect without 'ssl'"), "Errors of certificates to ignore.";
-    "crt-list" "<file>" BIND => NoAction("it has no effect without 'ssl'"), "A list of certificates.";
-    "curves" "<curves>" BIND => NoAction("it has no effect without 'ssl'"), "Elliptic curves.";
-    "default-crt" "<cert>" BIND => NoAction("it has no effect without 'ssl'"), "The certificate of clients without a name.";
-    "ecdhe" "<named curve>" BIND => NoAction("it has no effect without 'ssl'"), "An elliptic curve.";
-    "ech" "<dir>" BIND => Refused("encrypted client hello is not available"), "Encrypted client hello.";
-    "force-sslv3" "" BIND => NoAction("it has no effect without 'ssl'"), "SSLv3 only.";
-    "force-tlsv10" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.0 only.";
-    "force-tlsv11" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.1 only.";
-    "force-tlsv12" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.2 only.";
-    "force-tlsv13" "" BIND => NoAction("it has no effect without 'ssl'"), "TLS 1.3 only.";
-    "generate-certificates" "" BIND => NoAction("it has no effect without 'ssl'"), "Makes certificates by itself.";
-    "ktls" "{ on | off }" BIND => NoAction("it has no effect without 'ssl'"), "TLS in the kernel.";
-    "no-alpn" "" BIND => NoAction("it has no effect without 'ssl'"), "No protocol negotiation.";
-    "no-ca-names" "" BIND => NoAction("it has no effect without 'ssl'"), "Does not tell clients whose certificates are taken.";
-    "no-sslv3" "" BIND => NoAction("it has no effect without 'ssl'"), "No SSLv3.";
-    "no-strict-sni" "" BIND => NoAction("it has no effect without 'ssl'"), "Any name is taken.";
-    "no-tls-tickets" "" BIND => NoAction("it has no effect without 'ssl'"), "No session tickets.";
-    "no-tlsv10" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.0.";
-    "no-tlsv11" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.1.";
-    "no-tlsv12" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.2.";
-    "no-tlsv13" "" BIND => NoAction("it has no effect without 'ssl'"), "No TLS 1.3.";
-    "npn" "<protocols>" BIND => NoAction("it has no effect without 'ssl'"), "Protocols that TLS may negotiate, the old way.";
-    "prefer-client-ciphers" "" BIND => NoAction("it has no effect without 'ssl'"), "The client's order of ciphers counts.";
-    "sigalgs" "<sigalgs>" BIND => NoAction("it has no effect without 'ssl'"), "Signatures.";
-    "ssl-max-ver" "<version>" BIND => NoAction("it has no effect without 'ssl'"), "The newest TLS version.";
-    "ssl-min-ver" "<version>" BIND => NoAction("it has no effect without 'ssl'"), "The oldest TLS version.";
-    "strict-sni" "" BIND => NoAction("it has no effect without 'ssl'"), "Unknown names are refused.";
-    "tls-ticket-keys" "<keyfile>" BIND => NoAction("it has no effect without 'ssl'"), "Keys of session tickets.";
-    "tls-tickets" "" BIND => NoAction("it has no effect without 'ssl'"), "Session tickets.";
-    "verify" "{ none | optional | required }" BIND => NoAction("it has no effect without 'ssl'"), "Whether clients show certificates.";
-}
-
 /// What the options of one line say about each of its addresses.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
@@ -128,6 +79,7 @@ pub struct BindSettings {
     pub level: CliLevel,
     pub expose_fd: bool,
     pub threads: Vec<usize>,
+    pub tls: TlsSettings,
 }
 
 /// One line: its addresses and options.

@@ -19,13 +19,14 @@ use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{Expr, LogFormat};
+use crate::tls::options::RecordSizes;
 
 /// Reads a line of `global`.
 pub type GlobalParser = fn(&mut GlobalDraft, &mut Words<'_>, &mut Loading<'_>);
 
 /// Every keyword of `global`.
 pub const TABLES: &[&[Keyword<GlobalParser>]] =
-    &[TABLE, OWN, super::tune::TABLE, super::tune::LIMITS, super::tune::TLS, super::tune::ABSENT];
+    &[TABLE, OWN, super::tune::TABLE, super::tune::LIMITS, super::global_tls::TABLE, super::tune::ABSENT];
 
 /// The first words that a second one completes.
 pub const FAMILIES: &[&str] = &["stats"];
@@ -146,6 +147,7 @@ impl Default for GlobalDraft {
                 maxaccept: super::tune::MAXACCEPT,
                 pipesize: 0,
                 idle_pool_shared: true,
+                tls_records: RecordSizes { first: 0, most: 0, idle_ms: 1000 },
                 ..Global::default()
             },
             stats_sockets: Vec::new(),
@@ -648,7 +650,10 @@ pub(super) fn ranges(text: &str, low: usize, high: usize) -> Option<Vec<usize>> 
 pub fn finish(mut draft: GlobalDraft, loading: &mut Loading<'_>) -> Global {
     let mut next_id = 1;
     for bind in draft.stats_sockets {
-        draft.global.stats_sockets.extend(crate::config::finish::listeners(bind, &mut next_id));
+        if let Some(span) = bind.settings.tls.ssl {
+            loading.report.alert(span, "'stats socket' : 'ssl' is not available for the runtime API");
+        }
+        draft.global.stats_sockets.extend(crate::config::finish::listeners(bind, None, &mut next_id));
     }
     draft.global.log = draft.log.into();
     if let (Some(limit), Some(threads)) = (draft.thread_hard_limit, draft.global.nbthread) {

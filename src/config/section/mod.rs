@@ -5,11 +5,13 @@
 
 pub mod balance;
 pub mod bind;
+pub mod bind_tls;
 pub mod capture;
 pub mod check;
 pub mod cookie;
 pub mod error;
 pub mod global;
+pub mod global_tls;
 pub mod log;
 pub mod options;
 pub mod proxy;
@@ -17,6 +19,7 @@ pub mod rules;
 pub mod server;
 pub mod server_other;
 pub mod server_proxy_protocol;
+pub mod server_tls;
 pub mod settings;
 pub mod sections;
 pub mod stats;
@@ -89,13 +92,15 @@ pub fn global_index() -> &'static Index<global::GlobalParser> {
 /// Keywords of `bind` lines by name.
 pub fn bind_index() -> &'static Index<bind::BindParser> {
     static INDEX: OnceLock<Index<bind::BindParser>> = OnceLock::new();
-    INDEX.get_or_init(|| Index::new(&[bind::TABLE, bind::TLS]))
+    INDEX.get_or_init(|| Index::new(&[bind::TABLE, bind_tls::TABLE]))
 }
 
 /// Keywords of `server` lines by name.
 pub fn server_index() -> &'static Index<server::ServerParser> {
     static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();
-    INDEX.get_or_init(|| Index::new(&[server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE]))
+    INDEX.get_or_init(|| {
+        Index::new(&[server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE, server_tls::TABLE])
+    })
 }
 
 /// Every directive, for documentation.
@@ -103,8 +108,8 @@ pub fn documentation() -> Vec<DocEntry> {
     let mut entries = Vec::new();
     PROXY_TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     global::TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
-    [bind::TABLE, bind::TLS].iter().for_each(|table| describe(table, "bind option", &mut entries));
-    [server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE]
+    [bind::TABLE, bind_tls::TABLE].iter().for_each(|table| describe(table, "bind option", &mut entries));
+    [server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE, server_tls::TABLE]
         .iter()
         .for_each(|table| describe(table, "server option", &mut entries));
     entries.extend(sections::TABLE.iter().map(|kind| DocEntry {

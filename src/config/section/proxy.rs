@@ -23,8 +23,8 @@ keywords! {
     "compression" "algo | algo-req | algo-res | type | type-req | type-res | offload | minsize-req | minsize-res | direction ..." ALL => Refused("compression is not available yet"), "Compresses bodies.";
     "filter" "<name> [param*]" PROXIES => Refused("filters are not available yet"), "Adds a filter.";
     "filter-sequence" "{ request | response } <filter_list>" PROXIES => Refused("filters are not available yet"), "The order of filters.";
-    "crt" "<cert> [options...]" FRONTEND => Refused("TLS is not available yet"), "A certificate.";
-    "ssl-f-use" "[<option> ...]" FRONTEND => Refused("TLS is not available yet"), "A certificate.";
+    "crt" "<cert> [options...]" FRONTEND => Refused("it is an option of 'bind' lines, and of 'ssl-f-use', which is not available yet"), "A certificate.";
+    "ssl-f-use" "[<option> ...]" FRONTEND => Refused("it is not available yet; name certificates on the 'bind' lines"), "A certificate.";
     "email-alert from" "<emailaddr>" ALL => Refused("email alerts are not available yet"), "The sender of alerts.";
     "email-alert level" "<level>" ALL => Refused("email alerts are not available yet"), "The least urgent level that is mailed.";
     "email-alert mailers" "<section>" ALL => Refused("email alerts are not available yet"), "Who sends alerts.";

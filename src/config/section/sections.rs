@@ -83,8 +83,20 @@ pub const TABLE: &[SectionKind] = &[
         Some("programs are not available; let the service manager start them"),
     ),
     row("fcgi-app", "<name>", "10", "A FastCGI application.", Some("FastCGI is not available yet")),
-    row("crt-store", "[<name>]", "12.7", "Certificates by name.", Some("TLS is not available yet")),
-    row("acme", "<name>", "12.8", "Certificates from an authority.", Some("TLS is not available yet")),
+    row(
+        "crt-store",
+        "[<name>]",
+        "12.7",
+        "Certificates by name.",
+        Some("stores of certificates are not available yet; name the files with 'crt' or a 'crt-list'"),
+    ),
+    row(
+        "acme",
+        "<name>",
+        "12.8",
+        "Certificates from an authority.",
+        Some("fetching certificates is not available yet"),
+    ),
     row("traces", "", "12.1", "Traces for developers.", Some("traces are not available")),
     row("namespace_list", "", "-", "Network name spaces.", Some("network name spaces are not available yet")),
     row(

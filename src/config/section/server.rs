@@ -7,6 +7,7 @@ use super::ProxyParser;
 use super::bind::{number, text, time, value};
 use super::proxy::SourceLine;
 use super::server_proxy_protocol::ProxySettings;
+use super::server_tls::ServerTls;
 use crate::config::address::{self, ServerAddress};
 use crate::config::draft::Draft;
 use crate::config::keyword::{Does, Places, keywords};
@@ -114,6 +115,7 @@ pub struct ServerSettings {
     pub agent_check: bool,
     pub agent: ServerCheck,
     pub proxy: ProxySettings,
+    pub tls: ServerTls,
     pub track: Option<(Box<str>, Span)>,
     pub observe: Observe,
     pub error_limit: u32,
@@ -163,6 +165,7 @@ impl Default for ServerSettings {
             agent_check: false,
             agent: ServerCheck { rise: 1, fall: 1, ..ServerCheck::default() },
             proxy: ProxySettings::default(),
+            tls: ServerTls::default(),
             track: None,
             observe: Observe::default(),
             error_limit: 10,

@@ -77,7 +77,7 @@ keywords! {
     "tune.h1.fe.glitches-threshold" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "Oddities that close a connection.";
     "tune.h1.zero-copy-fwd-recv" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Receives without a copy.";
     "tune.h1.zero-copy-fwd-send" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Sends without a copy.";
-    "tune.idletimer" "<0..65535, in milliseconds>" GLOBAL => NoAction("a stream is forwarded in large pieces from the beginning"), "The pause after which a stream counts as new.";
+    "tune.idletimer" "<0..65535, in milliseconds>" GLOBAL => Parse(idle_timer), "The pause after which a stream counts as new.";
     "tune.listener.default-shards" "{ by-process | by-thread | by-group }" GLOBAL => NoAction("every data thread has a socket of its own"), "How many sockets share an address.";
     "tune.listener.multi-queue" "{ on | fair | off }" GLOBAL => NoAction("a thread with many connections hands new ones over by itself"), "How connections are spread over threads.";
     "tune.lua.bool-sample-conversion" "{ normal | pre-3.1-bug }" GLOBAL => NoAction("Lua is refused"), "How Lua sees booleans.";
@@ -173,67 +173,6 @@ keywords! {
 }
 
 keywords! {
-    /// TLS. `ssl` on `bind` and `server` lines is refused, and without it these have no effect in
-    /// HAProxy either.
-    pub TLS: GlobalParser, "3.1";
-    "ca-base" "<dir>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The directory of files of authorities.";
-    "crt-base" "<dir>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The directory of certificates.";
-    "key-base" "<dir>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The directory of keys.";
-    "issuers-chain-path" "<dir>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Issuers that complete chains.";
-    "maxsslconn" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS connections at once.";
-    "maxsslrate" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS sessions per second.";
-    "noktls" "" GLOBAL => NoAction("it has no effect until something speaks TLS"), "No TLS in the kernel.";
-    "ocsp-update.disable" "[on | off]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "No updates of OCSP answers.";
-    "ocsp-update.httpproxy" "<address>[:port]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The proxy of OCSP updates.";
-    "ocsp-update.maxdelay" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The most seconds between OCSP updates.";
-    "ocsp-update.mindelay" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The fewest seconds between OCSP updates.";
-    "ocsp-update.mode" "[on | off]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Whether OCSP answers are updated.";
-    "ssl-default-bind-ciphers" "<ciphers>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers of listeners up to TLS 1.2.";
-    "ssl-default-bind-ciphersuites" "<ciphersuites>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers of listeners with TLS 1.3.";
-    "ssl-default-bind-client-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Signatures of clients.";
-    "ssl-default-bind-curves" "<curves>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Elliptic curves of listeners.";
-    "ssl-default-bind-options" "{ no-sslv3 | no-tlsv10 | no-tlsv11 | no-tlsv12 | no-tlsv13 | force-sslv3 | force-tlsv10 | force-tlsv11 | force-tlsv12 | force-tlsv13 | ssl-min-ver <version> | ssl-max-ver <version> | no-tls-tickets | tls-tickets | prefer-client-ciphers | strict-sni | no-strict-sni }..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS options of listeners.";
-    "ssl-default-bind-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Signatures of listeners.";
-    "ssl-default-server-ciphers" "<ciphers>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers towards servers up to TLS 1.2.";
-    "ssl-default-server-ciphersuites" "<ciphersuites>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers towards servers with TLS 1.3.";
-    "ssl-default-server-client-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Client signatures towards servers.";
-    "ssl-default-server-curves" "<curves>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Elliptic curves towards servers.";
-    "ssl-default-server-options" "{ no-sslv3 | no-tlsv10 | no-tlsv11 | no-tlsv12 | no-tlsv13 | force-tlsv10 | force-tlsv11 | force-tlsv12 | force-tlsv13 | ssl-min-ver <version> | ssl-max-ver <version> | no-tls-tickets | renegotiate | no-renegotiate }..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS options towards servers.";
-    "ssl-default-server-sigalgs" "<sigalgs>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Signatures towards servers.";
-    "ssl-dh-param-file" "<file>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Parameters of Diffie-Hellman.";
-    "ssl-engine" "<name> [algo <algorithms>]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "An engine of OpenSSL.";
-    "ssl-load-extra-del-ext" "" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Names of files beside certificates.";
-    "ssl-load-extra-files" "<none|all|bundle|sctl|ocsp|issuer|key>*" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Files beside certificates.";
-    "ssl-mode-async" "" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Asynchronous engines of OpenSSL.";
-    "ssl-passphrase-cmd" "<cmd> <args> ..." GLOBAL => NoAction("it has no effect until something speaks TLS"), "The program that knows passphrases.";
-    "ssl-propquery" "<query>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Properties of OpenSSL's algorithms.";
-    "ssl-provider" "<name>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "A provider of OpenSSL.";
-    "ssl-provider-path" "<path>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The directory of providers.";
-    "ssl-security-level" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "OpenSSL's level of security.";
-    "ssl-server-verify" "{ none | required }" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Whether servers' certificates are verified.";
-    "ssl-skip-self-issued-ca" "" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Leaves roots out of chains.";
-    "acme.scheduler" "{ auto | off }" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The renewal of certificates.";
-    "jwt.decrypt_alg_list" "<list>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Algorithms of encrypted tokens.";
-    "jwt.decrypt_enc_list" "<list>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Ciphers of encrypted tokens.";
-    "tune.ssl.cachesize" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "TLS sessions kept.";
-    "tune.ssl.capture-buffer-size" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Bytes of hellos kept.";
-    "tune.ssl.capture-cipherlist-size" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Bytes of hellos kept, the old name.";
-    "tune.ssl.certificate-compression" "{ auto | off }" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Compressed certificates.";
-    "tune.ssl.default-dh-param" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Bits of Diffie-Hellman.";
-    "tune.ssl.force-private-cache" "" GLOBAL => NoAction("it has no effect until something speaks TLS"), "A session cache per process.";
-    "tune.ssl.hard-maxrecord" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The largest TLS record.";
-    "tune.ssl.keylog" "{ on | off }" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Keeps session keys for debugging.";
-    "tune.ssl.keyupdate-rate-limit" "<limit>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Key updates per second.";
-    "tune.ssl.lifetime" "<timeout>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "How long TLS sessions are kept.";
-    "tune.ssl.maxrecord" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The largest TLS record while a stream is new.";
-    "tune.ssl.ocsp-update.maxdelay" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The most seconds between OCSP updates, the old name.";
-    "tune.ssl.ocsp-update.mindelay" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "The fewest seconds between OCSP updates, the old name.";
-    "tune.ssl.ssl-ctx-cache-size" "<number>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Generated certificates kept.";
-    "httpclient.ssl.ca-file" "<cafile>" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Who signs certificates for the internal HTTP client.";
-    "httpclient.ssl.verify" "[none | required]" GLOBAL => NoAction("it has no effect until something speaks TLS"), "Whether the internal HTTP client verifies certificates.";
-}
-
-keywords! {
     /// Features that are not there, and settings of such.
     pub ABSENT: GlobalParser, "3.1";
     "51degrees-allow-unmatched" "{ on | off }" GLOBAL => Refused("device detection by 51Degrees is not available"), "A setting of device detection by 51Degrees.";
@@ -296,6 +235,18 @@ fn maxaccept(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Load
             n => n as usize,
         };
     });
+}
+
+/// At most 65535 ms, as in HAProxy.
+fn idle_timer(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(ms) = words.time_ms(loading.report) else { return };
+    if ms > 65535 {
+        let message = format!("'tune.idletimer' takes at most 65535 ms, got {ms}");
+        loading.report.alert(words.last_span(), message);
+        return;
+    }
+    global.global.tls_records.idle_ms = ms;
+    words.end(loading.report);
 }
 
 fn pipesize(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

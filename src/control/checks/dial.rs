@@ -9,14 +9,17 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::secure::Secure;
 use crate::base::text::of_error;
 use crate::health::machine::{Failure, Machine, Target};
 use crate::state::ServerState;
 use crate::state::server::Endpoint;
+use crate::tls::connector::Connector;
 
 /// A connection of a check.
 pub(super) struct Socket {
-    stream: Stream,
+    raw: Raw,
+    tls: Option<Secure>,
     linger: bool,
 }
 
@@ -48,7 +51,7 @@ pub(super) async fn connect(
         (None, Endpoint::Unix(path)) => Stream::Unix(connect_unix(path).await?),
         (None, _) => return Err(Failure::NoTarget(String::new())),
     };
-    Ok(Socket { stream, linger })
+    Ok(Socket { raw: Raw(stream), tls: None, linger })
 }
 
 /// What failed at once, in words.
@@ -68,7 +71,7 @@ fn at_once(error: io::Error) -> Failure {
 }
 
 /// What the kernel said about an attempt or a connection in progress.
-fn by_kernel(error: &io::Error) -> String {
+pub(super) fn by_kernel(error: &io::Error) -> String {
     let name = match error.raw_os_error() {
         Some(libc::ECONNREFUSED) => "ECONNREFUSED",
         Some(libc::ECONNRESET) => "ECONNRESET",
@@ -136,10 +139,68 @@ async fn connect_unix(path: &[u8]) -> Result<UnixStream, Failure> {
     UnixStream::from_std(StdUnixStream::from(socket)).map_err(at_once)
 }
 
+/// The socket under a check, with TLS or without.
+pub(super) struct Raw(Stream);
+
+impl Raw {
+    async fn readable(&self) -> io::Result<()> {
+        match &self.0 {
+            Stream::Tcp(stream) => stream.readable().await,
+            Stream::Unix(stream) => stream.readable().await,
+        }
+    }
+    /// Reads once, waiting for the first byte; 0 at the end.
+    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.readable().await.and_then(|()| match &self.0 {
+                Stream::Tcp(stream) => stream.try_read(buffer),
+                Stream::Unix(stream) => stream.try_read(buffer),
+            });
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+    /// Writes once, waiting for room.
+    pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let ready = match &self.0 {
+                Stream::Tcp(stream) => stream.writable().await,
+                Stream::Unix(stream) => stream.writable().await,
+            };
+            match ready.and_then(|()| self.send(bytes)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return sent,
+            }
+        }
+    }
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Stream::Tcp(stream) => stream.try_write(bytes),
+            Stream::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+    /// Writes what there is room for now; what else there is is lost.
+    pub(super) fn try_write(&self, bytes: &[u8]) {
+        let _ = self.send(bytes);
+    }
+}
+
 impl Socket {
+    /// Agrees on TLS.
+    pub(super) async fn shake_hands(
+        &mut self,
+        connector: &Connector,
+        name: Option<&str>,
+    ) -> Result<(), Failure> {
+        self.tls = Some(Secure::over(&self.raw, connector, name.map(str::as_bytes)).await?);
+        Ok(())
+    }
+
     /// Its own address and the server's, if it is an IP connection.
     pub(super) fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
-        match &self.stream {
+        match &self.raw.0 {
             Stream::Tcp(stream) => (stream.local_addr().ok(), stream.peer_addr().ok()),
             Stream::Unix(_) => (None, None),
         }
@@ -147,64 +208,57 @@ impl Socket {
 
     /// Its descriptor, for figures of the connection.
     pub(super) fn descriptor(&self) -> Option<i32> {
-        match &self.stream {
+        match &self.raw.0 {
             Stream::Tcp(stream) => Some(stream.as_raw_fd()),
             Stream::Unix(_) => None,
         }
     }
 
     /// Sends all of it.
-    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Failure> {
+        if let Some(tls) = &mut self.tls {
+            return tls.write_all(&self.raw, bytes).await;
+        }
         while !bytes.is_empty() {
-            let ready = match &self.stream {
-                Stream::Tcp(stream) => stream.writable().await,
-                Stream::Unix(stream) => stream.writable().await,
-            };
-            let sent = ready.and_then(|()| match &self.stream {
-                Stream::Tcp(stream) => stream.try_write(bytes),
-                Stream::Unix(stream) => stream.try_write(bytes),
-            });
-            match sent {
-                Ok(sent) => bytes = &bytes[sent..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(Failure::Broken(by_kernel(&error))),
-            }
+            let sent = self.raw.write(bytes).await;
+            bytes = &bytes[sent.map_err(|error| Failure::Broken(by_kernel(&error)))?..];
         }
         Ok(())
     }
 
     /// Reads what is there, waiting for the first byte.
-    pub(super) async fn read(&self, machine: &mut Machine) -> Result<(), Failure> {
-        let mut buffer = [0; READ_MAX];
+    pub(super) async fn read(&mut self, machine: &mut Machine) -> Result<(), Failure> {
         let room = machine.room().min(READ_MAX);
         if room == 0 {
             machine.received(&[]);
             return Ok(());
         }
-        loop {
-            let ready = match &self.stream {
-                Stream::Tcp(stream) => stream.readable().await,
-                Stream::Unix(stream) => stream.readable().await,
-            };
-            let read = ready.and_then(|()| match &self.stream {
-                Stream::Tcp(stream) => stream.try_read(&mut buffer[..room]),
-                Stream::Unix(stream) => stream.try_read(&mut buffer[..room]),
-            });
-            match read {
-                Ok(0) => machine.closed(),
-                Ok(read) => machine.received(&buffer[..read]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                // Servers often reset right behind their answer: let that be judged.
-                Err(_) if machine.has_input() => machine.closed(),
-                Err(error) => return Err(Failure::Broken(by_kernel(&error))),
-            }
-            return Ok(());
+        let mut buffer = [0; READ_MAX];
+        let read = match &mut self.tls {
+            // What does not fit is cut off, as the machine takes no more anyway.
+            Some(tls) => tls.read(&self.raw).await.map(|bytes| {
+                let count = bytes.len().min(room);
+                buffer[..count].copy_from_slice(&bytes[..count]);
+                count
+            }),
+            None => self.raw.read(&mut buffer[..room]).await,
+        };
+        match read {
+            Ok(0) => machine.closed(),
+            Ok(read) => machine.received(&buffer[..read]),
+            // Servers often reset right behind their answer: let that be judged.
+            Err(_) if machine.has_input() => machine.closed(),
+            Err(error) => return Err(Failure::Broken(by_kernel(&error))),
         }
+        Ok(())
     }
 
     /// Closes; by a reset, unless the other side has closed or `linger` asks for politeness.
-    pub(super) fn close(self, is_closed: bool) {
-        if let Stream::Tcp(stream) = &self.stream
+    pub(super) fn close(mut self, is_closed: bool) {
+        if let Some(tls) = &mut self.tls {
+            tls.close(&self.raw);
+        }
+        if let Stream::Tcp(stream) = &self.raw.0
             && !self.linger
             && !is_closed
         {

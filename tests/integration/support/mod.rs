@@ -7,6 +7,7 @@ pub mod client;
 pub mod origin;
 pub mod programs;
 pub mod proxy;
+pub mod secure;
 pub mod syslog;
 pub mod websocket;
 pub mod wire;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub use client::{Client, Response};
 pub use origin::{Origin, Reply, Request};
 pub use proxy::Proxy;
+pub use secure::{Certificate, SecureClient, client_config};
 pub use syslog::Syslog;
 pub use wire::{Fault, Way, Wire};
 

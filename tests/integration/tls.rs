@@ -1,0 +1,468 @@
+//! TLS at listeners and towards servers: handshakes, certificates by name, records of any size, resumption,
+//! verification both ways, checks, and what goes wrong.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use rustls::HandshakeKind;
+
+use crate::support::*;
+
+/// A frontend that answers on its own, and one in TCP mode before an origin.
+fn config(origin: &Origin, options: &str) -> String {
+    format!(
+        "{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl {options}
+    default_backend be
+backend be
+    server s {}
+",
+        origin.address()
+    )
+}
+
+fn large() -> Vec<u8> {
+    (0..1_500_000u32).map(|n| (n ^ n >> 8) as u8).collect()
+}
+
+fn origin() -> Origin {
+    Origin::http(|request| match request.path() {
+        "/large" => Reply::ok(large()),
+        "/echo" => Reply::ok(&request.body),
+        "/close" => Reply::ok("bye").and_close(),
+        path => Reply::ok(path),
+    })
+}
+
+#[test]
+fn requests_are_served_in_both_versions_and_in_steps() {
+    let origin = origin();
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        let certificate = Certificate::new(&["example.com"]);
+        builder.write("a.pem", &certificate.both());
+        let path = builder.path("a.pem");
+        let proxy = builder.start(&config(&origin, &format!("crt {path} alpn h2,http/1.1")));
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for step in [1, usize::MAX] {
+                let mut wishes = client_config(&[version]);
+                wishes.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                let mut client =
+                    SecureClient::try_connect(proxy.address("fe"), "example.com", Arc::new(wishes), step)
+                        .unwrap();
+                assert_eq!(client.session.alpn_protocol(), Some(&b"http/1.1"[..]));
+                assert_eq!(client.certificate(), certificate.der);
+                for path in ["/one", "/two"] {
+                    assert_eq!(client.get(path, "").text(), path, "{version:?} in steps of {step}");
+                }
+                let body = if step == 1 { vec![b'x'; 3000] } else { large() };
+                client.send(format!(
+                    "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                ));
+                client.send(&body);
+                assert!(client.response().body == body);
+                assert!(client.get("/large", "").body == large());
+                // Two requests at once, then the end.
+                client.send("GET /3 HTTP/1.1\r\nHost: a\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+                assert_eq!(client.response().text(), "/3");
+                assert_eq!(client.response().text(), "/4");
+                let (rest, told) = client.read_to_end();
+                assert!(rest.is_empty() && told, "the end is told by close_notify");
+            }
+        }
+    });
+}
+
+#[test]
+fn tcp_mode_passes_both_ways_and_ends_each_way_by_itself() {
+    let origin = Origin::raw(|mut stream, _, _| {
+        let mut all = Vec::new();
+        if stream.write_all(b"hello\n").is_ok() && stream.read_to_end(&mut all).is_ok() {
+            let _ = stream.write_all(&all);
+        }
+    });
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        builder.write("a.pem", &Certificate::new(&["example.com"]).both());
+        let path = builder.path("a.pem");
+        let proxy = builder.start(&format!(
+            "{TCP_DEFAULTS}
+listen fe
+    bind @fe@ ssl crt {path}
+    server s {}
+",
+            origin.address()
+        ));
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let config = Arc::new(client_config(&[version]));
+            let mut client = SecureClient::try_connect(proxy.address("fe"), "a", config, usize::MAX).unwrap();
+            assert_eq!(client.read_exact(6), b"hello\n", "the server speaks first");
+            client.send(large());
+            if version.version == rustls::ProtocolVersion::TLSv1_3 {
+                client.session.refresh_traffic_keys().unwrap();
+            }
+            client.send("end");
+            client.finish_sending();
+            let (bytes, told) = client.read_to_end();
+            assert!(told && bytes.len() == large().len() + 3 && bytes.ends_with(b"end"));
+        }
+    });
+}
+
+#[test]
+fn names_choose_certificates_and_sessions_are_resumed() {
+    let origin = origin();
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        let all: Vec<(&str, Certificate)> = [("a", "a.com"), ("b", "b.com"), ("c", "*.c.com")]
+            .map(|(file, name)| (file, Certificate::new(&[name])))
+            .into();
+        for (file, certificate) in &all {
+            builder.write(&format!("{file}.pem"), &certificate.pem);
+            builder.write(&format!("{file}.pem.key"), &certificate.key_pem);
+        }
+        let folder = builder.path("");
+        builder.write(
+            "list",
+            &format!(
+                "# comment\n{folder}/a.pem\n{folder}/b.pem [ssl-min-ver TLSv1.3] b.com\n{folder}/c.pem *.c.com !not.c.com\n"
+            ),
+        );
+        let list = builder.path("list");
+        let proxy = builder.start(&format!(
+            "{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl crt-list {list}
+    bind @strict@ ssl crt-list {list} strict-sni
+    bind @ids@ ssl crt {folder}/a.pem no-tls-tickets
+    default_backend be
+backend be
+    server s {}
+",
+            origin.address()
+        ));
+        for (name, expected) in [("a.com", 0), ("b.com", 1), ("x.c.com", 2), ("not.c.com", 0), ("z", 0)] {
+            let client = SecureClient::connect(proxy.address("fe"), name);
+            assert_eq!(client.certificate(), all[expected].1.der, "{name}");
+        }
+        let old = Arc::new(client_config(&[&rustls::version::TLS12]));
+        let try_old = |name| SecureClient::try_connect(proxy.address("fe"), name, old.clone(), usize::MAX);
+        assert!(try_old("a.com").is_ok());
+        assert!(try_old("b.com").is_err(), "its line asks for TLS 1.3");
+        let any = Arc::new(client_config(rustls::ALL_VERSIONS));
+        let strict = |name| SecureClient::try_connect(proxy.address("strict"), name, any.clone(), usize::MAX);
+        assert!(strict("x.c.com").is_ok());
+        let refused = strict("z").map(|_| ()).unwrap_err().to_string();
+        assert!(refused.contains("UnrecognizedName") || refused.contains("UnrecognisedName"), "{refused}");
+        for (listener, version) in [
+            ("fe", &rustls::version::TLS12),
+            ("fe", &rustls::version::TLS13),
+            ("ids", &rustls::version::TLS12),
+        ] {
+            let config = Arc::new(client_config(&[version]));
+            let mut kinds = Vec::new();
+            for _ in 0..3 {
+                let address = proxy.address(listener);
+                let mut client =
+                    SecureClient::try_connect(address, "a.com", config.clone(), usize::MAX).unwrap();
+                assert_eq!(client.get("/", "").text(), "/");
+                kinds.push(client.session.handshake_kind().unwrap());
+            }
+            let resumed = HandshakeKind::Resumed;
+            assert!(kinds[0] != resumed && kinds[1..] == [resumed; 2], "{listener} {version:?}: {kinds:?}");
+        }
+    });
+}
+
+#[test]
+fn what_is_no_tls_is_told_and_limited_in_time() {
+    both_drivers(|driver| {
+        let mut log = Syslog::start();
+        let builder = Proxy::build(driver);
+        builder.write("a.pem", &Certificate::new(&["example.com"]).both());
+        let path = builder.path("a.pem");
+        let proxy = builder.start(&format!(
+            "global
+    log {} local0
+defaults
+    mode http
+    log global
+    option httplog
+    timeout client 30s
+    timeout client-hs 300ms
+frontend fe
+    bind @fe@ ssl crt {path}
+    http-request return status 200
+",
+            log.address()
+        ));
+        let mut client = proxy.client("fe");
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(client.read_to_end().is_empty());
+        log.wait_for(&["fe/1: SSL handshake failure (http request"]);
+        let mut client = proxy.client("fe");
+        client.send([22, 3, 1, 0, 5, 1, 0, 0, 1, 7]);
+        assert_eq!(client.read_to_end(), [21, 3, 3, 0, 2, 2, 50], "an alert");
+        log.wait_for(&["SSL handshake failure (the client's hello is malformed)"]);
+        let mut client = proxy.client("fe");
+        client.send([22, 3, 1, 1]);
+        assert!(client.read_to_end().is_empty());
+        log.wait_for(&["fe/1: Timeout during SSL handshake"]);
+        drop(proxy.client("fe"));
+        log.wait_for(&["fe/1: Connection closed during SSL handshake"]);
+        // A handshake that stops behind the hello.
+        let config = Arc::new(client_config(rustls::ALL_VERSIONS));
+        let name = rustls::pki_types::ServerName::try_from("a").unwrap();
+        let mut session = rustls::ClientConnection::new(config, name).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        let mut client = proxy.client("fe");
+        client.send(&hello);
+        let answer = client.read_to_end();
+        assert_eq!(answer.first(), Some(&22), "the server's part of it");
+        log.wait_for(&["fe/1: Timeout during SSL handshake"]);
+    });
+}
+
+#[test]
+fn mistakes_with_certificates_are_told_at_their_line() {
+    let certificate = Certificate::new(&["a"]);
+    let other = Certificate::new(&["b"]);
+    for (file, options, expected) in [
+        (None, "crt {}", "unable to read the certificate"),
+        (Some(certificate.pem.clone()), "crt {}", "there is no private key in this file"),
+        (Some(certificate.pem.clone() + &other.key_pem), "crt {}", "does not belong to the certificate"),
+        (Some("no pem".to_owned()), "crt {}", "there is no certificate in this file"),
+        (Some(certificate.both()), "crt {} ssl-min-ver TLSv1.4", "unknown version 'TLSv1.4'"),
+        (Some(certificate.both()), "crt {} ssl-max-ver TLSv1.1", "only TLSv1.2 and TLSv1.3 are spoken"),
+        (Some(certificate.both()), "crt {} no-tlsv12 no-tlsv13", "no version of TLS is left"),
+        (Some(certificate.both()), "crt {} verify required", "nothing says who signs clients' certificates"),
+        (Some("x.pem [foo]".to_owned()), "crt-list {}", "'foo' is no option of a certificate"),
+        (Some("x.pem [alpn h2".to_owned()), "crt-list {}", "is not closed by ']'"),
+        (None, "crt-list {}", "unable to open"),
+        (Some(certificate.both()), "", "'ssl' needs a certificate"),
+        (Some("x".to_owned()), "crt {} tls-ticket-keys {}", "line 1 is no key"),
+    ] {
+        let builder = Proxy::build(Driver::Epoll);
+        if let Some(text) = &file {
+            builder.write("file", text);
+        }
+        let options = options.replace("{}", &builder.path("file"));
+        let failed = builder
+            .try_start(&format!(
+                "{HTTP_DEFAULTS}\nfrontend fe\n    bind @fe@ ssl {options}\n    http-request return status 200\n"
+            ))
+            .map(|_| ())
+            .unwrap_err();
+        assert!(failed.contains(expected), "{options}: {failed}");
+    }
+}
+
+#[test]
+fn idle_clients_hold_no_buffer_and_die_with_a_word() {
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        builder.write("a.pem", &Certificate::new(&["example.com"]).both());
+        let path = builder.path("a.pem");
+        let proxy = builder.start(&format!(
+            "defaults
+    mode http
+    timeout client 30s
+    timeout http-keep-alive 300ms
+frontend fe
+    bind @fe@ ssl crt {path}
+    http-request return status 200 content-type text/plain string ok
+"
+        ));
+        let mut client = SecureClient::connect(proxy.address("fe"), "example.com");
+        assert_eq!(client.get("/", "").text(), "ok");
+        let (rest, told) = client.read_to_end();
+        assert!(rest.is_empty() && told, "the end of an idle connection is told by close_notify");
+    });
+}
+
+/// A proxy that speaks TLS and answers with what it knows of it.
+fn inner(driver: Driver, certificate: &Certificate, options: &str) -> Proxy {
+    let builder = Proxy::build(driver);
+    builder.write("a.pem", &certificate.both());
+    let path = builder.path("a.pem");
+    builder.start(&format!(
+        "{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl crt {path} {options}
+    http-request return status 200 content-type text/plain lf-string \"%[ssl_fc_sni] %sslv %[ssl_fc_is_resumed] %[ssl_c_s_dn(CN)] %[src]\"
+"
+    ))
+}
+
+#[test]
+fn servers_are_reached_by_tls_with_names_and_resumed_sessions() {
+    both_drivers(|driver| {
+        let certificate = Certificate::new(&["server.example"]);
+        let inner = inner(driver, &certificate, "");
+        let address = inner.address("fe");
+        let builder = Proxy::build(driver);
+        builder.write("ca.pem", &certificate.pem);
+        builder.write("other.pem", &Certificate::new(&["other"]).pem);
+        let (ca, other) = (builder.path("ca.pem"), builder.path("other.pem"));
+        let mut log = Syslog::start();
+        let proxy = builder.start(&format!(
+            "global
+    log {} local0
+    nbthread 1
+{HTTP_DEFAULTS}
+    log global
+    option httplog
+    retries 0
+frontend fe
+    bind @fe@
+    http-response set-header x-tls %[ssl_bc]/%[ssl_bc_protocol]/%[ssl_bc_sni]/%[ssl_s_s_dn(CN)]/%[ssl_bc_is_resumed]
+    use_backend %[path,field(2,/)]
+backend host
+    server s {address} ssl verify none
+backend name
+    server s {address} ssl verify none sni str(given.example) no-ssl-reuse
+backend verified
+    server s {address} ssl verify required ca-file {ca} sni str(server.example)
+backend verifyhost
+    server s {address} ssl verify required ca-file {ca} verifyhost server.example no-sni-auto
+backend wrong-name
+    server s {address} ssl verify required ca-file {ca} sni str(wrong.example)
+backend wrong-authority
+    server s {address} ssl verify required ca-file {other} no-sni-auto
+backend old
+    server s {address} ssl verify none ssl-max-ver TLSv1.2 ciphers ECDHE-ECDSA-AES256-GCM-SHA384
+",
+            log.address()
+        ));
+        let mut client = proxy.client("fe");
+        let mut get = |path: &str, host: &str| {
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            let response = client.response();
+            (response.status, response.text(), response.header("x-tls").unwrap_or_default().to_owned())
+        };
+        let (status, text, known) = get("/host", "one.example:80");
+        assert_eq!((status, &*known), (200, "1/TLSv1.3/one.example/server.example/0"));
+        assert!(text.starts_with("one.example TLSv1.3 0 "), "{text}");
+        // The same name uses the connection again, another one does not.
+        assert_eq!(get("/host", "one.example").2, "1/TLSv1.3/one.example/server.example/0");
+        assert_eq!(get("/host", "two.example").2, "1/TLSv1.3/two.example/server.example/0");
+        assert_eq!(proxy.stat("host", "s", "connect"), "2");
+        assert_eq!(proxy.stat("host", "s", "reuse"), "1");
+        assert_eq!(get("/name", "h").2, "1/TLSv1.3/given.example/server.example/0");
+        assert_eq!(get("/verified", "h").0, 200);
+        assert_eq!(get("/verifyhost", "h").0, 200);
+        assert_eq!(get("/old", "h").2, "1/TLSv1.2/h/server.example/0");
+        // The pool is emptied, the session is not.
+        proxy.admin("set server host/s state maint");
+        proxy.admin("set server host/s state ready");
+        assert_eq!(get("/host", "one.example").2, "1/TLSv1.3/one.example/server.example/1", "resumed");
+        for wrong in ["/wrong-name", "/wrong-authority"] {
+            assert_eq!(get(wrong, "h").0, 503, "{wrong}");
+            log.wait_for(&["SC--", wrong]);
+        }
+    });
+}
+
+#[test]
+fn clients_show_certificates_that_are_verified() {
+    both_drivers(|driver| {
+        let (known, unknown) = (Certificate::new(&["client one"]), Certificate::new(&["stranger"]));
+        let expired = Certificate::with(&["late"], |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        });
+        let mut log = Syslog::start();
+        let builder = Proxy::build(driver);
+        builder.write("a.pem", &Certificate::new(&["server.example"]).both());
+        builder.write("ca.pem", &(known.pem.clone() + &expired.pem));
+        let (path, ca) = (builder.path("a.pem"), builder.path("ca.pem"));
+        let proxy = builder.start(&format!(
+            "global
+    log {} local0
+{HTTP_DEFAULTS}
+    log global
+    option httplog
+frontend fe
+    bind @required@ ssl crt {path} verify required ca-file {ca}
+    bind @optional@ ssl crt {path} verify optional ca-file {ca} crt-ignore-err all ca-ignore-err all
+    http-request return status 200 content-type text/plain lf-string \"%[ssl_c_used] %[ssl_c_verify] %[ssl_c_err] %[ssl_fc_has_crt] %{{+Q}}[ssl_c_s_dn(CN)] %[ssl_c_notafter]\"
+",
+            log.address()
+        ));
+        let talk = |listener: &str, config: &Arc<rustls::ClientConfig>| {
+            let address = proxy.address(listener);
+            let mut client = SecureClient::try_connect(address, "a", config.clone(), usize::MAX)?;
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let mut byte = [0];
+            // The refusal comes with the first read in TLS 1.3.
+            while client.socket.peek(&mut byte)? > 0 {
+                match client.step()? {
+                    true => return Ok(client.response().text()),
+                    false => {}
+                }
+            }
+            Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
+        };
+        let ours = Arc::new(known.client_config());
+        let said = talk("required", &ours).unwrap();
+        assert!(said.starts_with("1 0 0 1 \"client one\" "), "{said}");
+        // Resumed, it is known still.
+        let said = talk("required", &ours).unwrap();
+        assert!(said.starts_with("1 0 0 0 \"client one\" "), "{said}");
+        assert!(talk("required", &Arc::new(unknown.client_config())).is_err());
+        log.wait_for(&["fe/1: SSL client certificate not trusted (self-signed certificate)"]);
+        assert!(talk("required", &Arc::new(expired.client_config())).is_err());
+        log.wait_for(&["fe/1: SSL client certificate not trusted (certificate has expired)"]);
+        assert!(talk("required", &Arc::new(client_config(rustls::ALL_VERSIONS))).is_err());
+        log.wait_for(&["fe/1: SSL handshake failure (peer did not return a certificate)"]);
+        let said = talk("optional", &Arc::new(client_config(rustls::ALL_VERSIONS))).unwrap();
+        assert!(said.starts_with("0 0 0 0 "), "{said}");
+        let said = talk("optional", &Arc::new(unknown.client_config())).unwrap();
+        assert!(said.starts_with("1 18 18 1 \"stranger\" "), "{said}");
+        let said = talk("optional", &Arc::new(expired.client_config())).unwrap();
+        assert!(said.starts_with("1 10 10 1 \"late\" 210101"), "{said}");
+    });
+}
+
+#[test]
+fn checks_speak_tls() {
+    both_drivers(|driver| {
+        let certificate = Certificate::new(&["server.example"]);
+        let inner = inner(driver, &certificate, "");
+        let plain = Origin::raw(|mut stream, _, _| {
+            let _ = stream.write_all(b"220 this is another protocol\r\n");
+        });
+        let address = inner.address("fe");
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "{HTTP_DEFAULTS}
+backend tcp
+    server s {address} ssl verify none check inter 100ms
+backend http
+    option httpchk
+    http-check send meth GET uri / hdr Host checked.example
+    http-check expect string checked.example
+    server s {address} ssl verify none check inter 100ms
+backend own
+    option tcp-check
+    tcp-check connect ssl sni asked.example
+    tcp-check send \"GET / HTTP/1.0\\r\\n\\r\\n\"
+    tcp-check expect string asked.example
+    server s {address} verify none check inter 100ms
+backend failing
+    server s {} check-ssl verify none check inter 100ms
+",
+                plain.address()
+            ),
+        );
+        for (backend, status) in [("tcp", "L6OK"), ("http", "L7OK"), ("own", "L7OK"), ("failing", "L6RSP")] {
+            let reached = wait_until(LIMIT, || proxy.stat(backend, "s", "check_status") == status);
+            assert!(reached, "{backend}: {}", proxy.stat(backend, "s", "check_status"));
+        }
+        proxy.wait_status("failing", "s", "DOWN");
+    });
+}
