@@ -97,6 +97,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
         userlists: std::mem::take(&mut loading.named.userlists),
         http_errors: std::mem::take(&mut loading.http_errors),
         acls: std::mem::take(&mut loading.acls),
+        certificates: loading.tls.store.clone(),
     }
 }
 
@@ -435,13 +436,15 @@ fn check_tls(
     if !line.settings.checked || !(is_default || script.speaks_tls()) {
         return None;
     }
-    let connector = match (tls, &settings.check_protocols) {
+    let protocols = script.tls_protocols().and_then(|text| crate::tls::options::protocols(&text).ok());
+    let protocols = protocols.or_else(|| settings.check_protocols.clone());
+    let connector = match (tls, protocols) {
         (Some(tls), None) => tls.connector.clone(),
         (_, protocols) => {
             let mut settings = settings.clone();
-            settings.options.protocols = protocols.clone().or(settings.options.protocols);
+            settings.options.protocols = protocols.or(settings.options.protocols);
             let owner = format!("server {}/{}", draft.name, line.name);
-            super::tls::connector(&settings, &owner, true, line.span, loading)?
+            super::tls::connector(&settings, &owner, script.is_http(), line.span, loading)?
         }
     };
     let name = settings.check_name.clone();

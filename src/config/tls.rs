@@ -15,13 +15,16 @@ use super::section::server_tls::ServerTls;
 use super::syntax::{Line as TextLine, Prefix, Word};
 use super::words::Words;
 use crate::base::clock;
-use crate::diag::Span;
+use crate::diag::{Report, Span};
+use crate::sample::expr::Files;
+use crate::state::Registry;
 use crate::tls::certificate::Certificate;
 use crate::tls::connector::{Connector, Settings, Verification};
 use crate::tls::material::{Beside, Material};
 use crate::tls::options::{Options, Verify};
 use crate::tls::pem::{self, File};
 use crate::tls::selection::Names;
+use crate::tls::store::{ListLine, Store};
 use crate::tls::terminator::{Entry, LIFETIME_S, Line, SESSIONS, Terminator};
 use crate::tls::tickets::TicketKeys;
 use crate::tls::verify::verifier::ClientVerifier;
@@ -57,6 +60,8 @@ pub struct TlsLoading {
     materials: BTreeMap<String, Option<Arc<Material>>>,
     authorities: BTreeMap<String, Option<Vec<Arc<Certificate>>>>,
     verifiers: BTreeMap<String, Arc<ClientVerifier>>,
+    /// What the runtime API finds.
+    pub store: Arc<Store>,
 }
 
 /// Which files beside certificates are read (`ssl-load-extra-files`).
@@ -86,6 +91,7 @@ impl Default for TlsLoading {
             materials: BTreeMap::new(),
             authorities: BTreeMap::new(),
             verifiers: BTreeMap::new(),
+            store: Arc::default(),
         }
     }
 }
@@ -120,8 +126,11 @@ pub fn terminator(
             verifier: None,
         }));
     }
+    let mut lists = Vec::new();
     for (path, span) in &settings.lists {
-        entries.extend(list(path, *span, loading));
+        let lines = list(path, *span, loading);
+        entries.extend(lines.iter().map(|line| line.entry.clone()));
+        lists.push((path.trim_end_matches('/').to_owned(), lines));
     }
     entries.extend(shared.iter().cloned());
     let ticket_keys =
@@ -152,7 +161,14 @@ pub fn terminator(
         ticket_keys,
     };
     match Terminator::new(line, entries) {
-        Ok(terminator) => Some(Arc::new(terminator)),
+        Ok(terminator) => {
+            let terminator = Arc::new(terminator);
+            loading.tls.store.add_terminator(&terminator);
+            for (name, lines) in &lists {
+                loading.tls.store.add_list(name, lines, &terminator);
+            }
+            Some(terminator)
+        }
         Err(message) => {
             loading.report.alert(span, format!("'{keyword}' : {message}"));
             None
@@ -343,6 +359,7 @@ fn material(path: &str, span: Span, loading: &mut Loading<'_>) -> Option<Arc<Mat
                 loading.report.notice(span, format!("'crt' : {notice}"));
             }
             tell_validity(&material, span, loading);
+            loading.tls.store.add(material.clone());
             Some(material)
         }
         Err(message) => {
@@ -359,10 +376,10 @@ fn tell_validity(material: &Material, span: Span, loading: &mut Loading<'_>) {
     let name = &material.name;
     if material.not_after < now {
         let message = format!("'crt' : the certificate '{name}' has expired; clients will refuse it");
-        loading.report.warning(span, message).help("renew it, and load it with 'set ssl cert' or a restart");
+        loading.report.notice(span, message).help("renew it, and load it with 'set ssl cert' or a restart");
     } else if material.not_before > now {
         let message = format!("'crt' : the certificate '{name}' is not valid yet; is the clock right?");
-        loading.report.warning(span, message);
+        loading.report.notice(span, message);
     } else if material.not_after - now < EXPIRY_WARNING_S {
         let days = (material.not_after - now) / (24 * 3600);
         let message = format!("'crt' : the certificate '{name}' expires in {days} days");
@@ -405,8 +422,12 @@ pub fn connector(
         is_http,
         cores: loading.registry.cores(),
     };
-    match Connector::new(&settings) {
-        Ok(connector) => Some(Arc::new(connector)),
+    match Connector::new(settings) {
+        Ok(connector) => {
+            let connector = Arc::new(connector);
+            loading.tls.store.add_connector(&connector);
+            Some(connector)
+        }
         Err(message) => {
             loading.report.alert(span, format!("'{owner}' : {message}"));
             None
@@ -443,7 +464,7 @@ fn server_verification(
 }
 
 /// The certificates of a `crt-list` file (manual, section 5.1 `crt-list`): a file, options in brackets, filters.
-fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<Entry> {
+fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<ListLine> {
     let text = match loading.file(path) {
         Ok(text) => text,
         Err(error) => {
@@ -455,7 +476,15 @@ fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<Entry> {
     for (at, line) in String::from_utf8_lossy(&text).lines().enumerate() {
         let place = format!("{path}:{}", at + 1);
         match list_line(line) {
-            Ok(Some(line)) => entries.extend(list_entries(&line, &place, span, loading)),
+            Ok(Some(words)) => {
+                let made = list_entries(&words, &place, span, loading);
+                entries.extend(made.into_iter().map(|entry| ListLine {
+                    certificate: entry.material.name.to_string(),
+                    rest: words.rest(),
+                    number: at + 1,
+                    entry,
+                }));
+            }
             Ok(None) => {}
             Err(message) => {
                 loading.report.alert(span, format!("'crt-list' : {place} : {message}"));
@@ -467,13 +496,86 @@ fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<Entry> {
 
 /// A line of a `crt-list`.
 #[derive(Debug, PartialEq, Eq)]
-struct ListLine<'t> {
+struct ListWords<'t> {
     path: &'t str,
     options: Vec<&'t str>,
     filters: Vec<&'t str>,
 }
 
-fn list_line(line: &str) -> Result<Option<ListLine<'_>>, String> {
+impl ListWords<'_> {
+    /// What stands behind the file.
+    fn rest(&self) -> String {
+        let mut rest = String::new();
+        if !self.options.is_empty() {
+            rest = format!("[{}]", self.options.join(" "));
+        }
+        for filter in &self.filters {
+            if !rest.is_empty() {
+                rest.push(' ');
+            }
+            rest.push_str(filter);
+        }
+        rest
+    }
+}
+
+/// Reads a line that is added to a list at run time. It may name only what is known already: no file is read.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn line_at_run_time(text: &str, store: &Store) -> Result<ListLine, String> {
+    let Some(words) = list_line(text.lines().next().unwrap_or_default())? else {
+        return Err("the line names no certificate".to_owned());
+    };
+    let stored =
+        store.get(words.path).ok_or_else(|| format!("certificate '{}' does not exist!", words.path))?;
+    let material = stored.material.ok_or_else(|| format!("certificate '{}' is empty!", words.path))?;
+    let (registry, settings, world) = (Registry::new(1), super::Settings::default(), Sealed);
+    let mut report = Report::default();
+    let environment = super::environment::Environment::bare(&world);
+    let mut loading = Loading::new(&settings, &registry, &world, &environment, &mut report);
+    let options = per_certificate(&words.options, "the line", Span::NONE, &mut loading);
+    let options = match options {
+        Some(options) if options.verify.unwrap_or_default() == Verify::None && options.names_no_file() => {
+            options
+        }
+        Some(options) => {
+            let file = options.authorities.or(options.more_authorities).or(options.revoked);
+            return Err(match file {
+                Some(file) => format!("unable to load {file}: no file is read while the process runs"),
+                None => "clients' certificates cannot be verified by a line that is added".to_owned(),
+            });
+        }
+        None => {
+            let told = report.diagnostics.first().map(|found| found.message.clone());
+            return Err(told.unwrap_or_else(|| "its options cannot be read".to_owned()));
+        }
+    };
+    let filters = Names::of_filters(words.filters.iter().copied());
+    let entry = Entry { material, filters, options, is_default: false, verifier: None };
+    Ok(ListLine { certificate: words.path.to_owned(), rest: words.rest(), number: 0, entry })
+}
+
+/// A world without files.
+#[derive(Debug)]
+struct Sealed;
+
+impl Files for Sealed {
+    fn read(&self, _: &str) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+impl super::World for Sealed {
+    fn resolve(&self, _: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn list_line(line: &str) -> Result<Option<ListWords<'_>>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -492,10 +594,10 @@ fn list_line(line: &str) -> Result<Option<ListLine<'_>>, String> {
     if let Some(stray) = filters.iter().find(|word| word.contains(['[', ']'])) {
         return Err(format!("'{stray}' is no filter; options stand in brackets right behind the file"));
     }
-    Ok(Some(ListLine { path, options: options.split_whitespace().collect(), filters }))
+    Ok(Some(ListWords { path, options: options.split_whitespace().collect(), filters }))
 }
 
-fn list_entries(line: &ListLine<'_>, place: &str, span: Span, loading: &mut Loading<'_>) -> Vec<Entry> {
+fn list_entries(line: &ListWords<'_>, place: &str, span: Span, loading: &mut Loading<'_>) -> Vec<Entry> {
     let Some(options) = per_certificate(&line.options, place, span, loading) else { return Vec::new() };
     let filters = Names::of_filters(line.filters.iter().copied());
     certificates(line.path, span, loading)

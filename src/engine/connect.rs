@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::idle::Identity;
 use super::wait::{self, after};
-use crate::base::clock::Millis;
+use crate::base::clock::{self, Millis};
 use crate::base::text::of_error;
 use crate::model::server::{ServerTls, SourceAddress, UseSource};
 use crate::model::{Proxy, Server};
@@ -183,10 +183,14 @@ pub async fn dial(
 }
 
 /// What TLS agreed on with a server, if it is spoken.
-pub fn tls_facts(stream: &Stream, name: Option<Box<[u8]>>) -> Option<Arc<TlsFacts>> {
+pub fn tls_facts(core: &Core, stream: &Stream, name: Option<Box<[u8]>>) -> Option<Arc<TlsFacts>> {
     let session = stream.session()?;
     let peer = session.peer_certificates().iter().map(|der| Box::from(&**der)).collect();
-    Some(Arc::new(TlsFacts { agreed: session.agreed()?, name, shown: None, peer, checked: None }))
+    let agreed = session.agreed()?;
+    let counters = &core.setup.process.tls;
+    counters.count(false, agreed.is_resumed, clock::cached().millis());
+    let counted = counters.enter(0)?;
+    Some(Arc::new(TlsFacts { agreed, name, shown: None, peer, checked: None, counted }))
 }
 
 /// Agrees on TLS with a server.

@@ -20,6 +20,7 @@ use crate::net::timer::Stop;
 use crate::sample::connection::ConnectionError;
 use crate::tls::buffer::RecordBuffer;
 use crate::tls::connection::{Checked, TlsFacts};
+use crate::tls::counters::Counted;
 use crate::tls::session::{Failure, Session, words};
 use crate::tls::terminator::{Chosen, Terminator};
 use crate::tls::verify::verifier;
@@ -39,7 +40,23 @@ pub(super) async fn terminate_tls(
     client: &mut Client,
     terminator: &Terminator,
 ) -> bool {
-    match handshake(core, frontend, client, terminator).await {
+    let (limit, rate) = {
+        let snapshot = client.entry.snapshot.borrow();
+        (snapshot.model.global.maxsslconn, snapshot.model.global.maxsslrate)
+    };
+    let counters = &core.setup.process.tls;
+    while let Err(delay_ms) =
+        if rate == 0 { Ok(()) } else { counters.clients_window.take(clock::cached().millis(), rate) }
+    {
+        if wait::sleep(core, &client.entry.ticket, delay_ms).await.is_err() {
+            return false;
+        }
+    }
+    let result = match counters.enter(limit) {
+        Some(counted) => handshake(core, frontend, client, terminator, counted).await,
+        None => Err(Some((ConnectionError::SSL_TOO_MANY, None))),
+    };
+    match result {
         Ok(facts) => {
             let took = clock::cached().millis().saturating_sub(client.session.accepted.millis());
             client.session.handshake_ms = u32::try_from(took).unwrap_or(u32::MAX);
@@ -62,6 +79,7 @@ async fn handshake(
     frontend: &Proxy,
     client: &mut Client,
     terminator: &Terminator,
+    counted: Counted,
 ) -> Result<Box<TlsFacts>, Option<Failed>> {
     let timeouts = &frontend.timeouts;
     let deadline = wait::after(timeouts.client_hs_ms.or(timeouts.client_ms));
@@ -96,7 +114,9 @@ async fn handshake(
         let verdict = verifier.judge(session.peer_certificates(), now);
         verdict.map_or_else(Checked::default, |verdict| Checked::of(&verdict))
     });
-    Ok(Box::new(TlsFacts { agreed, name, shown: Some(chosen.material), peer, checked }))
+    let now = clock::cached().millis();
+    core.setup.process.tls.count(true, agreed.is_resumed, now);
+    Ok(Box::new(TlsFacts { agreed, name, shown: Some(chosen.material), peer, checked, counted }))
 }
 
 /// Why we have refused the client's certificate, if that is what the handshake failed by.

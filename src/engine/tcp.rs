@@ -437,7 +437,7 @@ impl TcpSession<'_> {
                         self.txn.backend_error = ConnectionError::NONE;
                         self.txn.backend_destination = connect::address_of(&server, destination);
                         self.txn.server_socket = Some(stream.fd());
-                        self.txn.server_tls = connect::tls_facts(&stream, name);
+                        self.txn.server_tls = connect::tls_facts(&core, &stream, name);
                         self.txn.time.connected_us = clock::cached().mono_us;
                         return Ok((stream, assigned));
                     }

@@ -368,7 +368,7 @@ impl Exchange<'_> {
                 self.txn.backend_error = ConnectionError::NONE;
                 self.txn.server_socket = Some(stream.fd());
                 self.txn.server_reused = false;
-                let tls = connect::tls_facts(&stream, name);
+                let tls = connect::tls_facts(core, &stream, name);
                 self.txn.server_tls.clone_from(&tls);
                 let mut connection = ServerConnection::new(stream, server.clone(), identity);
                 connection.tls = tls;

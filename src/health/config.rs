@@ -558,6 +558,17 @@ impl CheckScript {
     pub fn speaks_tls(&self) -> bool {
         self.0.rules.iter().any(|rule| matches!(&rule.step, Step::Connect(connect) if connect.tls))
     }
+    /// What its first connection that says so offers by ALPN.
+    pub fn tls_protocols(&self) -> Option<Arc<str>> {
+        self.0.rules.iter().find_map(|rule| match &rule.step {
+            Step::Connect(connect) => connect.tls_protocols.clone(),
+            _ => None,
+        })
+    }
+    /// Whether it speaks HTTP.
+    pub fn is_http(&self) -> bool {
+        self.0.kind == Kind::Http
+    }
     /// What is wrong with it for a server that has neither a port of its own nor one for checks, if
     /// anything: every connection must then bring a port. The text goes behind `server 'name' has `.
     pub fn needs_port(&self) -> Option<&'static str> {

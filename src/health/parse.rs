@@ -203,9 +203,7 @@ pub(super) fn connect(args: &mut Args<'_, '_, '_>) -> Option<(Connect, Comment)>
             "send-proxy" => connect.send_proxy = true,
             "ssl" => connect.tls = true,
             "sni" => connect.tls_name = Some(args.value(word, "a string")?.into()),
-            "alpn" => {
-                args.value(word, "a list of protocols")?; // checks speak HTTP/1 or what they send, in any case
-            }
+            "alpn" => connect.tls_protocols = Some(args.value(word, "a list of protocols")?.into()),
             "via-socks4" => {
                 return args.refuse(format_args!("'{word}' is not available in checks yet"));
             }

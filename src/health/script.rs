@@ -90,6 +90,8 @@ pub struct Connect {
     pub send_proxy: bool,
     /// `ssl`: speak TLS whatever the server line says.
     pub tls: bool,
+    /// `alpn`: what TLS offers.
+    pub tls_protocols: Option<Arc<str>>,
     /// `sni`: the name that TLS tells.
     pub tls_name: Option<Arc<str>>,
     /// `port`.

@@ -52,6 +52,10 @@ pub struct Global {
     pub strict_limits: bool,
     /// `maxconnrate`, `maxsessrate`: per second, 0 is no limit.
     pub maxconnrate: u32,
+    /// `maxsslconn`, `maxsslrate`: connections and handshakes by TLS with clients, 0 is no limit.
+    pub maxsslconn: u32,
+    /// See `maxsslconn`.
+    pub maxsslrate: u32,
     /// See `maxconnrate`.
     pub maxsessrate: u32,
     /// `daemon`.

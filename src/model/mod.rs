@@ -44,6 +44,8 @@ pub struct Model {
     pub userlists: HashMap<String, Arc<crate::sample::userlist::UserList>>,
     /// `http-errors` sections by name: pages by status.
     pub http_errors: HashMap<String, HashMap<u16, Arc<proxy::ErrorPage>>>,
+    /// The certificates that it uses, by name.
+    pub certificates: Arc<crate::tls::store::Store>,
     /// Every named ACL, whether a rule uses it or not: the runtime API shows them and changes their patterns.
     pub acls: Vec<crate::sample::acl::AclSet>,
 }

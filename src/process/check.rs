@@ -130,6 +130,7 @@ mod tests {
             rings: Default::default(),
             userlists: Default::default(),
             http_errors: Default::default(),
+            certificates: Default::default(),
             acls: Vec::new(),
         };
         if listens {

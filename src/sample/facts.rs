@@ -18,6 +18,7 @@ use crate::state::table::Entry;
 use crate::state::tracked::Event;
 use crate::state::{ProxyState, ServerState, Tracked};
 use crate::tls::connection::TlsFacts;
+use crate::tls::counters::TlsCounters;
 
 /// Facts of one client connection.
 #[derive(Debug)]
@@ -651,6 +652,8 @@ pub struct ProcessFacts {
     pub sockets: SocketProbe,
     /// What values may grow to.
     pub limits: ValueLimits,
+    /// TLS connections and handshakes.
+    pub tls: Arc<TlsCounters>,
 }
 
 /// What values may grow to.

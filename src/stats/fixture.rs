@@ -71,6 +71,7 @@ pub(crate) fn model() -> Model {
         rings: HashMap::new(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
+        certificates: Default::default(),
         acls: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::counters::Counted;
 use super::material::Material;
 use super::session::Agreed;
 use super::suites;
@@ -20,6 +21,8 @@ pub struct TlsFacts {
     pub peer: Box<[Box<[u8]>]>,
     /// What verifying them came to, if they were verified.
     pub checked: Option<Checked>,
+    /// Its place in the count of connections.
+    pub counted: Counted,
 }
 
 /// What verifying the peer's certificates came to, in OpenSSL's numbers; 0 where nothing was wrong.

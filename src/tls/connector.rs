@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue,
     Tls12Resumption, Tls13ClientSessionValue,
@@ -113,6 +114,11 @@ impl ResolvesClientCert for Always {
 
 /// See the module.
 pub struct Connector {
+    current: ArcSwap<Current>,
+    settings: Settings,
+}
+
+struct Current {
     config: Arc<ClientConfig>,
     /// The same for connections without a server name.
     nameless: Arc<ClientConfig>,
@@ -130,7 +136,47 @@ impl Connector {
     ///
     /// # Errors
     /// Settings that cannot be, in words.
-    pub fn new(settings: &Settings) -> Result<Connector, String> {
+    pub fn new(settings: Settings) -> Result<Connector, String> {
+        let current = ArcSwap::from_pointee(Current::build(&settings)?);
+        Ok(Connector { current, settings })
+    }
+
+    /// Whether servers are shown the certificate of this name.
+    pub fn shows(&self, name: &str) -> bool {
+        self.current.load().certificate.as_ref().is_some_and(|shown| *shown.name == *name)
+    }
+    /// Takes a certificate in the place of the one of its name, if that is shown; sessions begin anew then.
+    pub fn renew(&self, material: &Arc<Material>) {
+        if !self.shows(&material.name) {
+            return;
+        }
+        let settings = Settings { certificate: Some(material.clone()), ..self.settings.clone() };
+        // The settings made one before, and only the certificate is another.
+        if let Ok(current) = Current::build(&settings) {
+            self.current.store(Arc::new(current));
+        }
+    }
+
+    /// A session that asks for `name`, or for none if that is no host name; its hello is put into `output`.
+    ///
+    /// # Errors
+    /// The settings cannot be used.
+    pub fn session(&self, name: Option<&[u8]>, output: &mut RecordBuffer) -> Result<Session, Failure> {
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        let host = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        let current = self.current.load();
+        match host {
+            Some(name @ ServerName::DnsName(_)) => Session::client(current.config.clone(), name, output),
+            address => {
+                let nobody = || ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
+                Session::client(current.nameless.clone(), address.unwrap_or_else(nobody), output)
+            }
+        }
+    }
+}
+
+impl Current {
+    fn build(settings: &Settings) -> Result<Current, String> {
         let options = &settings.options;
         let provider = super::terminator::provider(options)?;
         let builder = ClientConfig::builder_with_provider(provider)
@@ -163,31 +209,10 @@ impl Connector {
         let mut nameless = config.clone();
         nameless.enable_sni = false;
         nameless.dangerous().set_certificate_verifier(verifier(false));
-        Ok(Connector {
+        Ok(Current {
             config: Arc::new(config),
             nameless: Arc::new(nameless),
             certificate: settings.certificate.clone(),
         })
-    }
-
-    /// The certificate that servers are shown.
-    pub fn certificate(&self) -> Option<&Arc<Material>> {
-        self.certificate.as_ref()
-    }
-
-    /// A session that asks for `name`, or for none if that is no host name; its hello is put into `output`.
-    ///
-    /// # Errors
-    /// The settings cannot be used.
-    pub fn session(&self, name: Option<&[u8]>, output: &mut RecordBuffer) -> Result<Session, Failure> {
-        let name = name.and_then(|name| std::str::from_utf8(name).ok());
-        let host = name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        match host {
-            Some(name @ ServerName::DnsName(_)) => Session::client(self.config.clone(), name, output),
-            address => {
-                let nobody = || ServerName::from(IpAddr::from(Ipv4Addr::UNSPECIFIED));
-                Session::client(self.nameless.clone(), address.unwrap_or_else(nobody), output)
-            }
-        }
     }
 }

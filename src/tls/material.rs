@@ -79,23 +79,36 @@ impl Material {
             parsed.add_chain(chain.iter().map(|one| one.der().to_vec().into()));
         }
         let identity = parsed.identity(name).map_err(words)?;
-        let kind = match identity.leaf.key_kind() {
+        let mut certified = Arc::unwrap_or_clone(identity.certified);
+        certified.ocsp = beside.ocsp.filter(|response| !response.is_empty()).map(<[u8]>::to_vec);
+        Material::of(name, certified, identity.leaf, identity.notices)
+    }
+
+    /// What a chain and its key make; `leaf` is the first certificate of the chain.
+    ///
+    /// # Errors
+    /// The key is of a kind that cannot be used.
+    pub fn of(
+        name: &str,
+        certified: CertifiedKey,
+        leaf: Certificate,
+        notices: Vec<String>,
+    ) -> Result<Material, String> {
+        let kind = match leaf.key_kind() {
             certificate::KeyKind::Rsa | certificate::KeyKind::RsaPss => KeyKind::Rsa,
             certificate::KeyKind::Ec => KeyKind::Ecdsa,
             certificate::KeyKind::Ed25519 => KeyKind::Ed25519,
             other => return Err(format!("'{name}': keys of the kind {other:?} cannot be used")),
         };
-        let mut certified = Arc::unwrap_or_clone(identity.certified);
-        certified.ocsp = beside.ocsp.filter(|response| !response.is_empty()).map(<[u8]>::to_vec);
         Ok(Material {
             name: name.into(),
             certified: Arc::new(certified),
             kind,
-            names: names(&identity.leaf),
-            not_before: identity.leaf.begins().unwrap_or(i64::MIN),
-            not_after: identity.leaf.expires().unwrap_or(i64::MAX),
-            leaf: identity.leaf,
-            notices: identity.notices,
+            names: names(&leaf),
+            not_before: leaf.begins().unwrap_or(i64::MIN),
+            not_after: leaf.expires().unwrap_or(i64::MAX),
+            leaf,
+            notices,
         })
     }
 }

@@ -93,6 +93,11 @@ impl Options {
         offered.map(|name| name.to_vec()).collect()
     }
 
+    /// Whether no setting is a file.
+    pub fn names_no_file(&self) -> bool {
+        self.authorities.is_none() && self.more_authorities.is_none() && self.revoked.is_none()
+    }
+
     /// The versions that are spoken; none if the limits leave none.
     pub fn versions(&self) -> Vec<Version> {
         let mut versions = Vec::with_capacity(2);

@@ -316,6 +316,17 @@ fn usable_key(key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, String
         .map_err(|_| "the private key cannot be used".to_owned())
 }
 
+/// The first private key of a file, ready to sign; nothing if there is none.
+///
+/// # Errors
+/// It cannot be used.
+pub fn private_key(file: File<'_>) -> Result<Option<Arc<dyn SigningKey>>, PemError> {
+    file.check_size(FILE_MAX)?;
+    let blocks = blocks(file)?;
+    let Some(block) = blocks.iter().find(|block| block.is_key()) else { return Ok(None) };
+    usable_key(block.key(file)?).map(Some).map_err(|what| file.error(block.line, what, ""))
+}
+
 /// Whether the private key is of the certificate's public key.
 pub fn belongs(key: &dyn SigningKey, certificate: &Certificate) -> bool {
     let Some(spki) = key.public_key() else { return false };

@@ -399,9 +399,8 @@ frontend fe
             let mut byte = [0];
             // The refusal comes with the first read in TLS 1.3.
             while client.socket.peek(&mut byte)? > 0 {
-                match client.step()? {
-                    true => return Ok(client.response().text()),
-                    false => {}
+                if client.step()? {
+                    return Ok(client.response().text());
                 }
             }
             Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
@@ -464,5 +463,87 @@ backend failing
             assert!(reached, "{backend}: {}", proxy.stat(backend, "s", "check_status"));
         }
         proxy.wait_status("failing", "s", "DOWN");
+    });
+}
+
+/// Asks over the runtime API with a payload.
+fn with_payload(proxy: &Proxy, command: &str, payload: &str) -> String {
+    let lines: Vec<&str> = payload.lines().filter(|line| !line.trim().is_empty()).collect();
+    proxy.admin(&format!("{command} <<\n{}\n", lines.join("\n")))
+}
+
+#[test]
+fn certificates_are_replaced_while_it_runs() {
+    both_drivers(|driver| {
+        let (old, new, other) =
+            (Certificate::new(&["a.com"]), Certificate::new(&["a.com"]), Certificate::new(&["b.com"]));
+        let builder = Proxy::build(driver);
+        builder.write("a.pem", &old.both());
+        builder.write("plain.pem", &old.both());
+        let (path, folder) = (builder.path("a.pem"), builder.path(""));
+        builder.write("list", &format!("{folder}/plain.pem\n"));
+        let list = builder.path("list");
+        let proxy = builder.start(&format!(
+            "global
+    nbthread 2
+{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl crt {path}
+    bind @list@ ssl crt-list {list} strict-sni
+    http-request return status 200 content-type text/plain string ok
+"
+        ));
+        let shown = |listener: &str, name: &str| {
+            let config = Arc::new(client_config(rustls::ALL_VERSIONS));
+            let client = SecureClient::try_connect(proxy.address(listener), name, config, usize::MAX).ok()?;
+            Some(client.certificate())
+        };
+        let mut live = SecureClient::connect(proxy.address("fe"), "a.com");
+        assert_eq!(live.certificate(), old.der);
+        let told = proxy.admin("show ssl cert");
+        assert!(told.starts_with("# filename\n") && told.contains(&format!("\n{path}\n")), "{told}");
+        let told = proxy.admin(&format!("show ssl cert {path}"));
+        assert!(told.contains("Status: Used") && told.contains("Subject: /CN=a.com"), "{told}");
+        // What cannot be used changes nothing.
+        for (payload, expected) in [("nonsense", "Can't update"), (&*new.pem, "Transaction created")] {
+            let told = with_payload(&proxy, &format!("set ssl cert {path}"), payload);
+            assert!(told.contains(expected), "{told}");
+        }
+        assert!(proxy.admin(&format!("commit ssl cert {path}")).contains("inconsistencies"));
+        assert_eq!(shown("fe", "a.com"), Some(old.der.clone()));
+        // The key completes it.
+        let told = with_payload(&proxy, &format!("set ssl cert {path}.key"), &new.key_pem);
+        assert!(told.contains("Transaction updated"), "{told}");
+        assert!(proxy.admin("show ssl cert").contains(&format!("# transaction\n*{path}")));
+        assert_eq!(shown("fe", "a.com"), Some(old.der.clone()), "nothing is seen before the commit");
+        assert!(proxy.admin(&format!("commit ssl cert {path}")).contains("Success!"));
+        for _ in 0..4 {
+            assert_eq!(shown("fe", "a.com"), Some(new.der.clone()), "on every core");
+        }
+        assert_eq!(live.get("/", "").text(), "ok", "a connection that stands goes on");
+        // A transaction that is aborted is forgotten.
+        with_payload(&proxy, &format!("set ssl cert {path}"), &other.both());
+        assert!(proxy.admin(&format!("abort ssl cert {path}")).contains("aborted"));
+        assert!(proxy.admin(&format!("commit ssl cert {path}")).contains("No ongoing transaction"));
+        assert_eq!(shown("fe", "a.com"), Some(new.der.clone()));
+        // A new certificate comes into a list, and leaves it.
+        let name = format!("{folder}/new.pem");
+        assert!(proxy.admin(&format!("new ssl cert {name}")).contains("New empty certificate store"));
+        with_payload(&proxy, &format!("set ssl cert {name}"), &other.both());
+        assert!(proxy.admin(&format!("commit ssl cert {name}")).contains("Success!"));
+        assert_eq!(shown("list", "b.com"), None);
+        let told = with_payload(
+            &proxy,
+            &format!("add ssl crt-list {list}"),
+            &format!("{name} [alpn h2 ssl-min-ver TLSv1.2] b.com !x.b.com"),
+        );
+        assert!(told.contains("Success!"), "{told}");
+        assert_eq!(shown("list", "b.com"), Some(other.der.clone()));
+        let told = proxy.admin(&format!("show ssl crt-list {list}"));
+        assert!(told.contains("[alpn h2 ssl-min-ver TLSv1.2] b.com !x.b.com"), "{told}");
+        assert!(proxy.admin(&format!("del ssl cert {name}")).contains("in use"));
+        assert!(proxy.admin(&format!("del ssl crt-list {list} {name}")).contains("deleted"));
+        assert_eq!(shown("list", "b.com"), None);
+        assert!(proxy.admin(&format!("del ssl cert {name}")).contains("deleted"));
     });
 }

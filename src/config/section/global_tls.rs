@@ -20,8 +20,8 @@ keywords! {
     "crt-base" "<dir>" GLOBAL => Parse(|_, w, l| base(w, l, |tls| &mut tls.crt_base)), "The directory of certificates.";
     "key-base" "<dir>" GLOBAL => NoAction("it has no effect outside 'crt-store' sections, which are refused"), "The directory of keys.";
     "issuers-chain-path" "<dir>" GLOBAL => Refused("completing chains from a directory is not available yet; put the issuers behind the certificate"), "Issuers that complete chains.";
-    "maxsslconn" "<number>" GLOBAL => Refused("limiting TLS connections apart from others is not available yet; use 'maxconn'"), "TLS connections at once.";
-    "maxsslrate" "<number>" GLOBAL => Refused("limiting TLS handshakes apart from connections is not available yet; use 'maxsessrate'"), "TLS sessions per second.";
+    "maxsslconn" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.maxsslconn = n as u32)), "TLS connections at once.";
+    "maxsslrate" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.maxsslrate = n as u32)), "TLS sessions per second.";
     "noktls" "" GLOBAL => NoAction("records are sealed in this process in any case"), "No TLS in the kernel.";
     "ocsp-update.disable" "[on | off]" GLOBAL => NoAction("OCSP answers are not fetched; those in '.ocsp' files are shown to clients"), "No updates of OCSP answers.";
     "ocsp-update.httpproxy" "<address>[:port]" GLOBAL => NoAction("OCSP answers are not fetched; those in '.ocsp' files are shown to clients"), "The proxy of OCSP updates.";

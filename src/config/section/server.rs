@@ -462,7 +462,11 @@ fn delay(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u64> {
 
 fn host(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<IpAddr> {
     let word = value(words, loading)?;
-    match address::parse_host(&word.text, &loading.scope()) {
+    let text = match word.text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => host,
+        _ => &word.text,
+    };
+    match address::parse_host(text, &loading.scope()) {
         Ok(address) => Some(address),
         Err(error) => {
             loading.address_error("'server' : ", word.span, error);
@@ -473,6 +477,11 @@ fn host(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<IpAddr> {
 
 fn check_addr(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     settings.check.addr = host(words, loading);
+    // A port behind the address counts where none is given.
+    let port = words.last().and_then(|word| word.text.rsplit_once(':')?.1.parse().ok());
+    if settings.check.addr.is_some_and(|address| address.is_ipv4()) {
+        settings.check.port = settings.check.port.or(port);
+    }
 }
 
 fn agent_addr(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {

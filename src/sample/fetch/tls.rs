@@ -10,7 +10,7 @@ use super::{Fetch, Source};
 use crate::sample::arg::{Arg, ArgType, CheckContext};
 use crate::sample::facts::Context;
 use crate::sample::value::{Type, Value};
-use crate::tls::certificate::Certificate;
+use crate::tls::certificate::{Certificate, KeyKind};
 use crate::tls::connection::TlsFacts;
 use crate::tls::facts;
 
@@ -411,7 +411,7 @@ macro_rules! of_certificate {
                 name_part(leaf(context)?.issuer(), args)
             }
             pub(super) fn key_algorithm<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-                owned(facts::key_algorithm(&leaf(context)?)?.as_bytes())
+                text(key_algorithm_name(leaf(context)?.key_kind())?)
             }
             pub(super) fn not_after<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
                 owned(facts::not_after(&leaf(context)?)?)
@@ -447,6 +447,19 @@ fn frontend_der<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
 }
 fn server_der<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
     server(context)?.peer.first().map(|der| &**der)
+}
+
+/// The algorithm of a key by OpenSSL's name of its identifier.
+fn key_algorithm_name(kind: KeyKind) -> Option<&'static str> {
+    Some(match kind {
+        KeyKind::Rsa => "rsaEncryption",
+        KeyKind::RsaPss => "RSASSA-PSS",
+        KeyKind::Ec => "id-ecPublicKey",
+        KeyKind::Dsa => "dsaEncryption",
+        KeyKind::Ed25519 => "ED25519",
+        KeyKind::Ed448 => "ED448",
+        KeyKind::Other => return None,
+    })
 }
 
 fn owned<'a>(bytes: &[u8]) -> Option<Value<'a>> {

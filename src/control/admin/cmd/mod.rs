@@ -2,6 +2,7 @@
 
 pub mod absent;
 pub mod basic;
+mod certificates;
 pub mod debug;
 pub mod events;
 pub mod frontend;
@@ -27,6 +28,7 @@ static TABLES: &[&[Command]] = &[
     frontend::COMMANDS,
     map::COMMANDS,
     map_change::COMMANDS,
+    certificates::COMMANDS,
     table::COMMANDS,
     session::COMMANDS,
     process::COMMANDS,
