@@ -3,5 +3,6 @@
 
 pub mod proxy_protocol;
 pub mod client_hello;
+pub mod dns;
 pub mod socket_transfer;
 pub mod syslog;
