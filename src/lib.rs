@@ -8,10 +8,11 @@
 //!  base       ids, clock, units (5s, 16k), hashes, rates, seeded random numbers
 //!  diag       source map, spans, diagnostics, rendering, "did you mean"
 //!  http       messages; http/h1: head, framing, chunked, encode, persist      sans-IO
-//!  wire       syslog frames, PROXY protocol, ClientHello                      sans-IO
+//!  wire       syslog frames, PROXY protocol, ClientHello, DNS                 sans-IO
 //!  tls        sessions over bytes, certificates, ciphers, chains              sans-IO
 //!  pattern    matchers behind ACLs and maps; map files
 //!  state      what changes while running: server state, live maps, counters, queues
+//!  resolvers  names that are resolved while running: questions, retries, choice    sans-IO
 //!  sample     typed expressions: fetches, converters, ACLs, log formats, variables
 //!  log        finished sessions: timers, formats; the queue to the log writer
 //!  balance    choose a server from candidates and a key
@@ -25,7 +26,7 @@
 //!  sys        every unsafe block and raw system call
 //!  net        streams, listeners, buffers, splice, idle pools, timers
 //!  engine     one core: accept, http, tcp, upstream, drain
-//!  control    checks, admin (runtime API), log sink                (tokio lives here only)
+//!  control    checks, resolvers, admin (runtime API), log sink     (tokio lives here only)
 //!  process    command line, start, signals -> main
 //! ```
 //!
@@ -39,6 +40,7 @@ pub mod wire;
 pub mod tls;
 pub mod pattern;
 pub mod state;
+pub mod resolvers;
 pub mod sample;
 pub mod log;
 pub mod balance;

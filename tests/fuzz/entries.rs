@@ -4,6 +4,8 @@
 //! Two drivers share the list: `main.rs` beside this file (a short run with every `cargo test`) and
 //! `libfuzzer/` (long runs that follow coverage).
 
+#[path = "answers.rs"]
+mod answers;
 #[path = "certificates.rs"]
 mod certificates;
 
@@ -48,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "proxy_protocol", run: proxy_header, words: PROXY_WORDS },
     Target { name: "client_hello", run: hello, words: HELLO_WORDS },
+    Target { name: "name_server_answer", run: answers::run, words: answers::WORDS },
     Target { name: "expression", run: expression, words: LANGUAGE_WORDS },
     Target { name: "log_format", run: log_format, words: LANGUAGE_WORDS },
     Target { name: "chain", run: certificates::chain, words: certificates::DER_WORDS },
