@@ -92,7 +92,7 @@ fn server_key(candidate: &Candidate) -> u32 {
     let endpoint = candidate.state.endpoint.load();
     let address = match &**endpoint {
         Endpoint::Inet { address, .. } => Some(*address),
-        Endpoint::Unix(_) | Endpoint::Unresolved => None,
+        Endpoint::Unix(_) | Endpoint::Unresolved { .. } => None,
     };
     match (candidate.hash_key.as_deref(), address) {
         // HAProxy hashes the bytes of the number as they stand in network order.

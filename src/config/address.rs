@@ -18,6 +18,7 @@ use super::{Settings, World};
 use crate::log::target;
 use crate::model::BindAddress;
 use crate::model::server::SourceAddress;
+use crate::resolvers::Transport;
 use crate::state::server::Endpoint;
 
 /// Bytes in `sun_path` besides the NUL that ends or starts it.
@@ -116,10 +117,16 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
+    /// Whether the name is one of a service, which names hosts and ports (RFC 2782), rather than of a host.
+    pub fn is_service(&self) -> bool {
+        self.hostname.as_deref().is_some_and(|name| name.starts_with('_'))
+    }
     /// Resolves the host name, if that is not done yet. With `-dr` a name that does not resolve
     /// leaves the endpoint unresolved and is no error.
     pub fn resolve(&mut self, scope: &Scope<'_>) -> Result<(), AddressError> {
-        let (Some(host), Endpoint::Unresolved) = (&self.hostname, &self.endpoint) else { return Ok(()) };
+        let (Some(host), Endpoint::Unresolved { .. }) = (&self.hostname, &self.endpoint) else {
+            return Ok(());
+        };
         let family = match (self.family_v4, self.family_v6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
@@ -230,7 +237,7 @@ pub fn parse_server(text: &str, scope: &Scope<'_>) -> Result<ServerAddress, Addr
                     Ports::Offset(offset) => (0, Some(offset)),
                 },
             };
-            let mut server = plain(Endpoint::Unresolved);
+            let mut server = plain(Endpoint::Unresolved { port, port_offset });
             (server.port, server.port_offset) = (port, port_offset);
             match form.literal(host) {
                 Some(address) => {
@@ -290,6 +297,36 @@ pub fn parse_log(text: &str, scope: &Scope<'_>) -> Result<target::Address, Addre
             Ok(target::Address::Udp(SocketAddr::new(address, if port == 0 { SYSLOG_PORT } else { port })))
         }
     }
+}
+
+/// The address of a name server, which needs a port; datagrams unless a prefix says otherwise.
+pub fn parse_nameserver(text: &str, scope: &Scope<'_>) -> Result<(Transport, SocketAddr), AddressError> {
+    let form = Form::parse(text, scope.environment)?;
+    let transport = match form.kind {
+        Some(Kind::Stream) => {
+            stream_only(&form, text)?;
+            Transport::Tcp
+        }
+        Some(Kind::Quic) => return Err(AddressError::new(format!("QUIC is not available yet: '{text}'"))),
+        Some(Kind::Datagram) | None => Transport::Udp,
+    };
+    if !matches!(form.family, Family::Any | Family::V4 | Family::V6) {
+        return Err(AddressError::with_help(
+            format!("only an IP address is acceptable here in '{text}'"),
+            "name servers are asked over UDP, or over TCP with 'tcp@'",
+        ));
+    }
+    let (address, first, last) = one_address(&form, text, scope)?;
+    if first == 0 {
+        return Err(AddressError::with_help(
+            format!("missing port specification in '{text}'"),
+            format!("name servers listen on port 53: '{text}:53'"),
+        ));
+    }
+    if first != last {
+        return Err(AddressError::new(format!("port range not permitted here in '{text}'")));
+    }
+    Ok((transport, SocketAddr::new(address, first)))
 }
 
 /// The address of `source`: where connections to servers come from; port 0 is any.
@@ -514,7 +551,7 @@ mod tests {
             ("10.0.0.1:+1000", inet("10.0.0.1:0", Some(1000)), None, 0, Some(1000)),
             ("10.0.0.1:-80", inet("10.0.0.1:0", Some(-80)), None, 0, Some(-80)),
             ("[::1]:80", inet("[::1]:80", None), None, 80, None),
-            ("web:80", Endpoint::Unresolved, Some("web"), 80, None),
+            ("web:80", Endpoint::Unresolved { port: 80, port_offset: None }, Some("web"), 80, None),
             ("/run/s", Endpoint::Unix((*b"/run/s").into()), None, 0, None),
             ("abnsz@s", Endpoint::Unix((*b"\0s").into()), None, 0, None),
         ] {
@@ -545,7 +582,7 @@ mod tests {
             assert_eq!(none.resolve(scope).unwrap_err().message, "could not resolve address 'none'");
             let lenient = Settings { no_resolve: true, ..Settings::default() };
             none.resolve(&Scope { settings: &lenient, ..*scope }).unwrap();
-            assert_eq!(none.endpoint, Endpoint::Unresolved);
+            assert!(!none.endpoint.is_resolved());
         });
     }
 

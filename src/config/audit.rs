@@ -362,6 +362,8 @@ pub fn checks(draft: &Draft, server: &ServerDraft, script: &CheckScript, loading
     }
     let has_port = settings.check.port.is_some_and(|port| port != 0)
         || server.address.port != 0
+        // The service tells the port.
+        || server.address.is_service()
         || (settings.check.addr.is_none() && matches!(server.address.endpoint, Endpoint::Unix(_)));
     if settings.checked
         && !has_port

@@ -58,6 +58,7 @@ pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
     for section in sections {
         section::sections::read(section, loading);
     }
+    section::resolvers::add_default(loading);
     section::stick::declare(sections, loading);
     let mut builder = Builder {
         loading,

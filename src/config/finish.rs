@@ -12,7 +12,7 @@ use super::loading::Loading;
 use super::section::bind::BindDraft;
 use super::section::global;
 use super::section::server::{HashKey, ServerDraft};
-use super::section::server_proxy_protocol;
+use super::section::{server_proxy_protocol, server_resolve};
 use crate::balance;
 use crate::base::id::{ModelId, ProxyIndex};
 use crate::diag::Span;
@@ -21,7 +21,7 @@ use crate::health::{self, CheckTls, ServerCheck};
 use crate::log::target::{Target, Targets};
 use crate::model::bind::Bind;
 use crate::model::proxy::*;
-use crate::model::server::{ServerTls, TlsName};
+use crate::model::server::{Resolution, ServerTls, TlsName};
 use crate::model::{Global, Mode, Model, Proxy, Server};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
@@ -94,6 +94,7 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
         backends: names.backends,
         registry: loading.registry.root().clone(),
         rings: std::mem::take(&mut loading.rings),
+        resolvers: std::mem::take(&mut loading.resolvers),
         userlists: std::mem::take(&mut loading.named.userlists),
         http_errors: std::mem::take(&mut loading.http_errors),
         acls: std::mem::take(&mut loading.acls),
@@ -393,12 +394,13 @@ fn servers(
         let state = names.facts[index as usize].servers[at].state.clone();
         audit::checks(draft, &line, &script, loading);
         let track = audit::track(&line, index, at as u32, names, loading);
+        let resolution = server_resolve::finish(&line, draft, loading);
         let settings = &mut line.settings;
         let proxy_header =
             server_proxy_protocol::finish(&settings.proxy, &mut settings.check, never_local, draft, loading);
         let tls = server_tls(&line, draft, loading);
         line.settings.check.tls = check_tls(&line, tls.as_ref(), draft, &script, loading);
-        servers.push(Arc::new(server(line, ids[at], state, track, draft, &script, proxy_header, tls)));
+        servers.push(Arc::new(server(line, ids[at], state, track, resolution, draft, &script, proxy_header, tls)));
     }
     servers
 }
@@ -458,6 +460,7 @@ fn server(
     id: u32,
     state: Arc<ServerState>,
     track: Option<Arc<ServerState>>,
+    resolution: Option<Arc<Resolution>>,
     draft: &Draft,
     script: &CheckScript,
     proxy_header: Option<Arc<ProxyHeader>>,
@@ -483,10 +486,11 @@ fn server(
         (HashKey::AddrPort, Endpoint::Inet { address, .. }) => Some(address.to_string().into()),
         _ => None,
     };
+    let is_service = line.address.is_service();
     let configured = Arc::new(Configured {
         id,
-        endpoint: line.address.endpoint,
-        hostname: line.address.hostname.clone(),
+        endpoint: line.address.endpoint.clone(),
+        hostname: line.address.hostname.clone().filter(|_| !is_service),
         weight: settings.weight,
         maxconn,
         minconn,
@@ -533,6 +537,7 @@ fn server(
         tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
         hash_key,
         hostname: line.address.hostname.map(Into::into),
+        resolution,
         disabled: settings.disabled,
         tls,
     }

@@ -15,6 +15,7 @@ use crate::base::text;
 use crate::diag::{Report, Span, closest};
 use crate::model::RingSettings;
 use crate::model::proxy::ErrorPage;
+use crate::resolvers::Resolvers;
 use crate::sample::acl::AclSet;
 use crate::sample::expr::{EXPOSE, Named, ParseContext, Phase};
 use crate::state::Registry;
@@ -50,6 +51,8 @@ pub struct Loading<'a> {
     pub lost_settings: bool,
     /// `ring` sections: capacity.
     pub rings: HashMap<String, RingSettings>,
+    /// `resolvers` sections in order of declaration.
+    pub resolvers: Vec<Arc<Resolvers>>,
     /// The ACLs of the proxies that are finished.
     pub acls: Vec<AclSet>,
     /// What `global` says about TLS, and certificates that were read.
@@ -82,6 +85,7 @@ impl<'a> Loading<'a> {
             lost_names: Vec::new(),
             lost_settings: false,
             rings: HashMap::new(),
+            resolvers: Vec::new(),
             acls: Vec::new(),
             tls: TlsLoading::default(),
             files: HashMap::new(),

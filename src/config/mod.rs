@@ -50,6 +50,8 @@ pub struct Input {
 pub struct Settings {
     /// `-dr`: a server name that does not resolve is no error.
     pub no_resolve: bool,
+    /// `-4`: names are resolved to IPv4 only, whatever `dns-accept-family` says.
+    pub ipv4_only: bool,
     /// `-L`: the local peer's name.
     pub local_peer: Option<String>,
     /// `-n`: overrides `maxconn`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 mod mistakes;
+mod resolvers;
 
 use super::testing::Memory;
 use super::{Input, Settings, load};
@@ -328,7 +329,7 @@ fn findings_of_proxies() {
             "listen b\nbind :1 accept-prxy\ntimeout client 1s",
             &[(Alert, 2, "did you mean 'accept-proxy' maybe ?")],
         ),
-        ("resolvers dns\nnameserver a 1.1.1.1:53", &[(Alert, 1, "section 'resolvers'")]),
+        ("resolvers dns\nnameserver a 1.1.1.1:53", &[]),
         ("backend b\ncookie X insert prefix\nmode http", &[(Alert, 2, "modes are incompatible")]),
         ("backend b\nerrorloc 302 /x", &[(Alert, 2, "status code '302' not handled")]),
         ("backend b\nerrorfile 503 /nowhere", &[(Alert, 2, "error opening file </nowhere>")]),
@@ -369,7 +370,7 @@ fn findings_of_servers() {
             &[(Alert, 5, "another server named 'a' was already defined at line 4")][..],
         ),
         ("server a nowhere:80", &[(Alert, 4, "could not resolve address 'nowhere'")]),
-        ("server a nowhere:80 init-addr last,libc,none", &[]),
+        ("server a nowhere:80 init-addr last,libc,none", &[(Level::Notice, 4, "disabling server")]),
         ("server a 1.1.1.1:1 chek", &[(Alert, 4, "did you mean 'check' maybe ?")]),
         ("server a 1.1.1.1:1 ssl verify none", &[]),
         ("server a 1.1.1.1:1 ssl", &[(Alert, 4, "nothing says who signs it")]),

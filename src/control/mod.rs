@@ -10,6 +10,7 @@ pub mod map_orders;
 pub mod map_writeback;
 #[cfg(test)]
 pub(crate) mod mock;
+pub mod resolvers;
 pub mod ring;
 pub mod servers;
 pub mod tables;

@@ -4,9 +4,10 @@
 //! The only writer of [`ServerState`]'s health, administrative state, weight and address.
 
 pub mod announce;
+pub mod endpoint;
 mod transition;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
@@ -186,7 +187,7 @@ pub fn set_maxconn(control: &Control, server: &Arc<ServerState>, text: &str) -> 
 }
 
 /// The number at the start and what follows it.
-fn leading_number(text: &str) -> Option<(i64, &str)> {
+pub(super) fn leading_number(text: &str) -> Option<(i64, &str)> {
     let text = text.trim_start();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let len = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -266,79 +267,6 @@ pub fn enable_check(server: &Arc<ServerState>, kind: CheckKind, on: bool) -> Res
     });
     checks::wake(server);
     Ok(())
-}
-
-/// `set server b/s addr A [port P]`: the answer to print.
-pub fn set_address(
-    control: &Control,
-    server: &Arc<ServerState>,
-    address: Option<&str>,
-    port: Option<&str>,
-    by: &str,
-) -> Result<String, String> {
-    let old = Endpoint::clone(&server.endpoint.load());
-    let (old_ip, old_port, old_offset) = match &old {
-        Endpoint::Inet { address, port_offset } => (Some(address.ip()), address.port(), *port_offset),
-        Endpoint::Unresolved => (None, 0, None),
-        Endpoint::Unix(_) => {
-            let text =
-                "Update for the current server address family is only supported through configuration file.";
-            return Err(text.to_owned());
-        }
-    };
-    let ip: IpAddr = match address {
-        Some(text) => text.parse().map_err(|_| format!("Invalid addr '{text}'"))?,
-        None => old_ip.ok_or_else(|| "nothing changed".to_owned())?,
-    };
-    let (new_port, new_offset) = match port {
-        None => (old_port, old_offset),
-        Some(text) => {
-            let (number, _) =
-                leading_number(text).ok_or_else(|| format!("problem converting port '{text}' to an int"))?;
-            let invalid = || format!("problem converting port '{text}' to an int");
-            // A number beyond a port's range would silently become another port.
-            if text.starts_with(['+', '-']) {
-                let offset = i32::try_from(number).ok().filter(|offset| offset.abs() <= i32::from(u16::MAX));
-                (0, Some(offset.ok_or_else(invalid)?))
-            } else {
-                (u16::try_from(number).map_err(|_| invalid())?, None)
-            }
-        }
-    };
-    let mut said = Vec::new();
-    if old_ip != Some(ip) {
-        let old = old_ip.map_or_else(|| "(none)".to_owned(), |old| old.to_string());
-        said.push(format!("IP changed from '{old}' to '{ip}'"));
-    }
-    if (new_port, new_offset) != (old_port, old_offset) {
-        let has_own_port = View::of(control, server)
-            .server
-            .and_then(|server| server.check.as_ref().map(|check| check.server.port.is_some()))
-            .unwrap_or(true);
-        if new_offset.is_some() && old_offset.is_none() && server.check.load().enabled && !has_own_port {
-            said.push(
-                "can't change <port> to port map because it is incompatible with current health check port \
-                 configuration (use 'port' statement from the 'server' directive)."
-                    .to_owned(),
-            );
-            return Err(said.join(", "));
-        }
-        let text = |port: u16, offset: Option<i32>| match offset {
-            Some(offset) => format!("{offset:+}"),
-            None => port.to_string(),
-        };
-        let (from, to) = (text(old_port, old_offset), text(new_port, new_offset));
-        said.push(format!("port changed from '{from}' to '{to}'"));
-    }
-    if said.is_empty() {
-        return Ok("nothing changed".to_owned());
-    }
-    let address = SocketAddr::new(ip, new_port);
-    server.endpoint.store(Arc::new(Endpoint::Inet { address, port_offset: new_offset }));
-    View::of(control, server).touch();
-    clear_flag(control, server, admin::RMAINT);
-    let by = if by.is_empty() { String::new() } else { format!(" by '{by}'") };
-    Ok(format!("{}{by}", said.join(", ")))
 }
 
 /// `set server b/s check-addr|check-port|agent-addr|agent-port`.
@@ -449,6 +377,10 @@ fn after_failure(control: &Control, server: &Arc<ServerState>, kind: CheckKind, 
     // Only an agent's explicit word takes a server down (manual, `agent-check`).
     if kind == CheckKind::Agent && found != Status::L7Status {
         return;
+    }
+    // Perhaps it has another address by now.
+    if kind == CheckKind::Health && matches!(found, Status::L4Timeout | Status::L4Connection) {
+        super::resolvers::trigger(server);
     }
     if cell(server, kind).load().health > 0 {
         return;

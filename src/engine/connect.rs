@@ -274,7 +274,7 @@ async fn reach(
             }
             None => Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable).into()),
         },
-        Endpoint::Unresolved => Err(std::io::Error::from(std::io::ErrorKind::HostUnreachable).into()),
+        Endpoint::Unresolved { .. } => Err(std::io::Error::from(std::io::ErrorKind::HostUnreachable).into()),
     };
     let fd = started.map_err(|error| match (error, options.source) {
         (ConnectError::Source(error), Some(address)) if error.kind() != ErrorKind::AddrInUse => {

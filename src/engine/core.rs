@@ -16,6 +16,7 @@ use super::idle::IdlePool;
 use super::mailbox::{Door, Mailbox, Order};
 use super::orders::{SESSIONS_AT_ONCE, Shown};
 use super::queue::Waiting;
+use super::resolve::{Names, ResolveOrder};
 use super::snapshot::{Snapshot, SnapshotCell};
 use crate::base::clock::{self, Millis};
 use crate::base::core_id;
@@ -55,6 +56,8 @@ pub struct Setup {
     pub page_orders: Arc<dyn Fn(PageOrder) + Send + Sync>,
     /// Carries rules' changes of maps out.
     pub map_orders: Arc<dyn Fn(MapOrder) + Send + Sync>,
+    /// Takes what rules ask of name servers to the control thread.
+    pub resolve_orders: Arc<dyn Fn(ResolveOrder) + Send + Sync>,
     /// Facts for the statistics page.
     pub info: Arc<dyn Fn() -> InfoFacts + Send + Sync>,
     /// The fault that an operator has ordered, if any.
@@ -121,6 +124,8 @@ pub struct Core {
     pub idle: IdlePool,
     /// What it has asked of other cores.
     pub questions: Questions,
+    /// Names that rules have resolved.
+    pub names: Names,
     /// Random numbers.
     pub rng: RefCell<Rng>,
     /// Set by a soft stop: no keep-alive any more.
@@ -269,6 +274,7 @@ impl Core {
                 self.idle.close_one(server);
             }
             Order::Lent { token, connection } => borrow::receive(self, token, connection),
+            Order::Resolved { token, address } => self.names.answer(token, address),
             Order::Pause(proxy) => self.set_listeners(&proxy, ListenerState::Paused),
             Order::Resume(proxy) => self.set_listeners(&proxy, ListenerState::Open),
             Order::StopFrontend(proxy) => self.set_listeners(&proxy, ListenerState::Closed),
@@ -417,7 +423,7 @@ fn endpoint_of(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::Inet { address, .. } => address.to_string(),
         Endpoint::Unix(path) => format!("unix@{}", String::from_utf8_lossy(path).replace('\0', "@")),
-        Endpoint::Unresolved => "-".to_owned(),
+        Endpoint::Unresolved { .. } => "-".to_owned(),
     }
 }
 
@@ -473,6 +479,7 @@ fn make(index: usize, setup: Setup, model: Arc<Model>) -> Rc<Core> {
         waiting: Waiting::default(),
         idle: IdlePool::default(),
         questions: Questions::default(),
+        names: Names::default(),
         // The seed differs per core so that cores do not choose in step.
         rng: RefCell::new(Rng::new(0x4861_7269_6e67 ^ (index as u64) << 32)),
         stopping: Cell::new(false),

@@ -53,6 +53,13 @@ pub enum Order {
         /// The connection, if there was one.
         connection: Option<Box<Handed>>,
     },
+    /// The address of a name that a rule waits for, if it has one.
+    Resolved {
+        /// The key of the question.
+        token: u64,
+        /// The address.
+        address: Option<std::net::IpAddr>,
+    },
     /// Close an idle connection of a server: another core needs its place.
     CloseIdle(ServerId),
     /// Use another model for what begins from now on.

@@ -22,6 +22,7 @@ mod packets;
 pub mod queue;
 pub mod redispatch;
 pub mod reply;
+pub mod resolve;
 mod request;
 mod request_rules;
 pub mod response;

@@ -95,6 +95,8 @@ pub trait Cores {
     fn give_listeners(&self, _core: usize, tell: Tell<Given>) {
         tell(Vec::new());
     }
+    /// Answers a core, counted from 1, that waits for the address of a name under that number.
+    fn resolved(&self, _core: usize, _token: u64, _address: Option<std::net::IpAddr>) {}
     /// Ends the session of that number; [`core_of`] tells whose it is.
     fn shutdown_session(&self, _number: u64) {}
     /// Puts a limit of the whole process in force; false if it cannot be changed at run time.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::exchange::{End, Exchange};
+use super::resolve::Asked;
 use super::rule_list::Subject;
 use super::wait;
 use crate::base::clock;
@@ -12,13 +13,15 @@ use crate::http::h1::encode::{self, Connection};
 use crate::http::h1::framing::Body;
 use crate::model::Proxy;
 use crate::model::proxy::RestrictNames;
-use crate::net::timer::Stop;
+use crate::net::timer::{NEVER, Stop};
+use crate::rules::action::ResolveName;
 use crate::rules::{Rule, RuleSet, Service, Verdict, reply};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use crate::session::switching;
 use crate::state::proxy::{be, fe};
 use crate::state::server::counter;
 use crate::state::tracked::Event;
+use crate::wire::dns::Name;
 
 impl Exchange<'_> {
     /// Deletes or refuses header names that some servers would read as others (`X_Real_Ip`), as
@@ -106,6 +109,10 @@ impl Exchange<'_> {
                 }
                 Verdict::Pause { rule, time_ms } => {
                     self.pause(time_ms).await?;
+                    from = rule;
+                }
+                Verdict::Resolve { rule, ask, name } => {
+                    self.resolve(&ask, name).await?;
                     from = rule;
                 }
                 Verdict::SendHints { rule } => {
@@ -227,6 +234,34 @@ impl Exchange<'_> {
         });
         match waited.await {
             Ok(()) | Err(Stop::Timeout) => Ok(()),
+            Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Request)),
+        }
+    }
+
+    /// Waits for the address of a name; the resolution ends by itself (`resolve_retries`), and a client that
+    /// leaves ends it earlier.
+    async fn resolve(&mut self, ask: &ResolveName, name: Name) -> Result<(), End> {
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core;
+        let mut asked = Asked::ask(core, &ask.resolvers, name, ask.prefer);
+        let waited = wait::until(core, &ticket, NEVER, |context| match asked.poll(context) {
+            Poll::Ready(address) => Poll::Ready(Ok(address)),
+            Poll::Pending if self.client_gone(context) => Poll::Ready(Err(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        match waited {
+            Ok(Ok(address)) => {
+                ask.keep(address, &self.context(Direction::Request));
+                Ok(())
+            }
+            Ok(Err(())) => {
+                self.txn.ended = Ended::Client;
+                self.txn.ended_in = EndedIn::Request;
+                Err(End::close())
+            }
+            // There is no deadline.
+            Err(Stop::Timeout) => Ok(()),
             Err(Stop::Killed(kill)) => Err(self.killed(kill, EndedIn::Request)),
         }
     }

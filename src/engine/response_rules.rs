@@ -87,6 +87,7 @@ impl Exchange<'_> {
                     | Verdict::BadRequest
                     | Verdict::SwitchToHttp
                     | Verdict::SendHints { .. }
+                    | Verdict::Resolve { .. }
                     | Verdict::Log { .. } => {
                         return Err(self.error_end(500, Ended::Proxy, EndedIn::Headers));
                     }

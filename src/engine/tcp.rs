@@ -14,6 +14,7 @@ use super::http::{self, Client};
 use super::idle::Identity;
 use super::packets;
 use super::redispatch;
+use super::resolve::Asked;
 use super::rule_list::Subject;
 use super::select::{self, Assigned, NoServer, Wait, Wish};
 use super::silence::{self, Awaited, Limits, Side};
@@ -29,8 +30,9 @@ use crate::model::proxy::Mode;
 use crate::model::server::TlsName;
 use crate::model::{Proxy, Server};
 use crate::net::buffer::Filled;
-use crate::net::timer::Stop;
-use crate::net::{Buffer, Stream};
+use crate::net::timer::{NEVER, Stop};
+use crate::net::{Buffer, Departure, Stream};
+use crate::rules::action::ResolveName;
 use crate::rules::{Effects, Rule, RuleSet, Verdict};
 use crate::sample::TransactionFacts;
 use crate::sample::connection::ConnectionError;
@@ -41,6 +43,7 @@ use crate::session::{balance_key, captures, switching, tracking, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::server::{EndpointVersion, counter};
 use crate::state::tracked::Event;
+use crate::wire::dns::Name;
 
 /// Brings a connection that was accepted to its session: connection rules, the PROXY protocol header,
 /// session rules. False closes it.
@@ -521,6 +524,12 @@ impl TcpSession<'_> {
                     from = rule;
                     self.more_bytes(deadline).await.map_err(|()| Ending::Over(None))?;
                 }
+                Verdict::Resolve { rule, ask, name } => {
+                    // `inspect-delay` bounds the wait if there is one; the resolution ends by itself.
+                    let limit = if delay_ms.is_some() { deadline } else { NEVER };
+                    self.resolve(&ask, name, limit).await.map_err(|()| Ending::Over(None))?;
+                    from = rule;
+                }
                 Verdict::SwitchToHttp => return Err(Ending::Http(None)),
                 verdict => {
                     proxy.state.frontend.add(fe::DENIED_REQUESTS, 1);
@@ -530,6 +539,38 @@ impl TcpSession<'_> {
                     }
                     return Err(Ending::Over(None));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the address of a name, until `deadline` at most.
+    async fn resolve(&mut self, ask: &ResolveName, name: Name, deadline: Millis) -> Result<(), ()> {
+        let ticket = self.client.entry.ticket.clone();
+        let core = self.core;
+        let mut asked = Asked::ask(core, &ask.resolvers, name, ask.prefer);
+        let stream = &mut self.client.stream;
+        let waited = wait::until(core, &ticket, deadline, |context| match asked.poll(context) {
+            Poll::Ready(address) => Poll::Ready(Ok(address)),
+            Poll::Pending
+                if stream.poll_readable(context).is_ready()
+                    && stream.departure() == Some(Departure::Broken) =>
+            {
+                Poll::Ready(Err(()))
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        match waited {
+            Ok(Ok(address)) => ask.keep(address, &self.context()),
+            Ok(Err(())) => {
+                self.ends(Ended::Client, EndedIn::Request);
+                return Err(());
+            }
+            Err(Stop::Timeout) => {}
+            Err(Stop::Killed(kill)) => {
+                self.ends(wait::killed(kill), EndedIn::Request);
+                return Err(());
             }
         }
         Ok(())

@@ -130,6 +130,11 @@ impl Cores for CoreHandles {
         frontend.frontend_status.store(FrontendStatus::Stopped as u8, Release);
         self.send_all(|| Order::StopFrontend(frontend.clone()));
     }
+    fn resolved(&self, core: usize, token: u64, address: Option<std::net::IpAddr>) {
+        if let Some(mailbox) = core.checked_sub(1).and_then(|at| self.mailboxes.get(at)) {
+            mailbox.send(Order::Resolved { token, address });
+        }
+    }
     fn sessions(&self, core: usize, after: u64, tell: Tell<Shown>) {
         match self.mailboxes.get(core) {
             Some(mailbox) => mailbox.send(Order::ListSessions(after, tell)),

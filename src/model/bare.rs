@@ -127,6 +127,7 @@ impl Server {
             tcp_user_timeout_ms: None,
             hash_key: None,
             hostname: None,
+            resolution: None,
             disabled: false,
             tls: None,
         }

@@ -12,6 +12,7 @@ use crate::sample::value::Value;
 use crate::sample::vars::{SetCondition, VarLimits, VarName};
 use crate::sample::{Context, Expr, LogFormat};
 use crate::tls::options::RecordSizes;
+use crate::wire::dns::Families;
 
 use super::Bind;
 
@@ -144,6 +145,32 @@ pub struct Global {
     pub set_vars: Vec<(VarName, Box<[SetCondition]>, VarSource)>,
     /// `http-err-codes`, `http-fail-codes`.
     pub counted_statuses: CountedStatuses,
+    /// `dns-accept-family`, `-4`.
+    pub accept_family: AcceptFamily,
+}
+
+/// Which families of addresses are asked for while running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptFamily {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
+    /// IPv4, and IPv6 while the system has a route for it.
+    pub auto: bool,
+}
+
+impl Default for AcceptFamily {
+    fn default() -> Self {
+        AcceptFamily { v4: false, v6: false, auto: true }
+    }
+}
+
+impl AcceptFamily {
+    /// The families, if `v6_is_routed` tells whether IPv6 can be reached.
+    pub fn families(self, v6_is_routed: bool) -> Families {
+        Families { v4: self.v4 || self.auto, v6: self.v6 || self.auto && v6_is_routed }
+    }
 }
 
 /// What a variable of the process starts with.

@@ -40,6 +40,8 @@ pub struct Model {
     pub registry: Arc<Registry>,
     /// `ring` sections by name.
     pub rings: HashMap<String, RingSettings>,
+    /// `resolvers` sections in order of declaration; `default` is the last one if nobody wrote it.
+    pub resolvers: Vec<Arc<crate::resolvers::Resolvers>>,
     /// `userlist` sections by name.
     pub userlists: HashMap<String, Arc<crate::sample::userlist::UserList>>,
     /// `http-errors` sections by name: pages by status.

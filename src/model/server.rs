@@ -8,11 +8,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::diag::Span;
 use crate::health::CheckSpec;
 pub use crate::health::observe::Observe;
+use crate::resolvers::Resolvers;
+use crate::resolvers::options::Options;
 use crate::sample::Expr;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::state::ServerState;
 use crate::state::server::Configured;
 use crate::tls::connector::Connector;
+use crate::wire::dns::Name;
 
 /// One server of a backend.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub struct Server {
     pub hash_key: Option<Arc<str>>,
     /// The host name given instead of an address.
     pub hostname: Option<Box<str>>,
+    /// `resolvers` and its options: who tells the addresses of the name while running.
+    pub resolution: Option<Arc<Resolution>>,
     /// `disabled`.
     pub disabled: bool,
     /// `ssl`
@@ -111,6 +116,17 @@ pub enum TlsName {
     Expr(Expr),
     /// The host that the request names (`sni-auto`).
     Host,
+}
+
+/// How a server's name is resolved while running.
+#[derive(Debug)]
+pub struct Resolution {
+    /// The section whose name servers are asked.
+    pub resolvers: Arc<Resolvers>,
+    /// Which addresses are wanted.
+    pub options: Arc<Options>,
+    /// The service that names host and port of the server; a host otherwise.
+    pub service: Option<Name>,
 }
 
 /// The address that connections to a server come from (`source`).

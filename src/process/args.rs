@@ -146,6 +146,7 @@ impl Options {
     pub fn settings(&self) -> Settings {
         Settings {
             no_resolve: self.no_resolve,
+            ipv4_only: self.ipv4_only,
             local_peer: self.local_peer.clone(),
             maxconn: self.maxconn,
             master_worker: self.master_worker,

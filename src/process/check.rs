@@ -128,6 +128,7 @@ mod tests {
             backends: Default::default(),
             registry: Registry::new(1),
             rings: Default::default(),
+            resolvers: Vec::new(),
             userlists: Default::default(),
             http_errors: Default::default(),
             certificates: Default::default(),

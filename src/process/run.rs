@@ -329,6 +329,7 @@ impl Start<'_> {
         let (page_sender, mut page_orders) = tokio::sync::mpsc::unbounded_channel();
         let registry = model.registry.clone();
         let (map_sender, mut changed_maps) = tokio::sync::mpsc::unbounded_channel();
+        let (resolve_sender, mut resolve_orders) = tokio::sync::mpsc::unbounded_channel();
         let (failure_sender, failures) = tokio::sync::mpsc::unbounded_channel();
         let rates = Arc::new(ProcessRates::default());
         rates.connections_max.store(model.global.maxconnrate, Relaxed);
@@ -361,6 +362,9 @@ impl Start<'_> {
                 if let Some(map) = control::map_orders::carry_out(&registry, &order) {
                     let _ = map_sender.send(map); // the process is ending, and writes back what is dirty
                 }
+            }),
+            resolve_orders: Arc::new(move |order| {
+                let _ = resolve_sender.send(order); // the process is ending: nobody waits any more
             }),
             info: Arc::new(move || facts.make()),
             fault: Arc::default(),
@@ -412,6 +416,7 @@ impl Start<'_> {
             return failed(&format!("cannot start the log writer: {error}"));
         }
         control::checks::start(&control);
+        control::resolvers::start(&control);
         let admin = self.admin.into_iter().map(|(fd, address, level)| {
             let listener = match address {
                 BindAddress::Unix(_) | BindAddress::Abstract(_) => AdminListener::Unix(fd.into()),
@@ -425,6 +430,12 @@ impl Start<'_> {
         tokio::task::spawn_local(async move {
             while let Some(order) = page_orders.recv().await {
                 control::admin::page_orders::carry_out(&orders, &order);
+            }
+        });
+        let asked = control.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(order) = resolve_orders.recv().await {
+                control::resolvers::carry_out(&asked, order);
             }
         });
         let changes = control.clone();

@@ -1,5 +1,6 @@
 //! What rules do, parsed and ready to run.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::header_list::Change;
@@ -9,8 +10,10 @@ use super::reply::ReplySpec;
 use super::track::{CounterChange, Track};
 use super::{MapChange, Service};
 use crate::pattern::Regex;
+use crate::resolvers::Resolvers;
+use crate::resolvers::options::Prefer;
 use crate::sample::vars::{SetCondition, VarName};
-use crate::sample::{Expr, LogFormat};
+use crate::sample::{Context, Expr, LogFormat, Value};
 
 /// What a rule does.
 #[derive(Debug)]
@@ -110,6 +113,8 @@ pub enum Action {
     ExpectProxy,
     /// `set-nice`: nothing to do, since a core has no run queue whose order it could change.
     SetNice,
+    /// `do-resolve`.
+    Resolve(Arc<ResolveName>),
     /// `track-sc0`, `track-sc1`, ...
     Track(Box<Track>),
     /// `sc-inc-gpc0` and its kin, on the entry tracked under this number.
@@ -132,6 +137,28 @@ impl Action {
             | Action::CloseServer
             | Action::UseService(_) => true,
             _ => false,
+        }
+    }
+}
+
+/// What `do-resolve` resolves, and into which variable.
+#[derive(Debug)]
+pub struct ResolveName {
+    /// Where the address goes.
+    pub variable: VarName,
+    /// Whose name servers are asked.
+    pub resolvers: Arc<Resolvers>,
+    /// The family to prefer.
+    pub prefer: Prefer,
+    /// Yields the name.
+    pub name: Expr,
+}
+
+impl ResolveName {
+    /// Keeps the address; without one the variable stays as it is.
+    pub fn keep(&self, address: Option<IpAddr>, context: &Context<'_>) {
+        if let Some(address) = address {
+            self.variable.set(context, Value::Ip(address));
         }
     }
 }

@@ -136,8 +136,10 @@ pub const TABLE: &[Row] = rows! {
     "do-log" Word EVERYWHERE "[profile <name>]" do_log
         "Writes a log line now, in the frontend's format and to its targets; the line at the end is still \
          written."
-    "do-resolve" Parentheses CONTENT_REQUEST "<expression>" not_yet
-        "Resolves a name into a variable."
+    "do-resolve" Parentheses CONTENT_REQUEST "<expression>" do_resolve
+        "Asks name servers for the address of a name and puts it into a variable: \
+         do-resolve(<variable>,<resolvers>[,ipv4|ipv6]). The request waits meanwhile; without an answer \
+         the variable stays unset."
     "early-hint" Word REQUEST "<name> <format>" set_header
         "Sends a response of status 103 with a field before any other response; rules that follow one \
          another share it."

@@ -25,6 +25,7 @@ use crate::diag::Span;
 use crate::http::reply::Reply;
 use crate::sample::facts::{Direction, Overrides};
 use crate::sample::{Condition, SessionFacts, TransactionFacts};
+use crate::wire::dns::Name;
 
 /// Which list a rule stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,6 +165,15 @@ pub enum Verdict {
         rule: usize,
         /// How long, in milliseconds.
         time_ms: u64,
+    },
+    /// `do-resolve`: ask for the name's address, keep it, then go on.
+    Resolve {
+        /// Where to resume afterwards.
+        rule: usize,
+        /// Whom to ask, and where the address goes.
+        ask: Arc<action::ResolveName>,
+        /// The name.
+        name: Name,
     },
     /// `early-hint`: send the fields of [`Effects::early_hints`] in a response of status 103.
     SendHints {

@@ -4,7 +4,11 @@
 pub(super) use super::header_list::parse as header_list;
 pub(super) use super::normalize::parse as normalize_uri;
 
-use super::action::{Action, Delay, NameMatch, Number, PacketField, Side, Slot, TargetPart, TimeoutKind};
+use std::sync::Arc;
+
+use super::action::{
+    Action, Delay, NameMatch, Number, PacketField, ResolveName, Side, Slot, TargetPart, TimeoutKind,
+};
 use super::arguments::{Arguments, Mistake};
 use super::redirect::Redirect;
 use super::reply::ReplySpec;
@@ -14,6 +18,7 @@ use crate::base::text::decode_raw;
 use crate::base::units::{self, TimeUnit};
 use crate::diag::{Span, did_you_mean};
 use crate::pattern::Regex;
+use crate::resolvers::options::Prefer;
 use crate::sample::value::Type;
 use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{LogFormat, ParseContext};
@@ -237,6 +242,38 @@ fn condition(word: &str) -> Result<SetCondition, Mistake> {
         let help = did_you_mean(word, SetCondition::NAMES.iter().map(|(name, _)| *name));
         Mistake::Says(format!("invalid condition '{word}' for a variable"), help)
     })
+}
+
+/// `do-resolve(<variable>,<resolvers>[,ipv4|ipv6])`.
+pub(super) fn do_resolve(arguments: &mut Arguments<'_>, context: &mut ParseContext<'_>) -> Parsed {
+    let action = arguments.action;
+    let usage = || {
+        format!(
+            "Can't parse '{action}'. Expects 'do-resolve(<varname>,<resolvers>[,<options>]) <expr>'. Available \
+             options are 'ipv4' and 'ipv6'"
+        )
+    };
+    let inner = arguments.parenthesised().ok_or_else(usage)?;
+    let mut parts = inner.split(',').map(str::trim);
+    let (Some(variable), Some(section)) = (parts.next(), parts.next()) else { return Mistake::says(usage()) };
+    let variable = VarName::parse(variable)?;
+    let mut prefer = Prefer::V6;
+    for option in parts {
+        prefer = match option {
+            "ipv4" => Prefer::V4,
+            "ipv6" => Prefer::V6,
+            _ => return Mistake::says(usage()),
+        };
+    }
+    let Some(resolvers) = context.named.resolvers.get(section).cloned() else {
+        let message = format!("Can't find resolvers section '{section}' for do-resolve action");
+        return Err(Mistake::Says(
+            message,
+            did_you_mean(section, context.named.resolvers.keys().map(String::as_str)),
+        ));
+    };
+    let name = arguments.take_expr(&usage(), context)?;
+    Ok(Action::Resolve(Arc::new(ResolveName { variable, resolvers, prefer, name })))
 }
 
 /// `capture`.

@@ -14,6 +14,7 @@ use crate::sample::facts::{self, Direction};
 use crate::sample::value::Type;
 use crate::sample::{Context, Expr, LogFormat, Value};
 use crate::state::tracked::Event;
+use crate::wire::dns::Name;
 
 /// Runs `rules` from number `from` on.
 ///
@@ -132,6 +133,7 @@ impl Verdict {
             Verdict::WaitData { .. }
                 | Verdict::WaitBody { .. }
                 | Verdict::Pause { .. }
+                | Verdict::Resolve { .. }
                 | Verdict::SendHints { .. }
                 | Verdict::Log { .. }
         )
@@ -230,6 +232,15 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
         Action::Pause(delay) => {
             let time_ms = run.millis(delay).filter(|millis| *millis > 0)?;
             return Some(Verdict::Pause { rule: number + 1, time_ms });
+        }
+        Action::Resolve(ask) => {
+            // What is no host name is not asked for.
+            let text = run.value(&ask.name).and_then(|value| value.cast(Type::Str));
+            let name = match &text {
+                Some(Value::Str(text)) => Name::parse(std::str::from_utf8(text).ok()?).ok()?,
+                _ => return None,
+            };
+            return Some(Verdict::Resolve { rule: number + 1, ask: ask.clone(), name });
         }
         Action::EarlyHint(name, format) => {
             // RFC 9110 section 15.2: HTTP/1.0 has no interim responses.

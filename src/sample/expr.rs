@@ -15,6 +15,7 @@ use super::value::{Type, Value};
 use crate::base::text::decode_raw;
 use crate::diag::{Level, Report, Span, did_you_mean};
 use crate::pattern::Regex;
+use crate::resolvers::Resolvers;
 use crate::state::{Registry, Table};
 
 /// What parsing an expression may need beyond its text.
@@ -70,6 +71,8 @@ pub struct Named {
     pub userlists: HashMap<String, Arc<UserList>>,
     /// Numbers given to ACLs with `-u`, and the line that has each.
     pub acl_ids: Mutex<HashMap<u32, Span>>,
+    /// `resolvers` sections.
+    pub resolvers: HashMap<String, Arc<Resolvers>>,
     /// `ring` sections.
     pub rings: HashSet<String>,
     /// `tune.stick-counters`, where it is set.

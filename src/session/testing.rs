@@ -33,6 +33,7 @@ pub(crate) fn model() -> Model {
         backends: HashMap::new(),
         registry: crate::state::Registry::new(1),
         rings: HashMap::new(),
+        resolvers: Vec::new(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
         certificates: Default::default(),

@@ -5,7 +5,7 @@
 //! change that affects balancing raises the backend's generation
 //! ([`crate::state::ProxyState::touch`]), on which each core rebuilds its table.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::*,
@@ -57,16 +57,16 @@ pub mod admin {
     pub const IDRAIN: u8 = 0x10;
     /// Its name does not resolve.
     pub const RMAINT: u8 = 0x20;
-    /// Set by an agent or health order of a deferred host name.
-    pub const HMAINT: u8 = 0x40;
+    /// Its host name is not the configured one any more; this alone is no maintenance.
+    pub const FQDN_CHANGED: u8 = 0x40;
     /// Any reason for maintenance. CMAINT only remembers where FMAINT came from and outlives it.
-    pub const MAINT: u8 = FMAINT | IMAINT | RMAINT | HMAINT;
+    pub const MAINT: u8 = FMAINT | IMAINT | RMAINT;
     /// Any reason for drain.
     pub const DRAIN: u8 = FDRAIN | IDRAIN;
 }
 
 /// Where a server is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// An IP address and port; port 0 means the port the client connected to, moved by `port_offset`.
     Inet {
@@ -77,18 +77,42 @@ pub enum Endpoint {
     },
     /// A Unix socket's path; a leading NUL stands for the abstract name space.
     Unix(Box<[u8]>),
-    #[default]
-    /// Not known (yet): the name does not resolve.
-    Unresolved,
+    /// Not known (yet): the name does not resolve. The port is as for [`Endpoint::Inet`].
+    Unresolved {
+        /// The port.
+        port: u16,
+        /// See [`Endpoint::Inet`].
+        port_offset: Option<i32>,
+    },
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Endpoint::UNKNOWN
+    }
 }
 
 impl Endpoint {
+    /// Nothing is known, not even a port.
+    pub const UNKNOWN: Endpoint = Endpoint::Unresolved { port: 0, port_offset: None };
+
+    /// Whether there is an address.
+    pub fn is_resolved(&self) -> bool {
+        !matches!(self, Endpoint::Unresolved { .. })
+    }
+    /// The IP address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Endpoint::Inet { address, .. } => Some(address.ip()),
+            Endpoint::Unix(_) | Endpoint::Unresolved { .. } => None,
+        }
+    }
     /// Whether connections go where their client wanted to go, in part at least: an address of zeros stands for
     /// the client's destination, a mapped port for its port (manual, section 4.2 `server`).
     pub fn follows_client(&self) -> bool {
         match self {
             Endpoint::Inet { address, port_offset } => address.ip().is_unspecified() || port_offset.is_some(),
-            Endpoint::Unix(_) | Endpoint::Unresolved => false,
+            Endpoint::Unix(_) | Endpoint::Unresolved { .. } => false,
         }
     }
 }
@@ -119,7 +143,7 @@ pub struct EndpointCell {
 
 impl EndpointCell {
     fn new() -> EndpointCell {
-        EndpointCell { endpoint: ArcSwap::from_pointee(Endpoint::Unresolved), version: AtomicU32::new(0) }
+        EndpointCell { endpoint: ArcSwap::from_pointee(Endpoint::UNKNOWN), version: AtomicU32::new(0) }
     }
     /// The endpoint.
     pub fn load(&self) -> arc_swap::Guard<Arc<Endpoint>> {
@@ -417,7 +441,7 @@ impl ServerState {
         if changed(&|old| old.endpoint == new.endpoint && old.hostname == new.hostname) {
             self.endpoint.store(Arc::new(new.endpoint.clone()));
             self.hostname.store(new.hostname.clone().map(Arc::new));
-            let resolves = if new.endpoint == Endpoint::Unresolved { admin::RMAINT } else { 0 };
+            let resolves = if new.endpoint.is_resolved() { 0 } else { admin::RMAINT };
             self.set_admin(self.admin() & !admin::RMAINT | resolves);
         }
         if changed(&|old| old.weight == new.weight) {

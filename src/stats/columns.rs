@@ -419,7 +419,7 @@ fn endpoint_text<'a>(endpoint: &Endpoint) -> Value<'a> {
     let text: Cow<'static, str> = match endpoint {
         Endpoint::Inet { address, .. } => address.to_string().into(),
         Endpoint::Unix(_) => "unix".into(),
-        Endpoint::Unresolved => return Value::Empty,
+        Endpoint::Unresolved { .. } => return Value::Empty,
     };
     Value::Text(text)
 }

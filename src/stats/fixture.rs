@@ -69,6 +69,7 @@ pub(crate) fn model() -> Model {
         backends: [("be".to_owned(), 1)].into(),
         registry,
         rings: HashMap::new(),
+        resolvers: Vec::new(),
         userlists: HashMap::new(),
         http_errors: HashMap::new(),
         certificates: Default::default(),

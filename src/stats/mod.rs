@@ -17,6 +17,7 @@ pub mod origin;
 pub mod page;
 pub mod post;
 pub mod prometheus;
+pub mod resolvers;
 pub mod rows;
 pub mod servers_state;
 pub mod status;

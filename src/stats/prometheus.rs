@@ -24,6 +24,7 @@ use super::status::{self, is_active};
 use super::subject::{Of, Shared, Subject, View, in_maintenance};
 use crate::health::status::{Outcome, Status};
 use crate::model::{Mode, Proxy};
+use crate::resolvers::counters::ROWS;
 use crate::state::ServerState;
 use crate::state::server::{CheckReport, Operational, admin};
 
@@ -99,6 +100,7 @@ impl Parts for Scrape {
                     Scope::Backend => self.objects(look, scope, Kind::Backend, out, bytes_max),
                     Scope::Server => self.objects(look, scope, Kind::Server, out, bytes_max),
                     Scope::StickTable => self.tables(look, out),
+                    Scope::Resolver => self.nameservers(look, out),
                 };
             if is_over {
                 self.at = Place { scope: self.at.scope + 1, ..Place::default() };
@@ -224,6 +226,28 @@ impl Scrape {
             let labels = Labels::from_slice(&[("name", &table.name), ("type", table.settings.key.name())]);
             let value = Value::U64((metric.read)(table) as u64);
             let head = Head { scope: Scope::StickTable, name: metric.name, help: metric.help, kind: "gauge" };
+            head.sample(&mut self.announced, &labels, &value, out);
+        }
+        self.at.next_proxy();
+        false
+    }
+}
+
+impl Scrape {
+    /// The name servers of the next section with the current metric; true when there are no more metrics.
+    fn nameservers(&mut self, Look { source, .. }: Look<'_>, out: &mut Vec<u8>) -> bool {
+        let Some(row) = ROWS.get(self.at.metric) else { return true };
+        let sections = &source.model.resolvers;
+        if !self.asked.wants_metric(Scope::Resolver, row.name) || self.at.proxy >= sections.len() {
+            self.at.next_metric();
+            return false;
+        }
+        let section = &sections[self.at.proxy];
+        for nameserver in &section.nameservers {
+            let labels =
+                Labels::from_slice(&[("resolver", &*section.name), ("nameserver", &*nameserver.name)]);
+            let value = Value::U64(nameserver.counters.get(row.counter));
+            let head = Head { scope: Scope::Resolver, name: row.name, help: row.text, kind: "gauge" };
             head.sample(&mut self.announced, &labels, &value, out);
         }
         self.at.next_proxy();

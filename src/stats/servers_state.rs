@@ -5,6 +5,7 @@ use crate::health::CheckSpec;
 use crate::health::status::Status;
 use crate::model::{Proxy, Server};
 use crate::state::server::{CheckReport, Endpoint};
+use crate::wire::dns::Name;
 
 /// The version line and the names of the columns, line ends included.
 pub const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state \
@@ -19,19 +20,26 @@ pub fn row(proxy: &Proxy, server: &Server, now_s: u64) -> String {
         Endpoint::Inet { address, port_offset: None } => (address.ip().to_string(), address.port()),
         // A mapped port is shown as its offset, as the server line gives it.
         Endpoint::Inet { address, port_offset: Some(offset) } => (address.ip().to_string(), *offset as u16),
-        Endpoint::Unix(_) | Endpoint::Unresolved => ("-".to_owned(), 0),
+        Endpoint::Unresolved { port, port_offset } => {
+            ("-".to_owned(), port_offset.map_or(*port, |offset| offset as u16))
+        }
+        Endpoint::Unix(_) => ("-".to_owned(), 0),
     };
     let check = state.check.load();
     let agent = state.agent.load();
     let status = if check.status == 0 { Status::Initializing as u8 } else { check.status };
     // A server without a check stands where its first success would put it.
     let health = if check.rise == 0 { 1 } else { check.health };
+    let service = server.resolution.as_ref().and_then(|resolution| resolution.service.as_ref());
+    // What a service names changes with its answers.
+    let fixed = server.hostname.as_deref().filter(|_| service.is_none());
+    let service = service.map_or("-", Name::as_str);
     let hostname = state.hostname.load();
-    let hostname = hostname.as_deref().map(String::as_str).or(server.hostname.as_deref()).unwrap_or("-");
+    let hostname = hostname.as_deref().map(String::as_str).or(fixed).unwrap_or("-");
     let (check_address, check_port) = target(server.check.as_deref(), &check);
     let (agent_address, agent_port) = target(server.agent.as_deref(), &agent);
     format!(
-        "{} {} {} {} {address} {} {} {} {} {} {status} {} {health} {} {} {} {} {hostname} {port} - 0 \
+        "{} {} {} {} {address} {} {} {} {} {} {status} {} {health} {} {} {} {} {hostname} {port} {service} 0 \
          {check_port} {check_address} {agent_address} {agent_port}\n",
         proxy.id,
         proxy.name,

@@ -14,7 +14,7 @@ use crate::diag::{Span, did_you_mean};
 use crate::http::status_set::StatusSet;
 use crate::log::target::Target;
 use crate::model::Global;
-use crate::model::global::{CloseSpread, Driver, MapWriteback, VarSource};
+use crate::model::global::{AcceptFamily, CloseSpread, Driver, MapWriteback, VarSource};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::vars::{Scope, SetCondition, VarName};
@@ -673,6 +673,9 @@ pub fn finish(mut draft: GlobalDraft, loading: &mut Loading<'_>) -> Global {
     }
     if loading.settings.master_worker {
         draft.global.master_worker = true;
+    }
+    if loading.settings.ipv4_only {
+        draft.global.accept_family = AcceptFamily { v4: true, v6: false, auto: false };
     }
     if let Some(name) = &loading.settings.local_peer {
         draft.global.localpeer = Some(name.clone());

@@ -15,10 +15,12 @@ pub mod global_tls;
 pub mod log;
 pub mod options;
 pub mod proxy;
+pub mod resolvers;
 pub mod rules;
 pub mod server;
 pub mod server_other;
 pub mod server_proxy_protocol;
+pub mod server_resolve;
 pub mod server_tls;
 pub mod settings;
 pub mod sections;
@@ -95,12 +97,19 @@ pub fn bind_index() -> &'static Index<bind::BindParser> {
     INDEX.get_or_init(|| Index::new(&[bind::TABLE, bind_tls::TABLE]))
 }
 
+/// Every keyword of `server` lines.
+const SERVER_TABLES: [&[Keyword<server::ServerParser>]; 5] = [
+    server::TABLE,
+    server_proxy_protocol::TABLE,
+    server_resolve::TABLE,
+    server_other::TABLE,
+    server_tls::TABLE,
+];
+
 /// Keywords of `server` lines by name.
 pub fn server_index() -> &'static Index<server::ServerParser> {
     static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();
-    INDEX.get_or_init(|| {
-        Index::new(&[server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE, server_tls::TABLE])
-    })
+    INDEX.get_or_init(|| Index::new(&SERVER_TABLES))
 }
 
 /// Every directive, for documentation.
@@ -109,9 +118,15 @@ pub fn documentation() -> Vec<DocEntry> {
     PROXY_TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     global::TABLES.iter().for_each(|table| describe(table, "directive", &mut entries));
     [bind::TABLE, bind_tls::TABLE].iter().for_each(|table| describe(table, "bind option", &mut entries));
-    [server::TABLE, server_proxy_protocol::TABLE, server_other::TABLE, server_tls::TABLE]
-        .iter()
-        .for_each(|table| describe(table, "server option", &mut entries));
+    SERVER_TABLES.iter().for_each(|table| describe(table, "server option", &mut entries));
+    entries.extend(resolvers::KEYWORDS.iter().map(|(name, args, doc)| DocEntry {
+        name: (*name).into(),
+        kind: "directive",
+        signature: signature(name, args),
+        sections: vec!["resolvers"],
+        text: (*doc).to_owned(),
+        support: Support::Full,
+    }));
     entries.extend(sections::TABLE.iter().map(|kind| DocEntry {
         name: kind.name.into(),
         kind: "section",

@@ -45,13 +45,7 @@ pub const TABLE: &[SectionKind] = &[
     row("userlist", "<name>", "12.2", "Users and their passwords.", None),
     row("http-errors", "<name>", "12.4", "Answers to errors, to be named by proxies.", None),
     row("ring", "<name>", "12.5", "A buffer in memory for log lines.", None),
-    row(
-        "resolvers",
-        "<name>",
-        "5.3",
-        "Name servers that are asked while running.",
-        Some("resolving names while running is not available yet; names are resolved once at start"),
-    ),
+    row("resolvers", "<name>", "5.3", "Name servers that are asked while running.", None),
     row(
         "peers",
         "<name>",
@@ -116,6 +110,7 @@ pub fn read(section: &Section, loading: &mut Loading<'_>) -> bool {
         "userlist" => super::userlist::read(section, loading),
         "http-errors" => http_errors(section, loading),
         "ring" => ring(section, loading),
+        "resolvers" => super::resolvers::read(section, loading),
         other => {
             let kind = TABLE.iter().find(|kind| kind.name == other);
             let why = kind.and_then(|kind| kind.refused).unwrap_or("no such section is known");
@@ -139,7 +134,7 @@ pub fn name(section: &Section, loading: &mut Loading<'_>) -> Option<String> {
     }
     if let Some(extra) = section.head.words.get(2) {
         match keyword.as_str() {
-            "http-errors" => {
+            "http-errors" | "resolvers" => {
                 let message = format!("'{keyword}' ignores the unexpected argument '{}'", extra.text);
                 loading.report.notice(extra.span, message);
             }

@@ -7,6 +7,7 @@ use super::ProxyParser;
 use super::bind::{number, text, time, value};
 use super::proxy::SourceLine;
 use super::server_proxy_protocol::ProxySettings;
+use super::server_resolve::ResolveSettings;
 use super::server_tls::ServerTls;
 use crate::config::address::{self, ServerAddress};
 use crate::config::draft::Draft;
@@ -133,6 +134,7 @@ pub struct ServerSettings {
     pub hash_key: HashKey,
     pub guid: Option<Box<str>>,
     pub init_addr: Vec<InitAddr>,
+    pub resolve: ResolveSettings,
 }
 
 /// `hash-key`.
@@ -183,6 +185,7 @@ impl Default for ServerSettings {
             hash_key: HashKey::default(),
             guid: None,
             init_addr: Vec::new(),
+            resolve: ResolveSettings::default(),
         }
     }
 }
@@ -329,18 +332,32 @@ fn resolve(
     if address.hostname.is_none() {
         return Some(address);
     }
-    const DEFAULT: &[InitAddr] = &[InitAddr::Last, InitAddr::Libc];
-    let methods = if settings.init_addr.is_empty() { DEFAULT } else { &settings.init_addr };
+    // The system's resolver does not know services.
+    let is_service = address.is_service();
+    let methods = match (&*settings.init_addr, settings.resolve.resolvers.is_some()) {
+        ([], false) => &[InitAddr::Last, InitAddr::Libc][..],
+        // Whoever asks while running does not depend on the start.
+        ([], true) => &[InitAddr::Last, InitAddr::Libc, InitAddr::None],
+        (given, _) => given,
+    };
     let mut failure = None;
     for method in methods {
         match method {
             // The live server's address, if a reload finds it there, is kept later on.
             InitAddr::Last => {}
+            InitAddr::Libc if is_service => {}
             InitAddr::Libc => match address.resolve(&loading.scope()) {
                 Ok(()) => return Some(address),
                 Err(error) => failure = Some(error),
             },
-            InitAddr::None => return Some(address),
+            InitAddr::None => {
+                if failure.is_some() {
+                    let host = address.hostname.as_deref().unwrap_or(text);
+                    let message = format!("{prefix}could not resolve address '{host}', disabling server");
+                    loading.report.notice(span, message);
+                }
+                return Some(address);
+            }
             InitAddr::Address(ip) => {
                 let socket = SocketAddr::new(*ip, address.port);
                 address.endpoint = Endpoint::Inet { address: socket, port_offset: address.port_offset };
@@ -349,22 +366,24 @@ fn resolve(
         }
     }
     match failure {
+        // `-dr`
+        _ if loading.settings.no_resolve => return Some(address),
         Some(error) => loading.address_error(&prefix, span, error),
-        None if loading.settings.no_resolve => return Some(address),
         None => {
             let host = address.hostname.as_deref().unwrap_or(text);
-            let message = format!("{prefix}could not resolve address '{host}'");
-            loading
-                .report
-                .alert(span, message)
-                .help("no method of 'init-addr' gives an address; add 'libc' or 'none'");
+            let message = format!("{prefix}no method found to resolve address '{host}'");
+            let help = match is_service {
+                true => "a service is resolved while running: add 'resolvers <section>' and 'init-addr none'",
+                false => "no method of 'init-addr' gives an address; add 'libc' or 'none'",
+            };
+            loading.report.alert(span, message).help(help);
         }
     }
     None
 }
 
 /// Reads the options up to the line's end.
-fn options(
+pub(super) fn options(
     settings: &mut ServerSettings,
     draft: &Draft,
     words: &mut Words<'_>,

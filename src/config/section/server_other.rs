@@ -21,10 +21,6 @@ keywords! {
     "pool-conn-name" "<expr>" SERVER => NoAction("without TLS all connections to a server that may be shared are alike"), "Names connections, so that only those of a name are used again.";
     "proto" "<name>" SERVER => Parse(proto), "The protocol without negotiation.";
     "quic-cc-algo" "<algo>" SERVER => Refused("QUIC is not available yet"), "The congestion control of QUIC.";
-    "resolve-net" "<network>[,<network>]*" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "Networks to prefer among a name's addresses.";
-    "resolve-opts" "{ allow-dup-ip | ignore-weight | prevent-dup-ip }[,...]" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "How a name's addresses are chosen.";
-    "resolve-prefer" "{ ipv4 | ipv6 }" SERVER => NoAction("it has no effect without 'resolvers', which is refused"), "The family to prefer among a name's addresses.";
-    "resolvers" "<id>" SERVER => Refused("resolving names while running is not available yet; names are resolved once at start"), "Follows the addresses of the server's name.";
     "shard" "<shard>" SERVER => NoAction("it has no effect outside 'peers' sections"), "The shard of a peer.";
     "socks4" "<addr>:<port>" SERVER => Refused("SOCKS4 is not available"), "Connects through a SOCKS4 proxy.";
     "tcp-md5sig" "<password>" SERVER => Refused("TCP MD5 signatures are not available yet"), "Signs segments.";

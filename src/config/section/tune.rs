@@ -6,6 +6,7 @@ use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::shape;
 use crate::config::words::Words;
+use crate::model::global::AcceptFamily;
 
 /// Connections accepted before the others have their turn, without `tune.maxaccept`.
 pub const MAXACCEPT: usize = 16;
@@ -40,6 +41,7 @@ keywords! {
     "tune.vars.reqres-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.message = n)), "Bytes that the variables of a request and its response take at most.";
     "tune.vars.sess-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.session = n)), "Bytes that the variables of a session, and of its transaction, take at most.";
     "tune.vars.txn-max-size" "<size>" GLOBAL => Parse(|g, w, l| size(w, l, |n| g.global.var_limits.transaction = n)), "Bytes that the variables of a transaction, and of its messages, take at most.";
+    "dns-accept-family" "<family>[,...]" GLOBAL => Parse(dns_families), "Families of addresses that are asked for while running: 'ipv4', 'ipv6', or 'auto' for IPv6 if there is a route for it.";
     "tune.idle-pool.shared" "{ full | on | off }" GLOBAL => Parse(idle_pool), "Whether a core without an idle connection to a server asks the others for one.";
 }
 
@@ -198,12 +200,36 @@ keywords! {
     "lua-load-per-thread" "<file> [<arg>...]" GLOBAL => Refused("Lua is not available"), "A setting of Lua.";
     "lua-prepend-path" "<string> [<type>]" GLOBAL => Refused("Lua is not available"), "A setting of Lua.";
     "cluster-secret" "<secret>" GLOBAL => NoAction("it makes QUIC tokens, and QUIC is not spoken"), "A secret that nodes share.";
-    "dns-accept-family" "<family>[,...]" GLOBAL => NoAction("names are resolved once at start, by the system's resolver"), "Families of addresses that names may have.";
     "httpclient.resolvers.disabled" "<on | off>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "Whether the internal HTTP client resolves names.";
     "httpclient.resolvers.id" "<resolvers id>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "The resolvers of the internal HTTP client.";
     "httpclient.resolvers.prefer" "{ ipv4 | ipv6 }" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "The family that the internal HTTP client prefers.";
     "httpclient.retries" "<number>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "Retries of the internal HTTP client.";
     "httpclient.timeout.connect" "<timeout>" GLOBAL => NoAction("there is no internal HTTP client that rules could use"), "How long the internal HTTP client waits for a connection.";
+}
+
+/// `ipv4`, `ipv6`, `auto`, in any combination.
+fn dns_families(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = words.expect(loading.report, "a comma-delimited list of 'ipv4' and 'ipv6'") else {
+        return;
+    };
+    let mut wanted = AcceptFamily { v4: false, v6: false, auto: false };
+    for family in word.text.split(',') {
+        match family {
+            "ipv4" => wanted.v4 = true,
+            "ipv6" => wanted.v6 = true,
+            "auto" => wanted.auto = true,
+            _ => {
+                let message = format!(
+                    "'dns-accept-family' expects a comma-delimited list of 'ipv4' and 'ipv6' but got '{}'",
+                    word.text
+                );
+                loading.report.alert(word.span, message).help("'auto' takes IPv6 if there is a route for it");
+                return;
+            }
+        }
+    }
+    words.end(loading.report);
+    global.global.accept_family = wanted;
 }
 
 fn bufsize(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

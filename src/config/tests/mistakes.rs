@@ -182,8 +182,8 @@ fn messages_name_the_server_and_the_listener() {
     for (line, part) in [
         ("server s 1.1.1.1:1 chek", "'server l/s' : unknown keyword 'chek'"),
         ("bind :2 namee x", "'bind :2' : unknown keyword 'namee'"),
-        // The address is what the refused option would find: it is not missed besides.
-        ("server s _http._tcp.x resolvers r", "resolving names while running is not available yet"),
+        // The address is what the option would find: it is not missed besides.
+        ("server s _http._tcp.x resolvers r", "unable to find required resolvers 'r'"),
     ] {
         finds(&format!("{TIMEOUTS}listen l\nbind :1\n{line}"), &[(Alert, 8, part)]);
     }

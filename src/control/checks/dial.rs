@@ -44,7 +44,7 @@ pub(super) async fn connect(
             Some(SocketAddr::new(ip.unwrap_or(address.ip()), target.port.unwrap_or(address.port())))
         }
         (_, Some(ip)) => Some(SocketAddr::new(ip, target.port.unwrap_or(0))),
-        (Endpoint::Unix(_) | Endpoint::Unresolved, None) => None,
+        (Endpoint::Unix(_) | Endpoint::Unresolved { .. }, None) => None,
     };
     let stream = match (address, &endpoint) {
         (Some(address), _) => Stream::Tcp(connect_tcp(address, &target, source).await?),

@@ -477,8 +477,9 @@ fn orders_of_the_runtime_api() {
             let result = servers::set_weight(control, &state, text).map(|()| state.user_weight());
             assert_eq!(result, expected.map_err(str::to_owned), "{text}");
         }
-        let address =
-            |address, port| servers::set_address(control, &state, address, port, "stats socket command");
+        let address = |address, port| {
+            servers::endpoint::set_address(control, &state, address, port, "stats socket command")
+        };
         for (ip, port, expected) in [
             (
                 Some("127.0.0.2"),

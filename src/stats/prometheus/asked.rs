@@ -14,12 +14,20 @@ pub enum Scope {
     Backend,
     Server,
     StickTable,
+    Resolver,
 }
 
 impl Scope {
     /// Every scope, in the order of the output.
-    pub const ALL: [Scope; 6] =
-        [Scope::Global, Scope::Frontend, Scope::Listener, Scope::Backend, Scope::Server, Scope::StickTable];
+    pub const ALL: [Scope; 7] = [
+        Scope::Global,
+        Scope::Frontend,
+        Scope::Listener,
+        Scope::Backend,
+        Scope::Server,
+        Scope::StickTable,
+        Scope::Resolver,
+    ];
 
     const fn bit(self) -> u8 {
         1 << self as u8
@@ -33,6 +41,7 @@ impl Scope {
             Scope::Backend => "haproxy_backend_",
             Scope::Server => "haproxy_server_",
             Scope::StickTable => "haproxy_sticktable_",
+            Scope::Resolver => "haproxy_resolver_",
         }
     }
     /// The scopes a value of `scope=` adds, as bits; `None` for a word that is none.
@@ -45,8 +54,7 @@ impl Scope {
             b"backend" => Scope::Backend.bit(),
             b"server" => Scope::Server.bit(),
             b"sticktable" => Scope::StickTable.bit(),
-            // Known, and empty: there is no `resolvers` section whose counters could be shown.
-            b"resolver" => 0,
+            b"resolver" => Scope::Resolver.bit(),
             _ => return None,
         })
     }
@@ -155,7 +163,7 @@ mod tests {
 
     #[test]
     fn scopes_add_up_and_an_empty_one_begins_anew() {
-        use Scope::{Backend, Frontend, Global, Server, StickTable};
+        use Scope::{Backend, Frontend, Global, Resolver, Server, StickTable};
         for (target, expected) in [
             ("/metrics", &Scope::ALL[..]),
             ("/metrics?", &Scope::ALL),
@@ -166,7 +174,7 @@ mod tests {
             ("/metrics?scope=&scope=global", &[Global]),
             ("/metrics?scope=%2A", &Scope::ALL),
             ("/metrics?scope=sticktable#&scope=global", &[StickTable]),
-            ("/metrics?scope=resolver", &[]),
+            ("/metrics?scope=resolver", &[Resolver]),
         ] {
             let asked = Asked::parse(target.as_bytes()).unwrap();
             let wanted: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| asked.wants(*scope)).collect();

@@ -10,7 +10,6 @@ pub static COMMANDS: &[Command] = &[
     Command { words: &["del", "server"], arguments: "<bk>/<srv>", text: "(of HAProxy)", level: Admin, run: absent },
     Command { words: &["add", "backend"], arguments: "<bk>", text: "(of HAProxy)", level: Admin, run: absent },
     Command { words: &["del", "backend"], arguments: "<bk>", text: "(of HAProxy)", level: Admin, run: absent },
-    Command { words: &["show", "resolvers"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
     Command { words: &["show", "peers"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
     Command { words: &["show", "cache"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
     Command { words: &["show", "ssl"], arguments: "", text: "(of HAProxy)", level: User, run: absent },

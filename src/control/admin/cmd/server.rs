@@ -157,7 +157,7 @@ fn connections(
 ) {
     let (address, port) = match &**state.endpoint.load() {
         Endpoint::Inet { address, .. } => (address.ip().to_string(), address.port()),
-        Endpoint::Unix(_) | Endpoint::Unresolved => ("-".to_owned(), 0),
+        Endpoint::Unix(_) | Endpoint::Unresolved { .. } => ("-".to_owned(), 0),
     };
     let (served, idle) = (state.served.load(Relaxed), state.idle.load(Relaxed));
     let most = state.counters.max(counter::SESSIONS_MAX);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::server::{CAUSE, find_server};
 use crate::control::admin::{Call, Command, Flow, Severity};
+use crate::control::resolvers::{self, NoName};
 use crate::control::servers::{self, AdminOrder, CheckKind};
 use crate::model::Proxy;
 use crate::model::bind::CliLevel::Admin;
@@ -83,18 +84,26 @@ fn address(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Fl
         return call.error("set server <b>/<s> addr requires an address and optionally a port.");
     }
     let port = (call.arg(5) == "port").then(|| call.arg(6));
-    let changed = servers::set_address(call.control, server, Some(call.arg(4)), port, CAUSE);
+    let changed = servers::endpoint::set_address(call.control, server, Some(call.arg(4)), port, CAUSE);
     match changed {
         Ok(text) | Err(text) if text.is_empty() => Flow::Done,
         Ok(text) | Err(text) => call.say(Severity::Warning, &text),
     }
 }
 
-fn fqdn(call: &mut Call<'_>, _: &Arc<Proxy>, _: &Arc<ServerState>) -> Flow {
+fn fqdn(call: &mut Call<'_>, _: &Arc<Proxy>, server: &Arc<ServerState>) -> Flow {
     if call.arg(4).is_empty() {
         return call.error("set server <b>/<s> fqdn requires a FQDN.");
     }
-    call.error("set server <b>/<s> fqdn failed because no resolution is configured.")
+    match resolvers::set_name(server, call.arg(4), CAUSE) {
+        Ok(text) | Err(NoName::Refused(text)) => call.say(Severity::Warning, &text),
+        Err(NoName::NotResolved) => {
+            call.error("set server <b>/<s> fqdn failed because no resolution is configured.")
+        }
+        Err(NoName::OfService) => {
+            call.error("set server <b>/<s> fqdn failed because SRV resolution is configured.")
+        }
+    }
 }
 
 fn check_address(call: &mut Call<'_>, server: &Arc<ServerState>, kind: CheckKind) -> Flow {

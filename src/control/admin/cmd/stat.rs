@@ -13,13 +13,14 @@ use crate::state::server::counter;
 use crate::state::{ProxyState, ServerState};
 use crate::stats::dump::{self, Dump};
 use crate::stats::info::{self, Form, InfoFacts, Source};
-use crate::stats::{Filter, Parts as _, json};
+use crate::stats::{Filter, Parts as _, json, resolvers};
 
 /// The rows.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
     Command { words: &["show", "info"], arguments: "[desc|json|typed|float]*", text: "report facts of the process", level: User, run: show_info },
-    Command { words: &["show", "stat"], arguments: "[desc|json|no-maint|typed|up]*", text: "report counters of each proxy and server", level: User, run: show_stat },
+    Command { words: &["show", "resolvers"], arguments: "[id]", text: "report counters of name servers, of all resolvers sections or one", level: User, run: show_resolvers },
+    Command { words: &["show", "stat"], arguments: "[domain resolvers|proxy] [desc|json|no-maint|typed|up]*", text: "report counters of each proxy and server", level: User, run: show_stat },
     Command { words: &["show", "schema", "json"], arguments: "", text: "report the schema of 'show info json' and 'show stat json'", level: User, run: |call| {
         call.print(json::schema());
         Flow::Done
@@ -76,7 +77,7 @@ fn show_stat(call: &mut Call<'_>) -> Flow {
     if call.arg(at) == "domain" {
         match call.arg(at + 1) {
             "proxy" => at += 2,
-            "resolvers" => return call.error("No resolvers section is configured."),
+            "resolvers" => return show_resolvers_stat(call),
             _ => return call.error("Invalid statistics domain."),
         }
     }
@@ -120,6 +121,32 @@ fn show_stat(call: &mut Call<'_>) -> Flow {
         let source = Source { info: &info, process: &process, model: &model, now, float: false };
         dump.fill(&source, out, PART_BYTES)
     }))
+}
+
+/// `show stat domain resolvers`: selectors of proxies mean nothing there.
+fn show_resolvers_stat(call: &mut Call<'_>) -> Flow {
+    let model = call.control.model();
+    let has = |word: &str| (4..call.words.len()).any(|index| call.arg(index) == word);
+    let (is_typed, is_json, describe) = (has("typed"), has("json"), has("desc"));
+    match (is_json, is_typed) {
+        (true, _) => resolvers::json(&model, call.out),
+        (false, true) => resolvers::typed(&model, describe, call.out),
+        (false, false) => resolvers::csv(&model, call.out),
+    }
+    Flow::Done
+}
+
+fn show_resolvers(call: &mut Call<'_>) -> Flow {
+    let model = call.control.model();
+    if model.resolvers.is_empty() {
+        call.print("No resolvers found\n");
+        return Flow::Done;
+    }
+    let only = Some(call.arg(2).to_owned()).filter(|name| !name.is_empty());
+    match resolvers::show(&model, only.as_deref(), call.out) {
+        true => Flow::Done,
+        false => call.error("Can't find that resolvers section"),
+    }
 }
 
 /// The integer a word begins with; 0 if with none.
@@ -168,6 +195,11 @@ fn clear_counters(call: &mut Call<'_>) -> Flow {
     for proxy in &call.control.model().proxies {
         clear_proxy(&proxy.state, all);
         proxy.state.servers.load().iter().for_each(|state| clear_server(state, all));
+    }
+    if all {
+        let model = call.control.model();
+        let nameservers = model.resolvers.iter().flat_map(|resolvers| &resolvers.nameservers);
+        nameservers.for_each(|nameserver| nameserver.counters.clear());
     }
     Flow::Done
 }

@@ -1,0 +1,262 @@
+//! Resolves names while requests are served: the sockets and timers around [`crate::resolvers::machine`], and
+//! what its events mean for servers and rules.
+//!
+//! One task per `resolvers` section keeps the time; a task per socket reads. All of it runs on the control
+//! thread: data threads see a server's address change as they see any other change of it, and ask for a name
+//! only where a rule says so ([`crate::engine::resolve`]).
+
+mod section;
+mod streams;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::UdpSocket;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use self::section::Section;
+use super::Control;
+use super::servers::endpoint;
+use crate::engine::resolve::ResolveOrder;
+use crate::model::server::Resolution;
+use crate::resolvers::machine::{RequesterId, Ruling, Slot};
+use crate::state::ServerState;
+use crate::wire::dns::Name;
+
+/// How often the system is asked whether IPv6 has a route, for `dns-accept-family auto`.
+const ROUTE_CHECK: Duration = Duration::from_secs(30);
+
+/// A server whose name is resolved.
+struct Bound {
+    section: Rc<Section>,
+    resolution: Arc<Resolution>,
+    /// Its backend, for [`crate::resolvers::machine::Machine::server`].
+    group: u64,
+    /// Who resolves its host now.
+    requester: Option<RequesterId>,
+    /// It takes host and port from a service.
+    slot: Option<Slot>,
+}
+
+#[derive(Default)]
+struct Resolving {
+    sections: HashMap<String, Rc<Section>>,
+    servers: HashMap<*const ServerState, Bound>,
+    /// The waits of rules by core and number.
+    rules: HashMap<(usize, u64), (Rc<Section>, RequesterId)>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+thread_local! {
+    static RESOLVING: RefCell<Resolving> = RefCell::default();
+}
+
+fn with<T>(act: impl FnOnce(&mut Resolving) -> T) -> T {
+    RESOLVING.with(|resolving| act(&mut resolving.borrow_mut()))
+}
+
+/// Starts to resolve what the model in force names; what was resolved for another one ends.
+pub fn start(control: &Rc<Control>) {
+    stop();
+    let model = control.model();
+    let accept = model.global.accept_family;
+    let families = accept.families(accept.auto && v6_is_routed());
+    let sections: HashMap<String, Rc<Section>> = model
+        .resolvers
+        .iter()
+        .map(|settings| (settings.name.to_string(), Section::new(control, settings.clone(), families)))
+        .collect();
+    let mut tasks: Vec<_> =
+        sections.values().map(|section| tokio::task::spawn_local(section.clone().run())).collect();
+    if accept.auto && !sections.is_empty() {
+        let sections: Vec<_> = sections.values().cloned().collect();
+        tasks.push(tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(ROUTE_CHECK).await;
+                let families = accept.families(v6_is_routed());
+                sections.iter().for_each(|section| section.set_families(families));
+            }
+        }));
+    }
+    with(|resolving| {
+        resolving.sections = sections;
+        resolving.tasks = tasks;
+    });
+    for (group, proxy) in model.proxies.iter().enumerate().filter(|(_, proxy)| !proxy.disabled) {
+        let mut services: HashMap<(&str, &Name), Vec<Slot>> = HashMap::new();
+        for server in &proxy.servers {
+            let Some(resolution) = &server.resolution else { continue };
+            let Some(section) =
+                with(|resolving| resolving.sections.get(&*resolution.resolvers.name).cloned())
+            else {
+                continue;
+            };
+            let mut bound = Bound {
+                section: section.clone(),
+                resolution: resolution.clone(),
+                group: group as u64,
+                requester: None,
+                slot: None,
+            };
+            match &resolution.service {
+                Some(service) => {
+                    let slot = section.add_slot(&server.state);
+                    bound.slot = Some(slot);
+                    services.entry((&resolution.resolvers.name, service)).or_default().push(slot);
+                }
+                None => {
+                    let host = server.state.hostname.load_full();
+                    let host = host.as_deref().and_then(|host| Name::parse(host).ok());
+                    bound.requester = host.map(|host| {
+                        section.add_server(host, bound.group, &resolution.options, &server.state)
+                    });
+                }
+            }
+            with(|resolving| resolving.servers.insert(Arc::as_ptr(&server.state), bound));
+        }
+        for ((name, service), slots) in services {
+            if let Some(section) = with(|resolving| resolving.sections.get(name).cloned()) {
+                section.add_service(service.clone(), slots);
+            }
+        }
+    }
+}
+
+/// Ends all resolutions.
+pub fn stop() {
+    let old = with(std::mem::take);
+    old.tasks.iter().for_each(JoinHandle::abort);
+    old.sections.values().for_each(|section| section.close());
+}
+
+/// Whether the system has a route for public IPv6 addresses; nothing is sent.
+fn v6_is_routed() -> bool {
+    UdpSocket::bind("[::]:0").is_ok_and(|socket| socket.connect("[2001::]:53").is_ok())
+}
+
+/// A server cannot be reached: it may be somewhere else.
+pub fn trigger(state: &Arc<ServerState>) {
+    let found = with(|resolving| {
+        let bound = resolving.servers.get(&Arc::as_ptr(state))?;
+        Some((bound.section.clone(), bound.requester?))
+    });
+    if let Some((section, requester)) = found {
+        section.trigger(requester);
+    }
+}
+
+/// `set server b/s fqdn N`: the line about it.
+pub fn set_name(state: &Arc<ServerState>, name: &str, by: &str) -> Result<String, NoName> {
+    let bound = with(|resolving| {
+        let bound = resolving.servers.get(&Arc::as_ptr(state))?;
+        Some((bound.slot.is_some(), bound.section.clone(), bound.group, bound.resolution.clone()))
+    });
+    let (is_slot, section, group, resolution) = bound.ok_or(NoName::NotResolved)?;
+    if is_slot {
+        return Err(NoName::OfService);
+    }
+    let (line, name) = endpoint::set_name(state, name, by).map_err(NoName::Refused)?;
+    let requester = section.add_server(name, group, &resolution.options, state);
+    replace_requester(state, Some(requester));
+    Ok(line)
+}
+
+/// Why a server cannot have a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoName {
+    /// Its line has no `resolvers`.
+    NotResolved,
+    /// A service names it.
+    OfService,
+    /// In the words of the answer.
+    Refused(String),
+}
+
+/// Has a server's host resolved by another requester, or by none.
+fn replace_requester(state: &Arc<ServerState>, requester: Option<RequesterId>) {
+    let old = with(|resolving| {
+        let bound = resolving.servers.get_mut(&Arc::as_ptr(state))?;
+        let old = std::mem::replace(&mut bound.requester, requester)?;
+        Some((bound.section.clone(), old))
+    });
+    if let Some((section, old)) = old {
+        section.leave(old);
+    }
+}
+
+/// What a service says of a server.
+fn assigned(
+    control: &Control,
+    state: &Arc<ServerState>,
+    target: &Name,
+    port: u16,
+    weight: u16,
+    addresses: &[std::net::IpAddr],
+) {
+    let Some((section, resolution, group, is_resolved)) = with(|resolving| {
+        let bound = resolving.servers.get(&Arc::as_ptr(state))?;
+        Some((bound.section.clone(), bound.resolution.clone(), bound.group, bound.requester.is_some()))
+    }) else {
+        return;
+    };
+    if state.hostname.load().is_none()
+        && let Ok((line, _)) = endpoint::set_name(state, target.as_str(), "SRV record")
+    {
+        endpoint::log_name(control, state, &line);
+    }
+    let current = state.endpoint.load().ip();
+    match resolution.options.pick(addresses, current) {
+        Some(address) => {
+            replace_requester(state, None);
+            endpoint::resolved(control, state, address, Some(port), "DNS additional record");
+        }
+        None => {
+            endpoint::set_port(control, state, port);
+            if !is_resolved {
+                let requester = section.add_server(target.clone(), group, &resolution.options, state);
+                replace_requester(state, Some(requester));
+            }
+        }
+    }
+    // 0 to 65535 become 0 to 256, and only 0 becomes 0.
+    let weight = u32::from(weight).div_ceil(256);
+    if !resolution.options.ignore_weight && weight != state.user_weight() {
+        // An algorithm with static weights keeps its own.
+        let _ = super::servers::set_weight(control, state, &weight.to_string());
+    }
+}
+
+/// A service has no use for a server any more.
+fn released(control: &Control, state: &Arc<ServerState>) {
+    replace_requester(state, None);
+    endpoint::released(control, state);
+}
+
+/// Carries out what a rule on a data thread asks for.
+pub fn carry_out(control: &Rc<Control>, order: ResolveOrder) {
+    match order {
+        ResolveOrder::Ask { core, token, resolvers, name, prefer } => {
+            let section = with(|resolving| resolving.sections.get(&*resolvers.name).cloned());
+            let ruling = section.as_ref().map(|section| section.rule(name, prefer));
+            match (section, ruling) {
+                (Some(section), Some(Ruling::Waits(requester))) => {
+                    section.add_rule(requester, core, token);
+                    with(|resolving| resolving.rules.insert((core, token), (section, requester)));
+                }
+                (_, Some(Ruling::Known(address))) => control.cores.resolved(core, token, address),
+                _ => control.cores.resolved(core, token, None),
+            }
+        }
+        ResolveOrder::Forget { core, token } => forget_rule(core, token),
+    }
+}
+
+/// The wait of a rule is over.
+fn forget_rule(core: usize, token: u64) {
+    if let Some((section, requester)) = with(|resolving| resolving.rules.remove(&(core, token))) {
+        section.leave_rule(requester);
+    }
+}
