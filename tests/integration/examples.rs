@@ -126,6 +126,7 @@ pub fn at_home(name: &str, own: IpAddr, origin: SocketAddr) -> String {
         let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         match words.first().map(String::as_str) {
             Some("server") => words[2] = origin.to_string(),
+            Some("server-template") => words[3] = origin.to_string(),
             Some("bind") => words[1] = words[1].replace('*', &own.to_string()),
             // The test brings a socket of its own.
             Some("stats") if words[1] == "socket" => words.clear(),
@@ -149,6 +150,7 @@ fn every_example_serves() {
         ("hosting-map.cfg", &[8080], true),
         ("tcp-websocket.cfg", &[8443], false),
         ("rate-limit.cfg", &[8080], false),
+        ("docker-scale.cfg", &[8080], false),
     ];
     assert_eq!(cases.len(), examples().len(), "each example is started");
     for (name, ports, has_statistics) in cases {

@@ -25,6 +25,7 @@ mod proxy_protocol;
 mod queues;
 mod rate_limit;
 mod reload;
+mod resolvers;
 mod restarts;
 mod rewrites;
 mod rules;

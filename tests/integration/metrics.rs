@@ -242,7 +242,10 @@ fn a_scrape_brings_what_was_asked_for() {
             assert_eq!(families(query), expected, "{query}");
         }
         let all = Scrape::of(&proxy, "");
-        assert_eq!(all.families().len(), 6, "{:?}", all.families());
+        // Name servers are there if the system has some: then there is a section 'default'.
+        let others: Vec<_> =
+            all.families().into_iter().filter(|family| *family != "haproxy_resolver").collect();
+        assert_eq!(others.len(), 6, "{others:?}");
         let few = Scrape::of(&proxy, "?metrics=haproxy_server_status,haproxy_backend_weight");
         assert_eq!(
             few.names().into_iter().collect::<Vec<_>>(),

@@ -4,6 +4,7 @@
 //! address is the test's own (a loopback address per part, or a descriptor handed over).
 
 pub mod client;
+pub mod nameserver;
 pub mod origin;
 pub mod programs;
 pub mod proxy;
