@@ -27,11 +27,11 @@ use super::{Resolvers, Transport};
 use crate::base::clock::Millis;
 use crate::wire::dns::{self, Answer, Families, Fault, Kind, Name, Reading};
 
-/// Resolutions that one [`Machine::tick`] starts: the others follow shortly, so that many names do not ask in one
+/// Resolutions that one [`Machine::tick`] has ask: the others follow shortly, so that many names do not ask in one
 /// burst, which buffers on the way would cut.
-const STARTS_MAX: usize = 256;
+const ASKS_MAX: usize = 64;
 /// What those wait that were left over, in milliseconds.
-const START_PAUSE_MS: Millis = 5;
+const ASK_PAUSE_MS: Millis = 4;
 /// Names that rules have asked for and that are in work or remembered.
 const RULE_NAMES_MAX: usize = 10_000;
 /// Records of a name that servers use, and of one that only rules ask for: clients choose those names.
@@ -297,18 +297,16 @@ impl Machine {
                 self.outputs.push_back(Output::Close { nameserver, port });
             }
         }
-        let mut started = 0;
+        let mut asks = 0;
         while let Some(id) = self.table.pop_due(now) {
             let resolution = self.table.resolution(id);
-            if resolution.running {
-                self.retry(id, now);
-            } else if resolution.requesters.is_empty() {
+            if !resolution.running && resolution.requesters.is_empty() {
                 self.table.remove(id);
-            } else if started >= STARTS_MAX {
-                self.table.set_due(id, now + START_PAUSE_MS);
+            } else if asks >= ASKS_MAX {
+                self.table.set_due(id, now + ASK_PAUSE_MS);
             } else {
-                started += 1;
-                self.start(id, now);
+                asks += 1;
+                if resolution.running { self.retry(id, now) } else { self.start(id, now) }
             }
         }
     }

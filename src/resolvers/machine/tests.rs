@@ -431,7 +431,7 @@ fn names_that_clients_choose_are_bounded() {
     // They are asked for in portions.
     bench.sent();
     bench.machine.tick(bench.now);
-    assert_eq!(bench.sent().len(), STARTS_MAX);
+    assert_eq!(bench.sent().len(), ASKS_MAX);
     bench.machine.leave(server, bench.now);
 }
 
