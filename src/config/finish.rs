@@ -400,7 +400,17 @@ fn servers(
             server_proxy_protocol::finish(&settings.proxy, &mut settings.check, never_local, draft, loading);
         let tls = server_tls(&line, draft, loading);
         line.settings.check.tls = check_tls(&line, tls.as_ref(), draft, &script, loading);
-        servers.push(Arc::new(server(line, ids[at], state, track, resolution, draft, &script, proxy_header, tls)));
+        servers.push(Arc::new(server(
+            line,
+            ids[at],
+            state,
+            track,
+            resolution,
+            draft,
+            &script,
+            proxy_header,
+            tls,
+        )));
     }
     servers
 }

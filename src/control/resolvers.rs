@@ -22,8 +22,12 @@ use super::Control;
 use super::servers::endpoint;
 use crate::engine::resolve::ResolveOrder;
 use crate::model::server::Resolution;
-use crate::resolvers::machine::{RequesterId, Ruling, Slot};
+use crate::resolvers::counters::Counters;
+use crate::resolvers::machine::{Former, RequesterId, Ruling, Slot};
+use crate::resolvers::options::Prefer;
+use crate::resolvers::{Nameserver, Resolvers};
 use crate::state::ServerState;
+use crate::state::server::Endpoint;
 use crate::wire::dns::Name;
 
 /// How often the system is asked whether IPv6 has a route, for `dns-accept-family auto`.
@@ -41,12 +45,21 @@ struct Bound {
     slot: Option<Slot>,
 }
 
+/// A rule that waits, and what it asked for.
+struct RuleWait {
+    section: Rc<Section>,
+    requester: RequesterId,
+    resolvers: Arc<Resolvers>,
+    name: Name,
+    prefer: Prefer,
+}
+
 #[derive(Default)]
 struct Resolving {
     sections: HashMap<String, Rc<Section>>,
     servers: HashMap<*const ServerState, Bound>,
     /// The waits of rules by core and number.
-    rules: HashMap<(usize, u64), (Rc<Section>, RequesterId)>,
+    rules: HashMap<(usize, u64), RuleWait>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -58,12 +71,21 @@ fn with<T>(act: impl FnOnce(&mut Resolving) -> T) -> T {
     RESOLVING.with(|resolving| act(&mut resolving.borrow_mut()))
 }
 
-/// Starts to resolve what the model in force names; what was resolved for another one ends.
+/// Starts to resolve what the model in force names; call it again when another one is. Counters of name servers
+/// go on, servers keep their addresses until an answer says otherwise, and rules that wait are asked for anew.
 pub fn start(control: &Rc<Control>) {
-    stop();
+    let before = with(std::mem::take);
+    before.close();
     let model = control.model();
     let accept = model.global.accept_family;
     let families = accept.families(accept.auto && v6_is_routed());
+    for resolvers in &model.resolvers {
+        for nameserver in &resolvers.nameservers {
+            if let Some(counters) = before.counters(&resolvers.name, nameserver) {
+                nameserver.counters.take_over(counters);
+            }
+        }
+    }
     let sections: HashMap<String, Rc<Section>> = model
         .resolvers
         .iter()
@@ -86,7 +108,7 @@ pub fn start(control: &Rc<Control>) {
         resolving.tasks = tasks;
     });
     for (group, proxy) in model.proxies.iter().enumerate().filter(|(_, proxy)| !proxy.disabled) {
-        let mut services: HashMap<(&str, &Name), Vec<Slot>> = HashMap::new();
+        let mut services: HashMap<(&str, &Name), Vec<(Slot, Former)>> = HashMap::new();
         for server in &proxy.servers {
             let Some(resolution) = &server.resolution else { continue };
             let Some(section) =
@@ -105,7 +127,10 @@ pub fn start(control: &Rc<Control>) {
                 Some(service) => {
                     let slot = section.add_slot(&server.state);
                     bound.slot = Some(slot);
-                    services.entry((&resolution.resolvers.name, service)).or_default().push(slot);
+                    services
+                        .entry((&resolution.resolvers.name, service))
+                        .or_default()
+                        .push((slot, former(&server.state)));
                 }
                 None => {
                     let host = server.state.hostname.load_full();
@@ -123,13 +148,35 @@ pub fn start(control: &Rc<Control>) {
             }
         }
     }
+    for ((core, token), wait) in before.rules {
+        let RuleWait { resolvers, name, prefer, .. } = wait;
+        carry_out(control, ResolveOrder::Ask { core, token, resolvers, name, prefer });
+    }
 }
 
-/// Ends all resolutions.
-pub fn stop() {
-    let old = with(std::mem::take);
-    old.tasks.iter().for_each(JoinHandle::abort);
-    old.sections.values().for_each(|section| section.close());
+impl Resolving {
+    /// Ends all resolutions.
+    fn close(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.sections.values().for_each(|section| section.close());
+    }
+    /// The counters that a name server of a section had.
+    fn counters(&self, section: &str, nameserver: &Nameserver) -> Option<&Counters> {
+        let nameservers = &self.sections.get(section)?.settings().nameservers;
+        let is_same =
+            |known: &&Nameserver| known.name == nameserver.name && known.address == nameserver.address;
+        nameservers.iter().find(is_same).map(|known| &*known.counters)
+    }
+}
+
+/// The host and port that a service has given a server before.
+fn former(state: &ServerState) -> Former {
+    let host = Name::parse(state.hostname.load().as_deref()?).ok()?;
+    match &**state.endpoint.load() {
+        Endpoint::Inet { address, .. } => Some((host, address.port())),
+        Endpoint::Unresolved { port, .. } => Some((host, *port)),
+        Endpoint::Unix(_) => None,
+    }
 }
 
 /// Whether the system has a route for public IPv6 addresses; nothing is sent.
@@ -240,11 +287,12 @@ pub fn carry_out(control: &Rc<Control>, order: ResolveOrder) {
     match order {
         ResolveOrder::Ask { core, token, resolvers, name, prefer } => {
             let section = with(|resolving| resolving.sections.get(&*resolvers.name).cloned());
-            let ruling = section.as_ref().map(|section| section.rule(name, prefer));
+            let ruling = section.as_ref().map(|section| section.rule(name.clone(), prefer));
             match (section, ruling) {
                 (Some(section), Some(Ruling::Waits(requester))) => {
                     section.add_rule(requester, core, token);
-                    with(|resolving| resolving.rules.insert((core, token), (section, requester)));
+                    let wait = RuleWait { section, requester, resolvers, name, prefer };
+                    with(|resolving| resolving.rules.insert((core, token), wait));
                 }
                 (_, Some(Ruling::Known(address))) => control.cores.resolved(core, token, address),
                 _ => control.cores.resolved(core, token, None),
@@ -256,7 +304,7 @@ pub fn carry_out(control: &Rc<Control>, order: ResolveOrder) {
 
 /// The wait of a rule is over.
 fn forget_rule(core: usize, token: u64) {
-    if let Some((section, requester)) = with(|resolving| resolving.rules.remove(&(core, token))) {
-        section.leave_rule(requester);
+    if let Some(wait) = with(|resolving| resolving.rules.remove(&(core, token))) {
+        wait.section.leave_rule(wait.requester);
     }
 }

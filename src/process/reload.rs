@@ -207,6 +207,7 @@ impl Reloader {
             }
         }
         control::checks::start(&self.control);
+        control::resolvers::start(&self.control);
         for proxy in model.proxies.iter().filter(|proxy| proxy.is_backend) {
             proxy.state.touch();
             for server in &proxy.servers {

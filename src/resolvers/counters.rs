@@ -77,6 +77,12 @@ impl Counters {
     pub fn get(&self, counter: Counter) -> u64 {
         self.0[counter as usize].load(Relaxed)
     }
+    /// Goes on where the counters of the same name server stood before a reload.
+    pub fn take_over(&self, before: &Counters) {
+        for (own, before) in self.0.iter().zip(&before.0) {
+            own.fetch_add(before.load(Relaxed), Relaxed);
+        }
+    }
     /// Sets all to zero.
     pub fn clear(&self) {
         self.0.iter().for_each(|counter| counter.store(0, Relaxed));

@@ -142,6 +142,11 @@ pub enum Ruling {
     Full,
 }
 
+/// The host and port that a slot had from the service before, when a reload has begun its resolution anew.
+pub type Former = Option<(Name, u16)>;
+
+type Free = (Slot, Former);
+
 /// What a requester is.
 #[derive(Debug)]
 enum Role {
@@ -151,7 +156,7 @@ enum Role {
     },
     /// The slots without a service, those that wait longest first.
     Service {
-        free: VecDeque<Slot>,
+        free: VecDeque<Free>,
     },
     Rule {
         prefer: Prefer,
@@ -200,8 +205,8 @@ impl Machine {
         self.enter(name, kind, Role::Server { group, options }, now)
     }
 
-    /// Resolves the name of a service for these slots.
-    pub fn service(&mut self, name: Name, slots: Vec<Slot>, now: Millis) -> RequesterId {
+    /// Resolves the name of a service for these slots, which keep what they had as long as the service has it.
+    pub fn service(&mut self, name: Name, slots: Vec<(Slot, Former)>, now: Millis) -> RequesterId {
         self.enter(name, Kind::Srv, Role::Service { free: slots.into() }, now)
     }
 
@@ -514,16 +519,33 @@ impl Machine {
             let event = match self.table.requester(requester).map(|requester| &requester.role) {
                 Some(Role::Server { .. }) => Event::Failed { requester, status, is_held },
                 Some(Role::Rule { .. }) => Event::Ruled { requester, address: None },
-                Some(Role::Service { .. }) | None => continue,
+                Some(Role::Service { .. }) => {
+                    if !is_held {
+                        self.forget_former(requester);
+                    }
+                    continue;
+                }
+                None => continue,
             };
             self.outputs.push_back(Output::Event(event));
         }
         self.schedule(id, now);
     }
 
+    /// What slots had before is not theirs any more.
+    fn forget_former(&mut self, service: RequesterId) {
+        if let Some(Role::Service { free }) = self.table.requester_mut(service).map(|found| &mut found.role) {
+            for (slot, former) in free.iter_mut() {
+                if former.take().is_some() {
+                    self.outputs.push_back(Output::Event(Event::Released { slot: *slot }));
+                }
+            }
+        }
+    }
+
     fn release(&mut self, service: RequesterId, slot: Slot) {
         if let Some(Role::Service { free }) = self.table.requester_mut(service).map(|found| &mut found.role) {
-            free.push_back(slot);
+            free.push_back((slot, None));
         }
         self.outputs.push_back(Output::Event(Event::Released { slot }));
     }
@@ -575,17 +597,25 @@ impl Machine {
 
     /// Gives the servers of a service to slots: each keeps the one it has, new ones take the next free one.
     fn assign(&mut self, requester: RequesterId, id: u64) {
-        let Some(Role::Service { free }) = self.table.requester_mut(requester).map(|found| &mut found.role)
-        else {
-            return;
+        let mut free = self.take_free(requester);
+        let slot_of = |slots: &[(RequesterId, Slot)]| {
+            slots.iter().find(|(owner, _)| *owner == requester).map(|(_, slot)| *slot)
         };
-        let mut free = std::mem::take(free);
-        for service in &mut self.table.resolution(id).records.services {
-            let known = service.slots.iter().find(|(owner, _)| *owner == requester).map(|(_, slot)| *slot);
-            let slot = match known.or_else(|| free.pop_front()) {
-                Some(slot) => slot,
-                None => continue,
+        let services = &mut self.table.resolution(id).records.services;
+        for service in services.iter_mut().filter(|service| slot_of(&service.slots).is_none()) {
+            let had = |(_, former): &Free| {
+                former.as_ref().is_some_and(|(host, port)| *host == service.target && *port == service.port)
             };
+            if let Some((slot, _)) = free.iter().position(had).and_then(|at| free.remove(at)) {
+                service.slots.push((requester, slot));
+            }
+        }
+        self.put_back(requester, free);
+        self.forget_former(requester);
+        let mut free = self.take_free(requester);
+        for service in &mut self.table.resolution(id).records.services {
+            let known = slot_of(&service.slots);
+            let Some(slot) = known.or_else(|| free.pop_front().map(|(slot, _)| slot)) else { continue };
             if known.is_none() {
                 service.slots.push((requester, slot));
             }
@@ -597,10 +627,20 @@ impl Machine {
                 addresses: service.addresses.clone(),
             }));
         }
-        if let Some(Role::Service { free: slots }) =
-            self.table.requester_mut(requester).map(|found| &mut found.role)
+        self.put_back(requester, free);
+    }
+
+    fn take_free(&mut self, requester: RequesterId) -> VecDeque<Free> {
+        match self.table.requester_mut(requester).map(|found| &mut found.role) {
+            Some(Role::Service { free }) => std::mem::take(free),
+            _ => VecDeque::new(),
+        }
+    }
+
+    fn put_back(&mut self, requester: RequesterId, slots: VecDeque<Free>) {
+        if let Some(Role::Service { free }) = self.table.requester_mut(requester).map(|found| &mut found.role)
         {
-            *slots = free;
+            *free = slots;
         }
     }
 }

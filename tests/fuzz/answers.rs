@@ -60,7 +60,7 @@ fn feed(bytes: &[u8]) {
     });
     let mut machine = Machine::new(Arc::new(settings), Families::BOTH);
     let server = machine.server(Name::parse(HOST).expect("a name"), 1, Arc::default(), 1000);
-    machine.service(Name::parse(SERVICE).expect("a name"), vec![Slot(0), Slot(1)], 1000);
+    machine.service(Name::parse(SERVICE).expect("a name"), vec![(Slot(0), None), (Slot(1), None)], 1000);
     let given = Given::of(bytes, HOST);
     let mut now = 1000;
     for _ in 0..3 {

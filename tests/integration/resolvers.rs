@@ -765,3 +765,48 @@ fn metrics_tell_of_name_servers() {
     assert!(text.contains("\n# TYPE haproxy_resolver_valid gauge\nhaproxy_resolver_valid{resolver=\"dns\",nameserver=\"ns0\"} "), "{text}");
     assert!(!text.contains("haproxy_server"), "{text}");
 }
+
+#[test]
+fn a_reload_keeps_addresses_and_slots() {
+    let nameserver = Nameserver::new(|asked| {
+        vec![match asked.kind {
+            "SRV" => asked.answer(&["b.test:81:256=127.0.0.2", "a.test:80:256=127.0.0.1"]),
+            _ => asked.answer(&["127.0.0.7", "127.0.0.8"]),
+        }]
+    });
+    let config = |more: &str| {
+        format!(
+            "{}{HTTP_DEFAULTS}
+            frontend fe
+                bind @fe@
+                default_backend names
+            backend names
+                server-template web 2 web.test:80 resolvers dns init-addr none
+            backend services
+                server-template web 2 _http._tcp.test resolvers dns init-addr none{more}",
+            section(&[&nameserver], "")
+        )
+    };
+    let proxy = Proxy::start(Driver::Epoll, &config(""));
+    wait_addresses(&proxy, "names", &["127.0.0.7", "127.0.0.8"]);
+    wait_addresses(&proxy, "services", &["127.0.0.2", "127.0.0.1"]);
+    let sent = counter(&proxy, "ns0", "sent");
+    // From now on in another order.
+    nameserver.set(|asked| {
+        vec![match asked.kind {
+            "SRV" => asked.answer(&["a.test:80:256=127.0.0.1", "b.test:81:256=127.0.0.2"]),
+            _ => asked.answer(&["127.0.0.8", "127.0.0.7"]),
+        }]
+    });
+    proxy.rewrite(&config("\n                server more 127.0.0.9:80"));
+    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
+        .args(["reload", &proxy.pid().to_string()])
+        .output()
+        .expect("the binary runs");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    nameserver.wait_asked(10);
+    assert_eq!(addresses(&proxy, "names"), ["127.0.0.7", "127.0.0.8"]);
+    assert_eq!(addresses(&proxy, "services"), ["127.0.0.2", "127.0.0.1", "127.0.0.9"]);
+    assert!(counter(&proxy, "ns0", "sent") > sent, "counters go on");
+    assert!(!proxy.stderr().contains("going DOWN"), "{}", proxy.stderr());
+}

@@ -171,6 +171,10 @@ fn nameserver(
             let options = words.rest_span();
             server::options(&mut settings, &draft, words, &format!("nameserver {}", name.text), loading);
             connections_max = settings.maxconn;
+            if let Some(span) = settings.tls.ssl {
+                let message = format!("'nameserver {}' : TLS to name servers is not available yet", name.text);
+                loading.report.alert(span, message).help("ask a local resolver that speaks it");
+            }
             if settings.source.address.is_some() {
                 let message =
                     format!("'nameserver {}' : 'source' is not available yet for name servers", name.text);

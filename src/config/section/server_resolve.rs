@@ -9,7 +9,7 @@ use crate::config::draft::Draft;
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::words::Words;
-use crate::diag::Span;
+use crate::diag::{Span, did_you_mean};
 use crate::model::server::Resolution;
 use crate::pattern::parse_ip_prefix;
 use crate::resolvers::options::{NETWORKS_MAX, Network, Options, Prefer};
@@ -64,7 +64,8 @@ fn choices(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut L
                     "'resolve-opts' : unknown resolve-opts option '{other}', supported methods are 'allow-dup-ip', \
                      'ignore-weight', and 'prevent-dup-ip'"
                 );
-                loading.report.alert(word.span, message);
+                let help = did_you_mean(other, ["allow-dup-ip", "ignore-weight", "prevent-dup-ip"]);
+                loading.report.alert(word.span, message).help = help;
                 return;
             }
         }

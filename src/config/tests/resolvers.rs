@@ -93,7 +93,7 @@ fn findings_of_resolvers() {
         ("nameserver b 10.0.0.1", Alert, "missing port specification in '10.0.0.1'"),
         ("nameserver b /run/dns", Alert, "only an IP address is acceptable here"),
         ("nameserver b quic4@10.0.0.1:53", Alert, "QUIC is not available yet"),
-        ("nameserver b tcp@10.0.0.1:53 ssl", Alert, "TLS is not available yet"),
+        ("nameserver b tcp@10.0.0.1:53 ssl", Alert, "TLS to name servers is not available yet"),
         ("nameserver b tcp@10.0.0.1:53 source 10.0.0.9", Alert, "'source' is not available yet"),
         ("nameserver a 10.0.0.1:53", Alert, "has same name as another nameserver (declared at t.cfg:7)"),
         ("nameserver a! 10.0.0.1:53", Alert, "character '!' is not permitted"),

@@ -17,7 +17,7 @@ use crate::base::clock::{self, Millis};
 use crate::control::Control;
 use crate::control::servers::endpoint;
 use crate::resolvers::Resolvers;
-use crate::resolvers::machine::{Event, Machine, Output, RequesterId, Ruling, STREAM, Slot, Status};
+use crate::resolvers::machine::{Event, Former, Machine, Output, RequesterId, Ruling, STREAM, Slot, Status};
 use crate::resolvers::options::{Options, Prefer};
 use crate::resolvers::records::Choice;
 use crate::state::ServerState;
@@ -89,6 +89,11 @@ impl Section {
         }
     }
 
+    /// Its settings.
+    pub(super) fn settings(&self) -> &Resolvers {
+        &self.settings
+    }
+
     /// Closes all sockets.
     pub(super) fn close(&self) {
         self.ports.borrow_mut().drain().for_each(|(_, port)| port.reader.abort());
@@ -120,7 +125,7 @@ impl Section {
         Slot(slots.len() as u64 - 1)
     }
     /// Resolves a service for these slots from now on.
-    pub(super) fn add_service(&self, service: Name, slots: Vec<Slot>) {
+    pub(super) fn add_service(&self, service: Name, slots: Vec<(Slot, Former)>) {
         self.machine.borrow_mut().service(service, slots, now());
         self.wake.notify_one();
     }

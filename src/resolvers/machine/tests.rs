@@ -343,7 +343,7 @@ fn servers_that_share_a_name_share_its_resolution() {
 #[test]
 fn services_keep_their_slots() {
     let mut bench = bench_with(V4, &[Transport::Udp], |settings| settings.hold.nx = 0);
-    bench.machine.service(name("_http._tcp.test"), vec![Slot(1), Slot(2)], bench.now);
+    bench.machine.service(name("_http._tcp.test"), vec![(Slot(1), None), (Slot(2), None)], bench.now);
     bench.pass(0);
     let round = |bench: &mut Bench, records: &[&str]| {
         let asked = bench.sent();
@@ -378,6 +378,27 @@ fn services_keep_their_slots() {
     let asked = bench.sent();
     let events = bench.events();
     assert!(asked.is_empty() || !events.is_empty(), "{events:?}");
+}
+
+#[test]
+fn slots_keep_what_they_had_before_a_reload() {
+    let mut bench = bench(1);
+    let had = |host: &str, port| Some((name(host), port));
+    let slots = vec![(Slot(1), had("gone.test", 80)), (Slot(2), None), (Slot(3), had("b.test", 81))];
+    bench.machine.service(name("_http._tcp.test"), slots, bench.now);
+    bench.pass(0);
+    let asked = bench.sent();
+    bench.receive(&asked[0], &asked[0].answer(&["a.test:80:1", "b.test:82:1", "b.test:81:1"]));
+    let told: Vec<String> = bench
+        .events()
+        .into_iter()
+        .map(|event| match event {
+            Event::Assigned { slot, target, port, .. } => format!("{} {target}:{port}", slot.0),
+            Event::Released { slot } => format!("{} free", slot.0),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, ["1 free", "1 a.test:80", "2 b.test:82", "3 b.test:81"]);
 }
 
 #[test]
