@@ -41,7 +41,7 @@ pub(super) async fn terminate_tls(
     terminator: &Terminator,
 ) -> bool {
     let (limit, rate) = {
-        let snapshot = client.entry.snapshot.borrow();
+        let snapshot = client.entry.snapshot.get();
         (snapshot.model.global.maxsslconn, snapshot.model.global.maxsslrate)
     };
     let counters = &core.setup.process.tls;

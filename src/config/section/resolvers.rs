@@ -172,7 +172,8 @@ fn nameserver(
             server::options(&mut settings, &draft, words, &format!("nameserver {}", name.text), loading);
             connections_max = settings.maxconn;
             if let Some(span) = settings.tls.ssl {
-                let message = format!("'nameserver {}' : TLS to name servers is not available yet", name.text);
+                let message =
+                    format!("'nameserver {}' : TLS to name servers is not available yet", name.text);
                 loading.report.alert(span, message).help("ask a local resolver that speaks it");
             }
             if settings.source.address.is_some() {
