@@ -5,10 +5,9 @@
 //! targets go on. What does not fit there is dropped and counted. So a log server that hangs costs its own
 //! lines, and neither traffic nor checks nor anybody else's lines.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
@@ -16,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Control;
+use super::log_outputs::{Datagrams, FdOutput};
 use super::ring::{Ring, SIZE_DEFAULT};
 use crate::diag::{Level, render_line};
 use crate::log::queue::{Line, LogQueue};
@@ -27,12 +27,6 @@ use crate::wire::syslog::{self, Format, Header};
 
 /// Lines taken from the queue before backlogs are looked at again.
 const BATCH: usize = 256;
-/// Bytes kept for a target that takes nothing for now; more is dropped.
-const BACKLOG_MAX: usize = 4 << 20;
-/// What a datagram in a backlog costs beside its bytes.
-const DATAGRAM_OVERHEAD: usize = 32;
-/// A Unix socket that refused is not tried again before this.
-const RECONNECT: Duration = Duration::from_millis(100);
 /// The longest that the end of the process waits for slow targets, as long as they take anything.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 /// The longest it waits for targets that take nothing.
@@ -170,6 +164,7 @@ fn make_frame(
     line: &Line,
     target: &Target,
     format: Format,
+    len: usize,
     out: &mut Vec<u8>,
 ) {
     let header = Header {
@@ -181,7 +176,7 @@ fn make_frame(
         pid,
         structured_data: line.structured_data.as_deref(),
     };
-    syslog::frame(format, &header, line.wall_us, &line.message, target.len, out);
+    syslog::frame(format, &header, line.wall_us, &line.message, len, out);
 }
 
 /// Whether this line is among those a target wants; counts it.
@@ -205,147 +200,6 @@ struct Writer<'a> {
     frame: Vec<u8>,
     /// What is waited for, kept to reuse its memory.
     wanted: Vec<log_fd::Wanted>,
-}
-
-/// A target of datagrams.
-#[derive(Debug)]
-struct Datagrams<S> {
-    socket: Option<S>,
-    /// When it could not be opened last.
-    failed: Option<Instant>,
-    waiting: VecDeque<Box<[u8]>>,
-    bytes: usize,
-    /// It is short of something that cannot be waited for.
-    short: bool,
-}
-
-/// Whole lines wait here, so that one write takes many and none is torn.
-#[derive(Debug, Default)]
-struct FdOutput {
-    backlog: Vec<u8>,
-}
-
-/// A socket whose datagrams go to one place.
-trait Connected: AsRawFd + Sized {
-    type Place: ?Sized;
-    /// Whether a refusal tells of an earlier datagram, and the next may pass.
-    const REFUSAL_IS_OLD: bool;
-    fn open(place: &Self::Place) -> io::Result<Self>;
-    fn send(&self, frame: &[u8]) -> io::Result<usize>;
-}
-
-impl Connected for UdpSocket {
-    type Place = SocketAddr;
-    const REFUSAL_IS_OLD: bool = true;
-    /// Connected, so that the kernel looks for the way once and not per line.
-    fn open(to: &SocketAddr) -> io::Result<UdpSocket> {
-        let any: IpAddr =
-            if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(to)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    }
-    fn send(&self, frame: &[u8]) -> io::Result<usize> {
-        UdpSocket::send(self, frame)
-    }
-}
-
-impl Connected for UnixDatagram {
-    type Place = str;
-    const REFUSAL_IS_OLD: bool = false;
-    fn open(path: &str) -> io::Result<UnixDatagram> {
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    }
-    fn send(&self, frame: &[u8]) -> io::Result<usize> {
-        UnixDatagram::send(self, frame)
-    }
-}
-
-/// What became of a datagram.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    Yes,
-    Later,
-    Never,
-}
-
-impl<S: Connected> Datagrams<S> {
-    fn new() -> Self {
-        Datagrams { socket: None, failed: None, waiting: VecDeque::new(), bytes: 0, short: false }
-    }
-    /// Sends a datagram, or has it wait behind others; false if it is lost.
-    fn send(&mut self, place: &S::Place, frame: &[u8]) -> bool {
-        if self.waiting.is_empty() {
-            match self.try_send(place, frame) {
-                Sent::Yes => return true,
-                Sent::Never => return false,
-                Sent::Later => {}
-            }
-        }
-        let cost = frame.len() + DATAGRAM_OVERHEAD;
-        let fits = self.bytes + cost <= BACKLOG_MAX;
-        if fits {
-            self.bytes += cost;
-            self.waiting.push_back(frame.into());
-        }
-        fits
-    }
-    /// Sends what waits, as far as it is taken; returns how many were lost.
-    fn flush(&mut self, place: &S::Place) -> u64 {
-        let mut lost = 0;
-        while let Some(frame) = self.waiting.pop_front() {
-            match self.try_send(place, &frame) {
-                Sent::Later => {
-                    self.waiting.push_front(frame);
-                    break;
-                }
-                sent => lost += u64::from(sent == Sent::Never),
-            }
-            self.bytes -= frame.len() + DATAGRAM_OVERHEAD;
-        }
-        lost
-    }
-    fn try_send(&mut self, place: &S::Place, frame: &[u8]) -> Sent {
-        self.short = false;
-        for _ in 0..2 {
-            if self.socket.is_none() && !self.open(place) {
-                return Sent::Never;
-            }
-            let Some(socket) = &self.socket else { return Sent::Never };
-            match socket.send(frame) {
-                Ok(_) => return Sent::Yes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Sent::Later,
-                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) => {
-                    self.short = true;
-                    return Sent::Later;
-                }
-                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => return Sent::Never,
-                Err(error) if S::REFUSAL_IS_OLD && error.kind() == io::ErrorKind::ConnectionRefused => {}
-                // The log daemon was restarted and its new socket has to be found, or the way has changed.
-                Err(_) => self.socket = None,
-            }
-        }
-        Sent::Never
-    }
-    fn open(&mut self, place: &S::Place) -> bool {
-        if self.failed.is_some_and(|at| at.elapsed() < RECONNECT) {
-            return false;
-        }
-        self.socket = S::open(place).ok();
-        self.failed = self.socket.is_none().then(Instant::now);
-        self.socket.is_some()
-    }
-    /// The descriptor to wait for, if datagrams wait.
-    fn wanted(&self) -> Option<(RawFd, bool)> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        self.socket.as_ref().map(|socket| (socket.as_raw_fd(), self.short))
-    }
 }
 
 impl<'a> Writer<'a> {
@@ -446,13 +300,17 @@ impl<'a> Writer<'a> {
                 let mut frame = std::mem::take(&mut self.frame);
                 frame.clear();
                 let mut format = target.format;
+                let mut len = target.len;
                 let mut hostname = self.setup.hostname.as_deref();
                 if let Address::Ring(name) = &target.address {
                     // A ring has one form for all its lines; where that names a host, it names one.
-                    format = self.setup.rings.get(name).and_then(|ring| ring.format).unwrap_or(Format::Raw);
+                    let ring = self.setup.rings.get(name);
+                    format = ring.and_then(|ring| ring.format).unwrap_or(Format::Raw);
+                    // The end of the line is not kept.
+                    len = ring.and_then(|ring| ring.len).map_or(len, |most| len.min(most + 1));
                     hostname = hostname.or_else(|| (format == Format::Rfc3164).then_some("localhost"));
                 }
-                make_frame(self.setup.pid, hostname, &line, target, format, &mut frame);
+                make_frame(self.setup.pid, hostname, &line, target, format, len, &mut frame);
                 if !self.send(&target.address, &frame) {
                     self.setup.queue.drop_some(1);
                 }
@@ -504,50 +362,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-impl FdOutput {
-    /// Takes lines in, writing when many have come; false if they do not fit.
-    fn send(&mut self, number: i32, frame: &[u8]) -> bool {
-        if self.backlog.len() + frame.len() > log_fd::ATOMIC_MAX && self.flush(number).is_err() {
-            return false;
-        }
-        let fits = self.backlog.len() + frame.len() <= BACKLOG_MAX;
-        if fits {
-            self.backlog.extend_from_slice(frame);
-        }
-        fits
-    }
-    /// Writes as many whole lines as the descriptor takes; an error means that they were lost.
-    fn flush(&mut self, number: i32) -> io::Result<()> {
-        let mut done = 0;
-        let outcome = loop {
-            let rest = &self.backlog[done..];
-            if rest.is_empty() {
-                break Ok(());
-            }
-            match log_fd::write_if_ready(number, &rest[..whole_lines(rest)]) {
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
-                Err(error) => {
-                    done = self.backlog.len();
-                    break Err(error);
-                }
-            }
-        };
-        self.backlog.drain(..done);
-        outcome
-    }
-}
-
-/// The length of the whole lines that one write may have; a line that is longer goes in pieces.
-fn whole_lines(bytes: &[u8]) -> usize {
-    if bytes.len() <= log_fd::ATOMIC_MAX {
-        return bytes.len();
-    }
-    let window = &bytes[..log_fd::ATOMIC_MAX];
-    memchr::memrchr(b'\n', window).map_or(window.len(), |at| at + 1)
-}
-
 /// Writes what is in the queue, on this thread.
 #[cfg(test)]
 pub fn drain(control: &Control) {
@@ -564,6 +378,7 @@ fn setup_of(control: &Control) -> Setup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log_outputs::BACKLOG_MAX;
     use super::*;
     use crate::control::mock;
     use crate::log::target::{Format, Targets};
@@ -688,12 +503,18 @@ mod tests {
     #[test]
     fn rings_are_shown() {
         let control = mock::control_with(|model| {
-            let settings = |format| RingSettings { size: 1000, description: "why".into(), format, place: 0 };
+            let settings = |format| RingSettings {
+                size: 1000,
+                description: "why".into(),
+                format,
+                ..RingSettings::default()
+            };
+            model.rings.insert("cut".into(), RingSettings { len: Some(4), ..settings(None) });
             model.rings.insert("buf".into(), settings(Some(Format::Short)));
             model.rings.insert("raw".into(), settings(None));
             model.rings.insert("old".into(), settings(Some(Format::Rfc3164)));
         });
-        for name in ["raw", "old"] {
+        for name in ["raw", "old", "cut"] {
             let targets: Targets = Arc::new([Arc::new(target(Address::Ring(name.into())))]);
             control.log.send(line(&targets, 6, "hello"));
         }
@@ -704,6 +525,7 @@ mod tests {
         for (asked, expected) in [
             ("show events buf", "<6>hello\n"),
             ("show events raw", "hello\n"),
+            ("show events cut", "hell\n"),
             ("show events stdout", "Nothing to report for this sink\n"),
             ("show events buf -n", ""),
             ("show events nope", "No such event sink\n"),

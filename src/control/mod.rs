@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod checks;
+mod log_outputs;
 pub mod log_sink;
 pub mod map_orders;
 pub mod map_writeback;

@@ -63,6 +63,8 @@ pub struct RingSettings {
     pub description: String,
     /// The header of its lines, whatever their `log` line asks for; none unless one is set.
     pub format: Option<Format>,
+    /// Bytes of a line at most, its header included; none is what its `log` line allows.
+    pub len: Option<usize>,
 }
 
 impl Model {

@@ -224,8 +224,15 @@ fn ring(section: &Section, loading: &mut Loading<'_>) {
                     }
                 }
             }
-            // A bound of what a reader of the ring sees; lines are as long as their log line allows.
-            "maxlen" => {}
+            "maxlen" => {
+                match words.unsigned(loading.report) {
+                    Some(0) => {
+                        loading.report.alert(words.last_span(), "invalid length '0' for the lines of a ring");
+                    }
+                    len => ring.len = len.map(|len| len as usize),
+                }
+                words.end(loading.report);
+            }
             keyword @ ("backing-file" | "server" | "timeout" | "log-tag") => {
                 let message = format!("'{keyword}' in 'ring' sections is not available yet");
                 loading.report.alert(line.words[0].span, message);
