@@ -356,6 +356,9 @@ enum Batch {
 }
 
 fn accept_batch(core: &Rc<Core>, listener: &Rc<Listener>, batch: usize, now: clock::Now) -> Batch {
+    if core.is_short_of_memory(now.millis()) {
+        return Batch::Wait(PAUSE_MS);
+    }
     for _ in 0..batch {
         if listener.state.get() != ListenerState::Open {
             return Batch::Empty;

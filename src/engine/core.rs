@@ -135,6 +135,9 @@ pub struct Core {
     /// The newest model.
     snapshot: RefCell<Rc<Snapshot>>,
     sessions: RefCell<Vec<Weak<SessionEntry>>>,
+    /// What [`memory::shortages`] said last, and until when nothing is accepted for that.
+    shortages_seen: Cell<u64>,
+    short_until_ms: Cell<Millis>,
     session_numbers: Cell<u64>,
     #[expect(
         clippy::vec_box,
@@ -143,6 +146,11 @@ pub struct Core {
     transactions: RefCell<Vec<Box<TransactionFacts>>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
 }
+
+/// How long nothing is accepted after memory was short.
+const SHORT_MS: Millis = 200;
+/// Sessions that are closed at each look that finds memory short.
+const CLOSED_PER_LOOK: usize = 64;
 
 /// The syslog level of what ends service (emerg).
 pub(super) const LEVEL_EMERGENCY: u8 = 0;
@@ -224,6 +232,29 @@ impl Core {
     fn each_session(&self, mut act: impl FnMut(&Rc<SessionEntry>)) {
         let entries: Vec<_> = self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
         entries.iter().for_each(&mut act);
+    }
+    /// Looks whether the system gives no more memory; then the newest sessions are closed, so that the others
+    /// can go on, and none is accepted for a moment.
+    fn watch_memory(&self, now: Millis) {
+        let shortages = memory::shortages();
+        if self.shortages_seen.replace(shortages) == shortages {
+            return;
+        }
+        let was_short = self.is_short_of_memory(now);
+        self.short_until_ms.set(now + SHORT_MS);
+        self.idle.clear();
+        let sessions = self.sessions.borrow();
+        let newest = sessions.iter().rev().filter_map(Weak::upgrade);
+        let alive = newest.filter(|session| session.ticket.killed().is_none());
+        alive.take(CLOSED_PER_LOOK).for_each(|session| session.ticket.kill(Kill::Resource));
+        drop(sessions);
+        if !was_short {
+            self.alert("the system gives no more memory: the newest sessions are closed, and new ones wait");
+        }
+    }
+    /// Whether memory was short a moment ago.
+    pub fn is_short_of_memory(&self, now: Millis) -> bool {
+        now < self.short_until_ms.get()
     }
     /// Whether a client's connection ends behind its response, since the process stops. The later in the
     /// window of `close-spread-time`, the likelier.
@@ -456,6 +487,7 @@ pub fn run(index: usize, setup: Setup, sockets: Vec<super::accept::Socket>) -> s
                 core.alert(&format!("data thread {index}: io_uring failed ({error}), epoll takes its place"));
             }
             core.setup.fault.strike(Point::Thread);
+            core.watch_memory(now);
             if now >= limits_due {
                 limits_due = now + LIMITS_EVERY_MS;
                 descriptors::refresh();
@@ -486,6 +518,8 @@ fn make(index: usize, setup: Setup, model: Arc<Model>) -> Rc<Core> {
         stopped_at_ms: Cell::new(0),
         snapshot: RefCell::new(Snapshot::new(model, &setup.mailboxes)),
         sessions: RefCell::default(),
+        shortages_seen: Cell::new(memory::shortages()),
+        short_until_ms: Cell::new(0),
         session_numbers: Cell::new(0),
         transactions: RefCell::default(),
         listeners: RefCell::default(),

@@ -126,5 +126,6 @@ pub(super) fn killed(kill: Kill) -> Ended {
         Kill::Operator | Kill::Shutdown => Ended::Killed,
         Kill::ServerDown => Ended::Down,
         Kill::ServerUp => Ended::Up,
+        Kill::Resource => Ended::Resource,
     }
 }

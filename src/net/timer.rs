@@ -41,6 +41,8 @@ pub enum Kill {
     ServerUp,
     /// The process ends.
     Shutdown,
+    /// There is no memory for it.
+    Resource,
 }
 
 /// A session's deadline and order to die.

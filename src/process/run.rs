@@ -67,6 +67,12 @@ pub struct Options {
 pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console: &Console) -> u8 {
     let started = clock::read();
     let threads = model.registry.cores();
+    if !sys::memory::reserve(model.global.bufsize) {
+        report.warning(
+            Span::NONE,
+            "there is no memory for a reserve: an allocation that fails ends the process",
+        );
+    }
     let pids = options.finish.iter().chain(&options.terminate).copied();
     let mut given = match options.old_socket.as_deref().map(Taken::from_process).transpose() {
         Ok(given) => given.unwrap_or_default(),

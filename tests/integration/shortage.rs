@@ -1,6 +1,7 @@
 //! Too few descriptors: connections wait, accepted clients are served or refused with an answer, nothing spins, the
 //! runtime API answers, and all is well once there are enough again.
 
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -101,5 +102,35 @@ fn no_descriptor_for_a_server_is_a_503_at_once() {
         drop(clients);
         assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "scur") == "0"));
         assert_eq!(proxy.client("fe").get("/", "").status, 200);
+    });
+}
+
+#[test]
+fn a_process_without_memory_closes_the_newest_sessions_and_lives() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let mut proxy = Proxy::build(driver).address_space(140_000 << 10).start(&format!(
+            "global\n    nbthread 1\n    maxconn 2000\n    tune.bufsize 65536\n{HTTP_DEFAULTS}listen be\n    bind @fe@\n    \
+             option http-buffer-request\n    timeout http-request 1m\n    server s1 {}\n",
+            origin.address()
+        ));
+        let mut first = proxy.client("fe");
+        assert_eq!(first.get("/", "").status, 200);
+        // Each holds a buffer, and together they are more than may be had.
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n";
+        let text = [head.as_bytes(), &[b'x'; 2000]].concat();
+        let mut clients = Vec::new();
+        for _ in 0..900 {
+            let mut client = TcpStream::connect(proxy.address("fe")).expect("a queue of the system's");
+            let _ = client.write_all(&text);
+            clients.push(client);
+        }
+        proxy.wait_stderr(&["the system gives no more memory"]);
+        assert!(proxy.is_running());
+        drop(clients);
+        let left = || proxy.stat("be", "FRONTEND", "scur").parse::<u32>().expect("a number");
+        assert!(wait_until(LIMIT, || left() <= 1), "{} sessions are left", left());
+        assert_eq!(first.get("/", "").status, 200, "the oldest session goes on");
+        assert_eq!(proxy.client("fe").get("/", "").status, 200, "and so do others");
     });
 }

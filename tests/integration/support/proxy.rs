@@ -49,9 +49,16 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     listeners: BTreeMap<String, TcpListener>,
     unread: bool,
+    address_space: Option<u64>,
 }
 
 impl Builder {
+    /// Bytes of address space that it may have (RLIMIT_AS).
+    pub fn address_space(mut self, bytes: u64) -> Self {
+        self.address_space = Some(bytes);
+        self
+    }
+
     /// More command line.
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
@@ -134,6 +141,9 @@ impl Builder {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         hand_over(&mut command, self.listeners.values().map(|listener| listener.as_raw_fd()).collect());
+        if let Some(bytes) = self.address_space {
+            limit_memory(&mut command, bytes);
+        }
         let mut child = command.spawn().expect("the binary starts");
         let stdout = Written::default();
         let stderr = Written::default();
@@ -190,6 +200,7 @@ impl Proxy {
             environment: Vec::new(),
             listeners: BTreeMap::new(),
             unread: false,
+            address_space: None,
         }
     }
 
@@ -365,6 +376,18 @@ fn hand_over(command: &mut Command, descriptors: Vec<RawFd>) {
     };
     // SAFETY: the closure does nothing but system calls: no allocation, no lock.
     unsafe { command.pre_exec(clear) };
+}
+
+/// Bounds the address space of what a command starts.
+fn limit_memory(command: &mut Command, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: a plain system call, which is allowed between fork and exec; the limit lives in the closure.
+    let set = move || match unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    // SAFETY: the closure does nothing but that.
+    unsafe { command.pre_exec(set) };
 }
 
 /// The names between `@` and `@` in a configuration, `addr:` taken off.
