@@ -42,14 +42,16 @@ fn count(control: &Control, added: usize, freed: usize) {
 fn add(call: &mut Call<'_>, what: What) -> Flow {
     let (wanted, at) = version(call, 2);
     let words = call.words.len().saturating_sub(at);
+    // A payload without a line is as good as none.
+    let payload = call.payload.filter(|payload| !payload.is_empty());
     if what.is_map {
-        if words < 3 && !(call.payload.is_some() && words >= 1) {
+        if words < 3 && !(payload.is_some() && words >= 1) {
             return call.error(
                 "'add map' expects three parameters (map identifier, key and value) \
                  or one parameter (map identifier) and a payload",
             );
         }
-    } else if words < 2 && !(call.payload.is_some() && words >= 1) {
+    } else if words < 2 && !(payload.is_some() && words >= 1) {
         return call.error("'add acl' expects two parameters: ACL identifier and pattern.");
     }
     let Some(map) = find_any(call, at, what) else { return Flow::Done };
@@ -60,7 +62,7 @@ fn add(call: &mut Call<'_>, what: What) -> Flow {
             "This is a list of patterns, without values. You must use the command 'add acl' to add to it."
         });
     }
-    if let Some(payload) = call.payload {
+    if let Some(payload) = payload {
         return add_payload(call, map, wanted, payload.to_vec(), what);
     }
     let value = if what.is_map { call.bytes(at + 2) } else { &[] };
@@ -352,6 +354,11 @@ mod tests {
         control.model().registry.map("m", true).0.load_text(b"").unwrap();
         for (payload, expected, after) in [
             ("a 1\nb  two words\n", "", "a 1\nb two words\n"),
+            (
+                "",
+                "'add map' expects three parameters (map identifier, key and value) or one parameter (map identifier) and a payload\n",
+                "a 1\nb two words\n",
+            ),
             ("c 3\nd", "Missing value for key 'd'.\n", "a 1\nb two words\nc 3\n"),
         ] {
             assert_eq!(ask_with(&control, Admin, "add map m", payload.as_bytes()), expected);

@@ -20,7 +20,7 @@ pub static COMMANDS: &[Command] = &[
     Command { words: &["show", "version"], arguments: "", text: "show the version", level: User, run: |call| call.say(Severity::Info, info::VERSION) },
     Command { words: &["show", "env"], arguments: "[var]", text: "show the environment of the process", level: Operator, run: environment },
     Command { words: &["show", "cli", "sockets"], arguments: "", text: "list the sockets of the runtime API", level: User, run: sockets },
-    Command { words: &["show", "startup-logs"], arguments: "", text: "report what was said while starting", level: User, run: startup_logs },
+    Command { words: &["show", "startup-logs"], arguments: "", text: "report what was said while starting", level: Operator, run: startup_logs },
     Command { words: &["show", "errors"], arguments: "[<px>] [request|response]", text: "report the last invalid requests and responses", level: Operator, run: errors },
     Command { words: &["show", "activity"], arguments: "", text: "show what the process has done", level: Operator, run: activity },
     Command { words: &["show", "threads"], arguments: "", text: "list the threads and what they do", level: Operator, run: threads },
