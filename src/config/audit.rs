@@ -14,7 +14,7 @@ use crate::model::bind::BindAddress;
 use crate::model::{Global, Mode, Proxy};
 use crate::sample::Condition;
 use crate::state::ServerState;
-use crate::state::server::Endpoint;
+use crate::state::server::{Endpoint, InitState};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -405,6 +405,9 @@ pub fn track(
     loading: &mut Loading<'_>,
 ) -> Option<Arc<ServerState>> {
     let (name, span) = line.settings.track.as_ref()?;
+    if line.settings.init_state != InitState::None {
+        loading.report.alert(*span, "unable to set init-state and tracking at the same time");
+    }
     let (mut proxy_at, mut server_at) = match find_server(name, proxy, names, loading) {
         Ok(found) => found,
         Err((message, near)) => {

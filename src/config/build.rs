@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::draft::{Draft, Kind, RuleSpans};
 use super::keyword::{Does, Keyword, Places};
-use super::loading::Loading;
+use super::loading::{DefaultPath, Loading};
 use super::read::SECTIONS;
 use super::section::global::GlobalDraft;
 use super::section::{self, ProxyParser, global};
@@ -56,9 +56,12 @@ pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
     loading.lost_settings = loading.lost_lines;
     // Proxies refer to these wherever they stand, so they are read first.
     for section in sections {
+        find_default_path(section, loading);
+        loading.enter(section.head.span);
         section::sections::read(section, loading);
     }
     section::resolvers::add_default(loading);
+    loading.default_path = DefaultPath::Current;
     section::stick::declare(sections, loading);
     let mut builder = Builder {
         loading,
@@ -70,6 +73,7 @@ pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
         last_defaults: None,
     };
     for section in sections {
+        builder.loading.enter(section.head.span);
         match section.head.words[0].text.as_str() {
             "global" => builder.global(section),
             "defaults" => builder.defaults(section),
@@ -80,6 +84,24 @@ pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
         }
     }
     Built { global: builder.global, proxies: builder.proxies }
+}
+
+/// Notes the `default-path` lines of a global section, before it is read as a whole: sections that are read first
+/// stand below it. Mistakes are told later.
+fn find_default_path(section: &Section, loading: &mut Loading<'_>) {
+    if section.head.words[0].text != "global" {
+        return;
+    }
+    for line in section.lines.iter().filter(|line| line.words[0].text == "default-path") {
+        let word = |at: usize| line.words.get(at).map(|word| word.text.as_str());
+        loading.default_path = match (word(1), word(2)) {
+            (Some("current"), _) => DefaultPath::Current,
+            (Some("config"), _) => DefaultPath::Config,
+            (Some("parent"), _) => DefaultPath::Parent,
+            (Some("origin"), Some(path)) => DefaultPath::Origin(path.to_owned()),
+            _ => continue,
+        };
+    }
 }
 
 impl<'a> Builder<'a, '_> {
@@ -345,10 +367,12 @@ impl<'a> Builder<'a, '_> {
         for index in chain.into_iter().rev() {
             // ACLs are not inherited: those of a section serve its own rules only.
             draft.acls = Default::default();
+            self.loading.enter(self.defaults[index].section.head.span);
             lines(draft, &self.defaults[index].section.lines, self.loading);
             draft.checks.inherited();
         }
         draft.inheriting = false;
+        self.loading.enter(draft.span);
         draft.acls = Default::default();
         draft.rule_spans = RuleSpans::default();
         // All of it was reported when the section was read by itself.

@@ -264,6 +264,8 @@ pub struct Draft {
     pub source: SourceLine,
     /// `http-send-name-header`.
     pub send_name_header: Option<Box<str>>,
+    pub saved_state: SavedState,
+    pub state_file: Option<Box<str>>,
     pub checks: CheckDirectives,
     pub hash_preserve_affinity: crate::balance::Affinity,
     pub stick_request: Vec<StickRule>,
@@ -399,6 +401,8 @@ impl Draft {
             error_lines: Vec::new(),
             source: SourceLine::default(),
             send_name_header: None,
+            saved_state: SavedState::None,
+            state_file: None,
             checks: CheckDirectives::default(),
             hash_preserve_affinity: Default::default(),
             stick_request: Vec::new(),

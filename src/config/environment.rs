@@ -5,7 +5,9 @@
 //! could not survive. The changes lie over the [`World`]'s variables. Expressions ask this object, and the
 //! start puts [`Environment::changes`] into the process's environment before it makes a thread.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use super::syntax::{Line, Prefix};
 use super::{Input, Settings, World};
@@ -32,6 +34,8 @@ pub struct Environment<'a> {
     world_hidden: bool,
     /// `-L` was given: `localpeer` changes nothing.
     peer_is_fixed: bool,
+    /// The directory that relative paths start from (`default-path`); the process's own without one.
+    base: RefCell<PathBuf>,
 }
 
 impl std::fmt::Debug for Environment<'_> {
@@ -42,7 +46,10 @@ impl std::fmt::Debug for Environment<'_> {
 
 impl Files for Environment<'_> {
     fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
-        self.world.read(path)
+        match self.placed(path).to_str() {
+            Some(path) => self.world.read(path),
+            None => self.world.read(path),
+        }
     }
     fn host(&self, name: &str) -> Option<std::net::Ipv4Addr> {
         self.world.host(name)
@@ -53,9 +60,23 @@ impl Files for Environment<'_> {
 }
 
 impl<'a> Environment<'a> {
+    /// Has relative paths start from a directory.
+    pub fn start_from(&self, base: PathBuf) {
+        self.base.replace(base);
+    }
+    /// Where a path leads.
+    pub fn placed(&self, path: &str) -> PathBuf {
+        self.base.borrow().join(path)
+    }
     /// The world's variables and nothing else.
     pub fn bare(world: &'a dyn World) -> Self {
-        Environment { world, changes: HashMap::new(), world_hidden: false, peer_is_fixed: false }
+        Environment {
+            world,
+            changes: HashMap::new(),
+            world_hidden: false,
+            peer_is_fixed: false,
+            base: RefCell::default(),
+        }
     }
 
     /// The environment at the first line of a configuration.

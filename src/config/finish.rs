@@ -11,7 +11,7 @@ use super::draft::{Draft, ErrorLine, FormatText, Kind, LogLine, TargetName};
 use super::loading::Loading;
 use super::section::bind::BindDraft;
 use super::section::global;
-use super::section::server::{HashKey, ServerDraft};
+use super::section::server::{HashKey, InitAddr, ServerDraft};
 use super::section::{server_proxy_protocol, server_resolve};
 use crate::balance;
 use crate::base::id::{ModelId, ProxyIndex};
@@ -163,6 +163,7 @@ fn proxy(
     names: &Names,
     loading: &mut Loading<'_>,
 ) -> Proxy {
+    loading.enter(draft.span);
     super::wire::rules(&mut draft, loading);
     let upgrades = audit::targets(&mut draft, index, names, loading);
     audit::proxy(&mut draft, global, upgrades, loading);
@@ -299,6 +300,12 @@ fn proxy(
         monitor_fail: draft.monitor_fail,
         stats,
         error_pages,
+        saved_state: match draft.saved_state {
+            SavedState::Local(_) => {
+                SavedState::Local(draft.state_file.unwrap_or_else(|| (*draft.name).into()))
+            }
+            other => other,
+        },
         send_name_header: draft.send_name_header.clone(),
         source: draft.source.address,
         use_source: draft.source.shown.clone(),
@@ -509,6 +516,7 @@ fn server(
         disabled: settings.disabled,
         check: settings.checked.then(|| thresholds(&settings.check)),
         agent: settings.agent_check.then(|| thresholds(&settings.agent)),
+        init_state: settings.init_state,
     });
     Server {
         name: line.name,
@@ -517,6 +525,7 @@ fn server(
         span: line.span,
         state,
         configured,
+        keeps_last_address: settings.init_addr.first().is_none_or(|first| *first == InitAddr::Last),
         backup: settings.backup,
         cookie: settings.cookie,
         maxconn,

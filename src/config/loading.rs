@@ -2,6 +2,7 @@
 //! sections that are not proxies.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::address::{AddressError, Scope};
@@ -17,11 +18,24 @@ use crate::model::RingSettings;
 use crate::model::proxy::ErrorPage;
 use crate::resolvers::Resolvers;
 use crate::sample::acl::AclSet;
-use crate::sample::expr::{EXPOSE, Named, ParseContext, Phase};
+use crate::sample::expr::{EXPOSE, Files as _, Named, ParseContext, Phase};
 use crate::state::Registry;
 
 /// Findings after which no more suggestions are made.
 const SUGGESTIONS_MAX: usize = 50;
+
+/// Where relative paths start (manual, section 3.1 `default-path`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultPath {
+    /// Where the process was started.
+    Current,
+    /// The folder of the configuration's file.
+    Config,
+    /// The folder above that.
+    Parent,
+    /// This one.
+    Origin(String),
+}
 
 /// The state of a load.
 pub struct Loading<'a> {
@@ -57,7 +71,9 @@ pub struct Loading<'a> {
     pub acls: Vec<AclSet>,
     /// What `global` says about TLS, and certificates that were read.
     pub tls: TlsLoading,
-    files: HashMap<String, Result<Arc<[u8]>, String>>,
+    files: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
+    /// `default-path`
+    pub default_path: DefaultPath,
     /// GUIDs, and the place of each.
     guids: HashMap<String, Span>,
 }
@@ -89,6 +105,7 @@ impl<'a> Loading<'a> {
             acls: Vec::new(),
             tls: TlsLoading::default(),
             files: HashMap::new(),
+            default_path: DefaultPath::Current,
             guids: HashMap::new(),
         }
     }
@@ -113,11 +130,12 @@ impl<'a> Loading<'a> {
 
     /// A file's bytes; read once per load however many proxies name it.
     pub fn file(&mut self, path: &str) -> Result<Arc<[u8]>, String> {
-        if let Some(known) = self.files.get(path) {
+        let placed = self.environment.placed(path);
+        if let Some(known) = self.files.get(&placed) {
             return known.clone();
         }
-        let read = self.world.read(path).map(Arc::from).map_err(|error| text::of_error(&error));
-        self.files.insert(path.to_owned(), read.clone());
+        let read = self.environment.read(path).map(Arc::from).map_err(|error| text::of_error(&error));
+        self.files.insert(placed, read.clone());
         read
     }
 
@@ -182,6 +200,18 @@ impl<'a> Loading<'a> {
         let mut known: Vec<&str> = known.into_iter().collect();
         known.sort_unstable();
         closest(name, known).map(str::to_owned)
+    }
+
+    /// Has relative paths start where `default-path` wants it for the file of this line.
+    pub fn enter(&self, span: Span) {
+        let file = self.report.sources.get(span.file as usize).map_or("", |source| source.name.as_str());
+        let folder = Path::new(file).parent().map(Path::to_owned).unwrap_or_default();
+        self.environment.start_from(match &self.default_path {
+            DefaultPath::Current => PathBuf::new(),
+            DefaultPath::Config => folder,
+            DefaultPath::Parent => folder.join(".."),
+            DefaultPath::Origin(path) => PathBuf::from(path),
+        });
     }
 
     /// Where a span lies, as `file:line`, for messages that name another place.

@@ -734,3 +734,50 @@ fn every_row_has_its_texts() {
         super::section::server_tls::TABLE,
     ]);
 }
+
+#[test]
+fn relative_paths_start_where_default_path_says() {
+    let page = b"HTTP/1.0 503 No\r\n\r\n";
+    let world = world()
+        .file("errors/503.http", page)
+        .file("/cfg/errors/503.http", page)
+        .file("/cfg/sub/../errors/503.http", page)
+        .file("/cfg/m.map", b"k v\n")
+        .file("/cfg/l.lst", b"k\n");
+    for (name, mode, works) in [
+        ("/cfg/t.cfg", "current", true),
+        ("/cfg/t.cfg", "config", true),
+        ("/other/t.cfg", "config", false),
+        ("/cfg/sub/t.cfg", "parent", true),
+        ("/cfg/t.cfg", "parent", false),
+        ("/other/t.cfg", "origin /cfg", true),
+        ("/cfg/t.cfg", "origin /none", false),
+        ("/cfg/t.cfg", "origin", false),
+        ("/cfg/t.cfg", "nowhere", false),
+    ] {
+        for lines in [
+            format!("{TIMEOUTS}errorfile 503 errors/503.http\nlisten l\nbind :1\n"),
+            format!("http-errors e\nerrorfile 503 errors/503.http\n{TIMEOUTS}listen l\nbind :1\n"),
+        ] {
+            let text = format!("global\ndefault-path {mode}\n{lines}");
+            let input = Input { name: name.into(), bytes: text.clone().into_bytes() };
+            let mut report = Report::default();
+            let model = load(&[input], &Settings::default(), &Registry::new(2), &world, &mut report);
+            let found: Vec<_> = report.diagnostics.iter().map(|found| &found.message).collect();
+            assert_eq!(model.is_some(), works, "{name}: {text}: {found:?}");
+        }
+    }
+    // Formats are read late, and lists of ACLs are files as well.
+    let text = format!(
+        "global\ndefault-path origin /cfg\n{TIMEOUTS}listen l\nbind :1\nlog stdout local0\nlog-format %[src,map(m.map)]\n\
+         http-request deny if {{ path -f l.lst }}\n"
+    );
+    let input = Input { name: "t.cfg".into(), bytes: text.into_bytes() };
+    let mut report = Report::default();
+    let model = load(&[input], &Settings::default(), &Registry::new(2), &world, &mut report);
+    assert!(
+        model.is_some(),
+        "{:?}",
+        report.diagnostics.iter().map(|found| &found.message).collect::<Vec<_>>()
+    );
+}

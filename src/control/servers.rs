@@ -5,6 +5,7 @@
 
 pub mod announce;
 pub mod endpoint;
+pub mod saved;
 mod transition;
 
 use std::net::IpAddr;

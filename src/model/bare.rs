@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bind::CliLevel;
-use super::proxy::{HttpReuse, Options, RetryOn, Timeouts};
+use super::proxy::{HttpReuse, Options, RetryOn, SavedState, Timeouts};
 use super::server::{Observe, OnError};
 use super::{Bind, BindAddress, Mode, Proxy, Server};
 use crate::diag::Span;
@@ -74,6 +74,7 @@ impl Proxy {
             monitor_fail: Vec::new(),
             stats: None,
             error_pages: HashMap::new(),
+            saved_state: SavedState::None,
             send_name_header: None,
             source: None,
             use_source: None,
@@ -119,6 +120,7 @@ impl Server {
             pool_max_conn: -1,
             pool_low_conn: 0,
             strict_maxconn: false,
+            keeps_last_address: false,
             pool_purge_delay_ms: 5000,
             max_reuse: -1,
             non_stick: false,

@@ -95,6 +95,10 @@ pub struct Global {
     pub stats_timeout_ms: u64,
     /// `stats maxconn` (10 by default).
     pub stats_maxconn: u32,
+    /// `server-state-base`
+    pub server_state_base: Option<String>,
+    /// `server-state-file`
+    pub server_state_file: Option<String>,
     /// `log` lines.
     pub log: Targets,
     /// `log-tag`; see [`Global::tag`].

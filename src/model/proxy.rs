@@ -138,6 +138,8 @@ pub struct Proxy {
     pub response_captures: Vec<Capture>,
     /// `capture cookie`.
     pub cookie_capture: Option<CookieCapture>,
+    /// `load-server-state-from-file`
+    pub saved_state: SavedState,
     /// `http-send-name-header`.
     pub send_name_header: Option<Box<str>>,
     /// `monitor-uri`.
@@ -578,4 +580,16 @@ pub enum ErrorPage {
     },
     /// `http-error` with an answer made per request.
     Reply(Box<ReplySpec>),
+}
+
+/// Where the state of a backend's servers comes from at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SavedState {
+    /// Nowhere.
+    #[default]
+    None,
+    /// The file of `server-state-file`.
+    Global,
+    /// A file of the backend's own.
+    Local(Box<str>),
 }

@@ -72,6 +72,8 @@ pub struct Server {
     pub pool_max_conn: i64,
     /// `pool-low-conn`: fewer idle connections than this are left to the cores that have them.
     pub pool_low_conn: u32,
+    /// `init-addr` begins with `last`: the address that its name had in an earlier process counts.
+    pub keeps_last_address: bool,
     /// Whether idle connections count in `maxconn`.
     pub strict_maxconn: bool,
     /// See `pool_max_conn`.

@@ -231,7 +231,6 @@ pub const PARTLY: &[Partly] = &[
     partly("mode", "log, spop, haterm", "only 'tcp' and 'http' are there", "backend b\nmode log"),
     partly("balance", "log-hash, sticky", "they are for 'mode log'", "backend b\nbalance log-hash a"),
     partly("chroot", "auto", "name an empty directory", "global\nchroot auto"),
-    partly("default-path", "config, parent, origin", "write absolute paths", "global\ndefault-path config"),
     partly("log", "profile", "log profiles are not available yet", "global\nlog stderr profile p local0"),
     partly(
         "stick-table",

@@ -17,7 +17,7 @@ const CONNECTION_BYTES: u64 = 4096;
 /// How many connections fit into a limit on memory (`-m`): each with a buffer for either direction.
 ///
 /// The limit is kept by accepting no more than that, not by a limit of the kernel's (setrlimit): there the
-/// allocator's reservations would count, and an allocation that is refused ends the whole process.
+/// allocator's reservations would count, and sessions would be closed that could have waited.
 fn connections_within(megabytes: u64, bufsize: u64) -> Result<u32, String> {
     let left = megabytes.saturating_sub(BASE_MB) << 20;
     match u32::try_from(left / (2 * bufsize + CONNECTION_BYTES)).unwrap_or(u32::MAX) {
@@ -91,6 +91,12 @@ pub fn start(options: &Options, loaded: Loaded, console: &Console) -> Result<u8,
     };
     let mut report = Report::of_start(loaded.report);
     warn_of_root(&model.global, console);
+    let now_s = crate::base::clock::read().wall_secs();
+    crate::control::servers::saved::restore(&model, now_s, |path| std::fs::read(path), &mut report);
+    if !report.diagnostics.is_empty() {
+        console.report(&report);
+        report.clear();
+    }
     Ok(run::serve(Arc::new(model), &run_options, &mut report, console))
 }
 

@@ -235,6 +235,37 @@ pub struct Configured {
     pub check: Option<(u32, u32)>,
     /// `agent-check`, with its rise and fall.
     pub agent: Option<(u32, u32)>,
+    /// `init-state`
+    pub init_state: InitState,
+}
+
+/// Where a server stands before its first check, and when it leaves maintenance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitState {
+    /// Up, and one failed check takes it down; after maintenance it warms up.
+    #[default]
+    None,
+    /// Up, and all of `fall` checks must fail.
+    FullyUp,
+    /// Up, and one failed check takes it down.
+    Up,
+    /// Down, and one passed check brings it up.
+    Down,
+    /// Down, and all of `rise` checks must pass.
+    FullyDown,
+}
+
+impl InitState {
+    /// The state, and the health of a check with these thresholds; nothing if it is not managed.
+    pub fn place(self, rise: i32, fall: i32) -> Option<(Operational, i32)> {
+        match self {
+            InitState::None => None,
+            InitState::FullyUp => Some((Operational::Running, rise + fall - 1)),
+            InitState::Up => Some((Operational::Running, rise)),
+            InitState::Down => Some((Operational::Stopped, rise - 1)),
+            InitState::FullyDown => Some((Operational::Stopped, 0)),
+        }
+    }
 }
 
 /// `srv_check_state`: configured and enabled.
@@ -463,6 +494,20 @@ impl ServerState {
                 report.store(Arc::new(CheckReport::initial(is)));
             }
         }
+        let (rise, fall) = new.check.map_or((1, 1), |(rise, fall)| (rise as i32, fall as i32));
+        if let (None, false, Some((operational, health))) =
+            (&old, new.disabled, new.init_state.place(rise, fall))
+        {
+            self.set_operational(operational);
+            let mut report = CheckReport::clone(&self.check.load());
+            report.health = health;
+            self.check.store(Arc::new(report));
+        }
+    }
+
+    /// `init-state`, as the model in force says.
+    pub fn init_state(&self) -> InitState {
+        self.configured.load().as_ref().map_or(InitState::None, |configured| configured.init_state)
     }
 
     /// Operational state.
@@ -586,6 +631,7 @@ mod tests {
 
     fn configured() -> Configured {
         Configured {
+            init_state: InitState::None,
             id: 1,
             endpoint: Endpoint::Inet { address: ([10, 0, 0, 1], 80).into(), port_offset: None },
             hostname: None,
@@ -656,6 +702,31 @@ mod tests {
             server.set_admin(admin::FMAINT);
             server.set_admin(0);
             assert_eq!(server.endpoint.version().follows_client(), follows, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_new_server_stands_where_its_line_says() {
+        use Operational::{Running, Stopped};
+        for (init_state, expected) in [
+            (InitState::None, (Running, 2)),
+            (InitState::FullyUp, (Running, 4)),
+            (InitState::Up, (Running, 2)),
+            (InitState::Down, (Stopped, 1)),
+            (InitState::FullyDown, (Stopped, 0)),
+        ] {
+            let server = ServerState::new("b", "s", 1);
+            server.adopt(&Arc::new(Configured { init_state, check: Some((2, 3)), ..configured() }));
+            assert_eq!((server.operational(), server.check.load().health), expected, "{init_state:?}");
+            // A model that follows moves nothing.
+            server.set_operational(Running);
+            server.adopt(&Arc::new(Configured {
+                init_state,
+                check: Some((2, 3)),
+                weight: 7,
+                ..configured()
+            }));
+            assert_eq!(server.operational(), Running);
         }
     }
 }

@@ -333,3 +333,95 @@ backend be
         assert!(took >= Duration::from_millis(700), "ten checks of 100 ms in {took:?}");
     });
 }
+
+#[test]
+fn a_server_begins_and_returns_as_its_line_says() {
+    both_drivers(|driver| {
+        let gate = Arc::new(AtomicBool::new(false));
+        let held = |gate: &Arc<AtomicBool>| {
+            let gate = gate.clone();
+            Origin::http(move |_| {
+                wait_until(LIMIT, || gate.load(SeqCst));
+                Reply::ok("fine")
+            })
+        };
+        let origins = [(); 4].map(|()| held(&gate));
+        let states = ["fully-up", "up", "down", "fully-down"];
+        let mut config = format!(
+            "{HTTP_DEFAULTS}listen be\n    bind @fe@\n    option httpchk\n    default-server check inter 50ms rise 3 fall 2\n"
+        );
+        for (origin, state) in origins.iter().zip(states) {
+            config += &format!("    server {state} {} init-state {state}\n", origin.address());
+        }
+        let proxy = Proxy::start(driver, &config);
+        // No check ends: what is seen is where each began.
+        assert!(wait_until(LIMIT, || origins.iter().all(|origin| origin.connections() > 0)));
+        let status = |state: &str| proxy.stat("be", state, "status");
+        for (state, expected) in states.into_iter().zip(["UP", "UP", "DOWN", "DOWN"]) {
+            assert!(status(state).starts_with(expected), "{state}: {}", status(state));
+        }
+        // So it is when maintenance is left.
+        for state in states {
+            proxy.admin(&format!("set server be/{state} state maint"));
+            assert_eq!(status(state), "MAINT");
+            proxy.admin(&format!("set server be/{state} state ready"));
+        }
+        for (state, expected) in states.into_iter().zip(["UP", "UP", "DOWN", "DOWN"]) {
+            assert!(status(state).starts_with(expected), "{state}: {}", status(state));
+        }
+        gate.store(true, SeqCst);
+        for state in states {
+            proxy.wait_status("be", state, "UP");
+        }
+        assert!(origins[3].requests() >= 3, "all of 'rise'");
+    });
+}
+
+#[test]
+fn the_state_of_servers_survives_a_restart() {
+    both_drivers(|driver| {
+        let folder = Arc::new(Folder::new());
+        let config = |own: &str, weight: u32| {
+            format!(
+                "    server-state-file @dir@/all\n    server-state-base @dir@\n{HTTP_DEFAULTS}    \
+                 load-server-state-from-file global\nlisten be\n    bind @fe@\n    server s1 127.0.0.1:1 weight {weight}\n    \
+                 server s2 127.0.0.1:2\n    server s3 127.0.0.1:3\n    server s4 127.0.0.1:4\nbackend own\n    \
+                 load-server-state-from-file local\n{own}    server s1 127.0.0.1:1\n"
+            )
+        };
+        let start = |config: &str| Proxy::build(driver).folder(&folder).start(config);
+        let proxy = start(&config("", 10));
+        proxy.wait_stderr(&["server-state-file: cannot open", "proxy 'own': cannot open"]);
+        for command in [
+            "set weight be/s1 5",
+            "set server be/s2 state maint",
+            "set server be/s3 state drain",
+            "set server be/s4 health down",
+            "set server own/s1 state maint",
+        ] {
+            assert_eq!(proxy.admin(command).trim(), "", "{command}");
+        }
+        folder.write("all", &proxy.admin("show servers state"));
+        folder.write("own", &proxy.admin("show servers state own"));
+        drop(proxy);
+        let status = |proxy: &Proxy| {
+            let of = |backend: &str, server: &str| proxy.stat(backend, server, "status");
+            ["s2", "s3", "s4"].map(|server| of("be", server)).join(" ") + " " + &of("own", "s1")
+        };
+        let proxy = start(&config("", 10));
+        assert_eq!(proxy.stat("be", "s1", "weight"), "5");
+        assert_eq!(status(&proxy), "MAINT DRAIN DOWN MAINT");
+        drop(proxy);
+        // What the configuration changed wins; another file is another state.
+        let proxy = start(&config("    server-state-file-name none\n", 20));
+        assert_eq!(proxy.stat("be", "s1", "weight"), "20");
+        assert_eq!(status(&proxy), "MAINT DRAIN DOWN no check");
+        drop(proxy);
+        // A file that is damaged changes nothing.
+        let all = std::fs::read_to_string(folder.path().join("all")).expect("it was written");
+        folder.write("all", &format!("{}\nbe_id\n", all.trim_end()));
+        let proxy = start(&config("", 10));
+        proxy.wait_stderr(&["is corrupted at line"]);
+        assert_eq!(status(&proxy), "no check no check no check MAINT");
+    });
+}

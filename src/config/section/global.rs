@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::bind::{self, BindDraft};
 use crate::config::keyword::{Keyword, keywords};
-use crate::config::loading::Loading;
+use crate::config::loading::{DefaultPath, Loading};
 use crate::config::shape;
 use crate::config::syntax::Word;
 use crate::config::words::{Words, within};
@@ -16,7 +16,7 @@ use crate::log::target::Target;
 use crate::model::Global;
 use crate::model::global::{AcceptFamily, CloseSpread, Driver, MapWriteback, VarSource};
 use crate::sample::acl::AclSet;
-use crate::sample::expr::Phase;
+use crate::sample::expr::{Files as _, Phase};
 use crate::sample::vars::{Scope, SetCondition, VarName};
 use crate::sample::{Expr, LogFormat};
 use crate::tls::options::RecordSizes;
@@ -79,8 +79,8 @@ keywords! {
     "resetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets all variables but these.";
     "setenv" "<name> <value>" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Sets a variable.";
     "unsetenv" "[<name> ...]" GLOBAL => NoAction("the reader has done it, since the following lines may use it"), "Forgets variables.";
-    "server-state-base" "<directory>" GLOBAL => NoAction("only 'load-server-state-from-file' reads it, and that is refused"), "The directory of server state files.";
-    "server-state-file" "<file>" GLOBAL => Parse(|_, w, l| path(w, l, |_| ())), "The file that server state is taken from. Nothing reads it: 'load-server-state-from-file' refuses 'global' and 'local' so far.";
+    "server-state-base" "<directory>" GLOBAL => Parse(|g, w, l| path(w, l, |p| g.global.server_state_base = Some(p.to_string_lossy().into()))), "The directory of server state files.";
+    "server-state-file" "<file>" GLOBAL => Parse(|g, w, l| path(w, l, |p| g.global.server_state_file = Some(p.to_string_lossy().into()))), "The file that 'load-server-state-from-file global' reads.";
     "set-dumpable" "[on | off | libs]" GLOBAL => Parse(set_dumpable), "Lets a crash leave a core, also after 'user' has changed the process's owner.";
     "set-var" "<var-name> <expr>" GLOBAL => Parse(set_var), "Sets a variable of the process.";
     "set-var-fmt" "<var-name> <fmt>" GLOBAL => Parse(set_var_format), "Sets a variable of the process.";
@@ -270,7 +270,7 @@ fn case_adjust(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Lo
 
 fn case_adjust_file(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let Some(word) = words.expect(loading.report, "a file name") else { return };
-    let text = match loading.world.read(&word.text) {
+    let text = match loading.environment.read(&word.text) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => {
             let message = format!("h1-case-adjust-file: cannot read '{}': {error}", word.text);
@@ -308,11 +308,12 @@ fn chroot(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading
 
 fn default_path(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     match words.text() {
-        Some("current") => {}
-        Some(other @ ("config" | "parent" | "origin")) => {
-            let message = format!("'default-path {other}' is not available yet");
-            loading.report.alert(words.last_span(), message).help("write absolute paths");
-            words.take_rest();
+        Some("current") => loading.default_path = DefaultPath::Current,
+        Some("config") => loading.default_path = DefaultPath::Config,
+        Some("parent") => loading.default_path = DefaultPath::Parent,
+        Some("origin") => {
+            let Some(word) = words.expect(loading.report, "a directory after 'origin'") else { return };
+            loading.default_path = DefaultPath::Origin(word.text.clone());
         }
         other => {
             let message = format!(
@@ -322,7 +323,9 @@ fn default_path(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loadin
             loading.report.alert(words.last_span(), message);
         }
     }
+    let span = words.span();
     words.end(loading.report);
+    loading.enter(span);
 }
 
 fn stats_timeout(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

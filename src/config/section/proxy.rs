@@ -1,6 +1,7 @@
 //! What is left of proxies' keywords: listening, sources, headers, features that are not there
 //! (manual, section 4.2).
 
+use crate::model::proxy::SavedState;
 use std::sync::Arc;
 
 use super::ProxyParser;
@@ -18,8 +19,8 @@ keywords! {
     "bind" "<address>[, ...] [param*]" FRONTEND => Parse(super::bind::line), "Where to listen.";
     "source" "<addr>[:<port>[-<port>]] [usesrc ...] [interface <name>]" BACK => Parse(source), "The address that connections to servers come from.";
     "http-send-name-header" "<header>" BACK => Parse(send_name_header), "Tells servers their own name in a header field.";
-    "load-server-state-from-file" "{ global | local | none }" BACK => Parse(load_state), "Take servers' state of an earlier process from a file. Only 'none' is accepted so far: 'global' and 'local' stop the load.";
-    "server-state-file-name" "[{ use-backend-name | <file> }]" BACK => NoAction("local state files are read by 'load-server-state-from-file local' only, which is refused"), "The name of a backend's own state file.";
+    "load-server-state-from-file" "{ global | local | none }" BACK => Parse(load_state), "Take servers' state of an earlier process from a file that 'show servers state' wrote.";
+    "server-state-file-name" "[{ use-backend-name | <file> }]" BACK => Parse(state_file_name), "The name of a backend's own state file; the backend's name unless another is given.";
     "compression" "algo | algo-req | algo-res | type | type-req | type-res | offload | minsize-req | minsize-res | direction ..." ALL => Refused("compression is not available yet"), "Compresses bodies.";
     "filter" "<name> [param*]" PROXIES => Refused("filters are not available yet"), "Adds a filter.";
     "filter-sequence" "{ request | response } <filter_list>" PROXIES => Refused("filters are not available yet"), "The order of filters.";
@@ -113,13 +114,16 @@ fn send_name_header(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Load
     words.end(loading.report);
 }
 
-fn load_state(_: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+fn state_file_name(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    draft.state_file = words.text().filter(|name| *name != "use-backend-name").map(Into::into);
+    words.end(loading.report);
+}
+
+fn load_state(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     match words.text() {
-        Some("none") => {}
-        Some("global" | "local") => {
-            let message = "'load-server-state-from-file' is not available yet, except with 'none'";
-            loading.report.alert(words.last_span(), message);
-        }
+        Some("none") => draft.saved_state = SavedState::None,
+        Some("global") => draft.saved_state = SavedState::Global,
+        Some("local") => draft.saved_state = SavedState::Local("".into()),
         other => {
             let message = format!(
                 "'load-server-state-from-file' expects 'global', 'local' or 'none'. Got '{}'",

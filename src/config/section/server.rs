@@ -18,7 +18,7 @@ use crate::config::words::Words;
 use crate::diag::{Level, Span};
 use crate::health::ServerCheck;
 use crate::model::server::{Observe, OnError};
-use crate::state::server::Endpoint;
+use crate::state::server::{Endpoint, InitState};
 
 /// Reads an option of a `server` line.
 pub type ServerParser = fn(&mut ServerSettings, &mut Words<'_>, &mut Loading<'_>);
@@ -53,6 +53,7 @@ keywords! {
     "guid" "<string>" SERVER => Parse(|s, w, l| s.guid = super::bind::value(w, l).and_then(|word| l.guid("guid", word)).map(Into::into)), "A name that is unique in all servers, for 'hash-key guid'.";
     "hash-key" "<key>" SERVER => Parse(hash_key), "What places the server on a consistent ring: the id, the address or the guid.";
     "id" "<value>" SERVER => Parse(id), "A fixed number for statistics and hashes.";
+    "init-state" "{ fully-up | up | down | fully-down | none }" SERVER => Parse(init_state), "The state before the first check, and when maintenance is left.";
     "init-addr" "{last | libc | none | <ip>},[...]*" SERVER => Parse(init_addr), "Where the first address of a host name comes from.";
     "inter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.inter_ms = ms }), "The time between checks.";
     "max-reuse" "<count>" SERVER => Parse(|s, w, l| if let Some(n) = number(w, l, -1..=i64::from(i32::MAX)) { s.max_reuse = n }), "How often a connection is used again.";
@@ -135,6 +136,7 @@ pub struct ServerSettings {
     pub guid: Option<Box<str>>,
     pub init_addr: Vec<InitAddr>,
     pub resolve: ResolveSettings,
+    pub init_state: InitState,
 }
 
 /// `hash-key`.
@@ -186,6 +188,7 @@ impl Default for ServerSettings {
             guid: None,
             init_addr: Vec::new(),
             resolve: ResolveSettings::default(),
+            init_state: InitState::None,
         }
     }
 }
@@ -558,6 +561,28 @@ fn init_addr(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut
         });
     }
     settings.init_addr = methods;
+}
+
+fn init_state(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    const STATES: [(&str, InitState); 5] = [
+        ("fully-up", InitState::FullyUp),
+        ("up", InitState::Up),
+        ("down", InitState::Down),
+        ("fully-down", InitState::FullyDown),
+        ("none", InitState::None),
+    ];
+    let Some(word) = super::bind::value(words, loading) else { return };
+    match STATES.iter().find(|(name, _)| *name == word.text) {
+        Some((_, state)) => settings.init_state = *state,
+        None => {
+            let help = crate::diag::did_you_mean(&word.text, STATES.map(|(name, _)| name));
+            let message = format!(
+                "'init-state' expects one of 'none', 'fully-up', 'up', 'down', or 'fully-down', got '{}'",
+                word.text
+            );
+            loading.report.alert(word.span, message).help = help;
+        }
+    }
 }
 
 fn observe(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {

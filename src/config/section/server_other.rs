@@ -13,7 +13,6 @@ keywords! {
     "check-via-socks4" "" SERVER => Refused("SOCKS4 is not available"), "Checks through a SOCKS4 proxy.";
     "healthcheck" "<name>" SERVER => Refused("'healthcheck' sections are not available yet"), "Takes the check from a section.";
     "idle-ping" "<delay>" SERVER => NoAction("only HTTP/2 has pings, and it is not spoken yet"), "Pings idle connections.";
-    "init-state" "{ fully-up | up | down | fully-down | none }" SERVER => Refused("choosing the first state of a server is not available yet"), "The state before the first check.";
     "log-bufsize" "<bufsize>" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The buffer of log servers.";
     "log-proto" "{ legacy | octet-count }" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The framing of log servers.";
     "namespace" "<name>" SERVER => Refused("network name spaces are not available yet"), "Connects from a network name space.";

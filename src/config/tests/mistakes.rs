@@ -120,6 +120,7 @@ fn keywords_without_effect_are_read() {
         ("bind :2 guid-prefix a/b", "'/'"),
         ("server s 1.1.1.1:1 resolve-opts ignore-weights", "did you mean 'ignore-weight'"),
         ("server s 1.1.1.1:1 resolve-prefer ipv5", "'ipv5'"),
+        ("server s 1.1.1.1:1 init-state dwon", "did you mean 'down'"),
         ("server s 1.1.1.1:1 guid a,b", "','"),
         ("guid a\\ b", "' '"),
     ] {

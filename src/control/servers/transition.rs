@@ -220,7 +220,15 @@ fn leave_maintenance(control: &Control, view: &View, old: u8, new: u8) {
     let tracked = view.server.as_ref().and_then(|server| server.track.clone());
     let tracked = tracked.map(|tracked| tracked.operational());
     let good = |report: &crate::state::server::CheckReport| !report.enabled || status::is_up(report);
-    if tracked != Some(Operational::Stopped) && good(&state.agent.load()) && good(&state.check.load()) {
+    let placed = reports::change(&state.check, |report| {
+        let placed = state.init_state().place(report.rise, report.fall)?;
+        report.health = placed.1;
+        Some(placed.0)
+    });
+    if let Some(placed) = placed.filter(|_| new & admin::CMAINT == 0) {
+        publish(view, placed);
+    } else if tracked != Some(Operational::Stopped) && good(&state.agent.load()) && good(&state.check.load())
+    {
         if tracked == Some(Operational::Stopping) {
             publish(view, Operational::Stopping);
         } else {
