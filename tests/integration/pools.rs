@@ -252,3 +252,47 @@ fn idle_clients_are_closed_on_by_a_soft_stop_unless_an_option_lets_them_ask_once
         });
     }
 }
+
+#[test]
+fn what_a_server_says_unasked_reaches_no_client() {
+    both_drivers(|driver| {
+        // Two answers to one request: at once, or a moment later, when its connection is idle.
+        let said = Arc::new(AtomicUsize::new(0));
+        let counted = said.clone();
+        let origin = Origin::raw(move |mut stream, connection, seen| {
+            let mut buffer = Vec::new();
+            while let Some(request) = origin::read_request(&mut stream, &mut buffer, connection) {
+                seen.note(&request);
+                let asked = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nasked";
+                let unasked = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen";
+                let (first, second) = match request.path() {
+                    "/at-once" => (format!("{asked}{unasked}"), ""),
+                    "/later" => (asked.to_owned(), unasked),
+                    _ => (asked.to_owned(), ""),
+                };
+                let _ = stream.write_all(first.as_bytes());
+                if !second.is_empty() {
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    let _ = stream.write_all(second.as_bytes());
+                    counted.fetch_add(1, SeqCst);
+                }
+            }
+        });
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "    nbthread 1\n{HTTP_DEFAULTS}listen be\n    bind @fe@\n    http-reuse always\n    server s1 {}\n",
+                origin.address()
+            ),
+        );
+        for path in ["/at-once", "/later"] {
+            assert_eq!(proxy.client("fe").get(path, "").text(), "asked", "{path}");
+            assert!(wait_until(LIMIT, || path == "/at-once" || said.load(SeqCst) == 1));
+            // The connection is out of step, and is closed when that is seen.
+            assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "srv_icur") == "0"), "{path}");
+            let before = origin.connections();
+            assert_eq!(proxy.client("fe").get("/next", "").text(), "asked", "{path}");
+            assert_eq!(origin.connections(), before + 1, "{path}");
+        }
+    });
+}

@@ -421,3 +421,47 @@ backend be
         assert_eq!(proxy.admin("show errors nowhere"), "No such proxy.\n\n");
     });
 }
+
+#[test]
+fn statistics_and_commands_tell_what_tools_read() {
+    both_drivers(|driver| {
+        let origin = Origin::named("a");
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "    maxconn 1000\n{HTTP_DEFAULTS}frontend fe\n    bind @fe@\n    acl unused path /x\n    acl used path /y\n    \
+                 http-request deny if used\n    default_backend be\nfrontend tfe\n    mode tcp\n    bind @tfe@\n    \
+                 default_backend tbe\nbackend be\n    server s1 {0}\nbackend tbe\n    mode tcp\n    server s1 {0}\n",
+                origin.address()
+            ),
+        );
+        // An ACL is numbered whether a rule uses it or not, as HAProxy numbers it.
+        let acls = proxy.admin("show acl");
+        let rows: Vec<&str> = acls.lines().filter(|line| line.contains("acl 'path'")).collect();
+        assert!(rows.len() == 2 && rows[0].starts_with("0 ") && rows[1].starts_with("1 "), "{acls}");
+        for name in ["fe", "tfe"] {
+            let mut client = proxy.client(name);
+            assert_eq!(client.get("/", "Connection: close\r\n").status, 200);
+        }
+        assert!(wait_until(LIMIT, || proxy.stat("tbe", "s1", "stot") == "1"));
+        // A tenth of what may come in; a frontend in TCP mode has no requests, and says 0.
+        assert_eq!(proxy.stat("be", "BACKEND", "slim"), "100");
+        assert_eq!(
+            (proxy.stat("fe", "FRONTEND", "req_tot"), proxy.stat("tfe", "FRONTEND", "req_tot")),
+            ("1".into(), "0".into())
+        );
+        assert_ne!(proxy.stat("be", "s1", "lastsess"), "-1");
+        proxy.admin("clear counters all");
+        for row in ["s1", "BACKEND"] {
+            assert_eq!(proxy.stat("be", row, "lastsess"), "-1", "{row}");
+            assert_eq!(proxy.stat("be", row, "stot"), "0", "{row}");
+        }
+        // Scripts cut each line at ': '.
+        let info = proxy.admin("show info");
+        let driver_line = info.lines().find(|line| line.starts_with("Driver: ")).expect("the driver is told");
+        assert!(info.lines().all(|line| line.matches(": ").count() <= 1), "{info}");
+        assert!(driver_line.contains(driver.name()), "{driver_line}");
+        let unknown = proxy.admin("set severity-output number;nosuch");
+        assert!(unknown.trim_start().starts_with("[3]:"), "{unknown}");
+    });
+}
