@@ -184,6 +184,8 @@ pub struct Machine {
     ports: Vec<Ports>,
     table: Table,
     outputs: VecDeque<Output>,
+    /// Nobody asks before that: enough have just asked.
+    paused_until: Millis,
 }
 
 impl Machine {
@@ -191,7 +193,7 @@ impl Machine {
     pub fn new(settings: Arc<Resolvers>, families: Families) -> Machine {
         let ports = settings.nameservers.iter().map(|_| Ports::default()).collect();
         let (ids, table) = (Ids::default(), Table::default());
-        Machine { settings, families, ids, ports, table, outputs: VecDeque::new() }
+        Machine { settings, families, ids, ports, table, outputs: VecDeque::new(), paused_until: 0 }
     }
 
     /// Which families are asked for from now on.
@@ -291,7 +293,8 @@ impl Machine {
     pub fn due(&self) -> Option<Millis> {
         let late_ms = self.settings.timeout_retry_ms;
         let ports = self.ports.iter().filter_map(|ports| ports.due(late_ms)).min();
-        self.table.due().into_iter().chain(ports).min()
+        let asks = self.table.due().map(|due| due.max(self.paused_until));
+        asks.into_iter().chain(ports).min()
     }
 
     /// Asks, asks again and gives up, as the time demands.
@@ -302,17 +305,24 @@ impl Machine {
                 self.outputs.push_back(Output::Close { nameserver, port });
             }
         }
+        if now < self.paused_until {
+            return;
+        }
         let mut asks = 0;
-        while let Some(id) = self.table.pop_due(now) {
+        // Those left over keep their places: who has waited longest asks first.
+        while asks < ASKS_MAX
+            && let Some(id) = self.table.pop_due(now)
+        {
             let resolution = self.table.resolution(id);
             if !resolution.running && resolution.requesters.is_empty() {
                 self.table.remove(id);
-            } else if asks >= ASKS_MAX {
-                self.table.set_due(id, now + ASK_PAUSE_MS);
             } else {
                 asks += 1;
                 if resolution.running { self.retry(id, now) } else { self.start(id, now) }
             }
+        }
+        if asks == ASKS_MAX {
+            self.paused_until = now + ASK_PAUSE_MS;
         }
     }
 

@@ -457,6 +457,23 @@ fn names_that_clients_choose_are_bounded() {
 }
 
 #[test]
+fn more_names_than_can_be_asked_all_have_their_turn() {
+    let mut bench = bench_with(V4, &[Transport::Udp], |settings| settings.timeout_resolve_ms = 10);
+    for at in 0..20 * ASKS_MAX {
+        bench.machine.server(name(&format!("n{at}.test")), 1, Arc::default(), bench.now);
+    }
+    let mut names = std::collections::HashSet::new();
+    for _ in 0..25 {
+        bench.pass(ASK_PAUSE_MS);
+        for sent in bench.sent() {
+            names.insert(Packet::parse(&sent.bytes).unwrap().questions[0].qname.to_string());
+            bench.receive(&sent, &sent.answer(&["10.0.0.1"]));
+        }
+    }
+    assert_eq!(names.len(), 20 * ASKS_MAX);
+}
+
+#[test]
 fn a_trigger_asks_at_once_unless_the_answer_is_fresh() {
     let mut bench = bench_with(V4, &[Transport::Udp], |settings| {
         settings.timeout_resolve_ms = 60_000;
