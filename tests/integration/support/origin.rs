@@ -181,6 +181,9 @@ impl Origin {
         for stream in running.open.lock().expect("no panic while noting").drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+        // A process that another test starts at this moment holds a copy of the listener between its fork and its
+        // exec: until then connections would be taken and then reset.
+        wait_until(LIMIT, || TcpStream::connect(self.address).is_err());
     }
 
     /// Listens again at the same place.
