@@ -240,9 +240,13 @@ fn a_paused_frontend_gives_its_port_up_until_it_resumes() {
                 true => proxy.signal(libc::SIGTTOU),
             }
             assert!(wait_until(LIMIT, || Client::try_connect(address).is_err()), "clients are refused");
-            let other = TcpListener::bind(address).expect("the port is free");
+            // It does not listen: a process that another test starts holds a copy of it until its exec, and a
+            // copy that listens would keep the proxy from listening again.
+            let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            other.set_reuse_address(true).unwrap();
+            assert!(wait_until(LIMIT, || other.bind(&address.into()).is_ok()), "the port is free");
             drop(other);
-            assert_eq!(kept.get("/", "").status, 200, "who is connected goes on");
+            assert_eq!(kept.get("/", "").status, 200, "a connected client goes on");
             match by_signal {
                 false => drop(proxy.admin("enable frontend fe")),
                 true => proxy.signal(libc::SIGTTIN),
