@@ -131,8 +131,8 @@ impl<'a> Environment<'a> {
         closest(name, names.iter().map(String::as_str)).map(str::to_string)
     }
 
-    /// Obeys a line of the `global` section if it is one of [`KEYWORDS`] (or `localpeer`, which also
-    /// sets a variable). Mistakes go to `report`.
+    /// Obeys a line of the `global` section that changes the environment: `setenv` and its kin, and `localpeer`,
+    /// which sets a variable too. Mistakes go to `report`.
     pub fn obey(&mut self, line: &Line, report: &mut Report) {
         if line.prefix != Prefix::None {
             return;
