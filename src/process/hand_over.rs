@@ -99,7 +99,11 @@ fn receive_all(stream: &mut UnixStream) -> io::Result<Vec<(OwnedFd, Label)>> {
         labels.extend_from_slice(&piece[..count]);
         if !passed.is_empty() {
             fds.extend(passed);
-            stream.write_all(&(fds.len() as u32).to_ne_bytes())?;
+            // Once all are here the other process may leave without waiting for the last acknowledgement.
+            let acknowledged = stream.write_all(&(fds.len() as u32).to_ne_bytes());
+            if fds.len() < expected as usize {
+                acknowledged?;
+            }
         }
         if fds.len() > expected as usize || labels.len() > expected as usize * LABEL_MAX {
             return Err(invalid("more came than was announced"));

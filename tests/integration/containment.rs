@@ -124,7 +124,7 @@ fn a_ring_that_fails_is_replaced_under_traffic() {
         assert!(expert(&proxy, &format!("debug dev close {ring}")).contains("leads nowhere"), "{ring}");
     }
     assert!(wait_until(LIMIT, || activity(&proxy, "rings_failed") == "2"), "{}", proxy.stderr());
-    assert!(proxy.stderr().contains("epoll takes its place"), "{}", proxy.stderr());
+    proxy.wait_stderr(&["epoll takes its place"]);
     assert!(proxy.admin("show info").contains("2 of 2 threads fell back to epoll"));
     assert_eq!(descriptors(&proxy, "anon_inode:[io_uring]").len(), 0);
     reading.read_exact(3_999_000);
@@ -146,7 +146,7 @@ fn a_thread_that_dies_ends_the_process_with_a_word() {
         assert_eq!(proxy.client("fe").get("/", "").status, 200);
         expert(&proxy, "debug dev panic thread");
         assert_eq!(proxy.wait_exit(LIMIT), Some(1), "a process with a part of its threads must not go on");
-        assert!(proxy.stderr().contains("data thread"), "{}", proxy.stderr());
+        proxy.wait_stderr(&["data thread"]);
     });
 }
 

@@ -340,6 +340,16 @@ fn sockets_of_every_kind_are_handed_over() {
     });
 }
 
+/// A program that ends with the test, however the test ends.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn sockets_are_taken_from_haproxy_and_given_to_it() {
     let Some(mut haproxy) = program("haproxy") else { return };
@@ -349,27 +359,26 @@ fn sockets_are_taken_from_haproxy_and_given_to_it() {
     let text = giving(&config(address)).replace("@dir@", &place).replace("give.sock", "haproxy.sock");
     let file = folder.write("haproxy.cfg", &text);
     let run = |command: &mut std::process::Command| {
-        command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        command.spawn().expect("HAProxy starts")
+        let null = std::process::Stdio::null;
+        Killed(command.stdin(null()).stdout(null()).stderr(null()).spawn().expect("HAProxy starts"))
     };
     let mut first = run(haproxy.args(["-db", "-f", &file]));
     assert!(wait_until(LIMIT, || ask(address)));
     let crowd = Crowd::start(address, 4);
     assert!(crowd.answers(50));
     let from_haproxy = format!("{place}/haproxy.sock");
-    let mut proxy = take(&from_haproxy, first.id(), Driver::IoUring, &folder, &giving(&config(address)));
-    assert!(wait_until(LIMIT, || first.try_wait().unwrap().is_some()), "HAProxy finishes");
+    let mut proxy = take(&from_haproxy, first.0.id(), Driver::IoUring, &folder, &giving(&config(address)));
+    assert!(wait_until(LIMIT, || first.0.try_wait().unwrap().is_some()), "HAProxy finishes");
     assert!(crowd.answers(50));
     let give = format!("{place}/give.sock");
-    let mut last = run(program("haproxy")
+    let last = run(program("haproxy")
         .unwrap()
         .args(["-db", "-f", &file, "-x", &give])
         .args(["-sf", &proxy.pid().to_string()]));
     assert_eq!(proxy.wait_exit(LIMIT), Some(0), "this program finishes");
     assert!(crowd.answers(50));
     let (answered, lost) = crowd.end();
-    let _ = last.kill();
-    let _ = last.wait();
+    drop(last);
     assert_eq!(lost, 0, "of {answered}");
 }
 

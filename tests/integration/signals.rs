@@ -201,7 +201,7 @@ fn sighup_tells_the_servers() {
         ] {
             assert!(wait_until(LIMIT, || proxy.stderr().contains(part)), "{}", proxy.stderr());
         }
-        assert!(proxy.stderr().contains("[WARNING]  ("), "{}", proxy.stderr());
+        proxy.wait_stderr(&["[WARNING]  ("]);
         assert_eq!(proxy.client("fe").get("/", "").status, 200);
     });
 }

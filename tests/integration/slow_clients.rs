@@ -107,7 +107,7 @@ fn a_frontend_without_time_outs_has_safe_ones() {
     };
     let started = Instant::now();
     let (proxy, mut client) = listen("");
-    assert!(proxy.stderr().contains("'timeout http-request 10s'"), "{}", proxy.stderr());
+    proxy.wait_stderr(&["'timeout http-request 10s'"]);
     let (_asked_for, mut patient) = listen("    timeout client 0\n    timeout http-request 0\n");
     assert_eq!(client.response().status, 408);
     assert!(started.elapsed() >= Duration::from_secs(10));
