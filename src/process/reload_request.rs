@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -35,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const RECORD_MAX: u64 = 1 << 30;
 /// Bytes of an answer that are read.
 const ANSWER_MAX: u64 = 1 << 20;
+/// Askers that are heard at the same time.
+const ASKERS_MAX: usize = 16;
 /// Pause after an accept that failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -55,6 +58,7 @@ pub(super) fn listen() -> io::Result<UnixListener> {
 /// Answers those who ask for ever: the process's own user and root may.
 pub(super) async fn answer(listener: UnixListener, reloader: Rc<Reloader>) {
     let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
+    let slots = Arc::new(tokio::sync::Semaphore::new(ASKERS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -62,7 +66,12 @@ pub(super) async fn answer(listener: UnixListener, reloader: Rc<Reloader>) {
         };
         let user = peer_of(stream.as_raw_fd()).map(|(_, user)| user);
         if user.is_ok_and(|user| user == 0 || user == effective_user()) {
-            let _ = tokio::time::timeout(PATIENCE, converse(stream, &reloader)).await; // who left needs no answer
+            // Beside each other: an asker that says nothing must not keep the others from it.
+            let (reloader, slot) = (reloader.clone(), slots.clone().acquire_owned().await);
+            tokio::task::spawn_local(async move {
+                let _ = tokio::time::timeout(PATIENCE, converse(stream, &reloader)).await; // the asker may have left
+                drop(slot);
+            });
         }
     }
 }

@@ -382,3 +382,20 @@ fn a_process_without_rights_is_read_for() {
         assert_eq!(get(), ["second", "second"]);
     });
 }
+
+#[test]
+fn an_asker_that_says_nothing_keeps_no_other_from_a_reload() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    let config = |text: &str| {
+        format!(
+            "{HTTP_DEFAULTS}\nfrontend fe\n    bind @fe@\n    \
+             http-request return status 200 content-type text/plain string {text}\n"
+        )
+    };
+    let proxy = Proxy::start(Driver::Epoll, &config("first"));
+    let place = SocketAddr::from_abstract_name(format!("haring-reload-{}", proxy.pid())).unwrap();
+    let _silent: Vec<_> = (0..5).map(|_| UnixStream::connect_addr(&place).unwrap()).collect();
+    change(&proxy, &config("second"));
+    assert_eq!(proxy.client("fe").get("/", "").text(), "second");
+}
