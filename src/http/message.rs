@@ -109,6 +109,16 @@ impl Fields {
         self.arena.extend_from_within(range);
         text
     }
+    /// Appends what `write` appends to the arena and names it.
+    pub fn store_with<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Text, E> {
+        let start = self.arena.len();
+        write(&mut self.arena)?;
+        Ok(Text::new(start, self.arena.len() - start))
+    }
+    /// Forgets what was stored from `len` on; nothing may refer to it.
+    pub fn truncate_arena(&mut self, len: usize) {
+        self.arena.truncate(len);
+    }
     /// The bytes of a piece.
     #[inline]
     pub fn bytes(&self, text: Text) -> &[u8] {

@@ -1,4 +1,4 @@
-//! HTTP messages (RFC 9110) and their HTTP/1 form (RFC 9112), without I/O and without a clock.
+//! HTTP messages (RFC 9110), their HTTP/1 form (RFC 9112) and HTTP/2 (RFC 9113), without I/O and without a clock.
 //!
 //! A head is one arena of bytes and a list of spans into it ([`message`]): parsing copies the
 //! head once, an edit appends to the arena and moves a span, and encoding walks the list. Fields
@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod h1;
+pub mod h2;
 pub mod known;
 pub mod list;
 pub mod message;
