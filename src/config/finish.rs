@@ -72,6 +72,7 @@ pub struct ServerFacts {
 pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
     let mut global = global::finish(built.global, loading);
     global.environment = loading.environment.changes();
+    loading.tls.store.set_base(loading.tls.crt_base.clone());
     let mut drafts = built.proxies;
     let ids = proxy_ids(&drafts, loading);
     let names = names(&drafts, loading);
@@ -174,7 +175,11 @@ fn proxy(
     let mut binds = Vec::new();
     for bind in draft.binds.drain(..) {
         let is_http = draft.mode == Mode::Http;
-        let tls = super::tls::terminator(&bind.settings.tls, "bind", is_http, &[], loading);
+        let settings = &bind.settings.tls;
+        let tls = super::tls::terminator(settings, "bind", is_http, &[], loading);
+        if settings.ssl.is_none() {
+            super::tls::look_at_files(settings, bind.span, loading);
+        }
         binds.extend(listeners(bind, tls, &mut listener_id));
     }
     let log = targets(&draft.log, &global.log);
@@ -425,6 +430,9 @@ fn servers(
 /// How a server is spoken to by TLS, if it is.
 fn server_tls(line: &ServerDraft, draft: &Draft, loading: &mut Loading<'_>) -> Option<ServerTls> {
     let settings = &line.settings.tls;
+    if settings.ssl.is_none() && settings.check_ssl.is_none() {
+        super::tls::look_at_authorities(&settings.options, line.span, loading);
+    }
     let span = settings.ssl?;
     let is_http = draft.mode == Mode::Http;
     let owner = format!("server {}/{}", draft.name, line.name);
@@ -508,6 +516,7 @@ fn server(
         id,
         endpoint: line.address.endpoint.clone(),
         hostname: line.address.hostname.clone().filter(|_| !is_service),
+        resolves: resolution.is_some(),
         weight: settings.weight,
         maxconn,
         minconn,

@@ -10,7 +10,7 @@ mod streams;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use super::servers::endpoint;
 use crate::engine::resolve::ResolveOrder;
 use crate::model::server::Resolution;
 use crate::resolvers::counters::Counters;
-use crate::resolvers::machine::{Former, RequesterId, Ruling, Slot};
+use crate::resolvers::machine::{Former, Had, RequesterId, Ruling, Slot, Wish};
 use crate::resolvers::options::Prefer;
 use crate::resolvers::{Nameserver, Resolvers};
 use crate::state::ServerState;
-use crate::state::server::Endpoint;
+use crate::state::server::{Endpoint, admin};
 use crate::wire::dns::Name;
 
 /// How often the system is asked whether IPv6 has a route, for `dns-accept-family auto`.
@@ -91,6 +91,11 @@ pub fn start(control: &Rc<Control>) {
         .iter()
         .map(|settings| (settings.name.to_string(), Section::new(control, settings.clone(), families)))
         .collect();
+    for (name, section) in &sections {
+        if let Some(before) = before.sections.get(name) {
+            section.inherit(before);
+        }
+    }
     let mut tasks: Vec<_> =
         sections.values().map(|section| tokio::task::spawn_local(section.clone().run())).collect();
     if accept.auto && !sections.is_empty() {
@@ -135,8 +140,13 @@ pub fn start(control: &Rc<Control>) {
                 None => {
                     let host = server.state.hostname.load_full();
                     let host = host.as_deref().and_then(|host| Name::parse(host).ok());
+                    let had = match before.used_by(&server.state) {
+                        Some(told) => Had::Told(told),
+                        None => current(&server.state),
+                    };
                     bound.requester = host.map(|host| {
-                        section.add_server(host, bound.group, &resolution.options, &server.state)
+                        let wish = Wish { had, ..bound.wish() };
+                        section.add_server(host, wish, &server.state)
                     });
                 }
             }
@@ -148,6 +158,7 @@ pub fn start(control: &Rc<Control>) {
             }
         }
     }
+    with(|resolving| resolving.sections.values().for_each(|section| section.forget_inheritance()));
     for ((core, token), wait) in before.rules {
         let RuleWait { resolvers, name, prefer, .. } = wait;
         carry_out(control, ResolveOrder::Ask { core, token, resolvers, name, prefer });
@@ -160,6 +171,11 @@ impl Resolving {
         self.tasks.iter().for_each(JoinHandle::abort);
         self.sections.values().for_each(|section| section.close());
     }
+    /// The address that name servers have told for a server.
+    fn used_by(&self, state: &Arc<ServerState>) -> Option<IpAddr> {
+        let bound = self.servers.get(&Arc::as_ptr(state))?;
+        bound.section.used_by(bound.requester?)
+    }
     /// The counters that a name server of a section had.
     fn counters(&self, section: &str, nameserver: &Nameserver) -> Option<&Counters> {
         let nameservers = &self.sections.get(section)?.settings().nameservers;
@@ -167,6 +183,19 @@ impl Resolving {
             |known: &&Nameserver| known.name == nameserver.name && known.address == nameserver.address;
         nameservers.iter().find(is_same).map(|known| &*known.counters)
     }
+}
+
+impl Bound {
+    /// What the server wants of its name if it has no address.
+    fn wish(&self) -> Wish {
+        Wish { group: self.group, options: self.resolution.options.clone(), had: Had::Nothing }
+    }
+}
+
+/// The address that a server has, unless its name has none.
+fn current(state: &ServerState) -> Had {
+    let is_known = state.admin() & admin::RMAINT == 0;
+    state.endpoint.load().ip().filter(|_| is_known).map_or(Had::Nothing, Had::First)
 }
 
 /// The host and port that a service has given a server before.
@@ -199,14 +228,14 @@ pub fn trigger(state: &Arc<ServerState>) {
 pub fn set_name(state: &Arc<ServerState>, name: &str, by: &str) -> Result<String, NoName> {
     let bound = with(|resolving| {
         let bound = resolving.servers.get(&Arc::as_ptr(state))?;
-        Some((bound.slot.is_some(), bound.section.clone(), bound.group, bound.resolution.clone()))
+        Some((bound.slot.is_some(), bound.section.clone(), bound.wish()))
     });
-    let (is_slot, section, group, resolution) = bound.ok_or(NoName::NotResolved)?;
+    let (is_slot, section, wish) = bound.ok_or(NoName::NotResolved)?;
     if is_slot {
         return Err(NoName::OfService);
     }
     let (line, name) = endpoint::set_name(state, name, by).map_err(NoName::Refused)?;
-    let requester = section.add_server(name, group, &resolution.options, state);
+    let requester = section.add_server(name, wish, state);
     replace_requester(state, Some(requester));
     Ok(line)
 }
@@ -241,11 +270,11 @@ fn assigned(
     target: &Name,
     port: u16,
     weight: u16,
-    addresses: &[std::net::IpAddr],
+    addresses: &[IpAddr],
 ) {
-    let Some((section, resolution, group, is_resolved)) = with(|resolving| {
+    let Some((section, resolution, wish, is_resolved)) = with(|resolving| {
         let bound = resolving.servers.get(&Arc::as_ptr(state))?;
-        Some((bound.section.clone(), bound.resolution.clone(), bound.group, bound.requester.is_some()))
+        Some((bound.section.clone(), bound.resolution.clone(), bound.wish(), bound.requester.is_some()))
     }) else {
         return;
     };
@@ -254,8 +283,7 @@ fn assigned(
     {
         endpoint::log_name(control, state, &line);
     }
-    let current = state.endpoint.load().ip();
-    match resolution.options.pick(addresses, current) {
+    match resolution.options.pick(addresses, state.endpoint.load().ip()) {
         Some(address) => {
             replace_requester(state, None);
             endpoint::resolved(control, state, address, Some(port), "DNS additional record");
@@ -263,7 +291,8 @@ fn assigned(
         None => {
             endpoint::set_port(control, state, port);
             if !is_resolved {
-                let requester = section.add_server(target.clone(), group, &resolution.options, state);
+                let wish = Wish { had: current(state), ..wish };
+                let requester = section.add_server(target.clone(), wish, state);
                 replace_requester(state, Some(requester));
             }
         }

@@ -13,7 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use super::counters::Counter;
 use super::ids::Ids;
 use super::options::{Options, Prefer};
 use super::ports::Ports;
-use super::records::{Choice, Chooser};
+use super::records::{Choice, Chooser, Records};
 use super::{Resolvers, Transport};
 use crate::base::clock::Millis;
 use crate::wire::dns::{self, Answer, Families, Fault, Kind, Name, Reading};
@@ -186,6 +186,31 @@ pub struct Machine {
     outputs: VecDeque<Output>,
     /// Nobody asks before that: enough have just asked.
     paused_until: Millis,
+    /// See [`Machine::inherit`].
+    inheritance: HashMap<(Name, Kind), Records>,
+}
+
+/// What a server wants of a name.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Its backend: the servers of one share no address.
+    pub group: u64,
+    /// What counts when an address is chosen.
+    pub options: Arc<Options>,
+    /// The address that it has, and keeps if an answer has it.
+    pub had: Had,
+}
+
+/// The address that a server has when it begins to want a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Had {
+    /// None.
+    Nothing,
+    /// One from elsewhere: the configuration, the system's resolver, a state file. All servers of a name may
+    /// have got the same one.
+    First(IpAddr),
+    /// One that name servers had told for it.
+    Told(IpAddr),
 }
 
 impl Machine {
@@ -193,7 +218,17 @@ impl Machine {
     pub fn new(settings: Arc<Resolvers>, families: Families) -> Machine {
         let ports = settings.nameservers.iter().map(|_| Ports::default()).collect();
         let (ids, table) = (Ids::default(), Table::default());
-        Machine { settings, families, ids, ports, table, outputs: VecDeque::new(), paused_until: 0 }
+        let inheritance = HashMap::new();
+        Machine {
+            settings,
+            families,
+            ids,
+            ports,
+            table,
+            outputs: VecDeque::new(),
+            paused_until: 0,
+            inheritance,
+        }
     }
 
     /// Which families are asked for from now on.
@@ -201,10 +236,35 @@ impl Machine {
         self.families = families;
     }
 
+    /// Goes on with what another machine knows of names that servers and services want, until
+    /// [`Machine::forget_inheritance`]: names that are entered meanwhile begin with it.
+    pub fn inherit(&mut self, before: &Machine) {
+        self.inheritance = before.table.lasting_records();
+    }
+    /// What no name has taken over is forgotten.
+    pub fn forget_inheritance(&mut self) {
+        self.inheritance = HashMap::new();
+    }
+    /// The address that the records have for a server; another one may have been set by hand.
+    pub fn used_by(&self, id: RequesterId) -> Option<IpAddr> {
+        self.table.records_of(id)?.used_by(id)
+    }
+
     /// Resolves the name of a server of the backend `group` until [`Machine::leave`].
-    pub fn server(&mut self, name: Name, group: u64, options: Arc<Options>, now: Millis) -> RequesterId {
-        let kind = options.prefer.kind(self.families);
-        self.enter(name, kind, Role::Server { group, options }, now)
+    pub fn server(&mut self, name: Name, server: Wish, now: Millis) -> RequesterId {
+        let Wish { group, options, had } = server;
+        let (kind, allow_duplicates) = (options.prefer.kind(self.families), options.allow_duplicates);
+        let id = self.enter(name, kind, Role::Server { group, options }, now);
+        let (address, shares) = match had {
+            Had::Nothing => return id,
+            Had::First(address) => (address, false),
+            Had::Told(address) => (address, allow_duplicates),
+        };
+        if let Some(at) = self.table.requester(id).map(|requester| requester.resolution) {
+            let chooser = Chooser { requester: id, group };
+            self.table.resolution(at).records.claim(chooser, address, shares);
+        }
+        id
     }
 
     /// Resolves the name of a service for these slots, which keep what they had as long as the service has it.
@@ -229,7 +289,12 @@ impl Machine {
     }
 
     fn enter(&mut self, name: Name, kind: Kind, role: Role, now: Millis) -> RequesterId {
-        let resolution = self.table.find(&name, kind).unwrap_or_else(|| self.table.create(name, kind, now));
+        let resolution = self.table.find(&name, kind).unwrap_or_else(|| {
+            let records = self.inheritance.remove(&(name.clone(), kind));
+            let id = self.table.create(name, kind, now);
+            self.table.resolution(id).records = records.unwrap_or_default();
+            id
+        });
         let id = self.table.add_requester(Requester { resolution, role });
         self.schedule(resolution, now);
         id

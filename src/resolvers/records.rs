@@ -31,7 +31,7 @@ pub struct Chooser {
     pub group: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Address {
     address: IpAddr,
     seen: Millis,
@@ -39,7 +39,7 @@ struct Address {
 }
 
 /// A server of a service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServiceRecord {
     /// Its host.
     pub target: Name,
@@ -63,9 +63,56 @@ pub struct Records {
     pub services: Vec<ServiceRecord>,
     /// Where the next choice begins, so that not all take the first address.
     next: usize,
+    /// The addresses that servers had when they began to want the name: theirs once an answer has them.
+    claims: Vec<Claim>,
+}
+
+/// The address that a server has when it begins to want a name.
+#[derive(Debug)]
+struct Claim {
+    chooser: Chooser,
+    address: IpAddr,
+    /// Others of its backend may have the same one.
+    shares: bool,
 }
 
 impl Records {
+    /// The same records, used by nobody.
+    pub fn unused(&self) -> Records {
+        let mut addresses = self.addresses.clone();
+        addresses.iter_mut().for_each(|known| known.users.clear());
+        let mut services = self.services.clone();
+        services.iter_mut().for_each(|known| known.slots.clear());
+        Records { addresses, services, next: self.next, claims: Vec::new() }
+    }
+
+    /// The address that a server uses.
+    pub fn used_by(&self, requester: RequesterId) -> Option<IpAddr> {
+        let has_it = |known: &&Address| known.users.iter().any(|user| user.requester == requester);
+        let used = self.addresses.iter().find(has_it).map(|known| known.address);
+        let claim = self.claims.iter().find(|claim| claim.chooser.requester == requester);
+        used.or(claim.map(|claim| claim.address))
+    }
+
+    /// A server that begins to want the name has an address already; if it `shares`, others of its backend may have
+    /// the same one.
+    pub fn claim(&mut self, chooser: Chooser, address: IpAddr, shares: bool) {
+        self.claims.push(Claim { chooser, address, shares });
+    }
+
+    /// Gives servers the addresses that they had before, where these are known; of several servers of a backend
+    /// that had the same one, the first keeps it. To be called before anyone chooses.
+    fn settle_claims(&mut self) {
+        for claim in std::mem::take(&mut self.claims) {
+            let Some(known) = self.addresses.iter_mut().find(|known| known.address == claim.address) else {
+                continue;
+            };
+            if claim.shares || !known.users.iter().any(|user| user.group == claim.chooser.group) {
+                known.users.push(claim.chooser);
+            }
+        }
+    }
+
     /// Takes an answer over; of each kind at most `max` records are known at a time.
     pub fn merge(&mut self, answer: &Answer, now: Millis, max: usize) {
         let known: HashSet<IpAddr> = self.addresses.iter().map(|known| known.address).collect();
@@ -148,6 +195,7 @@ impl Records {
         for known in &mut self.addresses {
             known.users.retain(|user| user.requester != requester);
         }
+        self.claims.retain(|claim| claim.chooser.requester != requester);
         let mut released = Vec::new();
         for service in &mut self.services {
             service.slots.retain(|(owner, slot)| {
@@ -169,6 +217,7 @@ impl Records {
         chooser: Option<Chooser>,
         current: Option<IpAddr>,
     ) -> Choice {
+        self.settle_claims();
         let uses = |known: &Address| chooser.is_some_and(|chooser| known.users.contains(&chooser));
         if self.addresses.iter().any(uses) {
             return Choice::Keep;
@@ -239,6 +288,29 @@ mod tests {
         // Another backend may have the same addresses.
         let other = Some(Chooser { requester: RequesterId(9), group: 2 });
         assert_eq!(records.choose(&options, Families::BOTH, other, Some(ip("10.0.0.2"))), Choice::Keep);
+    }
+
+    #[test]
+    fn addresses_that_servers_had_are_theirs_whoever_chooses_first() {
+        let mut records = Records::default();
+        let options = Options::default();
+        // Two had the same one: a name that the system's resolver had told, say.
+        for (number, address) in [(3, "10.0.0.1"), (4, "10.0.0.1"), (5, "10.0.0.9")] {
+            records.claim(server(number).unwrap(), ip(address), false);
+        }
+        assert_eq!(records.used_by(RequesterId(3)), Some(ip("10.0.0.1")));
+        records.merge(&answer(&["10.0.0.1", "10.0.0.2"]), 1000, 100);
+        let choose = |records: &mut Records, number, current: Option<&str>| {
+            records.choose(&options, Families::BOTH, server(number), current.map(ip))
+        };
+        assert_eq!(choose(&mut records, 1, None), Choice::Take(ip("10.0.0.2")));
+        assert_eq!(choose(&mut records, 2, None), Choice::Nothing);
+        assert_eq!(choose(&mut records, 3, Some("10.0.0.1")), Choice::Keep);
+        assert_eq!(choose(&mut records, 4, Some("10.0.0.1")), Choice::Nothing);
+        assert_eq!(choose(&mut records, 5, Some("10.0.0.9")), Choice::Nothing);
+        assert!(records.claims.is_empty());
+        assert_eq!(records.used_by(RequesterId(1)), Some(ip("10.0.0.2")));
+        assert_eq!(records.unused().used_by(RequesterId(1)), None);
     }
 
     #[test]

@@ -107,6 +107,14 @@ impl Endpoint {
             Endpoint::Unix(_) | Endpoint::Unresolved { .. } => None,
         }
     }
+    /// The port, and the offset that makes it one of the client's; nothing for a path.
+    pub fn port(&self) -> Option<(u16, Option<i32>)> {
+        match self {
+            Endpoint::Inet { address, port_offset } => Some((address.port(), *port_offset)),
+            Endpoint::Unresolved { port, port_offset } => Some((*port, *port_offset)),
+            Endpoint::Unix(_) => None,
+        }
+    }
     /// Whether connections go where their client wanted to go, in part at least: an address of zeros stands for
     /// the client's destination, a mapped port for its port (manual, section 4.2 `server`).
     pub fn follows_client(&self) -> bool {
@@ -219,6 +227,8 @@ pub struct Configured {
     pub endpoint: Endpoint,
     /// The host name given instead of an address.
     pub hostname: Option<String>,
+    /// `resolvers`: the name is resolved while running, and the address of the load is only the first one.
+    pub resolves: bool,
     /// `weight`
     pub weight: u32,
     /// `maxconn`
@@ -237,6 +247,20 @@ pub struct Configured {
     pub agent: Option<(u32, u32)>,
     /// `init-state`
     pub init_state: InitState,
+}
+
+impl Configured {
+    /// Whether the model before says the same of where the server is. What the system's resolver told the load
+    /// is of no account where name servers are asked anyway: a name of several addresses would move all servers
+    /// that have it to whichever came first.
+    fn is_reached_as(&self, old: &Configured) -> bool {
+        let is_same_place = if self.resolves && old.resolves && self.hostname.is_some() {
+            self.endpoint.port() == old.endpoint.port()
+        } else {
+            self.endpoint == old.endpoint
+        };
+        is_same_place && self.hostname == old.hostname
+    }
 }
 
 /// Where a server stands before its first check, and when it leaves maintenance.
@@ -469,7 +493,7 @@ impl ServerState {
         self.minconn.store(new.minconn, Relaxed);
         self.maxqueue.store(new.maxqueue, Relaxed);
         self.backup.store(new.backup, Relaxed);
-        if changed(&|old| old.endpoint == new.endpoint && old.hostname == new.hostname) {
+        if changed(&|old| new.is_reached_as(old)) {
             self.endpoint.store(Arc::new(new.endpoint.clone()));
             self.hostname.store(new.hostname.clone().map(Arc::new));
             let resolves = if new.endpoint.is_resolved() { 0 } else { admin::RMAINT };
@@ -635,6 +659,7 @@ mod tests {
             id: 1,
             endpoint: Endpoint::Inet { address: ([10, 0, 0, 1], 80).into(), port_offset: None },
             hostname: None,
+            resolves: false,
             weight: 10,
             maxconn: 5,
             minconn: 0,
@@ -662,6 +687,36 @@ mod tests {
         );
         adopt(Configured { weight: 20, disabled: true, ..configured() });
         assert_eq!((server.user_weight(), server.admin()), (20, admin::FMAINT | admin::CMAINT));
+    }
+
+    #[test]
+    fn a_reload_moves_a_server_whose_name_is_resolved_only_if_its_line_says_so() {
+        let line = |host: &str, address: Option<&str>, port, resolves| Configured {
+            hostname: Some(host.to_owned()),
+            endpoint: match address {
+                Some(ip) => {
+                    Endpoint::Inet { address: SocketAddr::new(ip.parse().unwrap(), port), port_offset: None }
+                }
+                None => Endpoint::Unresolved { port, port_offset: None },
+            },
+            resolves,
+            ..configured()
+        };
+        for (next, moves) in [
+            (line("a", Some("10.0.0.2"), 80, true), false),
+            (line("a", None, 80, true), false),
+            (line("a", Some("10.0.0.1"), 81, true), true),
+            (line("b", Some("10.0.0.1"), 80, true), true),
+            (line("a", Some("10.0.0.2"), 80, false), true),
+        ] {
+            let server = ServerState::new("be", "s", 1);
+            server.adopt(&Arc::new(line("a", Some("10.0.0.1"), 80, true)));
+            let told = Endpoint::Inet { address: "10.0.0.9:80".parse().unwrap(), port_offset: None };
+            server.endpoint.store(Arc::new(told.clone()));
+            server.adopt(&Arc::new(next.clone()));
+            let expected = if moves { &next.endpoint } else { &told };
+            assert_eq!(&**server.endpoint.load(), expected, "{next:?}");
+        }
     }
 
     #[test]

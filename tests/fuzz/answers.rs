@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use haring::diag::Span;
-use haring::resolvers::machine::{Event, Machine, Output, Slot};
+use haring::resolvers::machine::{Event, Had, Machine, Output, Slot, Wish};
 use haring::resolvers::records::Choice;
 use haring::resolvers::{Nameserver, Resolvers, Transport};
 use haring::wire::dns::{self, Families, Kind, Name, Reading};
@@ -59,7 +59,8 @@ fn feed(bytes: &[u8]) {
         counters: Arc::default(),
     });
     let mut machine = Machine::new(Arc::new(settings), Families::BOTH);
-    let server = machine.server(Name::parse(HOST).expect("a name"), 1, Arc::default(), 1000);
+    let wish = Wish { group: 1, options: Arc::default(), had: Had::Nothing };
+    let server = machine.server(Name::parse(HOST).expect("a name"), wish, 1000);
     machine.service(Name::parse(SERVICE).expect("a name"), vec![(Slot(0), None), (Slot(1), None)], 1000);
     let given = Given::of(bytes, HOST);
     let mut now = 1000;

@@ -63,6 +63,15 @@ fn served_by(proxy: &Proxy, listener: &str, count: usize) -> Vec<String> {
     (0..count).map(|_| proxy.client(listener).get("/", "").text()).collect()
 }
 
+/// Has the process read its configuration again.
+fn reload(proxy: &Proxy) {
+    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
+        .args(["reload", &proxy.pid().to_string()])
+        .output()
+        .expect("the binary runs");
+    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+}
+
 const PORT: u16 = 8080;
 
 #[test]
@@ -799,14 +808,41 @@ fn a_reload_keeps_addresses_and_slots() {
         }]
     });
     proxy.rewrite(&config("\n                server more 127.0.0.9:80"));
-    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
-        .args(["reload", &proxy.pid().to_string()])
-        .output()
-        .expect("the binary runs");
-    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    reload(&proxy);
     nameserver.wait_asked(10);
     assert_eq!(addresses(&proxy, "names"), ["127.0.0.7", "127.0.0.8"]);
     assert_eq!(addresses(&proxy, "services"), ["127.0.0.2", "127.0.0.1", "127.0.0.9"]);
     assert!(counter(&proxy, "ns0", "sent") > sent, "counters go on");
     assert!(!proxy.stderr().contains("going DOWN"), "{}", proxy.stderr());
+}
+
+#[test]
+fn a_reload_moves_no_server_to_a_lower_slot_that_is_free() {
+    let nameserver = Nameserver::of("web.test", &["127.0.0.7", "127.0.0.8", "127.0.0.9"]);
+    let config = |more: &str| {
+        format!(
+            "{}{HTTP_DEFAULTS}
+            listen fe
+                bind @fe@
+                server-template web 3 web.test:80 resolvers dns init-addr none
+                server moved web.test:80 resolvers dns init-addr none{more}",
+            section(&[&nameserver], "")
+        )
+    };
+    let proxy = Proxy::start(Driver::Epoll, &config(""));
+    wait_addresses(&proxy, "fe", &["127.0.0.7", "127.0.0.8", "127.0.0.9", "-"]);
+    nameserver.tell("web.test", &["127.0.0.9"]);
+    wait_addresses(&proxy, "fe", &["-", "-", "127.0.0.9", "-"]);
+    // An address that an operator has set stays as long as it would without a reload.
+    nameserver.tell("web.test", &["127.0.0.9", "127.0.0.6"]);
+    wait_addresses(&proxy, "fe", &["127.0.0.6", "-", "127.0.0.9", "-"]);
+    assert!(proxy.admin("set server fe/web1 addr 127.0.0.60").contains("IP changed"));
+    let shown = ["127.0.0.60", "-", "127.0.0.9", "-", "127.0.0.10"];
+    let said = proxy.stderr().len();
+    proxy.rewrite(&config("\n                server more 127.0.0.10:80"));
+    reload(&proxy);
+    nameserver.wait_asked(3);
+    assert_eq!(addresses(&proxy, "fe"), shown);
+    let said = proxy.stderr()[said..].to_owned();
+    assert!(!said.contains("going DOWN") && !said.contains("IP changed"), "{said}");
 }

@@ -305,6 +305,7 @@ fn the_first_check_after_a_start_decides_whatever_rise_and_fall() {
         for at in 0..2 {
             let line = bench.model().proxies[1].servers[at].clone();
             line.state.adopt(&Arc::new(crate::state::server::Configured {
+                resolves: false,
                 init_state: Default::default(),
                 id: line.id,
                 endpoint: Endpoint::clone(&line.state.endpoint.load()),

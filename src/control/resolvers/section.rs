@@ -17,8 +17,10 @@ use crate::base::clock::{self, Millis};
 use crate::control::Control;
 use crate::control::servers::endpoint;
 use crate::resolvers::Resolvers;
-use crate::resolvers::machine::{Event, Former, Machine, Output, RequesterId, Ruling, STREAM, Slot, Status};
-use crate::resolvers::options::{Options, Prefer};
+use crate::resolvers::machine::{
+    Event, Former, Machine, Output, RequesterId, Ruling, STREAM, Slot, Status, Wish,
+};
+use crate::resolvers::options::Prefer;
 use crate::resolvers::records::Choice;
 use crate::state::ServerState;
 use crate::wire::dns::{Families, Name};
@@ -105,15 +107,22 @@ impl Section {
         self.machine.borrow_mut().set_families(families);
     }
 
+    /// Goes on with what a section of the model before knows, until [`Section::forget_inheritance`].
+    pub(super) fn inherit(&self, before: &Section) {
+        self.machine.borrow_mut().inherit(&before.machine.borrow());
+    }
+    /// Everybody who goes on with something has begun.
+    pub(super) fn forget_inheritance(&self) {
+        self.machine.borrow_mut().forget_inheritance();
+    }
+    /// The address that name servers have told for a server.
+    pub(super) fn used_by(&self, requester: RequesterId) -> Option<IpAddr> {
+        self.machine.borrow().used_by(requester)
+    }
+
     /// Resolves the host of a server from now on.
-    pub(super) fn add_server(
-        &self,
-        host: Name,
-        group: u64,
-        options: &Arc<Options>,
-        state: &Arc<ServerState>,
-    ) -> RequesterId {
-        let requester = self.machine.borrow_mut().server(host, group, options.clone(), now());
+    pub(super) fn add_server(&self, host: Name, wish: Wish, state: &Arc<ServerState>) -> RequesterId {
+        let requester = self.machine.borrow_mut().server(host, wish, now());
         self.servers.borrow_mut().insert(requester, state.clone());
         self.wake.notify_one();
         requester

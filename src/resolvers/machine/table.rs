@@ -159,6 +159,17 @@ impl Table {
         resolution.requesters.iter().all(is_rule)
     }
 
+    /// What is known of the names that servers and services want, used by nobody.
+    pub(super) fn lasting_records(&self) -> HashMap<(Name, Kind), Records> {
+        let lasting = self.resolutions.iter().filter(|(id, _)| !self.is_for_rules(**id));
+        lasting.map(|(_, known)| ((known.name.clone(), known.preferred), known.records.unused())).collect()
+    }
+    /// The records of a requester's name.
+    pub(super) fn records_of(&self, id: RequesterId) -> Option<&Records> {
+        let requester = self.requesters.get(&id)?;
+        self.resolutions.get(&requester.resolution).map(|resolution| &resolution.records)
+    }
+
     /// Adds one who wants a name.
     pub(super) fn add_requester(&mut self, requester: Requester) -> RequesterId {
         let id = RequesterId(self.next());

@@ -93,6 +93,10 @@ fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
+fn wish(had: Had) -> Wish {
+    Wish { group: 1, options: Arc::default(), had }
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -120,7 +124,7 @@ impl Bench {
         self.now = end;
     }
     fn server(&mut self, host: &str) -> RequesterId {
-        let id = self.machine.server(name(host), 1, Arc::default(), self.now);
+        let id = self.machine.server(name(host), wish(Had::Nothing), self.now);
         self.pass(0);
         id
     }
@@ -402,6 +406,35 @@ fn slots_keep_what_they_had_before_a_reload() {
 }
 
 #[test]
+fn servers_keep_addresses_and_records_over_a_reload() {
+    let hold = |settings: &mut Resolvers| settings.hold.obsolete = 60_000;
+    let mut before = bench_with(V4, &[Transport::Udp], hold);
+    let servers = [(); 3].map(|()| before.server("web.test"));
+    let asked = before.sent();
+    before.receive(&asked[0], &asked[0].answer(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
+    for (server, address) in servers.iter().zip(["10.0.0.1", "10.0.0.2", "10.0.0.3"]) {
+        assert_eq!(before.machine.choose(*server, None), Choice::Take(ip(address)));
+    }
+    // The first two leave their slots: what is left keeps the last one, though lower ones are free.
+    let mut after = bench_with(V4, &[Transport::Udp], hold);
+    after.now = before.now;
+    after.machine.inherit(&before.machine);
+    let had = before.machine.used_by(servers[2]).map_or(Had::Nothing, Had::Told);
+    let slots = [Had::Nothing, Had::Nothing, had]
+        .map(|had| after.machine.server(name("web.test"), wish(had), after.now));
+    after.machine.forget_inheritance();
+    assert_eq!(after.machine.used_by(slots[2]), Some(ip("10.0.0.3")));
+    after.pass(0);
+    let asked = after.sent();
+    after.receive(&asked[0], &asked[0].answer(&["10.0.0.1"]));
+    let chosen = slots.map(|slot| after.machine.choose(slot, None));
+    // What an answer has no more stays for `hold obsolete`, as it would without the reload.
+    assert_eq!(chosen[2], Choice::Keep);
+    assert!(chosen[..2].iter().all(|chosen| *chosen != Choice::Take(ip("10.0.0.3"))), "{chosen:?}");
+    assert!(chosen[..2].contains(&Choice::Take(ip("10.0.0.1"))), "{chosen:?}");
+}
+
+#[test]
 fn rules_take_what_is_known() {
     let mut bench = bench(1);
     let Ruling::Waits(first) = bench.machine.rule(name("a.test"), Prefer::V4, bench.now) else { panic!() };
@@ -460,7 +493,7 @@ fn names_that_clients_choose_are_bounded() {
 fn more_names_than_can_be_asked_all_have_their_turn() {
     let mut bench = bench_with(V4, &[Transport::Udp], |settings| settings.timeout_resolve_ms = 10);
     for at in 0..20 * ASKS_MAX {
-        bench.machine.server(name(&format!("n{at}.test")), 1, Arc::default(), bench.now);
+        bench.machine.server(name(&format!("n{at}.test")), wish(Had::Nothing), bench.now);
     }
     let mut names = std::collections::HashSet::new();
     for _ in 0..25 {
