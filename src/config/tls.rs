@@ -24,7 +24,7 @@ use crate::tls::material::{Beside, Material};
 use crate::tls::options::{Options, Verify};
 use crate::tls::pem::{self, File};
 use crate::tls::selection::Names;
-use crate::tls::store::{ListLine, Store};
+use crate::tls::store::{ListLine, Source, Store};
 use crate::tls::terminator::{Entry, LIFETIME_S, Line, SESSIONS, Terminator};
 use crate::tls::tickets::TicketKeys;
 use crate::tls::verify::verifier::ClientVerifier;
@@ -129,7 +129,7 @@ pub fn terminator(
     let mut lists = Vec::new();
     for (path, span) in &settings.lists {
         let lines = list(path, *span, loading);
-        entries.extend(lines.iter().map(|line| line.entry.clone()));
+        entries.extend(lines.0.iter().map(|line| line.entry.clone()));
         lists.push((path.trim_end_matches('/').to_owned(), lines));
     }
     entries.extend(shared.iter().cloned());
@@ -174,6 +174,37 @@ pub fn terminator(
             None
         }
     }
+}
+
+/// Reads the files of a line without `ssl`, which have no effect there: what is wrong with them is told all the
+/// same, as it would be on the day when `ssl` is added.
+pub fn look_at_files(settings: &TlsSettings, span: Span, loading: &mut Loading<'_>) {
+    let known = loading.report.diagnostics.len();
+    let mut named = None;
+    for name in &settings.certificates {
+        named = named.or(Some(name.span));
+        certificates(&name.path, name.span, loading);
+    }
+    for (path, span) in &settings.lists {
+        named = named.or(Some(*span));
+        list(path, *span, loading);
+    }
+    if let Some((path, span)) = &settings.ticket_keys {
+        read_ticket_keys(path, *span, loading);
+    }
+    look_at_authorities(&settings.options, span, loading);
+    if let Some(span) = named.filter(|_| loading.report.diagnostics.len() == known) {
+        let message = "a certificate was specified but SSL was not enabled on this line";
+        loading.report.warning(span, message.to_owned()).help("add 'ssl'");
+    }
+}
+
+/// The same of the files that say whom to trust, of a `bind` or `server` line without `ssl`.
+pub fn look_at_authorities(options: &Options, span: Span, loading: &mut Loading<'_>) {
+    for path in [&options.authorities, &options.more_authorities].into_iter().flatten() {
+        let _ = authorities(path, span, loading); // what is wrong was told
+    }
+    let _ = trust(Vec::new(), options, span, loading); // the same
 }
 
 /// How clients' certificates are verified, if they are; an error was told.
@@ -349,17 +380,20 @@ fn material(path: &str, span: Span, loading: &mut Loading<'_>) -> Option<Arc<Mat
         ocsp: ocsp.as_deref(),
     };
     let read = match loading.file(path) {
-        Ok(text) => Material::load(path, &text, beside),
+        Ok(text) => {
+            let parts = [Some(&text[..]), key.as_deref(), issuer.as_deref(), ocsp.as_deref()];
+            Material::load(path, &text, beside).map(|material| (material, source_of(parts)))
+        }
         Err(error) => Err(format!("unable to read the certificate '{path}' : {error}")),
     };
     let loaded = match read {
-        Ok(material) => {
+        Ok((material, source)) => {
             let material = Arc::new(material);
             for notice in &material.notices {
                 loading.report.notice(span, format!("'crt' : {notice}"));
             }
             tell_validity(&material, span, loading);
-            loading.tls.store.add(material.clone());
+            loading.tls.store.add(material.clone(), source);
             Some(material)
         }
         Err(message) => {
@@ -369,6 +403,14 @@ fn material(path: &str, span: Span, loading: &mut Loading<'_>) -> Option<Arc<Mat
     };
     loading.tls.materials.insert(path.to_owned(), loaded.clone());
     loaded
+}
+
+/// Tells whether files are what they were at another load.
+fn source_of<const N: usize>(parts: [Option<&[u8]>; N]) -> Source {
+    parts.iter().fold(0, |seed, part| {
+        let seed = seed + u64::from(part.is_some());
+        crate::base::hash::xxh64(part.unwrap_or_default(), seed)
+    })
 }
 
 fn tell_validity(material: &Material, span: Span, loading: &mut Loading<'_>) {
@@ -464,12 +506,12 @@ fn server_verification(
 }
 
 /// The certificates of a `crt-list` file (manual, section 5.1 `crt-list`): a file, options in brackets, filters.
-fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<ListLine> {
+fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> (Vec<ListLine>, Source) {
     let text = match loading.file(path) {
         Ok(text) => text,
         Err(error) => {
             loading.report.alert(span, format!("'crt-list' : unable to open '{path}' : {error}"));
-            return Vec::new();
+            return (Vec::new(), 0);
         }
     };
     let mut entries = Vec::new();
@@ -477,7 +519,13 @@ fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<ListLine> {
         let place = format!("{path}:{}", at + 1);
         match list_line(line) {
             Ok(Some(words)) => {
+                let known = loading.report.diagnostics.len();
                 let made = list_entries(&words, &place, span, loading);
+                for told in &mut loading.report.diagnostics[known..] {
+                    if !told.message.starts_with("'crt-list'") {
+                        told.message = format!("'crt-list' : {place} : {}", told.message);
+                    }
+                }
                 entries.extend(made.into_iter().map(|entry| ListLine {
                     certificate: entry.material.name.to_string(),
                     rest: words.rest(),
@@ -491,7 +539,7 @@ fn list(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<ListLine> {
             }
         }
     }
-    entries
+    (entries, source_of([Some(&text)]))
 }
 
 /// A line of a `crt-list`.
@@ -524,12 +572,17 @@ impl ListWords<'_> {
 /// # Errors
 /// What is wrong with it.
 pub fn line_at_run_time(text: &str, store: &Store) -> Result<ListLine, String> {
-    let Some(words) = list_line(text.lines().next().unwrap_or_default())? else {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let Some(words) = list_line(lines.next().unwrap_or_default())? else {
         return Err("the line names no certificate".to_owned());
     };
-    let stored =
-        store.get(words.path).ok_or_else(|| format!("certificate '{}' does not exist!", words.path))?;
-    let material = stored.material.ok_or_else(|| format!("certificate '{}' is empty!", words.path))?;
+    let more = lines.count();
+    if more > 0 {
+        return Err(format!("one line can be added at a time, and {more} more follow it: nothing was added"));
+    }
+    let name = store.resolve(words.path);
+    let stored = store.get(&name).ok_or_else(|| format!("certificate '{name}' does not exist!"))?;
+    let material = stored.material.ok_or_else(|| format!("certificate '{name}' is empty!"))?;
     let (registry, settings, world) = (Registry::new(1), super::Settings::default(), Sealed);
     let mut report = Report::default();
     let environment = super::environment::Environment::bare(&world);
@@ -553,7 +606,8 @@ pub fn line_at_run_time(text: &str, store: &Store) -> Result<ListLine, String> {
     };
     let filters = Names::of_filters(words.filters.iter().copied());
     let entry = Entry { material, filters, options, is_default: false, verifier: None };
-    Ok(ListLine { certificate: words.path.to_owned(), rest: words.rest(), number: 0, entry })
+    let rest = words.rest();
+    Ok(ListLine { certificate: name, rest, number: 0, entry })
 }
 
 /// A world without files.
@@ -593,6 +647,9 @@ fn list_line(line: &str) -> Result<Option<ListWords<'_>>, String> {
     let filters: Vec<&str> = filters.split_whitespace().take_while(|word| !word.starts_with('#')).collect();
     if let Some(stray) = filters.iter().find(|word| word.contains(['[', ']'])) {
         return Err(format!("'{stray}' is no filter; options stand in brackets right behind the file"));
+    }
+    if let Some(empty) = filters.iter().find(|word| matches!(**word, "!" | "!!")) {
+        return Err(format!("'{empty}' names nothing that could be left out; write '!<name>'"));
     }
     Ok(Some(ListWords { path, options: options.split_whitespace().collect(), filters }))
 }
@@ -668,5 +725,9 @@ mod tests {
         }
         assert!(parse("a.pem [alpn h2").is_err());
         assert!(parse("a.pem b.com [alpn h2]").is_err());
+        for filters in ["!", "a.com !", "! a.com"] {
+            let error = list_line(&format!("a.pem {filters}")).unwrap_err();
+            assert!(error.starts_with("'!' names nothing"), "{error}");
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! bound before old ones close. Listeners are kept by their address with all that waits in them. Sessions in
 //! progress end under the model that they began with; what begins takes the new one.
 
+mod losses;
+
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -148,7 +150,11 @@ impl Reloader {
         bound.keep_paths();
         // From here on nothing fails.
         let unavailable: Vec<Arc<ServerState>> = servers_of(&model).filter(is_in_maintenance).collect();
+        let changed_maps = losses::changed_maps(&model);
+        let mut lost = losses::of_tables(&before, &model);
+        lost.extend(model.certificates.succeed(&before.certificates));
         model.adopt();
+        lost.extend(losses::of_maps(&changed_maps));
         self.apply_limits(&before.global, &model.global);
         model.apply_fullconn(self.control.maxconn.get());
         model.global.set_variables(&self.control.process);
@@ -172,6 +178,10 @@ impl Reloader {
         let watched =
             before.proxies.iter().flat_map(|proxy| &proxy.servers).filter(|server| is_watched(server));
         self.settle(&model, &unavailable, &watched.map(|server| server.state.ident).collect());
+        for text in lost {
+            log_sink::say(&self.control, LEVEL_NOTICE, &text);
+            report.notice(Span::NONE, text);
+        }
         Ok(())
     }
 

@@ -117,6 +117,17 @@ fn read_for(start: &[u8]) -> Option<String> {
     Some(record.write())
 }
 
+/// Why nothing answers for a process.
+fn absence(pid: i32) -> String {
+    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!(
+            "'{}' is running under that number, and it is no Haring that can be reloaded; is the pid file an old one?",
+            name.trim_end()
+        ),
+        Err(_) => "there is no such process; is the pid file an old one?".to_owned(),
+    }
+}
+
 /// Asks a process to reload.
 ///
 /// # Errors
@@ -124,7 +135,11 @@ fn read_for(start: &[u8]) -> Option<String> {
 pub(super) fn ask(pid: i32) -> Result<Outcome, String> {
     let failed = |error: io::Error| format!("cannot ask process {pid} to reload: {}", cause(&error));
     let number = u32::try_from(pid).map_err(|_| format!("{pid} is no number of a process"))?;
-    let mut stream = UnixStream::connect_addr(&address(number).map_err(failed)?).map_err(failed)?;
+    let connected = UnixStream::connect_addr(&address(number).map_err(failed)?);
+    let mut stream = connected.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!("cannot ask process {pid} to reload: {}", absence(pid)),
+        _ => failed(error),
+    })?;
     let (owner, _) = peer_of(stream.as_raw_fd()).map_err(failed)?;
     if owner != pid {
         return Err(format!("cannot ask process {pid} to reload: process {owner} answers in its place"));
@@ -133,6 +148,11 @@ pub(super) fn ask(pid: i32) -> Result<Outcome, String> {
     let mut start = Vec::new();
     let mut reader = io::BufReader::new(stream.try_clone().map_err(failed)?);
     reader.read_until(b'\n', &mut start).map_err(failed)?;
+    if start.is_empty() {
+        return Err(format!(
+            "cannot ask process {pid} to reload: it does not answer this user; its own user and root may ask it"
+        ));
+    }
     let record = read_for(&start).ok_or_else(|| {
         format!("process {pid} does not say what it was started with: another version asks")
     })?;

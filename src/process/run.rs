@@ -391,6 +391,8 @@ impl Start<'_> {
             Ok(signals) => signals,
             Err(error) => return failed(&format!("cannot take signals: {error}")),
         };
+        // Before anyone is told that the process is ready: 'haring reload' may follow at once, and waits then.
+        let askers = reload_request::listen();
         let mut lines: Vec<Arc<BindLine>> = Vec::new();
         for socket in self.sockets.iter().flatten() {
             if !lines.iter().any(|known| Arc::ptr_eq(known, &socket.line)) {
@@ -477,7 +479,7 @@ impl Start<'_> {
             connections_by_memory: self.options.connections_by_memory,
             turn: tokio::sync::Mutex::default(),
         });
-        match reload_request::listen() {
+        match askers {
             Ok(listener) => {
                 tokio::task::spawn_local(reload_request::answer(listener, reloader.clone()));
             }

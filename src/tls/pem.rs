@@ -281,10 +281,10 @@ impl Material {
             let help = format!("append the key to the file, or put it into '{path}.key'");
             return Err(file.error(0, "there is no private key in this file", help));
         };
-        let key = usable_key(key).map_err(|what| {
-            let help = "keys may be RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, and Ed25519";
-            file.error(line, what, help)
-        })?;
+        if let Some(what) = weakness(&leaf) {
+            return Err(file.error(line, what, USABLE_KEYS));
+        }
+        let key = usable_key(key).map_err(|what| file.error(line, what, USABLE_KEYS))?;
         if !belongs(&*key, &leaf) {
             let others = self.certificates.iter().skip(1);
             let mut other =
@@ -308,6 +308,19 @@ impl Material {
     }
 }
 
+/// Which keys can be used.
+const USABLE_KEYS: &str = "keys may be RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, and Ed25519; make another one \
+     ('openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048') and have its certificate issued anew";
+/// The bits of the shortest and the longest RSA key that the library signs with.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Why the key of a certificate cannot be used whatever it is, if that is so.
+fn weakness(certificate: &Certificate) -> Option<String> {
+    let is_rsa = matches!(certificate.key_kind(), certificate::KeyKind::Rsa | certificate::KeyKind::RsaPss);
+    let bits = certificate.key_bits();
+    (is_rsa && !RSA_BITS.contains(&bits)).then(|| format!("the RSA key has {bits} bits, which are not taken"))
+}
+
 /// A key with which signatures can be made.
 fn usable_key(key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, String> {
     super::provider()
@@ -324,13 +337,30 @@ pub fn private_key(file: File<'_>) -> Result<Option<Arc<dyn SigningKey>>, PemErr
     file.check_size(FILE_MAX)?;
     let blocks = blocks(file)?;
     let Some(block) = blocks.iter().find(|block| block.is_key()) else { return Ok(None) };
-    usable_key(block.key(file)?).map(Some).map_err(|what| file.error(block.line, what, ""))
+    usable_key(block.key(file)?).map(Some).map_err(|what| file.error(block.line, what, USABLE_KEYS))
 }
 
 /// Whether the private key is of the certificate's public key.
 pub fn belongs(key: &dyn SigningKey, certificate: &Certificate) -> bool {
     let Some(spki) = key.public_key() else { return false };
     certificate::public_key(&spki).is_some_and(|(_, key)| key == certificate.key())
+}
+
+/// The certificates that come as a payload instead of a file: a leaf, then its chain.
+///
+/// # Errors
+/// There is none, or one cannot be read or used.
+pub fn sent_chain(file: File<'_>) -> Result<Vec<Arc<Certificate>>, PemError> {
+    file.check_size(FILE_MAX)?;
+    if !blocks(file)?.iter().any(Block::is_certificate) {
+        let help = "it must have a block '-----BEGIN CERTIFICATE-----' (PEM), and an empty line ends it";
+        return Err(file.error(0, "the payload holds no certificate", help));
+    }
+    let chain = authorities(file)?;
+    match weakness(&chain[0]) {
+        Some(what) => Err(file.error(0, what, USABLE_KEYS)),
+        None => Ok(chain),
+    }
 }
 
 /// The certificates of a CA file; there must be at least one.

@@ -417,6 +417,12 @@ pub fn words(failure: &Failure) -> Cow<'static, str> {
             | Lacks::SupportedVersionsExtensionRequired
             | Lacks::ServerDoesNotSupportTls12Or13,
         ) => "unsupported protocol",
+        // What TLS 1.1 and older lack comes to light before their version does.
+        Error::PeerIncompatible(
+            Lacks::SignatureAlgorithmsExtensionRequired
+            | Lacks::NamedGroupsExtensionRequired
+            | Lacks::ExtendedMasterSecretExtensionRequired,
+        ) => "unsupported protocol (the peer offers TLS 1.1 or older, or TLS 1.2 without its extensions)",
         Error::NoApplicationProtocol => "no application protocol",
         Error::NoCertificatesPresented => "peer did not return a certificate",
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {

@@ -3,7 +3,9 @@
 //! Only the control thread comes here. A change is prepared apart, as a transaction, and published when it is
 //! committed: new handshakes see the whole change, and a change that cannot be leaves everything as it was.
 
-use std::collections::BTreeMap;
+mod succession;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustls::pki_types::CertificateDer;
@@ -12,7 +14,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use super::certificate::Certificate;
 use super::connector::Connector;
 use super::material::Material;
-use super::pem::{File, authorities, belongs, private_key};
+use super::pem::{File, authorities, belongs, private_key, sent_chain};
 use super::terminator::{Entry, Terminator};
 
 /// The endings of names that stand for a part of a certificate.
@@ -36,7 +38,14 @@ pub struct ListLine {
 struct List {
     lines: Vec<ListLine>,
     users: Vec<Arc<Terminator>>,
+    /// What its file held.
+    source: Source,
+    /// The certificates and numbers of lines that were taken out at run time.
+    removed: Vec<(String, usize)>,
 }
+
+/// What a file held when it was read, to tell whether a reload brings anything new.
+pub type Source = u64;
 
 /// A change that is prepared.
 #[derive(Clone, Default)]
@@ -51,6 +60,12 @@ struct Draft {
 struct Inner {
     /// Nothing within for a name that was made at run time and has no contents yet.
     certificates: BTreeMap<String, Option<Arc<Material>>>,
+    /// What the files of certificates held.
+    sources: BTreeMap<String, Source>,
+    /// Certificates that were made or replaced at run time.
+    changed: BTreeSet<String>,
+    /// `crt-base`
+    base: Option<String>,
     transaction: Option<(String, Draft)>,
     terminators: Vec<Arc<Terminator>>,
     connectors: Vec<Arc<Connector>>,
@@ -81,8 +96,15 @@ impl Store {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
     /// Takes a certificate in, while a configuration is loaded.
-    pub fn add(&self, material: Arc<Material>) {
-        self.inner().certificates.insert(material.name.to_string(), Some(material));
+    pub fn add(&self, material: Arc<Material>, source: Source) {
+        let mut inner = self.inner();
+        let name = material.name.to_string();
+        inner.sources.insert(name.clone(), source);
+        inner.certificates.insert(name, Some(material));
+    }
+    /// Notes where certificates are whose names do not say it (`crt-base`).
+    pub fn set_base(&self, base: Option<String>) {
+        self.inner().base = base;
     }
     /// Notes a listener's use.
     pub fn add_terminator(&self, terminator: &Arc<Terminator>) {
@@ -93,10 +115,11 @@ impl Store {
         self.inner().connectors.push(connector.clone());
     }
     /// Notes a list and one of its users.
-    pub fn add_list(&self, name: &str, lines: &[ListLine], user: &Arc<Terminator>) {
+    pub fn add_list(&self, name: &str, (lines, source): &(Vec<ListLine>, Source), user: &Arc<Terminator>) {
         let mut inner = self.inner();
         let list = inner.lists.entry(name.to_owned()).or_default();
-        list.lines = lines.to_vec();
+        list.lines.clone_from(lines);
+        list.source = *source;
         list.users.push(user.clone());
     }
 
@@ -105,6 +128,18 @@ impl Store {
         let inner = self.inner();
         let transaction = inner.transaction.as_ref().map(|(name, _)| name.clone());
         (inner.certificates.keys().cloned().collect(), transaction)
+    }
+    /// The name of the certificate that a line of a `crt-list` means: `crt-base` holds for it as for lines of the
+    /// file, but not for a certificate that was made at run time under the name as it stands.
+    pub fn resolve(&self, path: &str) -> String {
+        let inner = self.inner();
+        let below = inner.base.as_ref().filter(|_| !path.starts_with('/'));
+        let below = below.map(|base| format!("{base}/{path}"));
+        match below {
+            Some(below) if inner.certificates.contains_key(&below) => below,
+            Some(below) if !inner.certificates.contains_key(path) => below,
+            _ => path.to_owned(),
+        }
     }
     /// A certificate by name.
     pub fn get(&self, name: &str) -> Option<Stored> {
@@ -132,6 +167,7 @@ impl Store {
             return Err(format!("Certificate '{name}' already exists!"));
         }
         inner.certificates.insert(name.to_owned(), None);
+        inner.changed.insert(name.to_owned());
         Ok(())
     }
     /// Prepares a part of a certificate; the name of the certificate, and whether a transaction has begun by that.
@@ -177,34 +213,7 @@ impl Store {
                 return Err(error);
             }
         };
-        let mut done: Vec<(Arc<Terminator>, Vec<Entry>)> = Vec::new();
-        for terminator in &inner.terminators {
-            let before = terminator.entries();
-            if !before.iter().any(|entry| *entry.material.name == *name) {
-                continue;
-            }
-            let mut after = before.clone();
-            after.iter_mut().filter(|entry| *entry.material.name == *name).for_each(|entry| {
-                entry.material = material.clone();
-            });
-            if let Err(error) = terminator.replace(after) {
-                for (terminator, before) in done {
-                    let _ = terminator.replace(before);
-                }
-                return Err(error);
-            }
-            done.push((terminator.clone(), before));
-        }
-        for connector in &inner.connectors {
-            connector.renew(&material);
-        }
-        for list in inner.lists.values_mut() {
-            for line in list.lines.iter_mut().filter(|line| *line.entry.material.name == *name) {
-                line.entry.material = material.clone();
-            }
-        }
-        inner.certificates.insert(name, Some(material));
-        Ok(())
+        inner.publish(&name, &material)
     }
     /// Forgets a certificate that nothing uses.
     ///
@@ -221,6 +230,7 @@ impl Store {
             ));
         }
         inner.certificates.remove(name);
+        inner.changed.remove(name);
         Ok(())
     }
 
@@ -268,7 +278,10 @@ impl Store {
                 entries.remove(at);
             }
         })?;
-        list.lines.remove(at);
+        let gone = list.lines.remove(at);
+        if gone.number > 0 {
+            list.removed.push((gone.certificate, gone.number));
+        }
         Ok(())
     }
 }
@@ -299,6 +312,38 @@ impl Inner {
         };
         self.terminators.iter().any(by_listener)
             || self.connectors.iter().any(|connector| connector.shows(name))
+    }
+    /// Has every user of a name show another certificate.
+    fn publish(&mut self, name: &str, material: &Arc<Material>) -> Result<(), String> {
+        let mut done: Vec<(Arc<Terminator>, Vec<Entry>)> = Vec::new();
+        for terminator in &self.terminators {
+            let before = terminator.entries();
+            if !before.iter().any(|entry| *entry.material.name == *name) {
+                continue;
+            }
+            let mut after = before.clone();
+            after.iter_mut().filter(|entry| *entry.material.name == *name).for_each(|entry| {
+                entry.material = material.clone();
+            });
+            if let Err(error) = terminator.replace(after) {
+                for (terminator, before) in done {
+                    let _ = terminator.replace(before);
+                }
+                return Err(error);
+            }
+            done.push((terminator.clone(), before));
+        }
+        for connector in &self.connectors {
+            connector.renew(material);
+        }
+        for list in self.lists.values_mut() {
+            for line in list.lines.iter_mut().filter(|line| *line.entry.material.name == *name) {
+                line.entry.material = material.clone();
+            }
+        }
+        self.changed.insert(name.to_owned());
+        self.certificates.insert(name.to_owned(), Some(material.clone()));
+        Ok(())
     }
     /// The certificate that a name belongs to, and which part of it is meant.
     fn owner(&self, name: &str) -> Option<(String, &'static str)> {
@@ -362,7 +407,7 @@ impl Draft {
         };
         match part {
             "" => {
-                let chain = authorities(file).map_err(|error| error.to_string())?;
+                let chain = sent_chain(file).map_err(|error| error.to_string())?;
                 self.chain = Some(ders(chain));
                 if let Some(key) = private_key(file).map_err(|error| error.to_string())? {
                     self.key = Some(key);
@@ -380,7 +425,11 @@ impl Draft {
                 let der = base64::engine::general_purpose::STANDARD.decode(text);
                 self.ocsp = Some(der.map_err(|_| "the OCSP response must be DER in base64".to_owned())?);
             }
-            _ => {} // SCTs stand within certificates
+            _ => {
+                return Err(
+                    "lists of SCTs beside certificates are not sent: certificates carry their own".to_owned()
+                );
+            }
         }
         Ok(())
     }

@@ -331,7 +331,17 @@ fn what_only_a_restart_changes_is_told() {
         let asked =
             std::process::Command::new(env!("CARGO_BIN_EXE_haring")).args(["reload", &pid]).output().unwrap();
         assert_eq!(asked.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&asked.stderr).contains("cannot ask process"));
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        assert!(said.contains(&format!("cannot ask process {pid} to reload: 'integration")), "{said}");
+        assert!(
+            said.contains("is running under that number, and it is no Haring that can be reloaded"),
+            "{said}"
+        );
+        // The greatest number that Linux gives is 4,194,304.
+        let asked =
+            std::process::Command::new(env!("CARGO_BIN_EXE_haring")).args(["reload", "4194305"]).output();
+        let said = String::from_utf8_lossy(&asked.unwrap().stderr).into_owned();
+        assert!(said.contains("there is no such process"), "{said}");
     });
 }
 

@@ -206,6 +206,15 @@ frontend fe
         client.send([22, 3, 1, 0, 5, 1, 0, 0, 1, 7]);
         assert_eq!(client.read_to_end(), [21, 3, 3, 0, 2, 2, 50], "an alert");
         log.wait_for(&["SSL handshake failure (the client's hello is malformed)"]);
+        // A whole hello of TLS 1.1, which has no extensions.
+        let suites = [0, 4, 0xc0, 0x13, 0, 0x2f];
+        let hello = [&[3, 2][..], &[7; 32], &[0], &suites, &[1, 0]].concat();
+        let length = |bytes: usize| (bytes as u16).to_be_bytes();
+        let message = [&[1, 0], &length(hello.len())[..], &hello].concat();
+        let mut client = proxy.client("fe");
+        client.send([&[22, 3, 1], &length(message.len())[..], &message].concat());
+        assert_eq!(client.read_to_end().first(), Some(&21), "an alert");
+        log.wait_for(&["fe/1: SSL handshake failure (unsupported protocol"]);
         let mut client = proxy.client("fe");
         client.send([22, 3, 1, 1]);
         assert!(client.read_to_end().is_empty());
@@ -241,6 +250,8 @@ fn mistakes_with_certificates_are_told_at_their_line() {
         (Some(certificate.both()), "crt {} verify required", "nothing says who signs clients' certificates"),
         (Some("x.pem [foo]".to_owned()), "crt-list {}", "'foo' is no option of a certificate"),
         (Some("x.pem [alpn h2".to_owned()), "crt-list {}", "is not closed by ']'"),
+        (Some("\n/nowhere.pem a.com".to_owned()), "crt-list {}", "file:2 : 'crt' : unable to read"),
+        (Some("x.pem a.com !".to_owned()), "crt-list {}", "file:1 : '!' names nothing"),
         (None, "crt-list {}", "unable to open"),
         (Some(certificate.both()), "", "'ssl' needs a certificate"),
         (Some("x".to_owned()), "crt {} tls-ticket-keys {}", "line 1 is no key"),
@@ -545,5 +556,156 @@ frontend fe
         assert!(proxy.admin(&format!("del ssl crt-list {list} {name}")).contains("deleted"));
         assert_eq!(shown("list", "b.com"), None);
         assert!(proxy.admin(&format!("del ssl cert {name}")).contains("deleted"));
+    });
+}
+
+/// Waits for nothing: asks for a name and tells the certificate that is shown.
+fn shown(proxy: &Proxy, listener: &str, name: &str) -> Option<rustls::pki_types::CertificateDer<'static>> {
+    let config = Arc::new(client_config(rustls::ALL_VERSIONS));
+    let client = SecureClient::try_connect(proxy.address(listener), name, config, usize::MAX).ok()?;
+    Some(client.certificate())
+}
+
+/// Replaces a certificate at run time.
+fn replace(proxy: &Proxy, path: &str, by: &Certificate) {
+    with_payload(proxy, &format!("set ssl cert {path}"), &by.both());
+    assert!(proxy.admin(&format!("commit ssl cert {path}")).contains("Success!"));
+}
+
+#[test]
+fn a_line_that_is_added_to_a_list_is_one_line_and_every_word_of_it_counts() {
+    let (one, two) = (Certificate::new(&["a.com"]), Certificate::new(&["b.com"]));
+    let builder = Proxy::build(Driver::Epoll);
+    builder.write("one.pem", &one.both());
+    builder.write("two.pem", &two.both());
+    builder.write("list", "one.pem\n");
+    let (folder, list) = (builder.path(""), builder.path("list"));
+    let folder = folder.trim_end_matches('/');
+    let proxy = builder.start(&format!(
+        "global
+    crt-base {folder}
+{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl crt one.pem crt two.pem
+    bind @list@ ssl crt-list {list} strict-sni
+    http-request return status 200
+"
+    ));
+    let add = format!("add ssl crt-list {list}");
+    let before = proxy.admin(&format!("show ssl crt-list {list}"));
+    for (payload, expected) in [
+        ("two.pem b.com\ntwo.pem c.com\ntwo.pem d.com", "one line can be added at a time, and 2 more follow"),
+        ("two.pem b.com !", "'!' names nothing"),
+        ("two.pem b.com ]", "is no filter"),
+        ("three.pem", "three.pem' does not exist"),
+    ] {
+        let told = with_payload(&proxy, &add, payload);
+        assert!(told.contains(expected) && !told.contains("Success"), "{payload}: {told}");
+    }
+    for words in ["two.pem b.com", "two.pem [verify none]"] {
+        let told = proxy.admin(&format!("{add} {words}"));
+        assert!(told.contains("is one word too many"), "{told}");
+    }
+    let told = with_payload(&proxy, &format!("{add} two.pem"), "two.pem b.com");
+    assert!(told.contains("'two.pem' is one word too many"), "{told}");
+    assert_eq!(proxy.admin(&format!("show ssl crt-list {list}")), before);
+    assert_eq!(shown(&proxy, "list", "b.com"), None);
+    let told = with_payload(&proxy, &add, "two.pem b.com");
+    assert!(told.contains(&format!("Inserting certificate '{folder}/two.pem'")), "{told}");
+    assert_eq!(shown(&proxy, "list", "b.com"), Some(two.der.clone()));
+    let told = with_payload(&proxy, "set ssl cert one.pem.sctl", "AAAA");
+    assert!(!told.contains("Transaction"), "{told}");
+    let told = with_payload(&proxy, &format!("set ssl cert {folder}/one.pem"), "garbage");
+    assert!(told.contains("the payload holds no certificate; it must have a block"), "{told}");
+}
+
+#[test]
+fn a_reload_keeps_what_was_changed_of_files_that_are_the_same_and_tells_what_it_drops() {
+    both_drivers(|driver| {
+        let [old, new, again, other] = [(); 4].map(|()| Certificate::new(&["a.com"]));
+        let more = Certificate::new(&["b.com"]);
+        let builder = Proxy::build(driver);
+        let path = |name: &str| builder.path(name);
+        for name in ["a.pem", "plain.pem", "gone.pem"] {
+            builder.write(name, &old.both());
+        }
+        builder.write("list", &format!("{0}\n{0} x.com\n", path("plain.pem")));
+        let paths = ["a.pem", "list", "gone.pem", "new.pem", "plain.pem"].map(path);
+        let [a, list, gone, made, plain] = paths.each_ref().map(String::as_str);
+        let config = |more: &str| {
+            format!(
+                "{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl crt {a} {more}
+    bind @list@ ssl crt-list {list} strict-sni
+    http-request track-sc0 path
+    http-request return status 200 content-type text/plain string ok
+    stick-table type string size 10 STORE
+"
+            )
+        };
+        let first = config(&format!("crt {gone}")).replace("STORE", "store http_req_cnt");
+        let proxy = builder.start(&first);
+        let reload = || {
+            let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
+                .args(["reload", &proxy.pid().to_string()])
+                .output()
+                .expect("the binary runs");
+            let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+            assert!(asked.status.success(), "{said}");
+            said
+        };
+        replace(&proxy, a, &new);
+        replace(&proxy, gone, &new);
+        proxy.admin(&format!("new ssl cert {made}"));
+        replace(&proxy, made, &more);
+        assert!(
+            with_payload(&proxy, &format!("add ssl crt-list {list}"), &format!("{made} b.com"))
+                .contains("Success!")
+        );
+        assert!(proxy.admin(&format!("del ssl crt-list {list} {plain}:2")).contains("deleted"));
+        with_payload(&proxy, &format!("set ssl cert {a}"), &other.both());
+        assert_eq!(SecureClient::connect(proxy.address("fe"), "a.com").get("/seen", "").text(), "ok");
+        // The same files: all is as it was. Twice, since what was kept is kept again.
+        for _ in 0..2 {
+            let said = reload();
+            assert!(!said.contains("crt") && !said.contains("certificate"), "{said}");
+            assert_eq!(shown(&proxy, "fe", "a.com"), Some(new.der.clone()));
+            assert_eq!(shown(&proxy, "list", "b.com"), Some(more.der.clone()));
+            assert_eq!(shown(&proxy, "list", "x.com"), None);
+        }
+        assert!(proxy.admin("show ssl cert").contains(&format!("# transaction\n*{a}")));
+        assert!(proxy.admin(&format!("commit ssl cert {a}")).contains("Success!"));
+        assert_eq!(shown(&proxy, "fe", "a.com"), Some(other.der.clone()));
+        // Files that have changed win, and lines that are gone take theirs with them.
+        std::fs::write(a, again.both()).unwrap();
+        std::fs::write(list, format!("{plain}\n")).unwrap();
+        with_payload(&proxy, &format!("set ssl cert {gone}"), &other.both());
+        proxy.rewrite(&config("").replace("STORE", "store http_req_cnt,bytes_out_cnt"));
+        let said = reload();
+        for expected in [
+            format!(
+                "the file of the certificate '{a}' has changed and is read anew: what was set at run time is gone"
+            ),
+            format!(
+                "the file of crt-list '{list}' has changed and is read anew: 1 lines added and 1 deleted at run time are gone"
+            ),
+            format!("the certificate '{gone}', which was replaced at run time, is dropped"),
+            format!("the transaction for the certificate '{gone}' is dropped"),
+            "the stick table 'fe' begins empty, and its 1 entries are forgotten: 'store' has changed"
+                .to_owned(),
+        ] {
+            assert!(said.contains(&expected) && proxy.stderr().contains(&expected), "{expected}\n{said}");
+        }
+        assert_eq!(shown(&proxy, "fe", "a.com"), Some(again.der.clone()));
+        assert_eq!(shown(&proxy, "list", "b.com"), None);
+        assert!(proxy.admin("show ssl cert").contains(&format!("\n{made}\n")), "it belongs to no file");
+        assert!(!reload().contains("gone"), "what is dropped is told once");
+        // A file that now holds what was set at run time replaces nothing.
+        replace(&proxy, a, &new);
+        std::fs::write(a, new.both()).unwrap();
+        let said = reload();
+        assert!(!said.contains("certificate"), "{said}");
+        assert_eq!(shown(&proxy, "fe", "a.com"), Some(new.der.clone()));
     });
 }

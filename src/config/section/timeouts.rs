@@ -13,7 +13,7 @@ keywords! {
     "timeout check" "<timeout>" BACK => Parse(|d, w, l| set(d, w, l, |t| &mut t.check_ms)), "How long a health check may wait for its answer once connected.";
     "timeout client" "<timeout>" FRONT => Parse(|d, w, l| set(d, w, l, |t| &mut t.client_ms)), "How long a client may be silent. A frontend in HTTP mode without this line has 1m, and 10s for 'timeout http-request'; 0 is without limit.";
     "timeout client-fin" "<timeout>" FRONT => Parse(|d, w, l| set(d, w, l, |t| &mut t.client_fin_ms)), "How long a client may be silent once its connection is half closed.";
-    "timeout client-hs" "<timeout>" FRONT => Parse(|d, w, l| set(d, w, l, |t| &mut t.client_hs_ms)), "How long a client may take for handshakes: its PROXY protocol header.";
+    "timeout client-hs" "<timeout>" FRONT => Parse(|d, w, l| set(d, w, l, |t| &mut t.client_hs_ms)), "How long a client may take for handshakes: its PROXY protocol header, then TLS.";
     "timeout connect" "<timeout>" BACK => Parse(|d, w, l| set(d, w, l, |t| &mut t.connect_ms)), "How long to wait for a connection to a server.";
     "timeout http-keep-alive" "<timeout>" ALL => Parse(|d, w, l| set(d, w, l, |t| &mut t.http_keep_alive_ms)), "How long to wait for a client's next request.";
     "timeout http-request" "<timeout>" ALL => Parse(|d, w, l| set(d, w, l, |t| &mut t.http_request_ms)), "How long a client may take to send a request's head, however it trickles; without this line, 'timeout client' bounds the whole head.";

@@ -123,6 +123,15 @@ fn keywords_without_effect_are_read() {
         ("server s 1.1.1.1:1 init-state dwon", "did you mean 'down'"),
         ("server s 1.1.1.1:1 guid a,b", "','"),
         ("guid a\\ b", "' '"),
+        // Files count without `ssl`, too.
+        ("bind :2 ca-file /nowhere", "'ca-file' : unable to load '/nowhere'"),
+        ("bind :2 ca-verify-file /nowhere", "unable to load '/nowhere'"),
+        ("bind :2 crl-file /nowhere", "'crl-file' : unable to use '/nowhere'"),
+        ("bind :2 crt /nowhere", "unable to read the certificate '/nowhere'"),
+        ("bind :2 crt-list /nowhere", "'crt-list' : unable to open '/nowhere'"),
+        ("bind :2 tls-ticket-keys /nowhere", "'tls-ticket-keys' : '/nowhere'"),
+        ("server s 1.1.1.1:1 ca-file /nowhere", "'ca-file' : unable to load '/nowhere'"),
+        ("server s 1.1.1.1:1 crl-file /nowhere", "'crl-file' : unable to use '/nowhere'"),
     ] {
         finds(&format!("{TIMEOUTS}listen l\nbind :1\n{option}"), &[(Alert, 8, part)]);
     }

@@ -47,7 +47,15 @@ pub fn restore(model: &Model, now_s: u64, read: impl Fn(&str) -> io::Result<Vec<
         (Some(path), Some(text)) => parse(path, text, report),
         _ => None,
     };
-    for proxy in model.proxies.iter().filter(|proxy| proxy.is_backend && !proxy.disabled) {
+    let proxies = || model.proxies.iter().filter(|proxy| proxy.is_backend && !proxy.disabled);
+    if global.is_none()
+        && let Some(proxy) = proxies().find(|proxy| matches!(proxy.saved_state, SavedState::Global))
+    {
+        let message =
+            format!("proxy '{}': 'load-server-state-from-file global' has no file to read", proxy.name);
+        report.warning(Span::NONE, message).help("name it with 'server-state-file' in 'global'");
+    }
+    for proxy in proxies() {
         match &proxy.saved_state {
             SavedState::None => {}
             SavedState::Global => {

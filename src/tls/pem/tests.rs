@@ -145,7 +145,7 @@ fn mistakes() {
             certificate.clone() + &key.replace("PRIVATE KEY", "OPENSSH PRIVATE KEY"),
             "a key of the format 'OPENSSH PRIVATE KEY'",
         ),
-        (small + &weak, "the private key cannot be used; keys may be RSA of 2048"),
+        (small + &weak, "the RSA key has 1024 bits, which are not taken; keys may be RSA of 2048"),
         (
             certificate.clone() + &key.replace("PRIVATE KEY", "RSA PRIVATE KEY"),
             "the private key cannot be used",

@@ -168,6 +168,12 @@ fn add_line(call: &mut Call<'_>) -> Flow {
     if name.is_empty() || text.trim().is_empty() {
         return call.error("'add ssl crtlist' expects a filename and a certificate name");
     }
+    let ignored = call.arg(if call.payload.is_some() { 4 } else { 5 });
+    if !ignored.is_empty() {
+        return call.error(&format!(
+            "'{ignored}' is one word too many: a line with options or filters comes whole as a payload ('<<')"
+        ));
+    }
     let store = store(call);
     let line = match crate::config::tls::line_at_run_time(&text, &store) {
         Ok(line) => line,
