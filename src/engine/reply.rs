@@ -52,7 +52,7 @@ impl Exchange<'_> {
         // Its length is known when it is over; an older client sees that by the end of the connection.
         let streamed = body.as_ref().map(|_| match sent.version {
             Version::Http10 => Body::UntilClose,
-            Version::Http11 => Body::Chunked,
+            Version::Http11 | Version::Http2 => Body::Chunked,
         });
         // Who waits to be told to send its body may send it now or not: nobody could tell where it ends.
         let undecided = sent.expects_continue && !self.invited && self.upload_state == UploadState::NotBegun;

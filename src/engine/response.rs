@@ -461,7 +461,7 @@ impl Exchange<'_> {
         match (stays, self.txn.as_sent().version) {
             (false, _) => encode::Connection::Close,
             (true, Version::Http10) => encode::Connection::KeepAlive,
-            (true, Version::Http11) => encode::Connection::Default,
+            (true, Version::Http11 | Version::Http2) => encode::Connection::Default,
         }
     }
 

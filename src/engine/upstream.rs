@@ -629,7 +629,7 @@ impl Exchange<'_> {
             match self.txn.request.version {
                 // RFC 9112 section 9.3: in HTTP/1.0 persistence must be asked for.
                 Version::Http10 => encode::Connection::KeepAlive,
-                Version::Http11 => encode::Connection::Default,
+                Version::Http11 | Version::Http2 => encode::Connection::Default,
             }
         } else {
             encode::Connection::Close

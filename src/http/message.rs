@@ -59,21 +59,25 @@ pub enum Version {
     /// HTTP/1.1
     #[default]
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 impl Version {
-    /// `1.0`, `1.1`: what `req.ver` gives.
+    /// `1.0`, `1.1`, `2.0`: what `req.ver` gives.
     pub fn number(self) -> &'static str {
         match self {
             Version::Http10 => "1.0",
             Version::Http11 => "1.1",
+            Version::Http2 => "2.0",
         }
     }
-    /// `HTTP/1.0`, `HTTP/1.1`: what a start line carries.
+    /// `HTTP/1.0`, `HTTP/1.1`, `HTTP/2.0`: what a start line carries, and what logs show of those that have none.
     pub fn token(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
         }
     }
 }
@@ -264,6 +268,10 @@ pub struct Request {
     pub target: Text,
     /// The version the client speaks.
     pub version: Version,
+    /// The target was put together from the parts that HTTP/2 sends: an HTTP/1 server gets its path alone.
+    pub has_parts: bool,
+    /// The protocol of an extended CONNECT (RFC 8441), empty otherwise. The message itself is a GET with `Upgrade`.
+    pub protocol: Text,
     /// The header fields. `Host` is there exactly once if the request carried one; fields that
     /// frame the message are there for rules and logs to see, and the encoder skips them.
     pub fields: Fields,
@@ -277,6 +285,8 @@ impl Request {
         self.method_text = Text::default();
         self.target = Text::default();
         self.version = Version::default();
+        self.has_parts = false;
+        self.protocol = Text::default();
     }
     /// The request target.
     pub fn target(&self) -> &[u8] {

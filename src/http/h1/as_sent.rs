@@ -32,7 +32,7 @@ impl AsSent {
             version: request.version,
             upgrade: persist::request_upgrades(request),
             // HTTP/1.0 knows no interim answers.
-            expects_continue: request.version == Version::Http11
+            expects_continue: request.version >= Version::Http11
                 && request.fields.all_known(Known::Expect).any(|v| v.eq_ignore_ascii_case(b"100-continue")),
         }
     }

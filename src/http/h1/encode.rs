@@ -43,7 +43,7 @@ pub fn request(request: &Request, body: Body, connection: Connection, out: &mut 
 /// its fields described so that `Content-Length` survives.
 pub fn response(response: &Response, body: Body, connection: Connection, out: &mut Vec<u8>) {
     out.reserve(response.fields.arena_len() + FRAMING_ROOM);
-    let version = if body == Body::Chunked { Version::Http11 } else { response.version };
+    let version = if body == Body::Chunked { Version::Http11 } else { response.version.min(Version::Http11) };
     status_line(version, response.status, response.reason(), out);
     // An `Upgrade` tells what the server could switch to; 426 must have it (RFC 9110 section 15.5.22).
     let upgrade = fields(&response.fields, |_| true, out);

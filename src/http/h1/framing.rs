@@ -177,7 +177,7 @@ pub fn for_client(received: Body, response: &Response, asked: &AsSent) -> Delive
 /// The version a request goes to the server with: the client's, unless chunks, which HTTP/1.0 does
 /// not have, will follow. (Keeping 1.0 keeps servers from answering with chunks or 100.)
 pub fn for_server(body: Body, client: Version) -> Version {
-    if body == Body::Chunked { Version::Http11 } else { client }
+    if body == Body::Chunked { Version::Http11 } else { client.min(Version::Http11) }
 }
 
 struct Described {

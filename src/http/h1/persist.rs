@@ -15,7 +15,7 @@ pub fn server_keeps_alive(response: &Response) -> bool {
 
 /// RFC 9112 section 9.3: `close` wins; HTTP/1.1 persists, HTTP/1.0 if it says `keep-alive`.
 fn keeps_alive(fields: &Fields, version: Version) -> bool {
-    !names(fields, b"close") && (version == Version::Http11 || names(fields, b"keep-alive"))
+    !names(fields, b"close") && (version >= Version::Http11 || names(fields, b"keep-alive"))
 }
 
 /// Whether a rule or an error file has the connection end after this message: `Connection: close` that was

@@ -1,16 +1,32 @@
 //! HTTP/2 (RFC 9113) without I/O and without a clock: bytes and times go in, events and bytes come out.
 //!
 //! [`frame`] knows the nine octets before each payload and the payloads of fixed shape, [`hpack`] the compression
-//! of heads.
+//! of heads and [`head`] what messages they are; [`settings`] what each side takes, [`flow`] its windows, [`flood`]
+//! the ceilings for hostile peers.
 //!
 //! No library stands behind it: this is the data path, heads are decoded into the arena of
 //! [`super::message`] instead of maps of strings, and the limits that HAProxy's `tune.h2.*` name are in the
 //! middle of the state machine.
 
+pub mod flood;
+pub mod flow;
 pub mod frame;
+pub mod head;
 pub mod hpack;
+pub mod settings;
+
+pub use settings::Settings;
 
 use std::fmt;
+
+/// Which end of a connection this side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It speaks to clients.
+    Server,
+    /// It speaks to servers.
+    Client,
+}
 
 /// A stream's number (RFC 9113 section 5.1.1): odd for those that clients open, 0 for the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
