@@ -67,6 +67,10 @@ impl ReceiveWindow {
         debug_assert!(len <= self.held);
         self.held = self.held.saturating_sub(len);
     }
+    /// Nobody will take what is held any more; how much that is.
+    pub fn abandon(&mut self) -> u32 {
+        std::mem::take(&mut self.held)
+    }
     /// Bytes that have come and are not taken.
     pub fn held(self) -> u32 {
         self.held

@@ -2,20 +2,26 @@
 //!
 //! [`frame`] knows the nine octets before each payload and the payloads of fixed shape, [`hpack`] the compression
 //! of heads and [`head`] what messages they are; [`settings`] what each side takes, [`flow`] its windows, [`flood`]
-//! the ceilings for hostile peers.
+//! the ceilings for hostile peers. [`conn`] puts them together to a connection of either side.
 //!
 //! No library stands behind it: this is the data path, heads are decoded into the arena of
 //! [`super::message`] instead of maps of strings, and the limits that HAProxy's `tune.h2.*` name are in the
 //! middle of the state machine.
 
+pub mod conn;
 pub mod flood;
 pub mod flow;
 pub mod frame;
 pub mod head;
 pub mod hpack;
 pub mod settings;
+pub mod websocket;
 
+mod stream;
+
+pub use conn::Conn;
 pub use settings::Settings;
+pub use stream::By;
 
 use std::fmt;
 
