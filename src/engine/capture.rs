@@ -46,7 +46,7 @@ impl Fault {
 impl Exchange<'_> {
     /// Keeps what was received of a request that is refused.
     pub(super) fn capture_request(&self, bytes: &[u8], fault: impl Into<Fault>) {
-        let other = self.in_backend.then(|| self.backend());
+        let other = self.in_backend().then(|| self.backend());
         let snapshot = self.snapshot(bytes, fault.into(), other.map(|proxy| &**proxy), None);
         self.frontend.state.snapshots.keep_request(snapshot);
     }

@@ -7,19 +7,17 @@ use std::task::Context;
 
 use super::Core;
 use super::accept::BackendPlace;
-use super::body::Pump;
 use super::fault::Point;
+use super::front::Front;
 use super::http::Client;
 use super::idle::ServerConnection;
-use super::select::Assigned;
+use super::reach::Reach;
 use super::silence;
 use super::snapshot::Snapshot;
 use super::streamed::Streamed;
 use super::wait;
-use super::wait_body::BodyCopy;
 use crate::base::clock;
 use crate::http::Method;
-use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
 use crate::model::Proxy;
@@ -29,8 +27,6 @@ use crate::net::timer::Kill;
 use crate::rules::Effects;
 use crate::sample::TransactionFacts;
 use crate::sample::facts::{self, Context as SampleContext, Direction, Ended, EndedIn};
-use crate::session::cookie::{Persistence, RequestCookie};
-use crate::session::sticking::Stores;
 use crate::session::{captures, error_page, forwarded, rfc7239, switching, unique_id};
 use crate::state::proxy::{be, fe};
 use crate::state::tracked::Event;
@@ -46,32 +42,61 @@ pub enum Next {
     Tunnel,
 }
 
-/// How far the request body has come on its way to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UploadState {
-    /// It is unread, but for what the client's buffer holds.
-    NotBegun,
-    /// A part of it is gone.
-    Partial,
-    /// It is gone; the client's buffer holds what came behind it.
-    Done,
+/// How an exchange ends before a response was forwarded.
+pub enum End {
+    /// With an answer of the proxy's own.
+    Answer(Answer),
+    /// The connection closes without one.
+    Close,
+    /// The client must not learn that the connection is over (`silent-drop`).
+    Silence {
+        /// The hop limit of the packet that resets it, as `rst-ttl` says.
+        hop_limit: Option<u8>,
+    },
 }
 
-/// Why an exchange ends before its response was forwarded.
-#[derive(Debug)]
-pub struct End {
-    /// What to answer; `None` closes without a word.
-    pub reply: Option<Reply>,
-    /// Whether the client connection may live on after the reply.
+/// An answer of the proxy's own.
+pub struct Answer {
+    /// Its head, and its body unless that is streamed.
+    pub reply: Reply,
+    /// The body that follows the head in parts.
+    pub(super) streamed: Option<Box<Streamed>>,
+    /// Whether the client's connection may live on after it.
     pub may_keep_alive: bool,
-    /// Reset rather than close (`silent-drop`).
-    pub silent: bool,
 }
 
 impl End {
-    /// Closes without an answer.
-    pub fn close() -> End {
-        End { reply: None, may_keep_alive: false, silent: false }
+    /// An answer after which the client's connection may live on.
+    pub fn answer(reply: Reply) -> End {
+        End::Answer(Answer { reply, streamed: None, may_keep_alive: true })
+    }
+    /// The same end, and the client's connection ends with it.
+    pub fn closing(mut self) -> End {
+        if let End::Answer(answer) = &mut self {
+            answer.may_keep_alive = false;
+        }
+        self
+    }
+    /// The same end with another reply, if there is one.
+    pub fn with(mut self, other: Option<Box<Reply>>) -> End {
+        if let (End::Answer(answer), Some(other)) = (&mut self, other) {
+            answer.reply = *other;
+        }
+        self
+    }
+    /// The same end, whose answer has this body behind its head.
+    pub(super) fn followed_by(mut self, body: Box<Streamed>) -> End {
+        if let End::Answer(answer) = &mut self {
+            answer.streamed = Some(body);
+        }
+        self
+    }
+    /// The status of the answer, if there is one.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            End::Answer(answer) => Some(answer.reply.status),
+            End::Close | End::Silence { .. } => None,
+        }
     }
 }
 
@@ -83,43 +108,11 @@ pub struct Exchange<'a> {
     pub(super) frontend: &'a Arc<Proxy>,
     pub(super) client: &'a mut Client,
     pub(super) txn: &'a mut TransactionFacts,
-    /// The backend's proxy, once it is chosen; the frontend's own for a `listen`.
-    pub(super) backend: Option<&'a Arc<Proxy>>,
     pub(super) effects: Effects,
-    pub(super) request_body: Body,
-    pub(super) upload_state: UploadState,
-    /// Bytes received from the client, those included that came behind the request.
-    pub(super) received: u64,
-    /// The upload that an answer cut short, while its rest can still be read.
-    pub(super) unfinished: Option<Box<Pump>>,
-    /// How far the body was decoded for rules.
-    pub(super) body_copy: BodyCopy,
-    /// The client was told to send its body.
-    pub(super) invited: bool,
-    /// Whether the client lets its connection live on.
-    pub(super) keep_alive: bool,
-    /// What the server was asked: its answer is read by this.
-    pub(super) sent_to_server: AsSent,
-    /// The server connection of this session under `http-reuse never`.
-    pub(super) attached: &'a mut Option<Box<ServerConnection>>,
-    /// The slot on the server.
-    pub(super) assigned: Option<Assigned>,
-    /// A pipelined request was seen behind this one: the watch for an abort is over.
-    pub(super) client_has_more: bool,
-    pub(super) in_backend: bool,
-    /// The client left while its body was awaited here: rules have their say, but no server sees the
-    /// request, as in HAProxy.
-    pub(super) body_broken_off: bool,
-    /// The hop limit of the reset that `silent-drop rst-ttl` sends.
-    pub(super) rst_ttl: Option<u8>,
-    /// What the persistence cookie said, and how far it counts.
-    pub(super) cookie: RequestCookie,
-    /// See `cookie`.
-    pub(super) persistence: Persistence,
-    /// The body that follows the head of the answer in parts.
-    pub(super) streamed: Option<Box<Streamed>>,
-    /// What `stick` rules keep once the server answered.
-    pub(super) stores: Stores,
+    /// The request as it comes from the client.
+    pub(super) front: Front,
+    /// The server that it goes to.
+    pub(super) reach: Reach<'a>,
 }
 
 impl<'a> Exchange<'a> {
@@ -138,26 +131,9 @@ impl<'a> Exchange<'a> {
             frontend,
             client,
             txn,
-            backend: None,
             effects: Effects::default(),
-            request_body: Body::None,
-            upload_state: UploadState::NotBegun,
-            received: 0,
-            unfinished: None,
-            body_copy: BodyCopy::default(),
-            invited: false,
-            keep_alive: false,
-            sent_to_server: AsSent::default(),
-            attached,
-            assigned: None,
-            client_has_more: false,
-            in_backend: false,
-            body_broken_off: false,
-            rst_ttl: None,
-            cookie: RequestCookie::default(),
-            persistence: Persistence::default(),
-            streamed: None,
-            stores: Stores::default(),
+            front: Front::default(),
+            reach: Reach::new(attached),
         }
     }
 
@@ -166,7 +142,7 @@ impl<'a> Exchange<'a> {
         let now = clock::cached();
         self.txn.time.first_byte_us = now.mono_us;
         self.txn.time.first_byte_wall_us = now.wall_us;
-        self.received = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
+        self.front.received = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
         let next = match self.walk().await {
             Ok(next) => next,
             Err(end) => self.answer(end).await,
@@ -174,7 +150,7 @@ impl<'a> Exchange<'a> {
         if next != Next::Tunnel {
             // What came behind it is the next request's.
             let rest = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
-            self.txn.bytes_from_client = self.received.saturating_sub(rest);
+            self.txn.bytes_from_client = self.front.received.saturating_sub(rest);
             self.finish();
         }
         next
@@ -211,7 +187,7 @@ impl<'a> Exchange<'a> {
         if self.txn.ended == Ended::ClientTimeout && !probe {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
-            self.answer(End { may_keep_alive: false, ..end }).await;
+            self.answer(end.closing()).await;
         } else if self.frontend.options.dontlognull || probe {
             return;
         } else if ended == Ended::Client {
@@ -248,7 +224,12 @@ impl<'a> Exchange<'a> {
     /// Borrowed from the snapshot, not from the exchange: a count of references in shared memory costs
     /// more than most of what is done with it.
     pub(super) fn backend(&self) -> &'a Arc<Proxy> {
-        self.backend.unwrap_or(self.frontend)
+        self.reach.backend.unwrap_or(self.frontend)
+    }
+
+    /// Whether the request has entered its backend.
+    pub(super) fn in_backend(&self) -> bool {
+        self.reach.backend.is_some()
     }
 
     /// An error answer with its letters, from the proxies' own pages if they have one.
@@ -256,7 +237,7 @@ impl<'a> Exchange<'a> {
         self.txn.ended = ended;
         self.txn.ended_in = ended_in;
         self.txn.status = status;
-        End { reply: Some(self.error_page(status)), may_keep_alive: true, silent: false }
+        End::answer(self.error_page(status))
     }
 
     /// The page for an error status.
@@ -277,7 +258,7 @@ impl<'a> Exchange<'a> {
         if ended_in != EndedIn::Data {
             self.txn.status = 500; // an attempt that failed before may have left its own
         }
-        End::close()
+        End::Close
     }
 
     /// Content inspection and request rules of the frontend, its own answers.
@@ -302,12 +283,12 @@ impl<'a> Exchange<'a> {
         self.txn.ended = Ended::Local;
         self.txn.ended_in = EndedIn::Request;
         self.txn.status = 0;
-        if self.in_backend {
+        if self.in_backend() {
             self.backend().state.backend.add(be::INTERCEPTED, 1);
         } else {
             self.frontend.state.frontend.add(fe::INTERCEPTED, 1);
         }
-        End { reply: Some(reply), may_keep_alive: true, silent: false }
+        End::answer(reply)
     }
 
     /// Chooses the backend.
@@ -320,7 +301,6 @@ impl<'a> Exchange<'a> {
             return Err(self.error_end(503, Ended::Server, EndedIn::Connect));
         };
         let backend = self.snapshot.proxy(index);
-        self.in_backend = true;
         let (place, taken) = BackendPlace::take(self.snapshot, index);
         self.client.backend_place = Some(place);
         backend.state.backend.raise(be::SESSIONS_MAX, u64::from(taken));
@@ -334,7 +314,7 @@ impl<'a> Exchange<'a> {
         if !Arc::ptr_eq(backend, self.frontend) {
             self.effects.leave_listen(&mut self.txn.timeouts);
         }
-        self.backend = Some(backend);
+        self.reach.backend = Some(backend);
         Ok(())
     }
 
@@ -392,7 +372,7 @@ impl<'a> Exchange<'a> {
         context: &mut Context<'_>,
         ends_matter: bool,
     ) -> Option<Departure> {
-        if self.client_has_more
+        if self.front.has_more
             || self.has_pipelined()
             || self.client.stream.poll_readable(context).is_pending()
         {
@@ -402,7 +382,7 @@ impl<'a> Exchange<'a> {
         let counts = departure.filter(|how| ends_matter || *how == Departure::Broken);
         // An end that does not matter, bytes of the body or of the next request: they are read when their turn
         // comes.
-        self.client_has_more = counts.is_none();
+        self.front.has_more = counts.is_none();
         counts
     }
 
@@ -410,7 +390,7 @@ impl<'a> Exchange<'a> {
     /// side after that has not given up.
     pub(super) fn has_pipelined(&self) -> bool {
         let waiting = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
-        match self.request_body {
+        match self.front.body {
             Body::None => waiting > 0,
             Body::Length(length) => waiting > length,
             Body::Chunked | Body::UntilClose => false,

@@ -23,8 +23,7 @@ const LEVEL_ERROR: u8 = 3;
 impl Exchange<'_> {
     /// Ends an exchange that became a tunnel, once the tunnel has ended.
     pub(super) fn finish_tunnel(&mut self, established: Box<Established>) {
-        self.backend = Some(self.snapshot.proxy(established.backend.index));
-        self.in_backend = true;
+        self.reach.backend = Some(self.snapshot.proxy(established.backend.index));
         self.txn.time.end_us = clock::cached().mono_us;
         drop(established); // the slot goes back before the line tells how many are taken
         self.finish();
@@ -43,7 +42,7 @@ impl Exchange<'_> {
         if self.txn.status != 0 {
             self.count_response();
         }
-        if self.in_backend {
+        if self.in_backend() {
             finish_backend(self.backend(), self.txn);
         }
         tracking::finish(&self.client.session, self.txn, clock::cached().millis());

@@ -1,7 +1,8 @@
 //! Answers that the proxy makes itself, and what becomes of the client connection after them.
 
 use super::body::{Pump, PumpError, Splice};
-use super::exchange::{End, Exchange, Next, UploadState};
+use super::exchange::{End, Exchange, Next};
+use super::front::UploadState;
 use super::{packets, wait};
 use crate::base::clock;
 use crate::http::h1::as_sent::AsSent;
@@ -32,36 +33,40 @@ const DRAIN_JUNK_MS: u64 = 1000;
 impl Exchange<'_> {
     /// Carries an end out.
     pub(super) async fn answer(&mut self, end: End) -> Next {
-        self.assigned = None;
+        self.reach.assigned = None;
+        let (reply, body, may_keep_alive) = match end {
+            End::Answer(answer) => (Some(answer.reply), answer.streamed, answer.may_keep_alive),
+            End::Close => (None, None, false),
+            End::Silence { hop_limit } => {
+                packets::drop_silently(&mut self.client.stream, hop_limit);
+                (None, None, false)
+            }
+        };
         // An empty `errorfile` (`/dev/null`) asks for no answer.
         // A redirection to an error page (`errorloc`) is logged with the error's status.
-        if let Some(reply) = end.reply.as_ref().filter(|_| self.txn.status == 0) {
+        if let Some(reply) = reply.as_ref().filter(|_| self.txn.status == 0) {
             self.txn.status = reply.status;
         }
-        let reply = end.reply.filter(|reply| reply.raw.as_ref().is_none_or(|file| !file.is_empty()));
+        let reply = reply.filter(|reply| reply.raw.as_ref().is_none_or(|file| !file.is_empty()));
         let Some(reply) = reply else {
-            if end.silent {
-                self.drop_silently();
-            }
             self.txn.time.end_us = clock::cached().mono_us;
             return Next::Close;
         };
         let unread = self.has_unread_body();
         let sent = self.txn.as_sent();
-        let body = self.streamed.take();
         // Its length is known when it is over; an older client sees that by the end of the connection.
         let streamed = body.as_ref().map(|_| match sent.version {
             Version::Http10 => Body::UntilClose,
             Version::Http11 | Version::Http2 => Body::Chunked,
         });
         // Who waits to be told to send its body may send it now or not: nobody could tell where it ends.
-        let undecided = sent.expects_continue && !self.invited && self.upload_state == UploadState::NotBegun;
-        let may_stay = end.may_keep_alive
+        let undecided = sent.expects_continue && !self.front.invited && self.front.upload_state == UploadState::NotBegun;
+        let may_stay = may_keep_alive
             && streamed != Some(Body::UntilClose)
-            && self.keep_alive
+            && self.front.keep_alive
             && !reply.close
-            && !(unread && (undecided || self.body_broken_off))
-            && (self.upload_state != UploadState::Partial || self.unfinished.is_some() || !unread)
+            && !(unread && (undecided || self.front.broken_off))
+            && (self.front.upload_state != UploadState::Partial || self.front.unfinished.is_some() || !unread)
             && !self.client.retired
             && !self.core.closes_clients();
         let (bytes, stays) = self.encode_reply(&reply, may_stay, streamed);
@@ -91,7 +96,7 @@ impl Exchange<'_> {
     /// Whether a part of the request's body may still come. What is at hand of it and complete is taken out of
     /// the buffer.
     fn has_unread_body(&mut self) -> bool {
-        match (self.upload_state, self.request_body) {
+        match (self.front.upload_state, self.front.body) {
             (UploadState::Done, _) => false,
             (_, body) if body.is_empty() => false,
             (UploadState::NotBegun, Body::Length(length)) => {
@@ -99,7 +104,7 @@ impl Exchange<'_> {
                     return true;
                 };
                 buffer.consume(usize::try_from(length).unwrap_or(usize::MAX));
-                self.upload_state = UploadState::Done;
+                self.front.upload_state = UploadState::Done;
                 false
             }
             _ => true,
@@ -110,10 +115,10 @@ impl Exchange<'_> {
     /// that the client can finish, see its answer, and (with `stays`) ask again.
     pub(super) async fn after_answer(&mut self, stays: bool) -> Next {
         if self.has_unread_body() {
-            let pump = match (self.unfinished.take(), self.upload_state) {
+            let pump = match (self.front.unfinished.take(), self.front.upload_state) {
                 (Some(pump), _) => Some(*pump),
-                (None, UploadState::NotBegun) if !self.body_broken_off => {
-                    let body = self.request_body;
+                (None, UploadState::NotBegun) if !self.front.broken_off => {
+                    let body = self.front.body;
                     Some(Pump::new(body, body, self.client.buffer.take(), Splice::Never))
                 }
                 _ => None,
@@ -163,7 +168,7 @@ impl Exchange<'_> {
             }
         })
         .await;
-        self.received += pump.bytes_in - before;
+        self.front.received += pump.bytes_in - before;
         self.client.buffer = pump.take_rest();
         // The request lasts as long as its body is read.
         self.txn.time.end_us = clock::cached().mono_us;
@@ -198,7 +203,7 @@ impl Exchange<'_> {
     fn after_response_rules(&mut self) -> bool {
         // What never was a request is refused before any rule (manual, section 4.2 `http-after-response`).
         let frontend = (!self.txn.bad_request).then_some(self.frontend);
-        let backend = self.backend.filter(|backend| !Arc::ptr_eq(backend, self.frontend));
+        let backend = self.reach.backend.filter(|backend| !Arc::ptr_eq(backend, self.frontend));
         [backend, frontend].into_iter().flatten().all(|proxy| {
             let verdict = self.run_rules(&proxy.http_after_response, 0, RuleSet::HttpAfterResponse);
             !matches!(verdict, Verdict::Invalid)
@@ -267,11 +272,6 @@ impl Exchange<'_> {
         (bytes, stays)
     }
 
-    /// `silent-drop`: the client must not learn that the connection is over.
-    fn drop_silently(&mut self) {
-        packets::drop_silently(&mut self.client.stream, self.rst_ttl);
-    }
-
     /// Ends our direction and reads what the client still sends and nobody can make sense of, within bounds.
     async fn drain(&mut self) {
         self.client.stream.shutdown_write();
@@ -318,11 +318,10 @@ impl Exchange<'_> {
             (self.core.setup.page_orders)(order);
         }
         self.served_by("<STATS>");
-        let reply = match outcome.dump {
+        let end = match outcome.dump {
             Some(dump) => self.stream(dump, outcome.reply),
-            None => outcome.reply,
+            None => self.local(outcome.reply),
         };
-        let end = self.local(reply);
         self.txn.ended_in = EndedIn::Request;
         self.txn.ended = Ended::Local;
         Ok(end)

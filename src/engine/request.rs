@@ -27,7 +27,7 @@ impl Exchange<'_> {
         }
         self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
         let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
-        End { may_keep_alive: false, ..end }
+        end.closing()
     }
 
     /// Reads until the head is complete, and judges it.
@@ -74,7 +74,7 @@ impl Exchange<'_> {
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
             match buffer.fill(&mut self.client.stream) {
-                Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
+                Ok(Filled::Bytes { count, .. }) => self.front.received += count as u64,
                 Ok(Filled::Full) => {
                     let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
                     self.capture_request(bytes, Fault::too_long(bytes));
@@ -86,7 +86,7 @@ impl Exchange<'_> {
                     self.count_tracked(Event::ClientError);
                     self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                     let end = self.error_end(400, Ended::Client, EndedIn::Request);
-                    return Err(End { may_keep_alive: false, ..end });
+                    return Err(end.closing());
                 }
                 Ok(Filled::Nothing) => {
                     let ticket = &self.client.entry.ticket;
@@ -98,7 +98,7 @@ impl Exchange<'_> {
                             self.count_tracked(Event::Request);
                             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
-                            return Err(End { may_keep_alive: false, ..end });
+                            return Err(end.closing());
                         }
                         Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Request)),
                     }
@@ -111,12 +111,12 @@ impl Exchange<'_> {
             self.keep_request_line();
         }
         self.txn.time.request_us = now.mono_us;
-        self.request_body = framing.body;
+        self.front.body = framing.body;
         self.txn.body_length = match framing.body {
             Body::Length(length) => Some(length),
             _ => None,
         };
-        self.keep_alive = persist::client_keeps_alive(&self.txn.request)
+        self.front.keep_alive = persist::client_keeps_alive(&self.txn.request)
             && !framing.must_close
             && self.frontend.options.connection_mode != ConnectionMode::Close;
         self.txn.sent_by_client = Some(AsSent::of(&self.txn.request));

@@ -48,7 +48,7 @@ impl Exchange<'_> {
     pub(super) async fn process_request(&mut self, proxy: &Arc<Proxy>) -> Result<(), End> {
         self.restrict_names(proxy)?;
         // A session that came from TCP mode has had its inspection there.
-        if self.in_backend || self.client.switched.is_none() {
+        if self.in_backend() || self.client.switched.is_none() {
             self.request_rules(proxy, &proxy.tcp_content, RuleSet::TcpContent).await?;
         }
         self.request_rules(proxy, &proxy.http_request, RuleSet::HttpRequest).await?;
@@ -130,7 +130,7 @@ impl Exchange<'_> {
                     self.count_denied(proxy);
                     self.count_tracked(Event::ClientError);
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Request);
-                    return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
+                    return Err(end.with(reply));
                 }
                 Verdict::Tarpit { status, reply } => {
                     self.txn.time.request_us = 0;
@@ -138,22 +138,21 @@ impl Exchange<'_> {
                     self.count_tracked(Event::ClientError);
                     self.tarpit(proxy).await?;
                     let end = self.error_end(status, Ended::Proxy, EndedIn::Tarpit);
-                    return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
+                    return Err(end.with(reply));
                 }
                 Verdict::Reject => {
                     self.txn.time.request_us = 0;
                     self.count_denied(proxy);
                     self.txn.ended = Ended::Proxy;
                     self.txn.ended_in = EndedIn::Request;
-                    return Err(End::close());
+                    return Err(End::Close);
                 }
                 Verdict::SilentDrop(rst_ttl) => {
-                    self.rst_ttl = rst_ttl;
                     self.txn.time.request_us = 0;
                     self.count_denied(proxy);
                     self.txn.ended = Ended::Proxy;
                     self.txn.ended_in = EndedIn::Request;
-                    return Err(End { silent: true, ..End::close() });
+                    return Err(End::Silence { hop_limit: rst_ttl });
                 }
                 Verdict::BadRequest => {
                     self.txn.time.request_us = 0;
@@ -181,18 +180,18 @@ impl Exchange<'_> {
         let ended = u64::from(ended && !std::mem::replace(&mut self.effects.internal_error, ended));
         self.frontend.state.frontend.add(fe::FAILED_REWRITES, failed);
         self.frontend.state.frontend.add(fe::INTERNAL_ERRORS, ended);
-        if self.in_backend {
+        if self.in_backend() {
             self.backend().state.backend.add(be::FAILED_REWRITES, failed);
             self.backend().state.backend.add(be::INTERNAL_ERRORS, ended);
         }
-        if let Some(assigned) = self.assigned.as_ref().filter(|_| set.direction() == Direction::Response) {
+        if let Some(assigned) = self.reach.assigned.as_ref().filter(|_| set.direction() == Direction::Response) {
             assigned.server().state.counters.add(counter::FAILED_REWRITES, failed);
             assigned.server().state.counters.add(counter::INTERNAL_ERRORS, ended);
         }
     }
 
     fn count_denied(&self, proxy: &Proxy) {
-        if self.in_backend {
+        if self.in_backend() {
             proxy.state.backend.add(be::DENIED_REQUESTS, 1);
         }
         self.frontend.state.frontend.add(fe::DENIED_REQUESTS, 1);
@@ -218,7 +217,7 @@ impl Exchange<'_> {
             Ok(()) => {
                 self.txn.ended = Ended::Client;
                 self.txn.ended_in = EndedIn::Tarpit;
-                Err(End::close())
+                Err(End::Close)
             }
         }
     }
@@ -258,7 +257,7 @@ impl Exchange<'_> {
             Ok(Err(())) => {
                 self.txn.ended = Ended::Client;
                 self.txn.ended_in = EndedIn::Request;
-                Err(End::close())
+                Err(End::Close)
             }
             // There is no deadline.
             Err(Stop::Timeout) => Ok(()),
@@ -282,7 +281,7 @@ impl Exchange<'_> {
             wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
         written.map_err(|_| {
             (self.txn.ended, self.txn.ended_in) = (Ended::Client, EndedIn::Request);
-            End::close()
+            End::Close
         })
     }
 }

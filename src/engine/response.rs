@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use super::body::{Pump, PumpError, Splice};
 use super::capture::Fault;
-use super::exchange::{End, Exchange, Next, UploadState};
+use super::exchange::{End, Exchange, Next};
+use super::front::UploadState;
 use super::fault::Point;
 use super::idle::ServerConnection;
 use super::silence::{self, Awaited, Side};
@@ -134,7 +135,7 @@ impl Exchange<'_> {
                             since = clock::cached().millis();
                             continue;
                         }
-                        let asked = self.sent_to_server;
+                        let asked = self.reach.sent;
                         let mut framing = match framing::of_response(&self.txn.response, asked.method) {
                             Ok(framing) => framing,
                             Err(refusal) => {
@@ -229,9 +230,9 @@ impl Exchange<'_> {
                         Some(Departure::Broken) => EndedIn::Data,
                         _ => EndedIn::Headers,
                     };
-                    let end = self.client_left(ended_in);
+                    self.client_left(ended_in);
                     // The client may have closed its sending side only: it is told why.
-                    return Err(Failure::Final(End { reply: Some(self.error_page(400)), ..end }));
+                    return Err(Failure::Final(End::answer(self.error_page(400)).closing()));
                 }
                 Ok(()) => {}
                 Err(Stop::Killed(kill)) => return Err(self.killed_by(kill, EndedIn::Headers)),
@@ -239,14 +240,14 @@ impl Exchange<'_> {
                     // The server's head is what is waited for, though the client is who stopped (manual,
                     // section 8.5, "cH").
                     let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Headers);
-                    return Err(Failure::Final(End { may_keep_alive: false, ..end }));
+                    return Err(Failure::Final(end.closing()));
                 }
                 Err(Stop::Timeout) => {
                     connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
                     backend.state.backend.add(be::FAILED_RESPONSES, 1);
                     observe_l7(connection, Err(Event::ReadTimeout));
                     let end = self.error_end(504, Ended::ServerTimeout, EndedIn::Headers);
-                    let end = End { may_keep_alive: upload.is_over() && end.may_keep_alive, ..end };
+                    let end = if upload.is_over() { end } else { end.closing() };
                     return Err(retry_if(may_replay, RetryCause::ResponseTimeout, end));
                 }
             }
@@ -294,11 +295,11 @@ impl Exchange<'_> {
             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
             self.error_end(400, Ended::Proxy, EndedIn::Headers)
         } else {
-            let end = self.client_left(EndedIn::Headers);
+            self.client_left(EndedIn::Headers);
             // It may have closed its sending side only.
-            End { reply: Some(self.error_page(400)), ..end }
+            End::answer(self.error_page(400))
         };
-        Failure::Final(End { may_keep_alive: false, ..end })
+        Failure::Final(end.closing())
     }
 
     /// No response, or none that is valid.
@@ -326,7 +327,7 @@ impl Exchange<'_> {
         if cause == RetryCause::EmptyResponse && connection.requests > 1 {
             // A kept connection that ended in the moment of its reuse: only the client knows whether
             // the request may be repeated, and an end without an answer tells it that it may try.
-            end = End::close();
+            end = End::Close;
             self.txn.status = 0;
         }
         retry_if(may_replay, cause, end)
@@ -350,15 +351,15 @@ impl Exchange<'_> {
 
     /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
     pub(super) fn take_back(&mut self, upload: &mut Upload) {
-        self.received += std::mem::take(&mut upload.pump.bytes_in);
-        if upload.pump.is_complete() || self.request_body.is_empty() {
-            self.upload_state = UploadState::Done;
+        self.front.received += std::mem::take(&mut upload.pump.bytes_in);
+        if upload.pump.is_complete() || self.front.body.is_empty() {
+            self.front.upload_state = UploadState::Done;
             self.client.buffer = upload.pump.take_rest();
             return;
         }
-        self.upload_state = UploadState::Partial;
+        self.front.upload_state = UploadState::Partial;
         // What a client broke off, or what is no body, has no rest to read.
-        self.unfinished = upload.may_complete().then(|| Box::new(upload.pump.take()));
+        self.front.unfinished = upload.may_complete().then(|| Box::new(upload.pump.take()));
     }
 
     /// Judges the response and forwards it.
@@ -394,7 +395,7 @@ impl Exchange<'_> {
         let input = received.framing.body;
         let framing::Delivery { body: output, told, closes } =
             framing::for_client(input, &self.txn.response, &self.txn.as_sent());
-        let stays = self.keep_alive
+        let stays = self.front.keep_alive
             && !closes
             && upload.may_complete()
             && !persist::closes(&self.txn.response.fields)
@@ -447,7 +448,7 @@ impl Exchange<'_> {
         } else {
             drop(connection);
         }
-        self.assigned = None;
+        self.reach.assigned = None;
         if clean {
             return Ok(if stays { Next::KeepAlive } else { Next::Close });
         }
@@ -536,7 +537,7 @@ impl Exchange<'_> {
         }
         if connection.private || backend.http_reuse == HttpReuse::Never {
             connection.rests();
-            *self.attached = Some(connection);
+            *self.reach.attached = Some(connection);
         } else {
             self.core.idle.put(connection);
         }
@@ -570,7 +571,7 @@ impl Exchange<'_> {
         let limits = self.limits();
         let mut late = Side::Server;
         let abort_matters = self.abort_matters();
-        let more = &mut self.client_has_more;
+        let more = &mut self.front.has_more;
         let client = &mut self.client.stream;
         let poll = |context: &mut Context<'_>| {
             upload.drive(context, client, &mut connection.stream);
@@ -650,7 +651,7 @@ impl Exchange<'_> {
         // The head is out: the response can only be cut short, and the client sees that it was.
         self.txn.ended = ended;
         self.txn.ended_in = ended_in;
-        Err(End::close())
+        Err(End::Close)
     }
 
     /// Adds what the pumps moved to the counts of the transaction; what the client sent is counted when the
@@ -683,10 +684,10 @@ impl Exchange<'_> {
         down.stage(&head);
         self.take_back(upload);
         self.txn.bytes_to_server += upload.pump.bytes_out;
-        self.txn.bytes_from_client = self.received;
+        self.txn.bytes_from_client = self.front.received;
         let up = Pump::tunnel(self.client.buffer.take(), tunnel::splices_up(self.frontend, backend));
         let tunnel = Tunnel::new(up, down, self.frontend, backend, &self.effects);
-        let Some(assigned) = self.assigned.take() else {
+        let Some(assigned) = self.reach.assigned.take() else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Headers));
         };
         let ServerConnection { stream, place, .. } = *connection;
@@ -710,7 +711,7 @@ impl Exchange<'_> {
             _ => 5,
         };
         self.frontend.state.frontend.add(fe::HRSP_1XX + class, 1);
-        if self.in_backend {
+        if self.in_backend() {
             self.backend().state.backend.add(be::HRSP_1XX + class, 1);
         }
     }

@@ -58,23 +58,22 @@ impl Exchange<'_> {
                         self.txn.status = 0;
                         let page = self.effects.error_page;
                         let reply = if page { self.error_page(reply.status) } else { *reply };
-                        return Err(End { reply: Some(reply), may_keep_alive: true, silent: false });
+                        return Err(End::answer(reply));
                     }
                     Verdict::Deny { status, reply } | Verdict::Tarpit { status, reply } => {
                         self.count_denied_response();
                         let end = self.error_end(status, Ended::Proxy, EndedIn::Headers);
-                        return Err(End { reply: reply.map(|r| *r).or(end.reply), ..end });
+                        return Err(end.with(reply));
                     }
                     Verdict::SilentDrop(rst_ttl) => {
-                        self.rst_ttl = rst_ttl;
                         self.count_denied_response();
                         (self.txn.ended, self.txn.ended_in) = (Ended::Proxy, EndedIn::Headers);
-                        return Err(End { silent: true, ..End::close() });
+                        return Err(End::Silence { hop_limit: rst_ttl });
                     }
                     Verdict::Reject if set == RuleSet::TcpResponse => {
                         self.count_denied_response();
                         (self.txn.ended, self.txn.ended_in) = (Ended::Proxy, EndedIn::Data);
-                        return Err(End::close());
+                        return Err(End::Close);
                     }
                     Verdict::Reject => {
                         self.count_denied_response();
@@ -104,7 +103,7 @@ impl Exchange<'_> {
     fn count_denied_response(&self) {
         self.frontend.state.frontend.add(fe::DENIED_RESPONSES, 1);
         self.backend().state.backend.add(be::DENIED_RESPONSES, 1);
-        if let Some(assigned) = &self.assigned {
+        if let Some(assigned) = &self.reach.assigned {
             assigned.server().state.counters.add(counter::DENIED_RESPONSES, 1);
         }
     }
@@ -134,12 +133,12 @@ impl Exchange<'_> {
         let leaks =
             backend.options.checkcache && cacheability::leaks_cookie(&self.txn.as_sent(), &self.txn.response);
         if backend.cookie.is_some() {
-            let direct = self.persistence.assigned
-                || (self.cookie.server.is_some()
-                    && self.cookie.server == self.assigned.as_ref().map(|a| a.index));
-            let server = self.assigned.as_ref().map(|assigned| &**assigned.server());
+            let direct = self.reach.persistence.assigned
+                || (self.reach.cookie.server.is_some()
+                    && self.reach.cookie.server == self.reach.assigned.as_ref().map(|a| a.index));
+            let server = self.reach.assigned.as_ref().map(|assigned| &**assigned.server());
             let now = clock::cached();
-            cookie::on_response(backend, server, &self.cookie, direct, self.persistence, self.txn, now);
+            cookie::on_response(backend, server, &self.reach.cookie, direct, self.reach.persistence, self.txn, now);
         }
         if leaks {
             self.count_denied_response();
@@ -156,11 +155,11 @@ impl Exchange<'_> {
 
     /// Has `stick` rules remember the server that answered.
     fn store_server(&mut self, backend: &Proxy) {
-        if self.stores.is_empty() && backend.stick_response.is_empty() {
+        if self.reach.stores.is_empty() && backend.stick_response.is_empty() {
             return;
         }
-        let mut stores = std::mem::take(&mut self.stores);
-        if let Some(assigned) = &self.assigned {
+        let mut stores = std::mem::take(&mut self.reach.stores);
+        if let Some(assigned) = &self.reach.assigned {
             sticking::on_response(
                 backend,
                 assigned.server(),

@@ -50,26 +50,24 @@ impl Exchange<'_> {
                 let reply = Reply { status: 200, ..Reply::default() };
                 let reply =
                     reply.with_field(b"cache-control", b"no-cache").with_field(b"content-type", CONTENT_TYPE);
-                let reply = self.stream(Box::new(Scrape::new(asked)), reply);
-                self.local(reply)
+                self.stream(Box::new(Scrape::new(asked)), reply)
             }
             None => {
                 let end = self.local(Reply::error(400));
-                End { may_keep_alive: false, ..end }
+                end.closing()
             }
         }
     }
 
     /// Begins an answer: its body goes into the reply if one part holds it, and follows the reply otherwise.
-    pub(super) fn stream(&mut self, parts: Box<dyn Parts>, reply: Reply) -> Reply {
+    pub(super) fn stream(&mut self, parts: Box<dyn Parts>, reply: Reply) -> End {
         let info = (self.core.setup.info)();
         let mut streamed = Streamed { parts, info, now: clock::cached(), part: Vec::new(), more: true };
         self.fill(&mut streamed);
-        if streamed.more {
-            self.streamed = Some(Box::new(streamed));
-            return reply;
+        if !streamed.more {
+            return self.local(Reply { body: streamed.part, ..reply });
         }
-        Reply { body: streamed.part, ..reply }
+        self.local(reply).followed_by(Box::new(streamed))
     }
 
     fn fill(&self, streamed: &mut Streamed) {

@@ -6,7 +6,8 @@ use std::task::Poll;
 use super::body::Pump;
 use super::borrow;
 use super::connect::{self, DialError, NothingToShow};
-use super::exchange::{End, Exchange, Next, UploadState};
+use super::exchange::{End, Exchange, Next};
+use super::front::UploadState;
 use super::fault::Point;
 use super::http::Client;
 use super::idle::{Demand, Identity, NameDigest, OpenPlace, ServerConnection, Wanted};
@@ -75,7 +76,7 @@ impl Exchange<'_> {
         let mut avoid = None;
         let mut stale_retried = false;
         loop {
-            if self.assigned.is_none() {
+            if self.reach.assigned.is_none() {
                 self.assign(backend, &mut preferred, avoid).await?;
             }
             if let Some(reply) = self.redirected_to_server() {
@@ -107,7 +108,7 @@ impl Exchange<'_> {
                     // A kept connection that the server closed in the very moment of its reuse is nobody's
                     // fault: a request that may be repeated goes out again at once (RFC 9110 section 9.2.2).
                     let stale = reused && cause == RetryCause::EmptyResponse && !stale_retried;
-                    let may_repeat = self.sent_to_server.method.is_idempotent();
+                    let may_repeat = self.reach.sent.method.is_idempotent();
                     let asked = self.retries_on(backend, cause);
                     let Some(kept) = kept.filter(|_| (stale && may_repeat) || asked) else {
                         self.count_failure(&end);
@@ -127,7 +128,7 @@ impl Exchange<'_> {
 
     /// Counts a server that gave no usable response in time, in the entries that are tracked.
     fn count_failure(&self, end: &End) {
-        if end.reply.as_ref().is_some_and(|reply| matches!(reply.status, 502 | 504)) {
+        if matches!(end.status(), Some(502 | 504)) {
             self.count_tracked(Event::ServerFailure);
         }
     }
@@ -135,25 +136,25 @@ impl Exchange<'_> {
     /// The server that use-server, the cookie or a `stick` rule demands; `again` when it was asked before, and
     /// servers may have changed since.
     fn persistent_server(&mut self, backend: &Arc<Proxy>, again: bool) -> Option<u32> {
-        self.persistence = switching::persistence(backend, &self.context(Direction::Request));
-        let wanted = switching::use_server(backend, self.persistence, &self.context(Direction::Request));
-        self.persistence.assigned = wanted.is_some();
+        self.reach.persistence = switching::persistence(backend, &self.context(Direction::Request));
+        let wanted = switching::use_server(backend, self.reach.persistence, &self.context(Direction::Request));
+        self.reach.persistence.assigned = wanted.is_some();
         if again {
-            cookie::again(backend, self.persistence, self.txn, &mut self.cookie);
+            cookie::again(backend, self.reach.persistence, self.txn, &mut self.reach.cookie);
         } else if backend.cookie.is_some() {
-            self.cookie = cookie::on_request(backend, self.persistence, self.txn, clock::cached());
+            self.reach.cookie = cookie::on_request(backend, self.reach.persistence, self.txn, clock::cached());
         }
-        let mut wanted = wanted.or(self.cookie.server);
+        let mut wanted = wanted.or(self.reach.cookie.server);
         if !backend.stick_request.is_empty() {
             let mut stores = Stores::default();
             let context = self.context(Direction::Request);
             let assigned = wanted.is_some();
-            let found = sticking::on_request(backend, self.persistence, assigned, &context, &mut stores);
+            let found = sticking::on_request(backend, self.reach.persistence, assigned, &context, &mut stores);
             wanted = wanted.or(found);
-            self.stores = stores;
+            self.reach.stores = stores;
         }
         // What was authenticated is a connection: its client stays with it, if nothing else decides.
-        let private = self.attached.as_ref().filter(|connection| {
+        let private = self.reach.attached.as_ref().filter(|connection| {
             connection.private
                 && connection.identity.model == self.snapshot.model.ident
                 && connection.is_current()
@@ -175,7 +176,7 @@ impl Exchange<'_> {
 
     /// The answer for a server that clients are to ask themselves (`redir`).
     fn redirected_to_server(&self) -> Option<Reply> {
-        let prefix = self.assigned.as_ref()?.server().redirect_prefix.as_ref()?;
+        let prefix = self.reach.assigned.as_ref()?.server().redirect_prefix.as_ref()?;
         match self.txn.as_sent().method {
             Method::Get | Method::Head => redirect::to_server(prefix.as_bytes(), &self.txn.request),
             _ => None,
@@ -212,7 +213,7 @@ impl Exchange<'_> {
                     None => balance_key::of(&backend.balance_key, as_number, &context),
                     Some(_) => None,
                 };
-                let more = &mut self.client_has_more;
+                let more = &mut self.front.has_more;
                 let watch = |context: &mut std::task::Context<'_>| {
                     abort_matters && !*more && {
                         let ready = stream.poll_readable(context).is_ready();
@@ -246,7 +247,7 @@ impl Exchange<'_> {
                     }
                     self.txn.server = Some(assigned.server().state.clone());
                     self.client.last_server = Some(assigned.server().state.ident);
-                    self.assigned = Some(assigned);
+                    self.reach.assigned = Some(assigned);
                     self.txn.time.queued_us = clock::cached().mono_us;
                     return Ok(());
                 }
@@ -258,7 +259,7 @@ impl Exchange<'_> {
                 }
                 continue;
             }
-            let may_leave = backend.redispatch_after != 0 && !self.persistence.force;
+            let may_leave = backend.redispatch_after != 0 && !self.reach.persistence.force;
             if error == NoServer::QueueFull && may_leave && preferred.take().is_some() {
                 // The demanded server's queue is full: any other will do.
                 self.txn.cookie_request = CookieRequest::Down;
@@ -292,10 +293,10 @@ impl Exchange<'_> {
         // An attempt that failed before may have left its own.
         self.txn.status = 0;
         self.backend().state.backend.add(be::CLIENT_ABORTS, 1);
-        if let Some(assigned) = &self.assigned {
+        if let Some(assigned) = &self.reach.assigned {
             assigned.server().state.counters.add(counter::CLIENT_ABORTS, 1);
         }
-        End::close()
+        End::Close
     }
 
     /// Whether a client that closes its side gives up its request (`option abortonclose`).
@@ -305,7 +306,7 @@ impl Exchange<'_> {
 
     /// A connection to the assigned server: reused if the mode allows it, else dialled.
     async fn obtain(&mut self, backend: &Arc<Proxy>, fresh: bool) -> Result<Box<ServerConnection>, End> {
-        let Some(assigned) = &self.assigned else {
+        let Some(assigned) = &self.reach.assigned else {
             return Err(self.error_end(500, Ended::Internal, EndedIn::Connect));
         };
         // Not a reference of its own: counting it is a write that cores contend for.
@@ -377,7 +378,7 @@ impl Exchange<'_> {
                 connection.addresses = (self.txn.backend_source, self.txn.backend_destination);
                 Ok(connection)
             }
-            Err(DialError::ClientGone) => Err(End { silent: false, ..self.client_left(EndedIn::Connect) }),
+            Err(DialError::ClientGone) => Err(self.client_left(EndedIn::Connect)),
             Err(DialError::Killed(kill)) => Err(self.killed(kill, EndedIn::Connect)),
             Err(DialError::Timeout) => {
                 observe_l4(server, false);
@@ -400,7 +401,7 @@ impl Exchange<'_> {
         let ticket = self.client.entry.ticket.clone();
         let patience_ms = self.effects.connect_timeout_ms.or(backend.timeouts.connect_ms);
         let deadline = wait::after(patience_ms.or(Some(PLACE_PATIENCE_MS)));
-        self.attached.take_if(|attached| attached.server.state.ident == ident);
+        self.reach.attached.take_if(|attached| attached.server.state.ident == ident);
         loop {
             if let Some(place) = OpenPlace::take(&server.state) {
                 return Ok(place);
@@ -465,7 +466,7 @@ impl Exchange<'_> {
         identity: Identity,
         header: Option<&[u8]>,
     ) -> Option<Box<ServerConnection>> {
-        if let Some(connection) = self.attached.take()
+        if let Some(connection) = self.reach.attached.take()
             && connection.server.state.ident == server.state.ident
             && connection.identity == identity
             && connection.header.as_deref() == header
@@ -502,7 +503,7 @@ impl Exchange<'_> {
         preferred: &mut Option<u32>,
         avoid: &mut Option<u32>,
     ) -> Result<(), End> {
-        let Some(assigned) = &self.assigned else { return Err(end) };
+        let Some(assigned) = &self.reach.assigned else { return Err(end) };
         let server = assigned.server().clone();
         let hopeless = matches!(self.txn.ended, Ended::Client | Ended::Internal)
             || self.txn.ended.by_order()
@@ -530,13 +531,13 @@ impl Exchange<'_> {
         preferred: &mut Option<u32>,
         avoid: &mut Option<u32>,
     ) -> Result<(), End> {
-        let Some(assigned) = &self.assigned else { return Ok(()) };
+        let Some(assigned) = &self.reach.assigned else { return Ok(()) };
         let server = assigned.server().clone();
         let index = assigned.index;
         self.txn.retries += 1;
         let demanded = preferred.is_some();
         // Without the option, a valid cookie keeps to its server even when that is down.
-        let bound = self.persistence.force
+        let bound = self.reach.persistence.force
             || backend.redispatch_after == 0 && self.txn.cookie_request == CookieRequest::Valid;
         if !bound && redispatch::leaves_server(backend, &server.state, self.txn.retries, demanded) {
             server.state.counters.add(counter::REDISPATCHES, 1);
@@ -546,7 +547,7 @@ impl Exchange<'_> {
                 self.txn.cookie_request = CookieRequest::Down;
             }
             *avoid = Some(index);
-            self.assigned = None;
+            self.reach.assigned = None;
             return Ok(());
         }
         server.state.counters.add(counter::RETRIES, 1);
@@ -590,11 +591,11 @@ impl Exchange<'_> {
     /// What is at hand of the body, where a failure would have it sent again and all of it may fit a buffer; empty
     /// when there is none.
     fn body_to_keep(&self, backend: &Proxy) -> Option<Vec<u8>> {
-        let fits = match self.request_body {
+        let fits = match self.front.body {
             Body::Length(length) => length <= Buffer::lease_size() as u64,
             Body::None | Body::Chunked | Body::UntilClose => true,
         };
-        if self.request_body.is_empty() || !fits {
+        if self.front.body.is_empty() || !fits {
             return fits.then(Vec::new);
         }
         let l7 = backend.retry_on.empty_response
@@ -607,10 +608,10 @@ impl Exchange<'_> {
 
     /// Puts back what came of the body, with what the client sent behind it.
     fn restore_body(&mut self, kept: &[u8]) {
-        self.upload_state = UploadState::NotBegun;
-        self.unfinished = None;
+        self.front.upload_state = UploadState::NotBegun;
+        self.front.unfinished = None;
         // Without a body, what came behind the head is back in its buffer already.
-        if self.request_body.is_empty() {
+        if self.front.body.is_empty() {
             return;
         }
         self.client.buffer = (!kept.is_empty()).then(|| {
@@ -622,7 +623,7 @@ impl Exchange<'_> {
 
     /// The request as it goes to the server: its head, and its body as far as the client sends it.
     fn prepare_upload(&mut self, connection: &mut ServerConnection, backend: &Proxy) -> Upload {
-        self.sent_to_server = AsSent::of(&self.txn.request);
+        self.reach.sent = AsSent::of(&self.txn.request);
         let keeps = self.keeps_server(backend);
         let pretends = backend.options.http_pretend_keepalive && !persist::closes(&self.txn.request.fields);
         let mode = if keeps || pretends {
@@ -641,7 +642,7 @@ impl Exchange<'_> {
         }
         let splice = tunnel::splices_up(self.frontend, backend);
         let keep = self.body_to_keep(backend);
-        let mut pump = Pump::new(self.request_body, self.request_body, self.client.buffer.take(), splice);
+        let mut pump = Pump::new(self.front.body, self.front.body, self.client.buffer.take(), splice);
         if let Some(bytes) = keep {
             pump.keep(bytes);
         }
@@ -652,7 +653,7 @@ impl Exchange<'_> {
         {
             pump.stage(header);
         }
-        let head = pump.stage_head(|out| encode::request(&self.txn.request, self.request_body, mode, out));
+        let head = pump.stage_head(|out| encode::request(&self.txn.request, self.front.body, mode, out));
         if backend.options.adjust_case_server {
             self.snapshot.model.global.header_case.apply(head);
         }

@@ -71,11 +71,11 @@ impl Exchange<'_> {
     /// Reads the request body into the transaction until it is complete, `at_least` bytes came, the
     /// buffer is full, or the time is over: `timeout_ms` for all of it, and `timeout client` for each silence.
     pub(super) async fn buffer_body(&mut self, at_least: u64, timeout_ms: Option<u64>) -> Result<(), End> {
-        if self.request_body.is_empty() {
+        if self.front.body.is_empty() {
             self.txn.body_complete = true;
             return Ok(());
         }
-        if self.txn.body_complete || self.body_broken_off {
+        if self.txn.body_complete || self.front.broken_off {
             return Ok(());
         }
         self.continue_if_expected().await?;
@@ -88,11 +88,11 @@ impl Exchange<'_> {
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
             match buffer.fill(&mut self.client.stream) {
-                Ok(Filled::Bytes { count, .. }) => self.received += count as u64,
+                Ok(Filled::Bytes { count, .. }) => self.front.received += count as u64,
                 Ok(Filled::Full) => return Ok(()),
                 Ok(Filled::End) | Err(_) => {
                     // Nothing more will come: the rules see what there is, and no server does.
-                    self.body_broken_off = true;
+                    self.front.broken_off = true;
                     return Ok(());
                 }
                 Ok(Filled::Nothing) => {
@@ -105,7 +105,7 @@ impl Exchange<'_> {
                             self.txn.time.request_us = 0; // it never became complete
                             self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
                             let end = self.error_end(408, Ended::ClientTimeout, EndedIn::Request);
-                            return Err(End { may_keep_alive: false, ..end });
+                            return Err(end.closing());
                         }
                         Err(Stop::Killed(kill)) => return Err(self.killed(kill, EndedIn::Request)),
                     }
@@ -118,9 +118,9 @@ impl Exchange<'_> {
     /// the raw bytes, which are forwarded later.
     fn decode_body(&mut self) -> Result<(), End> {
         let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
-        match self.body_copy.advance(self.request_body, bytes, &mut self.txn.body) {
+        match self.front.copy.advance(self.front.body, bytes, &mut self.txn.body) {
             Ok(complete) => {
-                self.txn.body_complete = complete || self.request_body == Body::UntilClose;
+                self.txn.body_complete = complete || self.front.body == Body::UntilClose;
                 Ok(())
             }
             Err(bad) => {
@@ -139,10 +139,10 @@ impl Exchange<'_> {
             // The body is asked for here: the server must not be made to ask again.
             self.txn.request.fields.remove(b"expect");
         }
-        if !(expects && nothing_yet) || self.invited {
+        if !(expects && nothing_yet) || self.front.invited {
             return Ok(());
         }
-        self.invited = true;
+        self.front.invited = true;
         let ticket = self.client.entry.ticket.clone();
         let line = b"HTTP/1.1 100 Continue\r\n\r\n";
         let timeout = self.client_timeout_ms();
@@ -151,7 +151,7 @@ impl Exchange<'_> {
             Err(_) => {
                 self.txn.ended = Ended::Client;
                 self.txn.ended_in = EndedIn::Request;
-                Err(End::close())
+                Err(End::Close)
             }
         }
     }
@@ -161,7 +161,7 @@ impl Exchange<'_> {
         self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
         self.count_tracked(tracked::Event::ClientError);
         let end = self.error_end(400, Ended::Proxy, EndedIn::Request);
-        End { may_keep_alive: false, ..end }
+        end.closing()
     }
 
     /// `option http-buffer-request`: the time of the request runs until its body is there.
@@ -173,12 +173,12 @@ impl Exchange<'_> {
 
     /// The end of a request whose body the client broke off while it was waited for.
     pub(super) fn refuse_broken_off(&mut self) -> Result<(), End> {
-        if !self.body_broken_off {
+        if !self.front.broken_off {
             return Ok(());
         }
         self.frontend.state.frontend.add(fe::FAILED_REQUESTS, 1);
         let end = self.error_end(400, Ended::Client, EndedIn::Request);
-        Err(End { may_keep_alive: false, ..end })
+        Err(end.closing())
     }
 
     /// Reads the response body into the transaction until it is complete, `at_least` bytes came, the

@@ -46,6 +46,9 @@ pub fn item_end(value: &[u8]) -> usize {
 
 /// Whether a list has the member `token`, in any case.
 pub fn contains(value: &[u8], token: &[u8]) -> bool {
+    if value.len() <= token.len() {
+        return value.eq_ignore_ascii_case(token);
+    }
     items(value).any(|item| item.eq_ignore_ascii_case(token))
 }
 

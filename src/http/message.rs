@@ -92,6 +92,8 @@ pub struct Fields {
     list: Vec<Field>,
     /// The [`Known::bit`]s of the fields in `list`, exactly.
     present: u32,
+    /// The same of fields that were written here; it may have those of fields that are gone.
+    written: u32,
 }
 
 impl Fields {
@@ -100,6 +102,7 @@ impl Fields {
         self.arena.clear();
         self.list.clear();
         self.present = 0;
+        self.written = 0;
     }
     /// Appends bytes to the arena and names them.
     pub fn store(&mut self, bytes: &[u8]) -> Text {
@@ -186,9 +189,7 @@ impl Fields {
     pub fn append(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.store(name), self.store(value));
         self.push(name, value);
-        if let Some(field) = self.list.last_mut() {
-            field.written = true;
-        }
+        self.mark_written(self.list.len() - 1);
     }
     /// Removes every field called `name`; tells how many there were.
     pub fn remove(&mut self, name: &[u8]) -> usize {
@@ -223,11 +224,15 @@ impl Fields {
     pub fn set_value(&mut self, index: usize, value: &[u8]) {
         let text = self.store(value);
         self.list[index].value = text;
+        self.mark_written(index);
+    }
+    fn mark_written(&mut self, index: usize) {
         self.list[index].written = true;
+        self.written |= self.list[index].known.bit();
     }
     /// The values of the fields with that meaning that were written here, in order.
     pub fn written(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        let list = if self.has(known) { &self.list[..] } else { &[] };
+        let list = if self.written & known.bit() != 0 { &self.list[..] } else { &[] };
         let written = list.iter().filter(move |field| field.known == known && field.written);
         written.map(|field| self.bytes(field.value))
     }

@@ -126,25 +126,28 @@ pub fn parse_response(bytes: &[u8], response: &mut Response, limits: &Limits) ->
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pieces {
     seen: usize,
-    lines: usize,
+    /// Line ends within `seen`, once they were counted.
+    lines: Option<usize>,
     lines_due: usize,
 }
 
 impl Pieces {
     /// Whether to parse `bytes`, the whole head so far.
     pub fn is_due(&mut self, bytes: &[u8], limits: &Limits) -> bool {
-        let is_first = self.seen == 0;
         let seen = std::mem::replace(&mut self.seen, bytes.len()).min(bytes.len());
-        let lines = memchr::memchr_iter(b'\n', &bytes[seen..]).count();
-        self.lines += lines;
-        if is_first || bytes.len() >= limits.bytes_max {
+        if seen == 0 || bytes.len() >= limits.bytes_max {
             return true;
         }
-        if lines == 0 || self.lines < self.lines_due {
-            return lines > 0 && may_have_ended(bytes, seen);
+        // Most heads come in one piece: what came first is counted once there is more.
+        let count = |bytes| memchr::memchr_iter(b'\n', bytes).count();
+        let new = count(&bytes[seen..]);
+        let lines = self.lines.unwrap_or_else(|| count(&bytes[..seen])) + new;
+        self.lines = Some(lines);
+        if new == 0 || lines < self.lines_due {
+            return new > 0 && may_have_ended(bytes, seen);
         }
-        if self.lines > limits.fields_max {
-            self.lines_due = self.lines * 2;
+        if lines > limits.fields_max {
+            self.lines_due = lines * 2;
         }
         true
     }

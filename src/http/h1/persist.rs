@@ -21,8 +21,7 @@ fn keeps_alive(fields: &Fields, version: Version) -> bool {
 /// Whether a rule or an error file has the connection end after this message: `Connection: close` that was
 /// written here. What a peer says of its connection is read from the message as it came, before rules see it.
 pub fn closes(fields: &Fields) -> bool {
-    fields.has(Known::Connection)
-        && fields.written(Known::Connection).any(|value| list::contains(value, b"close"))
+    fields.written(Known::Connection).any(|value| list::contains(value, b"close"))
 }
 
 /// Whether the request asks to upgrade its connection (`Connection: upgrade` and an `Upgrade`
@@ -65,7 +64,9 @@ pub fn drop_nominated(fields: &mut Fields) {
     // Looked up by their hash: options times fields would be a cost that a client chooses.
     let mut names: Vec<(u64, usize)> = Vec::new();
     let mut doomed: Vec<bool> = Vec::new();
-    for option in fields.all_known(Known::Connection).flat_map(list::items) {
+    let is_usual = |value: &[u8]| PERSISTENCE.iter().any(|option| value.eq_ignore_ascii_case(option));
+    let values = fields.all_known(Known::Connection).filter(|value| !is_usual(value));
+    for option in values.flat_map(list::items) {
         if !is_droppable(option) {
             continue;
         }
@@ -86,6 +87,9 @@ pub fn drop_nominated(fields: &mut Fields) {
         fields.remove_where(|_, _| doomed.next() == Some(&true));
     }
 }
+
+/// What most `Connection` fields consist of: options that name no field.
+const PERSISTENCE: [&[u8]; 2] = [b"keep-alive", b"close"];
 
 /// A hash of a name in any case.
 fn folded_hash(name: &[u8]) -> u64 {
