@@ -60,13 +60,16 @@ impl Exchange<'_> {
             Version::Http11 | Version::Http2 => Body::Chunked,
         });
         // Who waits to be told to send its body may send it now or not: nobody could tell where it ends.
-        let undecided = sent.expects_continue && !self.front.invited && self.front.upload_state == UploadState::NotBegun;
+        let undecided =
+            sent.expects_continue && !self.front.invited && self.front.upload_state == UploadState::NotBegun;
         let may_stay = may_keep_alive
             && streamed != Some(Body::UntilClose)
             && self.front.keep_alive
             && !reply.close
             && !(unread && (undecided || self.front.broken_off))
-            && (self.front.upload_state != UploadState::Partial || self.front.unfinished.is_some() || !unread)
+            && (self.front.upload_state != UploadState::Partial
+                || self.front.unfinished.is_some()
+                || !unread)
             && !self.client.retired
             && !self.core.closes_clients();
         let (bytes, stays) = self.encode_reply(&reply, may_stay, streamed);

@@ -184,7 +184,9 @@ impl Exchange<'_> {
             self.backend().state.backend.add(be::FAILED_REWRITES, failed);
             self.backend().state.backend.add(be::INTERNAL_ERRORS, ended);
         }
-        if let Some(assigned) = self.reach.assigned.as_ref().filter(|_| set.direction() == Direction::Response) {
+        if let Some(assigned) =
+            self.reach.assigned.as_ref().filter(|_| set.direction() == Direction::Response)
+        {
             assigned.server().state.counters.add(counter::FAILED_REWRITES, failed);
             assigned.server().state.counters.add(counter::INTERNAL_ERRORS, ended);
         }

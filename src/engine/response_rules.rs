@@ -138,7 +138,15 @@ impl Exchange<'_> {
                     && self.reach.cookie.server == self.reach.assigned.as_ref().map(|a| a.index));
             let server = self.reach.assigned.as_ref().map(|assigned| &**assigned.server());
             let now = clock::cached();
-            cookie::on_response(backend, server, &self.reach.cookie, direct, self.reach.persistence, self.txn, now);
+            cookie::on_response(
+                backend,
+                server,
+                &self.reach.cookie,
+                direct,
+                self.reach.persistence,
+                self.txn,
+                now,
+            );
         }
         if leaks {
             self.count_denied_response();

@@ -7,8 +7,8 @@ use super::body::Pump;
 use super::borrow;
 use super::connect::{self, DialError, NothingToShow};
 use super::exchange::{End, Exchange, Next};
-use super::front::UploadState;
 use super::fault::Point;
+use super::front::UploadState;
 use super::http::Client;
 use super::idle::{Demand, Identity, NameDigest, OpenPlace, ServerConnection, Wanted};
 use super::mailbox::Order;
@@ -137,19 +137,22 @@ impl Exchange<'_> {
     /// servers may have changed since.
     fn persistent_server(&mut self, backend: &Arc<Proxy>, again: bool) -> Option<u32> {
         self.reach.persistence = switching::persistence(backend, &self.context(Direction::Request));
-        let wanted = switching::use_server(backend, self.reach.persistence, &self.context(Direction::Request));
+        let wanted =
+            switching::use_server(backend, self.reach.persistence, &self.context(Direction::Request));
         self.reach.persistence.assigned = wanted.is_some();
         if again {
             cookie::again(backend, self.reach.persistence, self.txn, &mut self.reach.cookie);
         } else if backend.cookie.is_some() {
-            self.reach.cookie = cookie::on_request(backend, self.reach.persistence, self.txn, clock::cached());
+            self.reach.cookie =
+                cookie::on_request(backend, self.reach.persistence, self.txn, clock::cached());
         }
         let mut wanted = wanted.or(self.reach.cookie.server);
         if !backend.stick_request.is_empty() {
             let mut stores = Stores::default();
             let context = self.context(Direction::Request);
             let assigned = wanted.is_some();
-            let found = sticking::on_request(backend, self.reach.persistence, assigned, &context, &mut stores);
+            let found =
+                sticking::on_request(backend, self.reach.persistence, assigned, &context, &mut stores);
             wanted = wanted.or(found);
             self.reach.stores = stores;
         }

@@ -32,6 +32,9 @@ const SUCCESS: &str = "success\n";
 const FAILURE: &str = "failure\n";
 /// How long an answer is waited for: a large configuration takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often, and with what pause, a process that is starting is asked again.
+const STARTING_LOOKS: u32 = 50;
+const STARTING_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of what was read for a process that it takes.
 const RECORD_MAX: u64 = 1 << 30;
 /// Bytes of an answer that are read.
@@ -117,6 +120,12 @@ fn read_for(start: &[u8]) -> Option<String> {
     Some(record.write())
 }
 
+/// Whether a process runs the program that this one runs.
+fn is_ours(pid: i32) -> bool {
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    program("self").is_some_and(|own| program(&pid.to_string()) == Some(own))
+}
+
 /// Why nothing answers for a process.
 fn absence(pid: i32) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
@@ -135,7 +144,17 @@ fn absence(pid: i32) -> String {
 pub(super) fn ask(pid: i32) -> Result<Outcome, String> {
     let failed = |error: io::Error| format!("cannot ask process {pid} to reload: {}", cause(&error));
     let number = u32::try_from(pid).map_err(|_| format!("{pid} is no number of a process"))?;
-    let connected = UnixStream::connect_addr(&address(number).map_err(failed)?);
+    let address = address(number).map_err(failed)?;
+    let mut connected = UnixStream::connect_addr(&address);
+    for _ in 0..STARTING_LOOKS {
+        let is_refused =
+            connected.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if !is_refused || !is_ours(pid) {
+            break;
+        }
+        std::thread::sleep(STARTING_PAUSE); // it binds and forks before it can be asked
+        connected = UnixStream::connect_addr(&address);
+    }
     let mut stream = connected.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => format!("cannot ask process {pid} to reload: {}", absence(pid)),
         _ => failed(error),
