@@ -8,6 +8,8 @@
 mod answers;
 #[path = "certificates.rs"]
 mod certificates;
+#[path = "http2.rs"]
+mod http2;
 
 use std::collections::HashMap;
 use std::io;
@@ -48,6 +50,9 @@ pub const TARGETS: &[Target] = &[
         run: chunked_body,
         words: &["0\r\n\r\n", "\r\n", ";a=\"b\"", "ffffffffffff", "A: b\r\n"],
     },
+    Target { name: "header_block", run: http2::block, words: http2::WORDS },
+    Target { name: "http2_server", run: http2::server, words: http2::WORDS },
+    Target { name: "http2_client", run: http2::client, words: http2::WORDS },
     Target { name: "proxy_protocol", run: proxy_header, words: PROXY_WORDS },
     Target { name: "client_hello", run: hello, words: HELLO_WORDS },
     Target { name: "name_server_answer", run: answers::run, words: answers::WORDS },

@@ -2,6 +2,7 @@
 //! with another implementation.
 
 mod hostile;
+mod peers;
 mod script;
 #[path = "../hostile/text.rs"]
 mod text;
