@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Bytes of the pipe in either direction: less than a window, so that writers wait.
 const PIPE: usize = 20_000;
-const REQUESTS: usize = 60;
+const REQUESTS: usize = 40;
 
 /// What one message carries.
 #[derive(Clone, Debug, Default, PartialEq)]

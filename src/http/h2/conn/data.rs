@@ -5,7 +5,7 @@ use super::{Conn, Event, Fault};
 use crate::base::clock::Millis;
 use crate::http::h2::flood::SMALL_DATA;
 use crate::http::h2::frame::{self, FrameHead, flag};
-use crate::http::h2::settings::WINDOW;
+use crate::http::h2::settings::{WINDOW, WINDOW_MAX};
 use crate::http::h2::stream::By;
 use crate::http::h2::{Reason, StreamId};
 
@@ -155,13 +155,16 @@ impl Conn {
         stream.taken(len);
         stream.receive.taken(counted);
         self.receive.taken(counted);
+        self.grant_connection();
         self.grant(id);
     }
     /// Lets the peer send more on a stream and the connection, as far as that is due.
-    fn grant(&mut self, id: StreamId) {
-        self.grant_connection();
-        let size = self.stream_window();
+    pub(super) fn grant(&mut self, id: StreamId) {
+        let (least, shared) = (self.settings.window.min(WINDOW_MAX), self.stream_window());
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.receiving) else { return };
+        // As HAProxy: a body that fits the configured window needs no more.
+        let needs_more = stream.body_left.is_none_or(|left| left > u64::from(least));
+        let size = if needs_more { shared } else { least };
         if let Some(increment) = stream.receive.grant(size) {
             frame::write_window_update(id, increment, &mut self.output);
         }

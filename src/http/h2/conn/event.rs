@@ -71,8 +71,8 @@ pub enum Event<'b> {
         /// For logs; what the peer did wrong if this side ended it.
         why: &'static str,
     },
-    /// A request was refused here: malformed (400, the stream is reset), too large (431, answered so), or too many at
-    /// once (503, the stream is reset). There is nothing to release.
+    /// A request was refused here: malformed (400, the stream is reset; the preface as a request is answered),
+    /// too large (431, answered), or too many at once (503, the stream is reset). There is nothing to release.
     Refused {
         /// Which.
         stream: StreamId,

@@ -179,6 +179,9 @@ impl Conn {
         let (bounds, rules) = (self.bounds(), self.rules());
         match head::request(self.decoder.block(block, bounds), &mut heads.request, rules) {
             Ok(RequestHead { length, is_extended }) => {
+                // What follows a CONNECT belongs to the tunnel (RFC 9110 section 9.3.6).
+                let is_tunnel = is_extended || heads.request.method == Method::Connect;
+                let length = length.filter(|_| !is_tunnel);
                 if ends && length.is_some_and(|length| length > 0) {
                     return self
                         .refuse(id, Reason::PROTOCOL_ERROR, 400, "less DATA than content-length", now)
@@ -189,14 +192,16 @@ impl Conn {
                 stream.body_left = length;
                 stream.upgrade = is_extended.then(Box::default);
                 self.insert(id, stream);
-                if ends {
-                    self.end_receiving(id);
+                match ends {
+                    true => self.end_receiving(id),
+                    false => self.grant(id),
                 }
                 self.renew_after_total(id);
                 Ok(Some(Event::Request { stream: id, end: ends, length }))
             }
             Err(Bad::Malformed(why)) => self.refuse(id, Reason::PROTOCOL_ERROR, 400, why, now).map(Some),
-            Err(Bad::TooLarge) => self.answer_too_large(id, ends, now).map(Some),
+            Err(Bad::Denied(why)) => self.answer(id, ends, 400, why, now).map(Some),
+            Err(Bad::TooLarge) => self.answer(id, ends, 431, "request head too large", now).map(Some),
             Err(Bad::Block(error)) => Err(lost(error)),
         }
     }
@@ -225,12 +230,19 @@ impl Conn {
         self.remember(id, true);
         Ok(Event::Refused { stream: id, status, why })
     }
-    /// A request whose head is too large gets a response, as over HTTP/1; its body is not wanted.
-    fn answer_too_large(&mut self, id: StreamId, ends: bool, now: Millis) -> Result<Event<'static>, Fault> {
+    /// Refuses a request by a response, as over HTTP/1; its body is not wanted.
+    fn answer(
+        &mut self,
+        id: StreamId,
+        ends: bool,
+        status: u16,
+        why: &'static str,
+        now: Millis,
+    ) -> Result<Event<'static>, Fault> {
         self.counts.stream_errors += 1;
         self.glitch();
         self.flood.reset(now)?;
-        let response = Response { status: 431, ..Response::default() };
+        let response = Response { status, ..Response::default() };
         self.stage_section(id, true, |encoder, out| {
             head::write_response(encoder, &response, Some(0), false, out);
         });
@@ -238,7 +250,7 @@ impl Conn {
             self.stage_reset(id, Reason::NO_ERROR);
         }
         self.remember(id, !ends);
-        Ok(Event::Refused { stream: id, status: 431, why: "request head too large" })
+        Ok(Event::Refused { stream: id, status, why })
     }
     /// The head of a response, interim or final.
     fn response(
@@ -253,7 +265,7 @@ impl Conn {
         let read = head::response(self.decoder.block(block, bounds), &mut heads.response, rules);
         let ResponseHead { length, is_interim } = match read {
             Ok(head) => head,
-            Err(Bad::Malformed(why)) => return wrong(why),
+            Err(Bad::Malformed(why) | Bad::Denied(why)) => return wrong(why),
             Err(Bad::TooLarge) => {
                 return Err(Fault::Stream(id, Reason::ENHANCE_YOUR_CALM, "response head too large"));
             }
@@ -281,8 +293,9 @@ impl Conn {
         if let Some(upgrade) = stream.upgrade.take().filter(|_| is_tunnel) {
             switch(response, &upgrade);
         }
-        if ends {
-            self.end_receiving(id);
+        match ends {
+            true => self.end_receiving(id),
+            false => self.grant(id),
         }
         Ok(Some(Event::Response { stream: id, end: ends, length }))
     }
@@ -298,7 +311,7 @@ impl Conn {
         match head::trailers(self.decoder.block(block, bounds), &mut heads.trailers, rules) {
             Ok(()) if !ends => return wrong("trailers that do not end the stream"),
             Ok(()) => {}
-            Err(Bad::Malformed(why)) => return wrong(why),
+            Err(Bad::Malformed(why) | Bad::Denied(why)) => return wrong(why),
             Err(Bad::TooLarge) => {
                 return Err(Fault::Stream(id, Reason::ENHANCE_YOUR_CALM, "trailers too large"));
             }

@@ -25,6 +25,8 @@ pub enum Bad {
     Block(Error),
     /// The message is malformed (RFC 9113 section 8.1.1): an error of the stream.
     Malformed(&'static str),
+    /// It is a request that HTTP knows and that this side answers with 400.
+    Denied(&'static str),
     /// It is larger than this side takes; requests can be answered with 431.
     TooLarge,
 }

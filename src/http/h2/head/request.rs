@@ -124,9 +124,14 @@ impl Reader {
             return Err(Bad::Malformed("invalid :scheme"));
         }
         let path = fields.bytes(self.path.ok_or(Bad::Malformed("no :path"))?);
-        let is_options = self.method.is_some_and(|method| fields.bytes(method) == b"OPTIONS");
-        if path.first() != Some(&b'/') && !(path == b"*" && is_options) {
+        let method = fields.bytes(self.method.unwrap_or_default());
+        // As in HTTP/1: for OPTIONS, and unknown methods may know better, but for that of the preface.
+        let takes_asterisk = matches!(Method::from_token(method), Method::Options | Method::Other);
+        if path.first() != Some(&b'/') && !(path == b"*" && takes_asterisk) {
             return Err(Bad::Malformed("invalid :path"));
+        }
+        if path == b"*" && method == b"PRI" {
+            return Err(Bad::Denied("HTTP/2 preface as a request"));
         }
         let is_bad = |byte: &u8| match byte {
             0..=b' ' | 0x7f => true,

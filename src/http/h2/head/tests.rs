@@ -82,6 +82,7 @@ fn requests() {
         (":method=GET | :scheme=https | :path=/ | :authority=h:80".into(), "GET https://h:80/ host=h:80"),
         (":method=GET | :scheme=http | :path=/ | :authority=[::1]:8080".into(), "GET http://[::1]:8080/ host=[::1]:8080"),
         (":method=OPTIONS | :scheme=https | :path=* | :authority=h".into(), "OPTIONS * host=h"),
+        (":method=BREW | :scheme=https | :path=* | :authority=h".into(), "BREW * host=h"),
         (":method=CONNECT | :authority=h:443 | a=b".into(), "CONNECT h:443 host=h:443 | a=b"),
         (
             ":method=CONNECT | :protocol=websocket | :scheme=https | :path=/c | :authority=h | sec-websocket-version=13".into(),
@@ -111,6 +112,10 @@ fn requests_that_are_none() {
         (":method=GET | :scheme=https | :authority=h".into(), "no :path"),
         (":method=GET | :scheme=https | :authority=h | :path=".into(), "invalid :path"),
         (":method=GET | :scheme=https | :authority=h | :path=*".into(), "invalid :path"),
+        (
+            ":method=PRI | :scheme=https | :authority=h | :path=*".into(),
+            "Denied(\"HTTP/2 preface as a request\")",
+        ),
         (":method=GET | :scheme=https | :authority=h | :path=*x".into(), "invalid :path"),
         (":method=GET | :scheme=https | :authority=h | :path=x".into(), "invalid :path"),
         (":method=GET | :scheme=https | :authority=h | :path=http://h/".into(), "invalid :path"),
