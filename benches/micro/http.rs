@@ -7,13 +7,13 @@ use haring::http::h1::framing::{self, Body};
 use haring::http::h1::head::{Limits, parse_request, parse_response};
 use haring::http::{Request, Response};
 
-const LIMITS: Limits = Limits { fields_max: 101, bytes_max: 15360, accept_unsafe: false };
-const REQUEST: &[u8] = b"GET /shop/items/4711?color=red&size=42 HTTP/1.1\r\nHost: www.example.com\r\n\
+pub const LIMITS: Limits = Limits { fields_max: 101, bytes_max: 15360, accept_unsafe: false };
+pub const REQUEST: &[u8] = b"GET /shop/items/4711?color=red&size=42 HTTP/1.1\r\nHost: www.example.com\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-US,en;q=0.5\r\n\
     Accept-Encoding: gzip, deflate, br\r\nReferer: https://www.example.com/shop\r\nConnection: keep-alive\r\n\
     Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\nCache-Control: max-age=0\r\n\r\n";
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
+pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
     Content-Type: text/html; charset=utf-8\r\nContent-Length: 1024\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n\
     Connection: keep-alive\r\nETag: \"6592\"\r\nAccept-Ranges: bytes\r\n\r\n";
 

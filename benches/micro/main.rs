@@ -11,6 +11,7 @@
 mod balance;
 mod configuration;
 mod http;
+mod http2;
 mod lookup;
 mod sample;
 

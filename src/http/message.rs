@@ -142,7 +142,11 @@ impl Fields {
     /// Adds a field whose pieces are in the arena already.
     #[inline]
     pub fn push(&mut self, name: Text, value: Text) {
-        let known = Known::of(self.bytes(name));
+        self.push_known(name, value, Known::of(self.bytes(name)));
+    }
+    /// [`Fields::push`] where the meaning of the name is known.
+    #[inline]
+    pub fn push_known(&mut self, name: Text, value: Text, known: Known) {
         self.present |= known.bit();
         self.list.push(Field { name, value, known, written: false });
     }

@@ -79,5 +79,5 @@ macro_rules! tests {
     };
 }
 
-tests! { request_head response_head chunked header_block http2_server http2_client proxy_protocol client_hello name_server_answer expression
-log_format chain pem ocsp cipher_string token configuration }
+tests! { request_head response_head chunked header_block http2_server http2_client proxy_protocol client_hello
+name_server_answer expression log_format chain pem ocsp cipher_string token configuration }

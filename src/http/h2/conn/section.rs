@@ -230,7 +230,7 @@ impl Conn {
         self.remember(id, true);
         Ok(Event::Refused { stream: id, status, why })
     }
-    /// Refuses a request by a response, as over HTTP/1; its body is not wanted.
+    /// Refuses a request by a response, as over HTTP/1; its body is not wanted. As HAProxy counts, it is no glitch.
     fn answer(
         &mut self,
         id: StreamId,
@@ -239,8 +239,6 @@ impl Conn {
         why: &'static str,
         now: Millis,
     ) -> Result<Event<'static>, Fault> {
-        self.counts.stream_errors += 1;
-        self.glitch();
         self.flood.reset(now)?;
         let response = Response { status, ..Response::default() };
         self.stage_section(id, true, |encoder, out| {

@@ -1,5 +1,7 @@
 //! Block -> request (RFC 9113 section 8.3.1, RFC 8441).
 
+use smallvec::SmallVec;
+
 use super::{Bad, Length, Rules, is_token_byte, judge, judge_value, whole};
 use crate::http::h2::hpack::{Block, Decoded};
 use crate::http::{Fields, Known, Method, Request, Text, Version, uri};
@@ -40,8 +42,8 @@ struct Reader {
     /// A regular field was there.
     has_fields: bool,
     length: Length,
-    /// The first cookie, and whether others are in the list of fields behind it.
-    cookies: Vec<Text>,
+    /// The values of `cookie` fields, in order.
+    cookies: SmallVec<[Text; 4]>,
 }
 
 impl Reader {
@@ -84,8 +86,12 @@ impl Reader {
     fn line(&mut self, fields: &mut Fields, rules: Rules) -> Result<(), Bad> {
         let method = self.method.ok_or(Bad::Malformed("no :method"))?;
         let method = fields.bytes(method);
-        if method.is_empty() || !method.iter().all(|byte| is_token_byte(*byte)) {
-            return Err(Bad::Malformed("invalid :method"));
+        if method.is_empty() {
+            return Err(Bad::Malformed("empty :method"));
+        }
+        judge_value(method, rules)?;
+        if !method.iter().all(|byte| is_token_byte(*byte)) {
+            return Err(Bad::Denied("invalid :method"));
         }
         let is_connect = method == b"CONNECT";
         if self.protocol.is_some() && !is_connect {
@@ -119,9 +125,10 @@ impl Reader {
     }
     fn judge_target(&self, fields: &Fields, rules: Rules) -> Result<(), Bad> {
         let scheme = fields.bytes(self.scheme.ok_or(Bad::Malformed("no :scheme"))?);
+        judge_value(scheme, rules)?;
         let is_scheme_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(is_scheme_byte) {
-            return Err(Bad::Malformed("invalid :scheme"));
+            return Err(Bad::Denied("invalid :scheme"));
         }
         let path = fields.bytes(self.path.ok_or(Bad::Malformed("no :path"))?);
         let method = fields.bytes(self.method.unwrap_or_default());
@@ -156,7 +163,8 @@ impl Reader {
         if is_default { Text::new(authority.start(), host.len()) } else { authority }
     }
     fn regular(&mut self, field: Decoded, fields: &mut Fields, rules: Rules) -> Result<(), Bad> {
-        match judge(fields.bytes(field.name), fields.bytes(field.value), rules)? {
+        let known = judge(fields.bytes(field.name), fields.bytes(field.value), rules)?;
+        match known {
             Known::Cookie => {
                 self.cookies.push(field.value);
                 return Ok(());
@@ -167,7 +175,7 @@ impl Reader {
             Known::ContentLength if !self.length.take(fields.bytes(field.value))? => return Ok(()),
             _ => {}
         }
-        fields.push(field.name, field.value);
+        fields.push_known(field.name, field.value, known);
         Ok(())
     }
     fn host(&self, field: Decoded, fields: &Fields) -> Result<(), Bad> {

@@ -47,10 +47,11 @@ fn read(block: &mut Block<'_>, fields: &mut Fields, rules: Rules) -> Result<(u16
         }
         has_fields = true;
         let value = fields.bytes(field.value);
-        if judge(name, value, rules)? == Known::ContentLength && !length.take(value)? {
+        let known = judge(name, value, rules)?;
+        if known == Known::ContentLength && !length.take(value)? {
             continue;
         }
-        fields.push(field.name, field.value);
+        fields.push_known(field.name, field.value, known);
     }
     let status = status.ok_or(Bad::Malformed("no :status"))?;
     let status = match *fields.bytes(status) {

@@ -55,6 +55,7 @@ fn read_request(fields: &str, rules: Rules) -> String {
             format!("{}{length} {}", line.join(" "), show(&message.fields))
         }
         Err(Bad::Malformed(reason)) => reason.into(),
+        Err(Bad::Denied(reason)) => format!("400 {reason}"),
         Err(bad) => format!("{bad:?}"),
     }
 }
@@ -102,20 +103,19 @@ fn requests_that_are_none() {
     let get = |more: &str| format!("{GET} | {more}");
     let cases = [
         (String::new(), "no :method"),
-        (format!(":method={REST}"), "invalid :method"),
-        (format!(":method=G T{REST}"), "invalid :method"),
-        (format!(":method=G^JT{REST}"), "invalid :method"),
+        (format!(":method={REST}"), "empty :method"),
+        (format!(":method=G T{REST}"), "400 invalid :method"),
+        (format!(":method=GET?{REST}"), "400 invalid :method"),
+        (format!(":method=G^JT{REST}"), "invalid character in a field value"),
         (":method=GET | :authority=h | :path=/".into(), "no :scheme"),
-        (":method=GET | :scheme= | :authority=h | :path=/".into(), "invalid :scheme"),
-        (":method=GET | :scheme=1 | :authority=h | :path=/".into(), "invalid :scheme"),
-        (":method=GET | :scheme=https://x/? | :authority=h | :path=/".into(), "invalid :scheme"),
+        (":method=GET | :scheme= | :authority=h | :path=/".into(), "400 invalid :scheme"),
+        (":method=GET | :scheme=1 | :authority=h | :path=/".into(), "400 invalid :scheme"),
+        (":method=GET | :scheme=https://x/? | :authority=h | :path=/".into(), "400 invalid :scheme"),
+        (":method=GET | :scheme=h^J | :authority=h | :path=/".into(), "invalid character in a field value"),
         (":method=GET | :scheme=https | :authority=h".into(), "no :path"),
         (":method=GET | :scheme=https | :authority=h | :path=".into(), "invalid :path"),
         (":method=GET | :scheme=https | :authority=h | :path=*".into(), "invalid :path"),
-        (
-            ":method=PRI | :scheme=https | :authority=h | :path=*".into(),
-            "Denied(\"HTTP/2 preface as a request\")",
-        ),
+        (":method=PRI | :scheme=https | :authority=h | :path=*".into(), "400 HTTP/2 preface as a request"),
         (":method=GET | :scheme=https | :authority=h | :path=*x".into(), "invalid :path"),
         (":method=GET | :scheme=https | :authority=h | :path=x".into(), "invalid :path"),
         (":method=GET | :scheme=https | :authority=h | :path=http://h/".into(), "invalid :path"),
