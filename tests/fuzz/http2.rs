@@ -187,7 +187,7 @@ impl Talk {
                     self.event(event);
                 }
                 let len = self.conn.output().len();
-                assert!(len <= OUTPUT_MAX + REPLIES_MAX + 20_000, "{len} bytes are staged");
+                assert!(len <= 2 * OUTPUT_MAX + REPLIES_MAX + 20_000, "{len} bytes are staged");
                 self.conn.wrote(len);
                 assert!(self.conn.streams() <= STREAMS_MAX as usize);
                 let held: usize = self.held.values().sum();

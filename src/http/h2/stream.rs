@@ -110,7 +110,8 @@ impl Stream {
     }
     /// Keeps bytes for the consumer.
     pub(super) fn hold(&mut self, bytes: &[u8]) {
-        if self.held_start > 0 && self.held.len() + bytes.len() > self.held.capacity() {
+        // What moves is never more than what is gone: moving costs no more than taking did.
+        if self.held_start > self.held.len() / 2 && self.held.len() + bytes.len() > self.held.capacity() {
             self.held.drain(..self.held_start);
             self.held_start = 0;
         }

@@ -91,7 +91,7 @@ impl Conn {
                 *bytes = &[];
                 return None;
             }
-            if self.replies >= super::REPLIES_MAX {
+            if self.is_backed_up() {
                 return None;
             }
             let glitches = self.flood.glitches();

@@ -13,15 +13,15 @@
 //! # Memory
 //!
 //! An idle connection holds this struct and the two dynamic tables, which are allocated with their first entries.
-//! Beyond that, in bytes, and never more:
+//! Beyond that, in bytes, and never more (vectors may have allocated twice as much):
 //!
 //! | What | Bound |
 //! | --- | --- |
 //! | a frame of which a part has come | `frame_size` |
-//! | a header block of which fragments have come | `buffer_size` |
-//! | bodies that wait for their consumers | `receive_buffer` (at least 65,535) in all streams together |
+//! | a header block of which fragments have come | `buffer_size` and one frame |
+//! | bodies that wait for their consumers | `receive_buffer`, at least 65,535, in all streams together |
 //! | staged DATA | [`OUTPUT_MAX`], and as much again of what is written already |
-//! | staged heads | one final head and one section of trailers per stream; interim heads only below [`OUTPUT_MAX`] |
+//! | staged heads | twice [`OUTPUT_MAX`], then input waits; and those of the streams in the table |
 //! | staged answers to frames | [`REPLIES_MAX`] and what answers one frame: then input waits |
 //! | dynamic tables | twice `header_table_size` and twice 4096, plus 16 of each entry |
 //! | the table of streams | `streams_max`: one that is reset counts until its user has released it |
@@ -37,7 +37,7 @@ mod send;
 mod turns;
 
 pub use event::{Counts, Event, Heads};
-pub use send::{CannotOpen, Gone, Opening};
+pub use send::{CannotOpen, Claim, Gone, Opening};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -207,7 +207,11 @@ impl Conn {
     /// Whether bytes of the peer should be read: not while it does not take the answers that it causes, and not while
     /// as many streams as it may open wait to be released.
     pub fn wants_input(&self) -> bool {
-        !self.is_over() && self.replies < REPLIES_MAX && !self.is_crowded()
+        !self.is_over() && !self.is_backed_up() && !self.is_crowded()
+    }
+    /// Whether the peer does not take what its frames and requests bring about.
+    fn is_backed_up(&self) -> bool {
+        self.replies >= REPLIES_MAX || self.output().len() >= 2 * OUTPUT_MAX
     }
     /// How many streams the user has not released.
     pub fn streams(&self) -> usize {

@@ -30,6 +30,15 @@ pub enum CannotOpen {
     NoUpgrade,
 }
 
+/// A frame of DATA whose bytes its user writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its head.
+    pub head: [u8; HEAD_LEN],
+    /// How many bytes follow it.
+    pub len: usize,
+}
+
 /// How a request goes to a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
@@ -134,19 +143,41 @@ impl Conn {
         self.sending(id)?;
         let len = self.allow(id, bytes.len());
         let is_whole = len == bytes.len();
-        if len > 0 {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.window.sent(len);
-            }
-            self.window.sent(len);
-            self.flood.useful_frame();
-        }
+        self.count_sent(id, len);
         self.stage_data(id, &bytes[..len], end && is_whole);
         self.after_sending(id, len, !is_whole, now);
         if end && is_whole {
             self.end_sending(id);
         }
         Ok(len)
+    }
+    /// As [`Conn::send_data`], for bytes that the user writes itself instead of having them copied: one frame, and none
+    /// if nothing may be sent now. What [`Conn::output`] has goes first, then [`Claim::head`], then [`Claim::len`]
+    /// bytes. What of these is not written at once has to be given to [`Conn::stage`] before anything else is sent.
+    pub fn claim_data(
+        &mut self,
+        stream: StreamId,
+        len: usize,
+        end: bool,
+        now: Millis,
+    ) -> Result<Option<Claim>, Gone> {
+        let id = stream;
+        self.sending(id)?;
+        let claimed = self.allow(id, len.min(self.peer.payload_max as usize));
+        let is_whole = claimed == len;
+        self.count_sent(id, claimed);
+        self.after_sending(id, claimed, !is_whole, now);
+        let ends = end && is_whole;
+        if ends {
+            self.end_sending(id);
+        }
+        let flags = if ends { flag::END_STREAM } else { 0 };
+        let head = FrameHead { len: claimed as u32, kind: Kind::DATA, flags, stream: id };
+        Ok((claimed > 0 || ends).then(|| Claim { head: head.bytes(), len: claimed }))
+    }
+    /// Stages what of a claimed frame was not written.
+    pub fn stage(&mut self, rest: &[u8]) {
+        self.output.extend_from_slice(rest);
     }
     /// Sends the end of a message, with fields unless `trailers` is empty.
     pub fn send_trailers(&mut self, stream: StreamId, trailers: &Fields) -> Result<(), Gone> {
@@ -176,6 +207,14 @@ impl Conn {
         self.turns.leave(stream, &mut one);
         self.pay_back(one.receive.abandon());
         self.remember(stream, one.closed.is_some_and(|closed| closed.by == By::Here));
+    }
+    /// Takes bytes of DATA off both windows.
+    fn count_sent(&mut self, id: StreamId, len: usize) {
+        if let Some(stream) = self.streams.get_mut(&id).filter(|_| len > 0) {
+            stream.window.sent(len);
+            self.window.sent(len);
+            self.flood.useful_frame();
+        }
     }
     /// A stream on which this side may still send.
     fn sending(&self, id: StreamId) -> Result<&Stream, Gone> {

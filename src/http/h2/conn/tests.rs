@@ -326,6 +326,30 @@ fn what_is_staged_is_bounded() {
 }
 
 #[test]
+fn answers_that_nobody_reads_are_bounded() {
+    let mut pair = Pair::new(settings(), settings());
+    let large = response(200, &[("a", &"v".repeat(8000))]);
+    let mut asked = 0;
+    while let Ok(id) = pair.client.open(&request("GET", "/", &[]), OPENING) {
+        asked += 1;
+        assert!(asked < 1000);
+        if pair.at_server().is_empty() {
+            break;
+        }
+        pair.server.send_response(id, &large, None, true).unwrap();
+        // The client lets go of the stream as if it had its answer.
+        pair.server.release(id);
+        pair.client.shut(id, Reason::CANCEL, By::Peer);
+        pair.client.release(id);
+    }
+    assert!(!pair.server.wants_input());
+    let len = pair.server.output().len();
+    assert!((2 * OUTPUT_MAX..2 * OUTPUT_MAX + 10_000).contains(&len), "{len}");
+    pair.server.wrote(len);
+    assert_eq!(pair.at_server().len(), 1, "then it goes on");
+}
+
+#[test]
 fn an_idle_connection_is_small() {
     let mut pair = Pair::new(settings(), settings());
     for _ in 0..10 {
@@ -524,8 +548,16 @@ fn upload(conn: &mut Conn, bodies: &mut FxHashMap<StreamId, Body>, rng: &mut Rng
         }
         let end = body.bytes.len().min(body.sent + 1 + rng.below(30_000) as usize);
         let is_last = end == body.bytes.len();
-        let Ok(sent) = conn.send_data(id, &body.bytes[body.sent..end], is_last, 0) else { continue };
-        body.sent += sent;
+        let bytes = &body.bytes[body.sent..end];
+        if rng.below(2) == 0 {
+            body.sent += conn.send_data(id, bytes, is_last, 0).unwrap_or_default();
+            continue;
+        }
+        // Its user writes the frame, none of it at once.
+        let Ok(Some(claim)) = conn.claim_data(id, bytes.len(), is_last, 0) else { continue };
+        conn.stage(&claim.head);
+        conn.stage(&bytes[..claim.len]);
+        body.sent += claim.len;
     }
 }
 

@@ -13,6 +13,8 @@ use crate::http::h2::stream::{Stall, Stream, Wait};
 
 /// What a stream may send in one turn, in bytes.
 const QUANTUM: usize = 16_384;
+/// Less space than this for staged bytes is not given away: it would make small frames.
+const SPACE_MIN: usize = 4096;
 /// A stream that gets rid of so many bytes within the time allowed does not stall.
 const STALL_BYTES: usize = 4096;
 
@@ -55,7 +57,8 @@ impl Turns {
 impl Conn {
     /// Bytes of DATA that can be staged and that the connection's window allows, turns included.
     fn room(&self) -> usize {
-        self.window.left().min(OUTPUT_MAX.saturating_sub(self.output().len()))
+        let space = OUTPUT_MAX.saturating_sub(self.output().len());
+        if space < SPACE_MIN { 0 } else { self.window.left().min(space) }
     }
     /// A stream that wanted to send and may do so now. To be called until there is none, after [`Conn::received`] and
     /// after [`Conn::wrote`]; the stream is to call [`Conn::send_data`], with nothing if it has nothing any more.
