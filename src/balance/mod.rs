@@ -105,8 +105,24 @@ pub struct Candidate {
     pub id: u32,
     /// `backup`.
     pub backup: bool,
-    /// What the ring hashes (`hash-key`: `id`, `id32`, `addr`, `addr-port`); the id by default.
-    pub hash_key: Option<Arc<str>>,
+    /// What places it on the ring.
+    pub hash_key: HashKey,
+}
+
+/// `hash-key`: what places a server on the ring of consistent hashing (manual, section 5.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HashKey {
+    /// Its number, scaled so that neighbours do not overlap.
+    #[default]
+    Id,
+    /// Its number as it is.
+    Id32,
+    /// Its IP address.
+    Addr,
+    /// Its IP address and port.
+    AddrPort,
+    /// Its GUID, which is this one.
+    Guid(Arc<str>),
 }
 
 /// The settings of a backend that balancing looks at.

@@ -267,7 +267,7 @@ impl Picker {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{HashFunction, HashType, Settings};
+    use super::super::{HashFunction, HashKey, HashType, Settings};
     use super::*;
     use crate::base::rng::Rng;
     use crate::state::server::Operational;
@@ -285,7 +285,13 @@ mod tests {
                 let state = ServerState::new("b", &format!("s{place}"), 1);
                 state.set_initial_weight(weight);
                 let index = place as u32;
-                Candidate { state: Arc::new(state), index, id: index + 1, backup: false, hash_key: None }
+                Candidate {
+                    state: Arc::new(state),
+                    index,
+                    id: index + 1,
+                    backup: false,
+                    hash_key: HashKey::Id,
+                }
             };
             Bench {
                 backend: ProxyState::new("b", 1),

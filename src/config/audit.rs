@@ -11,9 +11,10 @@ use crate::health::config::CheckScript;
 use crate::log::formats;
 use crate::log::target::Address;
 use crate::model::bind::BindAddress;
-use crate::model::{Global, Mode, Proxy};
+use crate::model::{Global, Mode, Model, Proxy};
 use crate::sample::Condition;
 use crate::state::ServerState;
+use crate::state::registry::Reference;
 use crate::state::server::{Endpoint, InitState};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -59,7 +60,8 @@ pub fn shared_addresses(proxies: &[Arc<Proxy>], loading: &mut Loading<'_>) {
 
 /// Looks at every proxy and server that an expression names (`nbsrv(app)`, `srv_conn(app/s1)`). They may be
 /// declared after their use, so this comes last.
-pub fn references(names: &Names, loading: &mut Loading<'_>) {
+pub fn references(names: &Names, loading: &mut Loading<'_>) -> HashSet<(String, Option<String>)> {
+    let mut found = HashSet::new();
     for reference in loading.registry.take_references() {
         let proxies = if reference.frontend { &names.frontends } else { &names.backends };
         let kind = if reference.frontend { "frontend" } else { "backend" };
@@ -70,6 +72,7 @@ pub fn references(names: &Names, loading: &mut Loading<'_>) {
             missing(loading, &reference.proxy, reference.span, message, near.as_deref());
             continue;
         };
+        found.insert((reference.proxy.clone(), reference.server.clone()));
         let Some(server) = reference.server else { continue };
         let servers = &names.facts[*index as usize].server_index;
         if !servers.contains_key(server.as_str()) {
@@ -77,6 +80,26 @@ pub fn references(names: &Names, loading: &mut Loading<'_>) {
             let message =
                 format!("unable to find server '{}/{server}' referenced by '{keyword}'", reference.proxy);
             missing(loading, &server, reference.span, message, near.as_deref());
+        }
+    }
+    found
+}
+
+/// The same for a backend that is added while running: what its expressions name must be there.
+pub fn references_to(model: &Model, loading: &mut Loading<'_>) {
+    for reference in loading.registry.take_references() {
+        let Reference { frontend, proxy, server, keyword, .. } = reference;
+        let found = match frontend {
+            true => model.frontends.get(&proxy).map(|index| &model.proxies[*index as usize]),
+            false => model.backend(&proxy),
+        };
+        let is_there = found.is_some_and(|found| {
+            server.as_ref().is_none_or(|name| found.servers.iter().any(|server| *server.name == **name))
+        });
+        if !is_there {
+            let server = server.map(|server| format!("/{server}")).unwrap_or_default();
+            let message = format!("unable to find '{proxy}{server}' referenced by '{keyword}'");
+            loading.report.alert(Span::NONE, message);
         }
     }
 }
@@ -126,12 +149,14 @@ pub fn targets(draft: &mut Draft, index: ProxyIndex, names: &Names, loading: &mu
             TargetName::Dynamic(_) => upgrades = true,
         }
     }
-    let servers = &names.facts[index as usize].server_index;
+    // A backend that is added while running has no servers yet.
+    let servers = names.facts.get(index as usize).map(|facts| &facts.server_index);
     for line in &draft.use_server {
         if let TargetName::Static(name) = &line.target
-            && !servers.contains_key(name)
+            && servers.is_none_or(|servers| !servers.contains_key(name))
         {
-            let near = loading.nearest(name, servers.keys().map(|known| &**known));
+            let known = servers.iter().flat_map(|servers| servers.keys());
+            let near = loading.nearest(name, known.map(|known| &**known));
             let message = format!(
                 "{} : unable to find server '{name}' referenced in a 'use-server' rule",
                 draft.title()
@@ -364,7 +389,10 @@ pub fn checks(draft: &Draft, server: &ServerDraft, script: &CheckScript, loading
         || server.address.port != 0
         // The service tells the port.
         || server.address.is_service()
-        || (settings.check.addr.is_none() && matches!(server.address.endpoint, Endpoint::Unix(_)));
+        || (settings.check.addr.is_none() && matches!(server.address.endpoint, Endpoint::Unix(_)))
+        // No address at all: the check has nowhere to go, and says so.
+        || (settings.check.addr.is_none()
+            && server.address.endpoint.ip().is_some_and(|address| address.is_unspecified()));
     if settings.checked
         && !has_port
         && let Some(problem) = script.needs_port()

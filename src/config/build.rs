@@ -15,9 +15,9 @@ use super::words::Words;
 use crate::diag::{Level, Span, closest};
 
 /// A defaults section, kept as its lines.
-struct Defaults<'a> {
-    section: &'a Section,
-    name: Option<&'a str>,
+struct Defaults<'s> {
+    section: &'s Section,
+    name: Option<&'s str>,
     parent: Option<usize>,
     /// Rules it has, its parents' included (a parent with rules is refused).
     rules: RuleSpans,
@@ -39,19 +39,19 @@ pub struct Built {
     pub proxies: Vec<Draft>,
 }
 
-struct Builder<'a, 'b> {
-    loading: &'b mut Loading<'a>,
+struct Builder<'s, 'l, 'b> {
+    loading: &'b mut Loading<'l>,
     global: GlobalDraft,
     proxies: Vec<Draft>,
-    names: HashMap<&'a str, (Kind, Span)>,
-    defaults: Vec<Defaults<'a>>,
-    defaults_by_name: HashMap<&'a str, usize>,
+    names: HashMap<&'s str, (Kind, Span)>,
+    defaults: Vec<Defaults<'s>>,
+    defaults_by_name: HashMap<&'s str, usize>,
     /// The defaults of proxies without `from`.
     last_defaults: Option<usize>,
 }
 
 /// Walks all sections.
-pub fn build<'a>(sections: &'a [Section], loading: &mut Loading<'a>) -> Built {
+pub fn build(sections: &[Section], loading: &mut Loading<'_>) -> Built {
     loading.lost_lines = loading.report.has_alerts();
     loading.lost_settings = loading.lost_lines;
     // Proxies refer to these wherever they stand, so they are read first.
@@ -104,8 +104,8 @@ fn find_default_path(section: &Section, loading: &mut Loading<'_>) {
     }
 }
 
-impl<'a> Builder<'a, '_> {
-    fn global(&mut self, section: &'a Section) {
+impl<'s> Builder<'s, '_, '_> {
+    fn global(&mut self, section: &'s Section) {
         if let Some(extra) = section.head.words.get(1) {
             let message = format!("'global' cannot handle unexpected argument '{}'", extra.text);
             self.loading.report.alert(extra.span, message);
@@ -131,7 +131,7 @@ impl<'a> Builder<'a, '_> {
         }
     }
 
-    fn defaults(&mut self, section: &'a Section) {
+    fn defaults(&mut self, section: &'s Section) {
         let words = &section.head.words;
         let text = |at: usize| words.get(at).map(|word| word.text.as_str());
         let (name, from) = match (text(1), text(2), text(3)) {
@@ -197,7 +197,10 @@ impl<'a> Builder<'a, '_> {
         if let Some(parent) = parent {
             self.replay(&mut trial, parent);
         }
+        // Of a section that has a name, backends may be made while running, when no file is read.
+        self.loading.keeps_files = name.is_some();
         lines(&mut trial, &section.lines, self.loading);
+        self.loading.keeps_files = false;
         let index = self.defaults.len();
         self.defaults.push(Defaults {
             section,
@@ -247,7 +250,7 @@ impl<'a> Builder<'a, '_> {
         Some(index)
     }
 
-    fn proxy(&mut self, section: &'a Section, kind: Kind) {
+    fn proxy(&mut self, section: &'s Section, kind: Kind) {
         let words = &section.head.words;
         let span = section.head.span;
         let Some(name) = words.get(1) else {

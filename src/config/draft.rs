@@ -191,6 +191,14 @@ pub struct Draft {
     pub span: Span,
     /// Lines of a defaults section are being replayed.
     pub inheriting: bool,
+    /// `guid`
+    pub guid: Option<Box<str>>,
+    /// `be-unpublished`
+    pub is_unpublished: bool,
+    /// There is a `default-server` line without a name.
+    pub has_default_server: bool,
+    /// `force-be-switch`
+    pub force_switch: Vec<Condition>,
     /// The ACLs that conditions of the section being read may name.
     pub acls: AclSet,
     /// Tcp and http rules were met (in a defaults section they restrict which proxies may inherit).
@@ -337,6 +345,10 @@ impl Draft {
             name: name.into(),
             span,
             inheriting: false,
+            guid: None,
+            is_unpublished: false,
+            has_default_server: false,
+            force_switch: Vec::new(),
             acls: AclSet::default(),
             rule_spans: RuleSpans::default(),
             steps: 0,

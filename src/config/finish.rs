@@ -11,7 +11,7 @@ use super::draft::{Draft, ErrorLine, FormatText, Kind, LogLine, TargetName};
 use super::loading::Loading;
 use super::section::bind::BindDraft;
 use super::section::global;
-use super::section::server::{HashKey, InitAddr, ServerDraft};
+use super::section::server::{HashKey, InitAddr, ServerDraft, ServerSettings};
 use super::section::{server_proxy_protocol, server_resolve};
 use crate::balance;
 use crate::base::id::{ModelId, ProxyIndex};
@@ -22,13 +22,13 @@ use crate::log::target::{Target, Targets};
 use crate::model::bind::Bind;
 use crate::model::proxy::*;
 use crate::model::server::{Resolution, ServerTls, TlsName};
-use crate::model::{Global, Mode, Model, Proxy, Server};
+use crate::model::{Global, Mode, Model, Proxy, Server, Shared};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::Phase;
 use crate::sample::proxy_header::ProxyHeader;
 use crate::sample::{Expr, LogFormat};
 use crate::state::ServerState;
-use crate::state::server::{Configured, Endpoint};
+use crate::state::server::Configured;
 use crate::tls::terminator::Terminator;
 
 /// The first number of proxies: 1 is the runtime API's in statistics.
@@ -68,8 +68,58 @@ pub struct ServerFacts {
     pub track: Option<Box<str>>,
 }
 
-/// Builds the model.
-pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
+/// What backends lend to servers that are added to them, by their names.
+pub type Bases = HashMap<Box<str>, BackendBase>;
+
+/// What a backend lends to servers that are added to it while running.
+#[derive(Debug)]
+pub struct BackendBase {
+    /// Its line.
+    pub span: Span,
+    /// Its `timeout` lines.
+    pub timeouts: Timeouts,
+    /// `default-server`, without a name and with one.
+    pub default_server: ServerSettings,
+    /// Whether there is a line without a name.
+    pub has_default_server: bool,
+    /// See `default_server`.
+    pub named: HashMap<Box<str>, ServerSettings>,
+    /// The options of its servers, which others may begin with.
+    pub servers: HashMap<Box<str>, ServerSettings>,
+    /// How its servers are checked.
+    pub script: CheckScript,
+}
+
+impl BackendBase {
+    fn of(draft: &Draft, script: &CheckScript) -> BackendBase {
+        let servers = draft.servers.iter();
+        BackendBase {
+            span: draft.span,
+            timeouts: draft.timeouts.clone(),
+            default_server: draft.default_server.clone(),
+            has_default_server: draft.has_default_server,
+            named: draft.named_default_servers.clone(),
+            servers: servers.map(|line| (line.name.clone(), line.settings.clone())).collect(),
+            script: script.clone(),
+        }
+    }
+}
+
+/// A backend that is added while running, at its place and with its number; its lines name no proxy of the model.
+pub fn added(
+    draft: Draft,
+    (index, id): (ProxyIndex, u32),
+    model: &Model,
+    loading: &mut Loading<'_>,
+) -> (Proxy, Option<BackendBase>) {
+    let names = Names { backends: HashMap::new(), frontends: HashMap::new(), facts: Vec::new() };
+    let made = proxy(draft, index, id, &model.global, &names, loading);
+    audit::references_to(model, loading);
+    made
+}
+
+/// Builds the model, and what is kept for additions to it.
+pub fn finish(built: Built, loading: &mut Loading<'_>) -> (Model, Bases) {
     let mut global = global::finish(built.global, loading);
     global.environment = loading.environment.changes();
     loading.tls.store.set_base(loading.tls.crt_base.clone());
@@ -78,21 +128,22 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
     let names = names(&drafts, loading);
     let rings: Vec<&str> = loading.rings.keys().map(String::as_str).collect();
     audit::rings(&global, &drafts, &rings.into_iter().map(str::to_owned).collect::<Vec<_>>(), loading);
+    let mut bases = Bases::new();
     let proxies: Vec<Arc<Proxy>> = drafts
         .drain(..)
         .enumerate()
         .map(|(index, draft)| {
-            Arc::new(proxy(draft, index as ProxyIndex, ids[index], &global, &names, loading))
+            let (proxy, base) = proxy(draft, index as ProxyIndex, ids[index], &global, &names, loading);
+            bases.extend(base.map(|base| ((*proxy.name).into(), base)));
+            Arc::new(proxy)
         })
         .collect();
-    audit::references(&names, loading);
+    let references = audit::references(&names, loading);
     audit::shared_addresses(&proxies, loading);
-    Model {
+    let shared = Shared {
         ident: ModelId::next(),
         global,
-        proxies,
         frontends: names.frontends,
-        backends: names.backends,
         registry: loading.registry.root().clone(),
         rings: std::mem::take(&mut loading.rings),
         resolvers: std::mem::take(&mut loading.resolvers),
@@ -100,7 +151,10 @@ pub fn finish(built: Built, loading: &mut Loading<'_>) -> Model {
         http_errors: std::mem::take(&mut loading.http_errors),
         acls: std::mem::take(&mut loading.acls),
         certificates: loading.tls.store.clone(),
-    }
+        maker: None,
+        references,
+    };
+    (Model::new(shared, proxies, names.backends), bases)
 }
 
 fn proxy_ids(drafts: &[Draft], loading: &mut Loading<'_>) -> Vec<u32> {
@@ -163,7 +217,7 @@ fn proxy(
     global: &Global,
     names: &Names,
     loading: &mut Loading<'_>,
-) -> Proxy {
+) -> (Proxy, Option<BackendBase>) {
     loading.enter(draft.span);
     super::wire::rules(&mut draft, loading);
     let upgrades = audit::targets(&mut draft, index, names, loading);
@@ -192,7 +246,7 @@ fn proxy(
     let log_format_sd = if frontend { format(&draft.log_format_sd, Phase::Log) } else { None };
     let error_log_format = if frontend { format(&draft.error_log_format, Phase::Log) } else { None };
     let unique_id_format = format(&draft.unique_id_format, Phase::HttpRequest);
-    let servers = servers(&mut draft, index, global.pp2_never_send_local, names, loading);
+    let (servers, base) = servers(&mut draft, index, global.pp2_never_send_local, names, loading);
     loading.acls.push(std::mem::take(&mut draft.acls));
     let balance = draft.balance.take();
     // Without `balance` HAProxy draws two servers and takes the less loaded one (manual, 4.2 "balance").
@@ -220,7 +274,7 @@ fn proxy(
     let own = index as usize;
     let stats = stats(&mut draft, global);
     let error_pages = error_pages(&draft.error_lines, loading);
-    let proxy = Proxy {
+    let section = Section {
         name: draft.name.clone(),
         id,
         id_forced: draft.id.is_some(),
@@ -256,7 +310,8 @@ fn proxy(
             .filter_map(|line| {
                 let target = match line.target {
                     TargetName::Static(name) => {
-                        ServerTarget::Static(*names.facts[own].server_index.get(&name)?)
+                        let at = *names.facts[own].server_index.get(&name)?;
+                        ServerTarget::Static(names.facts[own].servers[at as usize].state.ident)
                     }
                     TargetName::Dynamic(format) => ServerTarget::Dynamic(format),
                 };
@@ -281,8 +336,6 @@ fn proxy(
         },
         balance_key,
         balance_name,
-        server_idents: servers.iter().map(|server| server.state.ident).collect(),
-        servers,
         cookie,
         persist_rdp_cookie: draft.persist_rdp_cookie,
         force_persist: draft.force_persist,
@@ -320,12 +373,17 @@ fn proxy(
         stick_request: draft.stick_request,
         stick_response: draft.stick_response,
         table: draft.table,
+        guid: draft.guid,
+        is_unpublished: draft.is_unpublished,
+        force_switch: draft.force_switch,
+        base: None,
     };
+    let proxy = Proxy::new(section, servers);
     // A live proxy changes when the model comes into force; nothing uses a new one yet.
     if proxy.state.id.load(std::sync::atomic::Ordering::Relaxed) == 0 {
         proxy.adopt();
     }
-    proxy
+    (proxy, base)
 }
 
 /// The targets of a proxy's log lines, `log global` resolved.
@@ -387,9 +445,9 @@ fn servers(
     never_local: bool,
     names: &Names,
     loading: &mut Loading<'_>,
-) -> Vec<Arc<Server>> {
+) -> (Vec<Arc<Server>>, Option<BackendBase>) {
     if !draft.kind.is_backend() {
-        return Vec::new();
+        return (Vec::new(), None);
     }
     let checks = std::mem::take(&mut draft.checks);
     let none = AclSet::default();
@@ -398,6 +456,7 @@ fn servers(
         let mut context = loading.context(Phase::Check, Some(&draft.name), &none);
         checks.finish(&proxy, draft.span, &mut context)
     };
+    let base = BackendBase::of(draft, &script);
     let lines = std::mem::take(&mut draft.servers);
     let ids = number(&lines.iter().map(|line| line.settings.id).collect::<Vec<_>>(), 1);
     audit::server_ids(draft, &lines, loading);
@@ -412,23 +471,14 @@ fn servers(
             server_proxy_protocol::finish(&settings.proxy, &mut settings.check, never_local, draft, loading);
         let tls = server_tls(&line, draft, loading);
         line.settings.check.tls = check_tls(&line, tls.as_ref(), draft, &script, loading);
-        servers.push(Arc::new(server(
-            line,
-            ids[at],
-            state,
-            track,
-            resolution,
-            draft,
-            &script,
-            proxy_header,
-            tls,
-        )));
+        let parts = ServerParts { id: ids[at], state, track, resolution, proxy_header, tls, added: false };
+        servers.push(Arc::new(server(line, parts, draft, &script)));
     }
-    servers
+    (servers, Some(base))
 }
 
 /// How a server is spoken to by TLS, if it is.
-fn server_tls(line: &ServerDraft, draft: &Draft, loading: &mut Loading<'_>) -> Option<ServerTls> {
+pub(super) fn server_tls(line: &ServerDraft, draft: &Draft, loading: &mut Loading<'_>) -> Option<ServerTls> {
     let settings = &line.settings.tls;
     if settings.ssl.is_none() && settings.check_ssl.is_none() {
         super::tls::look_at_authorities(&settings.options, line.span, loading);
@@ -450,7 +500,7 @@ fn server_tls(line: &ServerDraft, draft: &Draft, loading: &mut Loading<'_>) -> O
 }
 
 /// TLS in the checks of a server, if it may be spoken there.
-fn check_tls(
+pub(super) fn check_tls(
     line: &ServerDraft,
     tls: Option<&ServerTls>,
     draft: &Draft,
@@ -479,18 +529,21 @@ fn check_tls(
     Some(Arc::new(CheckTls { connector, is_default, name, takes_host }))
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a part of a server that was made apart")]
-fn server(
-    line: ServerDraft,
-    id: u32,
-    state: Arc<ServerState>,
-    track: Option<Arc<ServerState>>,
-    resolution: Option<Arc<Resolution>>,
-    draft: &Draft,
-    script: &CheckScript,
-    proxy_header: Option<Arc<ProxyHeader>>,
-    tls: Option<ServerTls>,
-) -> Server {
+/// Parts of a server that are made apart.
+pub(super) struct ServerParts {
+    pub(super) id: u32,
+    pub(super) state: Arc<ServerState>,
+    pub(super) track: Option<Arc<ServerState>>,
+    pub(super) resolution: Option<Arc<Resolution>>,
+    pub(super) proxy_header: Option<Arc<ProxyHeader>>,
+    pub(super) tls: Option<ServerTls>,
+    /// It is added while running.
+    pub(super) added: bool,
+}
+
+/// Makes a server of its line and its parts.
+pub(super) fn server(line: ServerDraft, parts: ServerParts, draft: &Draft, script: &CheckScript) -> Server {
+    let ServerParts { id, state, track, resolution, proxy_header, tls, added } = parts;
     let settings = line.settings;
     let times = |check: ServerCheck| ServerCheck {
         timeout_check_ms: draft.timeouts.check_ms,
@@ -504,12 +557,15 @@ fn server(
     } else {
         (settings.minconn, settings.maxconn)
     };
-    let hash_key: Option<Arc<str>> = match (settings.hash_key, &line.address.endpoint) {
-        (HashKey::Id, _) => None,
-        (HashKey::Guid, _) => settings.guid.as_deref().map(Arc::from),
-        (HashKey::Addr, Endpoint::Inet { address, .. }) => Some(address.ip().to_string().into()),
-        (HashKey::AddrPort, Endpoint::Inet { address, .. }) => Some(address.to_string().into()),
-        _ => None,
+    // A server without an address or a GUID is placed by its number.
+    let hash_key = match settings.hash_key {
+        HashKey::Id => balance::HashKey::Id,
+        HashKey::Id32 => balance::HashKey::Id32,
+        HashKey::Addr => balance::HashKey::Addr,
+        HashKey::AddrPort => balance::HashKey::AddrPort,
+        HashKey::Guid => {
+            settings.guid.as_deref().map_or_else(Default::default, |guid| balance::HashKey::Guid(guid.into()))
+        }
     };
     let is_service = line.address.is_service();
     let configured = Arc::new(Configured {
@@ -526,6 +582,7 @@ fn server(
         check: settings.checked.then(|| thresholds(&settings.check)),
         agent: settings.agent_check.then(|| thresholds(&settings.agent)),
         init_state: settings.init_state,
+        added,
     });
     Server {
         name: line.name,
@@ -564,6 +621,7 @@ fn server(
         tcp_fast_open: settings.tcp_fast_open,
         tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
         hash_key,
+        guid: settings.guid,
         hostname: line.address.hostname.map(Into::into),
         resolution,
         disabled: settings.disabled,

@@ -37,6 +37,9 @@ pub enum DefaultPath {
     Origin(String),
 }
 
+/// Contents of files by their paths, or why they could not be read.
+pub type KeptFiles = HashMap<PathBuf, Result<Arc<[u8]>, String>>;
+
 /// The state of a load.
 pub struct Loading<'a> {
     /// Findings.
@@ -71,7 +74,10 @@ pub struct Loading<'a> {
     pub acls: Vec<AclSet>,
     /// What `global` says about TLS, and certificates that were read.
     pub tls: TlsLoading,
-    files: HashMap<PathBuf, Result<Arc<[u8]>, String>>,
+    files: KeptFiles,
+    /// Whether files that are read now are kept for what is added while running.
+    pub keeps_files: bool,
+    kept_files: KeptFiles,
     /// `default-path`
     pub default_path: DefaultPath,
     /// GUIDs, and the place of each.
@@ -105,6 +111,8 @@ impl<'a> Loading<'a> {
             acls: Vec::new(),
             tls: TlsLoading::default(),
             files: HashMap::new(),
+            keeps_files: false,
+            kept_files: HashMap::new(),
             default_path: DefaultPath::Current,
             guids: HashMap::new(),
         }
@@ -131,12 +139,31 @@ impl<'a> Loading<'a> {
     /// A file's bytes; read once per load however many proxies name it.
     pub fn file(&mut self, path: &str) -> Result<Arc<[u8]>, String> {
         let placed = self.environment.placed(path);
-        if let Some(known) = self.files.get(&placed) {
-            return known.clone();
+        let known = self.files.get(&placed).cloned();
+        let read = known.unwrap_or_else(|| {
+            let read = self.environment.read(path).map(Arc::from).map_err(|error| text::of_error(&error));
+            self.files.insert(placed.clone(), read.clone());
+            read
+        });
+        if self.keeps_files {
+            self.kept_files.insert(placed, read.clone());
         }
-        let read = self.environment.read(path).map(Arc::from).map_err(|error| text::of_error(&error));
-        self.files.insert(placed, read.clone());
         read
+    }
+
+    /// The files that were kept.
+    pub fn take_kept_files(&mut self) -> KeptFiles {
+        std::mem::take(&mut self.kept_files)
+    }
+
+    /// Has the contents of files known.
+    pub fn take_files(&mut self, files: &KeptFiles) {
+        self.files.clone_from(files);
+    }
+
+    /// The GUIDs so far.
+    pub fn guids(&self) -> impl Iterator<Item = &str> {
+        self.guids.keys().map(String::as_str)
     }
 
     /// A GUID that no other object has, or an alert.

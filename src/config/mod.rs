@@ -21,6 +21,7 @@ pub mod exposure;
 pub mod wire;
 pub mod finish;
 pub mod build;
+pub mod later;
 pub mod doc;
 pub mod layout;
 pub mod modern;
@@ -103,7 +104,9 @@ pub fn load(
     let stage = registry.stage();
     let mut loading = loading::Loading::new(settings, &stage, world, &reading.environment, report);
     let built = build::build(&reading.sections, &mut loading);
-    let model = finish::finish(built, &mut loading);
+    let (mut model, bases) = finish::finish(built, &mut loading);
+    let later = later::Later::keep(&reading.sections, &model, bases, &mut loading);
+    model.maker = Some(Arc::new(later));
     // What was found late goes to its line: people read their file from top to bottom.
     report.diagnostics[known..].sort_by_key(|found| (found.span.file, found.span.line));
     if report.has_alerts() {

@@ -38,7 +38,7 @@ const BESIDE: &[&str] = &[".issuer", ".ocsp", ".sctl", ".key"];
 const EXPIRY_WARNING_S: i64 = 14 * 24 * 3600;
 
 /// What `global` says about TLS, and what was read so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct TlsLoading {
     pub crt_base: Option<String>,
@@ -62,6 +62,15 @@ pub struct TlsLoading {
     verifiers: BTreeMap<String, Arc<ClientVerifier>>,
     /// What the runtime API finds.
     pub store: Arc<Store>,
+    /// The load is over: certificates are those of the store.
+    is_over: bool,
+}
+
+impl TlsLoading {
+    /// The same for what is added while running.
+    pub fn while_running(&self) -> TlsLoading {
+        TlsLoading { is_over: true, materials: BTreeMap::new(), ..self.clone() }
+    }
 }
 
 /// Which files beside certificates are read (`ssl-load-extra-files`).
@@ -92,6 +101,7 @@ impl Default for TlsLoading {
             authorities: BTreeMap::new(),
             verifiers: BTreeMap::new(),
             store: Arc::default(),
+            is_over: false,
         }
     }
 }
@@ -363,6 +373,15 @@ fn bundle(path: &str, span: Span, loading: &mut Loading<'_>) -> Vec<Arc<Material
 fn material(path: &str, span: Span, loading: &mut Loading<'_>) -> Option<Arc<Material>> {
     if let Some(known) = loading.tls.materials.get(path) {
         return known.clone();
+    }
+    if loading.tls.is_over {
+        let known = loading.tls.store.get(path).and_then(|stored| stored.material);
+        if known.is_none() {
+            let message =
+                format!("'crt' : unable to load '{path}' : it is not among the certificates in use");
+            loading.report.alert(span, message).help("load it with 'new ssl cert' and 'set ssl cert' first");
+        }
+        return known;
     }
     let stem = match loading.tls.replaces_extension {
         true => path.strip_suffix(".crt").unwrap_or(path),

@@ -31,6 +31,7 @@ use crate::health::machine::{Env, Failure, Machine, Target, Want};
 use crate::health::observe::Observe;
 use crate::health::status::{self, Finding, flag};
 use crate::health::{CheckSpec, schedule};
+use crate::model::Server;
 use crate::model::server::SourceAddress;
 use crate::state::ServerState;
 use crate::state::server::{CheckReport, Operational};
@@ -102,6 +103,33 @@ pub fn start(control: &Rc<Control>) {
         let first_ms = schedule::first_ms(stagger_ms, interval(&item), position, count, spread_max_ms);
         start_one(item, Duration::from_millis(first_ms));
     }
+    watch_observed(control);
+}
+
+/// Starts the checks of a server that was added while running.
+pub fn begin(control: &Control, server: &Server) {
+    for (spec, kind) in [(&server.check, CheckKind::Health), (&server.agent, CheckKind::Agent)] {
+        if let Some(spec) = spec {
+            start_one((server.state.clone(), kind, spec.clone()), Duration::ZERO);
+        }
+    }
+    if server.observe != Observe::None {
+        watch_observed(control);
+    }
+}
+
+/// Ends the checks of a server that is deleted.
+pub fn end(control: &Control, server: &Server) {
+    let state = Arc::as_ptr(&server.state);
+    end_unless(|key| key.0 != state);
+    if server.observe != Observe::None {
+        watch_observed(control);
+    }
+}
+
+/// Watches the servers of the model in force that traffic judges, too.
+fn watch_observed(control: &Control) {
+    let model = control.model();
     let observed: Vec<_> = model
         .proxies
         .iter()

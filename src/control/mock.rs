@@ -104,9 +104,14 @@ pub(crate) fn control() -> Rc<Control> {
 pub(crate) fn control_with(change: impl FnOnce(&mut Model)) -> Rc<Control> {
     let mut model = fixture::model();
     change(&mut model);
+    control_of(Arc::new(model))
+}
+
+/// The same over a model of one's own, whose second proxy has a server.
+pub(crate) fn control_of(model: Arc<Model>) -> Rc<Control> {
     let server = model.proxies[1].servers[0].state.ident;
     Rc::new(Control {
-        model: RefCell::new(Arc::new(model)),
+        model: RefCell::new(model),
         log: Arc::new(LogQueue::new(1024, 1 << 20, || {})),
         process: Arc::new(ProcessFacts { pid: 4242, ..ProcessFacts::default() }),
         cores: Box::new(MockCores(server)),

@@ -5,6 +5,7 @@
 
 pub mod announce;
 pub mod endpoint;
+pub mod roster;
 pub mod saved;
 mod transition;
 
@@ -46,7 +47,7 @@ pub struct View {
     pub model: Arc<Model>,
     /// Its backend; `None` when the model knows it no more.
     pub proxy: Option<Arc<Proxy>>,
-    /// Its line; `None` when it was added while running.
+    /// Its line; `None` when the model knows it no more.
     pub server: Option<Arc<Server>>,
     /// Its state.
     pub state: Arc<ServerState>,
@@ -87,19 +88,15 @@ impl View {
         for line in proxy.servers.iter().filter(|line| line.state.is_eligible()) {
             *(if line.backup { &mut count.1 } else { &mut count.0 }) += 1;
         }
-        // Servers added while running stand behind those of the model.
-        let states = proxy.state.servers.load();
-        let added = states.get(proxy.servers.len()..).unwrap_or_default();
-        count.0 += added.iter().filter(|state| state.is_eligible()).count();
         count
     }
-    /// The servers that track this one.
+    /// The servers that track this one, in the order in which HAProxy tells of them: the last one first.
     fn followers(&self) -> Vec<Arc<ServerState>> {
         let tracks = |server: &&Arc<Server>| {
             server.track.as_ref().is_some_and(|tracked| Arc::ptr_eq(tracked, &self.state))
         };
         let servers = self.model.proxies.iter().flat_map(|proxy| &proxy.servers);
-        servers.filter(tracks).map(|server| server.state.clone()).collect()
+        servers.rev().filter(tracks).map(|server| server.state.clone()).collect()
     }
 }
 
@@ -478,18 +475,7 @@ pub fn errors_observed(control: &Control, server: &Arc<ServerState>) {
 pub fn settle(control: &Control) {
     let model = control.model();
     for server in model.proxies.iter().flat_map(|proxy| &proxy.servers) {
-        let state = &server.state;
-        settle_report(&state.check, server.check.as_deref(), false);
-        settle_report(&state.agent, server.agent.as_deref(), true);
-        if state.admin() & admin::MAINT != 0 {
-            state.set_operational(Operational::Stopped);
-            reports::change(&state.check, |report| {
-                report.health = 0;
-                if report.configured {
-                    report.state_flags |= flag::PAUSED;
-                }
-            });
-        }
+        settle_reports(server);
     }
     // Chains of tracking are short; each pass carries a state one link further.
     for _ in 0..TRACK_DEPTH_MAX {
@@ -517,6 +503,22 @@ pub fn settle(control: &Control) {
         let up = proxy.servers.is_empty() || proxy.servers.iter().any(|server| server.state.is_eligible());
         proxy.state.is_up.store(up, Release);
         proxy.state.touch();
+    }
+}
+
+/// Brings the reports of a server in order with its line and its maintenance.
+fn settle_reports(server: &Server) {
+    let state = &server.state;
+    settle_report(&state.check, server.check.as_deref(), false);
+    settle_report(&state.agent, server.agent.as_deref(), true);
+    if state.admin() & admin::MAINT != 0 {
+        state.set_operational(Operational::Stopped);
+        reports::change(&state.check, |report| {
+            report.health = 0;
+            if report.configured {
+                report.state_flags |= flag::PAUSED;
+            }
+        });
     }
 }
 

@@ -20,7 +20,7 @@ use super::resolve::{Names, ResolveOrder};
 use super::snapshot::{Snapshot, SnapshotCell};
 use crate::base::clock::{self, Millis};
 use crate::base::core_id;
-use crate::base::id::{ProxyIndex, ServerIndex};
+use crate::base::id::{ProxyIndex, ServerId, ServerIndex};
 use crate::base::rng::Rng;
 use crate::log::queue::{Line, LogQueue};
 use crate::log::target;
@@ -145,6 +145,8 @@ pub struct Core {
     )]
     transactions: RefCell<Vec<Box<TransactionFacts>>>,
     listeners: RefCell<Vec<Rc<Listener>>>,
+    /// Whether [`renew_resting`] runs.
+    renewing: Cell<bool>,
 }
 
 /// How long nothing is accepted after memory was short.
@@ -192,12 +194,27 @@ impl Core {
     /// if not, the connection goes on with what it had, and ends soon.
     pub fn renew(&self, entry: &SessionEntry, frontend: &mut Arc<Proxy>) -> bool {
         let newest = self.snapshot.borrow();
-        if Rc::ptr_eq(&newest, &entry.snapshot.get()) {
-            return true;
-        }
         let Some(found) = newest.frontend(frontend) else { return false };
-        *frontend = found.clone();
-        entry.snapshot.set(newest.clone());
+        if !Arc::ptr_eq(found, frontend) {
+            *frontend = found.clone();
+        }
+        if !Rc::ptr_eq(&newest, &entry.snapshot.get()) {
+            entry.snapshot.set(newest.clone());
+        }
+        true
+    }
+    /// Has some of the sessions that wait for a request hold the newest model, from a place in their list on; false
+    /// behind its end. It may get shorter between two calls: who is missed is looked at after the next change.
+    fn renew_some(&self, from: usize) -> bool {
+        let newest = self.snapshot();
+        let sessions = self.sessions.borrow();
+        let Some(rest) = sessions.get(from..).filter(|rest| !rest.is_empty()) else { return false };
+        for session in rest.iter().take(RENEWED_AT_ONCE).filter_map(Weak::upgrade) {
+            let is_of_it = newest.model.ident == session.snapshot.get().model.ident;
+            if session.idle.get() && is_of_it && session.serves.get().is_none() {
+                session.snapshot.set(newest.clone());
+            }
+        }
         true
     }
     /// Facts for a new transaction.
@@ -301,6 +318,8 @@ impl Core {
                 borrow::lend(self, wanted, &server, borrower, token);
             }
             Order::Model { model, doors } => self.adopt_model(model, doors),
+            Order::Change { model, gone } => self.change_model(model, gone),
+            Order::CloseAllIdle(server) => self.idle.forget(server),
             Order::CloseIdle(server) => {
                 self.idle.close_one(server);
             }
@@ -400,6 +419,18 @@ impl Core {
                 session.ticket.kill(Kill::Shutdown);
             }
         });
+    }
+
+    /// Puts a model in force that has a server or a backend more or less. All that both have goes on.
+    fn change_model(self: &Rc<Self>, model: Arc<Model>, gone: Option<ServerId>) {
+        let changed = self.snapshot().changed(model);
+        self.snapshot.replace(changed);
+        if let Some(server) = gone {
+            self.idle.forget(server);
+        }
+        if !self.renewing.replace(true) {
+            executor::spawn(renew_resting(self.clone()));
+        }
     }
 
     /// Sessions with the next numbers behind `after`.
@@ -523,6 +554,7 @@ fn make(index: usize, setup: Setup, model: Arc<Model>) -> Rc<Core> {
         session_numbers: Cell::new(0),
         transactions: RefCell::default(),
         listeners: RefCell::default(),
+        renewing: Cell::new(false),
         setup,
     })
 }
@@ -546,12 +578,32 @@ async fn take_orders(core: Rc<Core>, bell: std::os::fd::OwnedFd) {
 /// Steps in which resting connections are closed over a window.
 const CLOSING_STEPS: u64 = 32;
 
+/// How long servers may come and go before resting connections are looked at once.
+const RENEWED_AFTER_MS: u64 = 500;
+/// Connections that are looked at in one turn.
+const RENEWED_AT_ONCE: usize = 256;
+
+/// Has connections that wait for a request hold the newest model, so that a model ends with the requests that
+/// began under it: each holds a list of all proxies.
+async fn renew_resting(core: Rc<Core>) {
+    pause(&core, RENEWED_AFTER_MS).await;
+    core.renewing.set(false);
+    let mut at = 0;
+    while core.renew_some(at) {
+        at += RENEWED_AT_ONCE;
+        pause(&core, 1).await;
+    }
+}
+
+async fn pause(core: &Rc<Core>, ms: u64) {
+    let ticket = Rc::default();
+    let _ = super::wait::until::<()>(core, &ticket, super::wait::after(Some(ms)), |_| Poll::Pending).await;
+}
+
 /// Closes resting connections over a window, at its end all that are left.
 async fn close_over(core: Rc<Core>, window_ms: u64) {
     for left in (1..=CLOSING_STEPS).rev() {
-        let ticket = Rc::default();
-        let deadline = super::wait::after(Some((window_ms / CLOSING_STEPS).max(1)));
-        let _ = super::wait::until::<()>(&core, &ticket, deadline, |_| Poll::Pending).await;
+        pause(&core, (window_ms / CLOSING_STEPS).max(1)).await;
         core.close_resting(left);
     }
 }

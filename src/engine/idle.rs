@@ -250,6 +250,16 @@ impl IdlePool {
         connection.server.state.idle.fetch_sub(1, Relaxed);
         true
     }
+    /// Closes all idle connections of a server, and forgets it.
+    pub fn forget(&self, server: ServerId) {
+        self.by_server.borrow_mut().retain(|key, list| {
+            let is_it = key.0 == server;
+            for connection in list.iter().filter(|_| is_it) {
+                connection.server.state.idle.fetch_sub(1, Relaxed);
+            }
+            !is_it
+        });
+    }
     /// Whether connections of a server are here that any request may have.
     pub fn has(&self, server: ServerId) -> bool {
         self.by_server.borrow().get(&(server, 0)).is_some_and(|list| !list.is_empty())

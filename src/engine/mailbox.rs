@@ -69,6 +69,15 @@ pub enum Order {
         /// The listeners of this core that it has; all others close.
         doors: Vec<Door>,
     },
+    /// Use a model that was made from the one in force: a server or a backend has come or gone, all else stays.
+    Change {
+        /// The model.
+        model: Arc<Model>,
+        /// A server that is no more: what is kept about it goes.
+        gone: Option<ServerId>,
+    },
+    /// Close idle connections of a server that takes none any more.
+    CloseAllIdle(ServerId),
     /// Stop accepting on a frontend, sockets kept.
     Pause(Arc<ProxyState>),
     /// Accept again.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::fault::Point;
 use crate::base::id::{ListenerId, ServerId};
+use crate::model::Model;
 use crate::net::timer::Kill;
 use crate::state::{ProxyState, ServerState};
 
@@ -80,6 +81,10 @@ pub trait Cores {
     fn hand_on_queue(&self, _server: &Arc<ServerState>) -> u32 {
         0
     }
+    /// Puts a model in force that was made from the one before; `gone` is the server that it does not have any more.
+    fn change_model(&self, _model: &Arc<Model>, _gone: Option<ServerId>) {}
+    /// Closes the idle connections of a server that takes none any more.
+    fn close_idle(&self, _server: &Arc<ServerState>) {}
     /// Stops accepting on a frontend for now (`disable frontend`), sockets kept.
     fn pause_frontend(&self, frontend: &Arc<ProxyState>);
     /// Accepts again.

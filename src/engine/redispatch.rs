@@ -55,7 +55,7 @@ mod tests {
             backend.redispatch_after = after;
             backend.balance.algorithm = algorithm;
             for number in 0..servers {
-                backend.servers.push(testing::server("be", &format!("s{number}")).into());
+                backend.push(testing::server("be", &format!("s{number}")));
             }
             let states: Vec<_> = backend.servers.iter().map(|server| server.state.clone()).collect();
             if !running {

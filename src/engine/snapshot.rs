@@ -21,7 +21,18 @@ pub struct Snapshot {
     pub mailboxes: Arc<[Arc<Mailbox>]>,
     /// The tag of log lines without one of their own.
     pub tag: Arc<str>,
-    pickers: RefCell<Vec<Option<Rc<Picker>>>>,
+    pickers: RefCell<Vec<Slot>>,
+}
+
+/// What there is of a backend's picker.
+#[derive(Clone, Default)]
+enum Slot {
+    #[default]
+    Empty,
+    /// One that was made for the backend as it is in this model.
+    Made(Rc<Picker>),
+    /// One of the model before, whose places mean other servers: the next one is made from it.
+    Former(Rc<Picker>),
 }
 
 /// The snapshot that a session uses now: a pointer alone, since every idle connection has one.
@@ -49,8 +60,30 @@ impl Snapshot {
     pub fn new(model: Arc<Model>, mailboxes: &Arc<[Arc<Mailbox>]>) -> Rc<Snapshot> {
         Rc::new(Snapshot {
             tag: model.global.tag(),
-            pickers: RefCell::new(vec![None; model.proxies.len()]),
+            pickers: RefCell::new(vec![Slot::Empty; model.proxies.len()]),
             mailboxes: mailboxes.clone(),
+            model,
+        })
+    }
+    /// One of a model that was made from this one's: the pickers of backends that both have go on.
+    pub fn changed(&self, model: Arc<Model>) -> Rc<Snapshot> {
+        let mut pickers = self.pickers.borrow().clone();
+        pickers.resize(model.proxies.len(), Slot::Empty);
+        for (slot, (now, then)) in pickers.iter_mut().zip(model.proxies.iter().zip(&self.model.proxies)) {
+            if Arc::ptr_eq(now, then) {
+                continue;
+            }
+            *slot = match std::mem::take(slot) {
+                Slot::Made(picker) | Slot::Former(picker) if now.state.ident == then.state.ident => {
+                    Slot::Former(picker)
+                }
+                _ => Slot::Empty,
+            };
+        }
+        Rc::new(Snapshot {
+            tag: self.tag.clone(),
+            pickers: RefCell::new(pickers),
+            mailboxes: self.mailboxes.clone(),
             model,
         })
     }
@@ -65,7 +98,12 @@ impl Snapshot {
         if let Some(same) = at_its_place.filter(|proxy| std::ptr::eq(&***proxy, other)) {
             return Some(same);
         }
-        let found = self.proxy(*self.model.frontends.get(&*other.name)?);
+        // It may have other servers now, if it is a listen.
+        let at_its_place = at_its_place.filter(|proxy| proxy.state.ident == other.state.ident);
+        let found = match at_its_place {
+            Some(same) => same,
+            None => self.proxy(*self.model.frontends.get(&*other.name)?),
+        };
         let is_it = found.state.ident == other.state.ident && found.mode == other.mode;
         (is_it && !found.disabled).then_some(found)
     }
@@ -74,11 +112,11 @@ impl Snapshot {
         let generation = backend.state.generation.load(Acquire);
         let mut pickers = self.pickers.borrow_mut();
         let slot = &mut pickers[backend.index as usize];
-        if let Some(picker) = slot
-            && picker.generation == generation
-        {
-            return picker.clone();
-        }
+        let before = match slot {
+            Slot::Made(picker) if picker.generation == generation => return picker.clone(),
+            Slot::Made(picker) | Slot::Former(picker) => Some(&**picker),
+            Slot::Empty => None,
+        };
         let candidates = backend.servers.iter().enumerate().map(|(index, server)| Candidate {
             state: server.state.clone(),
             index: index as u32,
@@ -86,14 +124,14 @@ impl Snapshot {
             backup: server.backup,
             hash_key: server.hash_key.clone(),
         });
-        let picker = Picker::after(slot.as_deref(), generation, candidates.collect(), backend.balance);
+        let picker = Picker::after(before, generation, candidates.collect(), backend.balance);
         let maxqueue = |index| backend.servers[index as usize].maxqueue;
         let made = Rc::new(picker.with_affinity(backend.hash_preserve_affinity, maxqueue));
-        *slot = Some(made.clone());
+        *slot = Slot::Made(made.clone());
         made
     }
     /// Has the next [`Snapshot::picker`] of a backend look at its servers anew.
     pub fn forget_picker(&self, backend: &Proxy) {
-        self.pickers.borrow_mut()[backend.index as usize] = None;
+        self.pickers.borrow_mut()[backend.index as usize] = Slot::Empty;
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 use std::thread::JoinHandle;
 
+use arc_swap::ArcSwap;
+
 use super::accept::Socket;
 use super::core::{self, ProcessRates, Setup};
 use super::fault::{Fault, Point};
@@ -57,6 +59,7 @@ impl Threads {
             maxconn: setup.maxconn.clone(),
             rates: setup.rates.clone(),
             fault: setup.fault.clone(),
+            model: setup.model.clone(),
         };
         Ok(Threads { cores, handles })
     }
@@ -88,6 +91,8 @@ pub struct CoreHandles {
     maxconn: Arc<AtomicU32>,
     rates: Arc<ProcessRates>,
     fault: Arc<Fault>,
+    /// The model in force, for the data threads' own use.
+    model: Arc<ArcSwap<Model>>,
 }
 
 impl CoreHandles {
@@ -117,6 +122,13 @@ impl Cores for CoreHandles {
     }
     fn hand_on_queue(&self, server: &Arc<ServerState>) -> u32 {
         queue::hand_on(&self.mailboxes, server)
+    }
+    fn change_model(&self, model: &Arc<Model>, gone: Option<ServerId>) {
+        self.model.store(model.clone());
+        self.send_all(|| Order::Change { model: model.clone(), gone });
+    }
+    fn close_idle(&self, server: &Arc<ServerState>) {
+        self.send_all(|| Order::CloseAllIdle(server.ident));
     }
     fn pause_frontend(&self, frontend: &Arc<ProxyState>) {
         frontend.frontend_status.store(FrontendStatus::Paused as u8, Release);

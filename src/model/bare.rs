@@ -1,20 +1,51 @@
-//! Proxies, servers and listeners with nothing but defaults, for tests: each sets what it is about.
+//! Proxies, servers and listeners with nothing but defaults. Tests set what they are about.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(test)]
 use super::bind::CliLevel;
-use super::proxy::{HttpReuse, Options, RetryOn, SavedState, Timeouts};
+use super::proxy::{HttpReuse, Options, RetryOn, SavedState, Section, Timeouts};
+#[cfg(test)]
 use super::server::{Observe, OnError};
-use super::{Bind, BindAddress, Mode, Proxy, Server};
+#[cfg(test)]
+use super::{Bind, BindAddress, Global, Server, Shared};
+use super::{Mode, Proxy};
+#[cfg(test)]
+use crate::base::id::ModelId;
+use crate::base::id::ProxyIndex;
 use crate::diag::Span;
+use crate::state::ProxyState;
+#[cfg(test)]
 use crate::state::server::Configured;
-use crate::state::{ProxyState, ServerState};
+#[cfg(test)]
+use crate::state::{Registry, ServerState};
+
+#[cfg(test)]
+impl Shared {
+    /// Nothing but live objects.
+    pub fn bare(registry: Arc<Registry>) -> Shared {
+        Shared {
+            ident: ModelId::next(),
+            global: Global::default(),
+            frontends: HashMap::new(),
+            registry,
+            rings: HashMap::new(),
+            resolvers: Vec::new(),
+            userlists: HashMap::new(),
+            http_errors: HashMap::new(),
+            certificates: Default::default(),
+            maker: None,
+            references: Default::default(),
+            acls: Vec::new(),
+        }
+    }
+}
 
 impl Proxy {
     /// A proxy in HTTP mode that is neither side.
     pub fn bare(state: Arc<ProxyState>) -> Proxy {
-        Proxy {
+        let section = Section {
             name: (&*state.name).into(),
             id: 2,
             id_forced: false,
@@ -50,8 +81,6 @@ impl Proxy {
             balance: Default::default(),
             balance_key: Default::default(),
             balance_name: "roundrobin",
-            servers: Vec::new(),
-            server_idents: Arc::new([]),
             cookie: None,
             persist_rdp_cookie: None,
             force_persist: Vec::new(),
@@ -84,10 +113,30 @@ impl Proxy {
             stick_request: Vec::new(),
             stick_response: Vec::new(),
             table: None,
-        }
+            guid: None,
+            is_unpublished: false,
+            force_switch: Vec::new(),
+            base: None,
+        };
+        Proxy::new(section, Vec::new())
+    }
+    /// What stands at the place of a backend that was deleted.
+    pub fn vacant(index: ProxyIndex) -> Proxy {
+        let mut proxy = Proxy::bare(Arc::new(ProxyState::new("", 1)));
+        proxy.id = 0;
+        proxy.index = index;
+        proxy.disabled = true;
+        proxy
+    }
+    /// Adds a server.
+    #[cfg(test)]
+    pub fn push(&mut self, server: impl Into<Arc<Server>>) {
+        self.servers.push(server.into());
+        self.server_idents = self.servers.iter().map(|server| server.state.ident).collect();
     }
 }
 
+#[cfg(test)]
 impl Server {
     /// A server that is not checked and has no limits.
     pub fn bare(state: Arc<ServerState>) -> Server {
@@ -127,15 +176,17 @@ impl Server {
             proxy_header: None,
             tcp_fast_open: false,
             tcp_user_timeout_ms: None,
-            hash_key: None,
+            hash_key: Default::default(),
             hostname: None,
             resolution: None,
             disabled: false,
             tls: None,
+            guid: None,
         }
     }
 }
 
+#[cfg(test)]
 impl Bind {
     /// A line with an address alone.
     pub fn bare(address: BindAddress) -> Bind {

@@ -4,14 +4,15 @@
 //! running lies in [`crate::state`]; a model holds handles to it.
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
 mod bare;
 pub mod bind;
 pub mod global;
+pub mod maker;
 pub mod proxy;
 pub mod server;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 pub use bind::{Bind, BindAddress};
@@ -23,19 +24,29 @@ use crate::base::id::{ModelId, ProxyIndex};
 use crate::state::Registry;
 use crate::wire::syslog::Format;
 
-/// A whole configuration.
+/// A whole configuration: proxies, and what all of them use.
+///
+/// Servers and backends that come and go while running make another model of the one in force
+/// ([`Model::with_proxy`]), which has all that did not change in common with it.
 #[derive(Debug)]
 pub struct Model {
-    /// What tells it from all others.
+    shared: Arc<Shared>,
+    /// Frontends, backends and listens in order of declaration, then backends that were added while running. A
+    /// place of a backend that was deleted has a proxy that is neither side.
+    pub proxies: Vec<Arc<Proxy>>,
+    /// Backend sides by name.
+    pub backends: Arc<HashMap<String, ProxyIndex>>,
+}
+
+/// What one load of the configuration says beside proxies.
+#[derive(Debug)]
+pub struct Shared {
+    /// What tells the load from all others.
     pub ident: ModelId,
     /// The `global` sections.
     pub global: Global,
-    /// Frontends, backends and listens in order of declaration.
-    pub proxies: Vec<Arc<Proxy>>,
     /// Frontend sides by name.
     pub frontends: HashMap<String, ProxyIndex>,
-    /// Backend sides by name.
-    pub backends: HashMap<String, ProxyIndex>,
     /// The live objects that it uses.
     pub registry: Arc<Registry>,
     /// `ring` sections by name.
@@ -48,6 +59,10 @@ pub struct Model {
     pub http_errors: HashMap<String, HashMap<u16, Arc<proxy::ErrorPage>>>,
     /// The certificates that it uses, by name.
     pub certificates: Arc<crate::tls::store::Store>,
+    /// Makes what is added while running.
+    pub maker: Option<Arc<dyn maker::Maker>>,
+    /// Backends and servers that expressions name: they cannot be deleted.
+    pub references: HashSet<(String, Option<String>)>,
     /// Every named ACL, whether a rule uses it or not: the runtime API shows them and changes their patterns.
     pub acls: Vec<crate::sample::acl::AclSet>,
 }
@@ -67,7 +82,60 @@ pub struct RingSettings {
     pub len: Option<usize>,
 }
 
+impl Deref for Model {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl DerefMut for Model {
+    /// While a model is built, no other has parts of it.
+    fn deref_mut(&mut self) -> &mut Shared {
+        Arc::get_mut(&mut self.shared).expect("what one model only has")
+    }
+}
+
 impl Model {
+    /// A model of proxies and of backends by name.
+    pub fn new(shared: Shared, proxies: Vec<Arc<Proxy>>, backends: HashMap<String, ProxyIndex>) -> Model {
+        Model { shared: Arc::new(shared), proxies, backends: Arc::new(backends) }
+    }
+    /// The same model with another proxy in the place of one.
+    pub fn with_proxy(&self, proxy: Arc<Proxy>) -> Model {
+        let mut proxies = self.proxies.clone();
+        let index = proxy.index as usize;
+        proxies[index] = proxy;
+        Model { shared: self.shared.clone(), proxies, backends: self.backends.clone() }
+    }
+    /// The place that the next backend gets: one whose backend was deleted, or a new one.
+    pub fn free_place(&self) -> ProxyIndex {
+        let is_free = |proxy: &Arc<Proxy>| !proxy.is_frontend && !proxy.is_backend;
+        self.proxies.iter().position(is_free).unwrap_or(self.proxies.len()) as ProxyIndex
+    }
+    /// The same model with a backend more, at its place.
+    pub fn with_backend(&self, backend: Arc<Proxy>) -> Model {
+        let mut proxies = self.proxies.clone();
+        let mut backends = HashMap::clone(&self.backends);
+        backends.insert(backend.name.to_string(), backend.index);
+        match proxies.get_mut(backend.index as usize) {
+            Some(place) => *place = backend,
+            None => proxies.push(backend),
+        }
+        Model { shared: self.shared.clone(), proxies, backends: Arc::new(backends) }
+    }
+    /// The same model without a backend. Its place stays, since the places of others are known.
+    pub fn without_backend(&self, backend: &Proxy) -> Model {
+        let mut proxies = self.proxies.clone();
+        let mut backends = HashMap::clone(&self.backends);
+        backends.remove(&*backend.name);
+        proxies[backend.index as usize] = Arc::new(Proxy::vacant(backend.index));
+        while proxies.last().is_some_and(|last| !last.is_frontend && !last.is_backend) {
+            proxies.pop();
+        }
+        Model { shared: self.shared.clone(), proxies, backends: Arc::new(backends) }
+    }
     /// The backend called `name`.
     pub fn backend(&self, name: &str) -> Option<&Arc<Proxy>> {
         self.backends.get(name).map(|index| &self.proxies[*index as usize])

@@ -1,6 +1,8 @@
 //! Frontends, backends and listens (manual, section 4).
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::{Bind, Server};
@@ -28,6 +30,31 @@ pub enum Mode {
 /// One proxy. A `listen` is both sides in one.
 #[derive(Debug)]
 pub struct Proxy {
+    section: Arc<Section>,
+    /// `server` lines in order, then servers that were added while running.
+    pub servers: Vec<Arc<Server>>,
+    /// Their identities in the same order, for queues.
+    pub server_idents: Arc<[ServerId]>,
+}
+
+impl Deref for Proxy {
+    type Target = Section;
+
+    fn deref(&self) -> &Section {
+        &self.section
+    }
+}
+
+impl DerefMut for Proxy {
+    /// While a model is built, nobody else has its sections.
+    fn deref_mut(&mut self) -> &mut Section {
+        Arc::get_mut(&mut self.section).expect("the section of one proxy only")
+    }
+}
+
+/// All that is said of a proxy but its servers: models that differ in servers have it in common.
+#[derive(Debug)]
+pub struct Section {
     /// Its name.
     pub name: Arc<str>,
     /// Its number, forced by `id` or counted from 2.
@@ -98,10 +125,6 @@ pub struct Proxy {
     pub balance_key: BalanceKey,
     /// The name of the algorithm for statistics (`roundrobin`, `hdr`, ...).
     pub balance_name: &'static str,
-    /// `server` lines in order.
-    pub servers: Vec<Arc<Server>>,
-    /// Their identities in the same order, for queues.
-    pub server_idents: Arc<[ServerId]>,
     /// `cookie`.
     pub cookie: Option<Cookie>,
     /// `persist rdp-cookie`.
@@ -164,15 +187,35 @@ pub struct Proxy {
     pub stick_response: Vec<StickRule>,
     /// `stick-table`
     pub table: Option<Arc<Table>>,
+    /// `guid`
+    pub guid: Option<Box<str>>,
+    /// `be-unpublished`
+    pub is_unpublished: bool,
+    /// `force-be-switch` conditions.
+    pub force_switch: Vec<Condition>,
+    /// What [`super::maker::Maker`] keeps of a backend that was added while running.
+    pub base: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Proxy {
+    /// A section with its servers.
+    pub fn new(section: Section, servers: Vec<Arc<Server>>) -> Proxy {
+        Proxy::of(Arc::new(section), servers)
+    }
+    fn of(section: Arc<Section>, servers: Vec<Arc<Server>>) -> Proxy {
+        let server_idents = servers.iter().map(|server| server.state.ident).collect();
+        Proxy { section, servers, server_idents }
+    }
+    /// The same proxy with other servers.
+    pub fn with_servers(&self, servers: Vec<Arc<Server>>) -> Proxy {
+        Proxy::of(self.section.clone(), servers)
+    }
     /// Its server of that identity, and the server's place.
     pub fn server(&self, ident: ServerId) -> Option<(ServerIndex, &Arc<Server>)> {
-        let at = self.servers.iter().position(|server| server.state.ident == ident)?;
+        let at = self.server_idents.iter().position(|known| *known == ident)?;
         Some((at as ServerIndex, &self.servers[at]))
     }
-    /// Makes the live proxy what this one says it is; servers added at run time stay at the end.
+    /// Makes the live proxy what this one says it is.
     pub fn adopt(&self) {
         use std::sync::atomic::Ordering::Relaxed;
         let now_s = clock::cached().wall_secs();
@@ -184,6 +227,10 @@ impl Proxy {
         self.state.sides.store(sides, Relaxed);
         self.state.maxconn.store(self.maxconn, Relaxed);
         let timeouts = &self.timeouts;
+        // What the runtime API has said since stays, unless the configuration says something else now.
+        if self.state.configured.load().is_unpublished != self.is_unpublished {
+            self.state.is_unpublished.store(self.is_unpublished, Relaxed);
+        }
         self.state.configured.store(Arc::new(Configured {
             client_timeout_ms: timeouts.client_ms,
             server_timeout_ms: timeouts.server_ms,
@@ -194,23 +241,22 @@ impl Proxy {
             tunnel_timeout_ms: timeouts.tunnel_ms,
             retries: self.retries,
             default_backend: self.default_backend_name.clone(),
+            is_unpublished: self.is_unpublished,
         }));
         self.state.all_backups.store(self.balance.all_backups, Relaxed);
-        self.state.moving_limits.store(self.servers.iter().any(|server| server.minconn > 0), Relaxed);
-        let mut servers: Vec<_> = self.servers.iter().map(|server| server.state.clone()).collect();
         for server in &self.servers {
-            if server.state.is_dynamic() {
+            if !server.state.is_configured() {
                 server.state.last_change_s.store(now_s, Relaxed);
             }
             server.state.adopt(&server.configured);
         }
-        let ours = servers.len();
-        for live in self.state.servers.load().iter().filter(|live| live.is_dynamic()) {
-            if !servers[..ours].iter().any(|server| server.name == live.name) {
-                servers.push(live.clone());
-            }
-        }
-        self.state.servers.store(Arc::new(servers));
+        self.adopt_servers();
+    }
+    /// Makes the live proxy's list of servers the one of this proxy.
+    pub fn adopt_servers(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.state.moving_limits.store(self.servers.iter().any(|server| server.minconn > 0), Relaxed);
+        self.state.servers.store(Arc::new(self.servers.iter().map(|server| server.state.clone()).collect()));
         self.state.touch();
     }
 }
@@ -387,17 +433,17 @@ pub struct StickRule {
 /// One `use-server` line.
 #[derive(Debug)]
 pub struct UseServer {
-    /// The server's place, or a format that yields its name.
+    /// The server, or a format that yields its name.
     pub target: ServerTarget,
     /// When.
     pub condition: Option<Condition>,
 }
 
-/// A server by place or by name.
+/// A server by identity or by name.
 #[derive(Debug)]
 pub enum ServerTarget {
-    /// Known at load.
-    Static(u32),
+    /// Known at load; by its identity, since places move when servers are deleted.
+    Static(ServerId),
     /// Looked up per request.
     Dynamic(LogFormat),
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::balance::HashKey;
 use crate::diag::Span;
 use crate::health::CheckSpec;
 pub use crate::health::observe::Observe;
@@ -89,7 +90,7 @@ pub struct Server {
     /// `tcp-ut`, in milliseconds.
     pub tcp_user_timeout_ms: Option<u64>,
     /// `hash-key`.
-    pub hash_key: Option<Arc<str>>,
+    pub hash_key: HashKey,
     /// The host name given instead of an address.
     pub hostname: Option<Box<str>>,
     /// `resolvers` and its options: who tells the addresses of the name while running.
@@ -98,6 +99,8 @@ pub struct Server {
     pub disabled: bool,
     /// `ssl`
     pub tls: Option<ServerTls>,
+    /// `guid`
+    pub guid: Option<Box<str>>,
 }
 
 /// How a server is spoken to by TLS.

@@ -227,7 +227,6 @@ pub const PARTLY: &[Partly] = &[
         "only HTTP/1 is spoken to servers yet",
         "backend b\nserver s 1.1.1.1:1 proto h2",
     ),
-    partly("server hash-key", "id32", "not available yet", "backend b\nserver s 1.1.1.1:1 hash-key id32"),
     partly("mode", "log, spop, haterm", "only 'tcp' and 'http' are there", "backend b\nmode log"),
     partly("balance", "log-hash, sticky", "they are for 'mode log'", "backend b\nbalance log-hash a"),
     partly("chroot", "auto", "name an empty directory", "global\nchroot auto"),

@@ -114,26 +114,14 @@ pub fn has_listener(model: &Model) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::id::ModelId;
     use crate::diag::Span;
-    use crate::model::{Bind, BindAddress};
+    use crate::model::{Bind, BindAddress, Shared};
     use crate::state::Registry;
 
     fn model(listens: bool, zero_warning: bool) -> Model {
-        let mut model = Model {
-            ident: ModelId::next(),
-            global: crate::model::Global { zero_warning, ..Default::default() },
-            proxies: Vec::new(),
-            frontends: Default::default(),
-            backends: Default::default(),
-            registry: Registry::new(1),
-            rings: Default::default(),
-            resolvers: Vec::new(),
-            userlists: Default::default(),
-            http_errors: Default::default(),
-            certificates: Default::default(),
-            acls: Vec::new(),
-        };
+        let shared = Shared::bare(Registry::new(1));
+        let mut model = Model::new(shared, Vec::new(), Default::default());
+        model.global.zero_warning = zero_warning;
         if listens {
             model.global.stats_sockets.push(Bind::bare(BindAddress::Unix("/nonexistent/socket".into())));
         }

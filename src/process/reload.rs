@@ -152,6 +152,7 @@ impl Reloader {
         let unavailable: Vec<Arc<ServerState>> = servers_of(&model).filter(is_in_maintenance).collect();
         let changed_maps = losses::changed_maps(&model);
         let mut lost = losses::of_tables(&before, &model);
+        lost.extend(losses::of_servers(&before, &model));
         lost.extend(model.certificates.succeed(&before.certificates));
         model.adopt();
         lost.extend(losses::of_maps(&changed_maps));

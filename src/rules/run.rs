@@ -236,10 +236,12 @@ fn execute(rules: &[Rule], number: usize, run: &mut Run<'_>) -> Option<Verdict> 
         Action::Resolve(ask) => {
             // What is no host name is not asked for.
             let text = run.value(&ask.name).and_then(|value| value.cast(Type::Str));
-            let name = match &text {
-                Some(Value::Str(text)) => Name::parse(std::str::from_utf8(text).ok()?).ok()?,
-                _ => return None,
-            };
+            let Some(Value::Str(text)) = &text else { return None };
+            let name = std::str::from_utf8(text).ok().and_then(|text| Name::parse(text).ok());
+            if name.is_none() {
+                run.process.failed_resolutions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            let name = name?;
             return Some(Verdict::Resolve { rule: number + 1, ask: ask.clone(), name });
         }
         Action::EarlyHint(name, format) => {

@@ -85,6 +85,18 @@ pub struct Named {
 pub const EXPOSE: &str = "write 'expose-experimental-directives' in the global section, above it";
 
 impl Named {
+    /// The same objects for another reader.
+    pub fn share(&self) -> Named {
+        Named {
+            tables: self.tables.clone(),
+            userlists: self.userlists.clone(),
+            acl_ids: Mutex::default(),
+            resolvers: self.resolvers.clone(),
+            rings: self.rings.clone(),
+            stick_counters: self.stick_counters,
+            experimental: self.experimental,
+        }
+    }
     /// How many entries a session can track: the numbers of `track-sc` rules are below this
     /// (manual, section 3.2 `tune.stick-counters`).
     pub fn stick_counters(&self) -> u8 {

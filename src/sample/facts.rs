@@ -636,6 +636,8 @@ pub struct ProcessFacts {
     pub boot_ms: std::sync::atomic::AtomicU64,
     /// Invalid messages captured for `show errors` since the start.
     pub invalid_messages: std::sync::atomic::AtomicU32,
+    /// What rules took for host names, and what is none.
+    pub failed_resolutions: std::sync::atomic::AtomicU64,
     /// `node` of the global section, or the host's name.
     pub node: String,
     /// `http-err-codes`, `http-fail-codes`.

@@ -289,7 +289,7 @@ mod tests {
             let server = testing::server("be", address);
             let endpoint = Endpoint::Inet { address: address.parse().unwrap(), port_offset: None };
             server.state.endpoint.store(endpoint.into());
-            backend.servers.push(server.into());
+            backend.push(server);
         }
         backend.persist_rdp_cookie = Some("msts".into());
         let payload = |value: &str| [&[0; 11][..], format!("Cookie: msts={value}\r\n").as_bytes()].concat();

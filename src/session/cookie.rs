@@ -437,7 +437,7 @@ mod tests {
         for (name, value) in [("s1", Some("one")), ("s2", Some("two")), ("s3", None)] {
             let mut server = testing::server("be", name);
             server.cookie = value.map(Into::into);
-            backend.servers.push(server.into());
+            backend.push(server);
         }
         backend.cookie = Some(cookie);
         backend
@@ -536,7 +536,7 @@ mod tests {
         backend.options.persist = false;
         let mut twin = testing::server("be", "twin");
         twin.cookie = Some("one".into());
-        backend.servers.push(twin.into());
+        backend.push(twin);
         let (_, found) = ask(&backend, "S=one");
         assert_eq!((found.server, found.letter), (Some(3), CookieRequest::Valid));
         let mut txn = TransactionFacts::default();

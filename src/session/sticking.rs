@@ -182,7 +182,7 @@ mod tests {
             server.id = id;
             let address = SocketAddr::from(([10, 0, 0, 1], id as u16));
             server.state.endpoint.store(Arc::new(Endpoint::Inet { address, port_offset: None }));
-            backend.servers.push(server.into());
+            backend.push(server);
         }
         backend.stick_request = rules;
         backend
@@ -249,7 +249,7 @@ mod tests {
         let mut backend = backend(vec![rule(&table, "path", (true, true))]);
         let mut server = testing::server("be", "backup");
         server.non_stick = true;
-        backend.servers.push(server.into());
+        backend.push(server);
         transaction(&backend, "/a", 3);
         assert!(table.is_empty());
         transaction(&backend, "/a", 0);

@@ -1,6 +1,8 @@
 //! Where a request goes: `use_backend`, `use-server`, `monitor-uri`, the statistics page, and
 //! whether persistence counts (manual, section 4.2).
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::base::id::{ProxyIndex, ServerIndex};
 use crate::http::{Method, Request, uri};
 use crate::model::proxy::{BackendTarget, ServerTarget, StatsPage};
@@ -12,8 +14,11 @@ use super::cookie::Persistence;
 /// The backend for this transaction; `None` when there is neither a rule that holds nor a default
 /// (the answer is then 503). A listen without either serves the request itself.
 pub fn backend(model: &Model, frontend: &Proxy, context: &Context<'_>) -> Option<ProxyIndex> {
+    let is_forced = || frontend.force_switch.iter().any(|condition| condition.holds(context));
     let is_usable = |index: &ProxyIndex| {
-        model.proxies.get(*index as usize).is_some_and(|proxy| proxy.is_backend && !proxy.disabled)
+        let backend = model.proxies.get(*index as usize).filter(|proxy| proxy.is_backend);
+        let is_hidden = |proxy: &Proxy| proxy.disabled || proxy.state.is_unpublished.load(Relaxed);
+        backend.is_some_and(|backend| !is_hidden(backend) || is_forced())
     };
     let mut chosen = None;
     for rule in &frontend.use_backend {
@@ -29,7 +34,7 @@ pub fn backend(model: &Model, frontend: &Proxy, context: &Context<'_>) -> Option
                 chosen = name.and_then(|name| model.backends.get(name)).copied();
             }
         }
-        // A backend that is disabled lets the next rule try; a name without a backend does not: it
+        // A backend that is disabled or unpublished lets the next rule try; a name without a backend does not: it
         // ends the list, and the default backend takes over.
         if chosen.as_ref().is_none_or(is_usable) {
             break;
@@ -50,7 +55,7 @@ pub fn use_server(backend: &Proxy, persistence: Persistence, context: &Context<'
             continue;
         }
         let index = match &rule.target {
-            ServerTarget::Static(index) => *index,
+            ServerTarget::Static(ident) => backend.server(*ident)?.0,
             ServerTarget::Dynamic(format) => {
                 let mut name = Vec::new();
                 format.write(context, false, &mut name);
@@ -132,6 +137,7 @@ pub fn stats_refusal<'a>(page: &'a StatsPage, request: &Request) -> Option<&'a s
 mod tests {
     use super::*;
     use crate::session::testing;
+    use std::sync::Arc;
 
     #[test]
     fn the_monitor_answers_its_uri_only() {
@@ -212,10 +218,11 @@ mod tests {
         use crate::state::server::Operational;
         let mut backend = testing::proxy("be");
         for name in ["s1", "s2"] {
-            backend.servers.push(testing::server("be", name).into());
+            backend.push(testing::server("be", name));
         }
-        for index in [0, 1] {
-            backend.use_server.push(UseServer { target: ServerTarget::Static(index), condition: None });
+        let idents = backend.server_idents.clone();
+        for ident in idents.iter() {
+            backend.use_server.push(UseServer { target: ServerTarget::Static(*ident), condition: None });
         }
         let pick = |backend: &Proxy, force| {
             let persistence = Persistence { force, ..Persistence::default() };
@@ -266,7 +273,7 @@ mod tests {
             let mut proxy = testing::proxy(name);
             proxy.index = index as u32;
             model.proxies.push(proxy.into());
-            model.backends.insert(name.into(), index as u32);
+            Arc::make_mut(&mut model.backends).insert(name.into(), index as u32);
         }
         let mut frontend = testing::proxy("fe");
         frontend.default_backend = Some(2);

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::base::id::ModelId;
 use crate::diag::Span;
-use crate::model::{Model, Proxy, Server};
+use crate::model::{Model, Proxy, Server, Shared};
 use crate::rules::testing::parsing;
 use crate::sample::expr::Phase;
 use crate::sample::facts::{Direction, ProcessFacts};
@@ -15,7 +14,9 @@ use crate::state::{ProxyState, ServerState};
 
 /// A proxy that is both sides, in HTTP mode, without anything else.
 pub(crate) fn proxy(name: &str) -> Proxy {
-    Proxy { is_frontend: true, is_backend: true, ..Proxy::bare(Arc::new(ProxyState::new(name, 1))) }
+    let mut proxy = Proxy::bare(Arc::new(ProxyState::new(name, 1)));
+    (proxy.is_frontend, proxy.is_backend) = (true, true);
+    proxy
 }
 
 /// A running server.
@@ -25,20 +26,7 @@ pub(crate) fn server(backend: &str, name: &str) -> Server {
 
 /// A model without proxies.
 pub(crate) fn model() -> Model {
-    Model {
-        ident: ModelId::next(),
-        global: Default::default(),
-        proxies: Vec::new(),
-        frontends: HashMap::new(),
-        backends: HashMap::new(),
-        registry: crate::state::Registry::new(1),
-        rings: HashMap::new(),
-        resolvers: Vec::new(),
-        userlists: HashMap::new(),
-        http_errors: HashMap::new(),
-        certificates: Default::default(),
-        acls: Vec::new(),
-    }
+    Model::new(Shared::bare(crate::state::Registry::new(1)), Vec::new(), HashMap::new())
 }
 
 /// What expressions see of a GET of `target`.

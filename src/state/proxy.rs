@@ -113,6 +113,8 @@ pub struct Configured {
     pub retries: u32,
     /// `default_backend`.
     pub default_backend: Option<Box<str>>,
+    /// `be-unpublished`
+    pub is_unpublished: bool,
 }
 
 /// One proxy, shared by all cores, the control thread and successive models.
@@ -178,6 +180,8 @@ pub struct ProxyState {
     pub down_transitions: AtomicU64,
     /// Log lines that counted themselves (`%lc`).
     pub log_count: AtomicU32,
+    /// No rule chooses it as a backend, unless one forces that.
+    pub is_unpublished: AtomicBool,
     /// Whether the backend has a server (kept by the control thread).
     pub is_up: AtomicBool,
     /// The last invalid messages.
@@ -218,6 +222,7 @@ impl ProxyState {
             down_time_s: AtomicU64::new(0),
             down_transitions: AtomicU64::new(0),
             log_count: AtomicU32::new(0),
+            is_unpublished: AtomicBool::new(false),
             is_up: AtomicBool::new(true),
             snapshots: Snapshots::default(),
         }

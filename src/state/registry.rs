@@ -187,6 +187,20 @@ impl Registry {
         self.inner().servers.insert(key, made.clone());
         (made, true)
     }
+    /// Takes a server in that was made apart, in place of one of that name.
+    pub fn insert_server(&self, server: &Arc<ServerState>) {
+        let key = (server.backend.to_string(), server.name.to_string());
+        self.inner().servers.insert(key, server.clone());
+    }
+    /// Forgets a server: the next one of that name begins anew.
+    pub fn forget_server(&self, server: &ServerState) {
+        self.inner().servers.remove(&(server.backend.to_string(), server.name.to_string()));
+    }
+    /// Forgets a proxy: the next one of that name begins anew.
+    pub fn forget_proxy(&self, proxy: &ProxyState) {
+        self.inner().proxies.remove(&*proxy.name);
+        self.version.fetch_add(1, Release);
+    }
     /// The map or ACL file called `name` (a path, or `virt@...`), made empty if it is new; the flag
     /// tells whether it was, and so must be filled.
     pub fn map(&self, name: &str, is_map: bool) -> (Arc<LiveMap>, bool) {

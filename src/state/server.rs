@@ -247,6 +247,8 @@ pub struct Configured {
     pub agent: Option<(u32, u32)>,
     /// `init-state`
     pub init_state: InitState,
+    /// Whether it was added while running, and no file speaks of it.
+    pub added: bool,
 }
 
 impl Configured {
@@ -480,14 +482,16 @@ impl ServerState {
         }
     }
 
-    /// Whether it was added at run time: no model speaks of it.
-    pub fn is_dynamic(&self) -> bool {
-        self.configured.load().is_none()
+    /// Whether a model speaks of it.
+    pub fn is_configured(&self) -> bool {
+        self.configured.load().is_some()
     }
 
     /// Takes over what the newest model changed; what was changed at run time stays.
     pub fn adopt(&self, new: &Arc<Configured>) {
         let old = self.configured.swap(Some(new.clone()));
+        // What an operator has added begins anew when a file has it, too.
+        let old = old.filter(|old| !old.added || new.added);
         let changed = |same: &dyn Fn(&Configured) -> bool| old.as_deref().is_none_or(|old| !same(old));
         self.id.store(new.id, Relaxed);
         self.minconn.store(new.minconn, Relaxed);
@@ -656,6 +660,7 @@ mod tests {
     fn configured() -> Configured {
         Configured {
             init_state: InitState::None,
+            added: false,
             id: 1,
             endpoint: Endpoint::Inet { address: ([10, 0, 0, 1], 80).into(), port_offset: None },
             hostname: None,

@@ -1,12 +1,10 @@
 //! A small model for tests: frontend `fe`, backend `be` with servers `s1` and `s2` (a backup).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::base::id::ModelId;
 use crate::model::bind::{Bind, BindAddress};
 use crate::model::proxy::{Proxy, StatsPage};
-use crate::model::{Global, Model, Server};
+use crate::model::{Global, Model, Server, Shared};
 use crate::state::Registry;
 use crate::state::server::Endpoint;
 
@@ -21,7 +19,9 @@ pub(crate) fn server(registry: &Registry, backend: &str, name: &str, id: u32, ba
 
 /// An HTTP proxy.
 pub(crate) fn proxy(registry: &Registry, name: &str, id: u32, index: u32) -> Proxy {
-    Proxy { id, index, ..Proxy::bare(registry.proxy(name)) }
+    let mut proxy = Proxy::bare(registry.proxy(name));
+    (proxy.id, proxy.index) = (id, index);
+    proxy
 }
 
 /// A TCP listening address.
@@ -61,18 +61,10 @@ pub(crate) fn model() -> Model {
     backend.servers = vec![server(&registry, "be", "s1", 1, false), server(&registry, "be", "s2", 2, true)];
     let states = backend.servers.iter().map(|server| server.state.clone()).collect();
     backend.state.servers.store(Arc::new(states));
-    Model {
-        ident: ModelId::next(),
+    let shared = Shared {
         global: Global { stats_timeout_ms: 10_000, stats_maxconn: 10, ..Global::default() },
-        proxies: vec![Arc::new(frontend), Arc::new(backend)],
         frontends: [("fe".to_owned(), 0)].into(),
-        backends: [("be".to_owned(), 1)].into(),
-        registry,
-        rings: HashMap::new(),
-        resolvers: Vec::new(),
-        userlists: HashMap::new(),
-        http_errors: HashMap::new(),
-        certificates: Default::default(),
-        acls: Vec::new(),
-    }
+        ..Shared::bare(registry)
+    };
+    Model::new(shared, vec![Arc::new(frontend), Arc::new(backend)], [("be".to_owned(), 1)].into())
 }

@@ -197,7 +197,7 @@ pub static TABLE: &[Field] = &[
     field("ConnectedPeers", "MGP", "Peers connected", zero),
     field("DroppedLogs", "MGP", "Log lines dropped because a target or the queue was full", |s| Value::U32(s.info.logs_dropped as u32)),
     field("BusyPolling", "MGP", "1 when busy polling is on", zero),
-    field("FailedResolutions", "MGP", "Name resolutions that failed", zero),
+    field("FailedResolutions", "MGP", "What rules took for host names, and what is none", |s| Value::U32(s.process.failed_resolutions.load(Relaxed) as u32)),
     field("TotalBytesOut", "MGP", "Bytes sent to clients so far", |s| Value::U64(s.sum(fe::BYTES_OUT))),
     field("TotalSplicedBytesOut", "MGP", "Bytes of them sent by splicing; not told apart", |_| Value::U64(0)),
     field("BytesOutRate", "MRP", "Bytes sent over the last second; not measured", |_| Value::U64(0)),

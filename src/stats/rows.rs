@@ -39,7 +39,8 @@ impl Filter {
     /// Whether the proxy is wanted at all.
     pub fn wants_proxy(&self, proxy: &Proxy) -> bool {
         let name = proxy.name.to_ascii_lowercase();
-        self.proxy.is_none_or(|id| id == proxy.id)
+        (proxy.is_frontend || proxy.is_backend)
+            && self.proxy.is_none_or(|id| id == proxy.id)
             && (self.scope.is_empty() || name.contains(&self.scope.to_ascii_lowercase()))
             && (self.names.is_empty() || self.names.iter().any(|wanted| **wanted == *proxy.name))
     }

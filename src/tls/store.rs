@@ -6,7 +6,7 @@
 mod succession;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SigningKey};
@@ -68,7 +68,8 @@ struct Inner {
     base: Option<String>,
     transaction: Option<(String, Draft)>,
     terminators: Vec<Arc<Terminator>>,
-    connectors: Vec<Arc<Connector>>,
+    /// Of the models that are in use.
+    connectors: Vec<Weak<Connector>>,
     lists: BTreeMap<String, List>,
 }
 
@@ -112,7 +113,17 @@ impl Store {
     }
     /// Notes a server's use.
     pub fn add_connector(&self, connector: &Arc<Connector>) {
-        self.inner().connectors.push(connector.clone());
+        let mut inner = self.inner();
+        if inner.connectors.len() == inner.connectors.capacity() {
+            inner.connectors.retain(|known| known.strong_count() > 0);
+            let alive = inner.connectors.len();
+            inner.connectors.reserve(alive.max(16));
+        }
+        inner.connectors.push(Arc::downgrade(connector));
+    }
+    /// How many uses by servers are known, those that are over and not yet forgotten included.
+    pub fn connectors(&self) -> usize {
+        self.inner().connectors.len()
     }
     /// Notes a list and one of its users.
     pub fn add_list(&self, name: &str, (lines, source): &(Vec<ListLine>, Source), user: &Arc<Terminator>) {
@@ -311,7 +322,7 @@ impl Inner {
             terminator.entries().iter().any(|entry| *entry.material.name == *name)
         };
         self.terminators.iter().any(by_listener)
-            || self.connectors.iter().any(|connector| connector.shows(name))
+            || self.connectors.iter().filter_map(Weak::upgrade).any(|connector| connector.shows(name))
     }
     /// Has every user of a name show another certificate.
     fn publish(&mut self, name: &str, material: &Arc<Material>) -> Result<(), String> {
@@ -333,7 +344,7 @@ impl Inner {
             }
             done.push((terminator.clone(), before));
         }
-        for connector in &self.connectors {
+        for connector in self.connectors.iter().filter_map(Weak::upgrade) {
             connector.renew(material);
         }
         for list in self.lists.values_mut() {

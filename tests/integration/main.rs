@@ -28,6 +28,7 @@ mod reload;
 mod resolvers;
 mod restarts;
 mod rewrites;
+mod roster;
 mod rules;
 mod runtime;
 mod secure_defaults;

@@ -106,6 +106,12 @@ const SERVER_TABLES: [&[Keyword<server::ServerParser>]; 5] = [
     server_tls::TABLE,
 ];
 
+/// The options of servers that are taken, in the order of their tables.
+pub fn server_options() -> impl Iterator<Item = &'static str> {
+    let rows = SERVER_TABLES.iter().flat_map(|table| table.iter());
+    rows.filter(|row| matches!(row.does, Does::Parse(_) | Does::NoAction(_))).map(|row| row.name)
+}
+
 /// Keywords of `server` lines by name.
 pub fn server_index() -> &'static Index<server::ServerParser> {
     static INDEX: OnceLock<Index<server::ServerParser>> = OnceLock::new();

@@ -32,8 +32,8 @@ keywords! {
     "tcp-response inspect-delay" "<timeout>" BACK_RULES => Parse(response_delay), "How long 'tcp-response content' rules may wait for data.";
     "quic-initial" "<action> [{ if | unless } <condition>]" FRONT_RULES => Refused("QUIC is not available yet"), "What to do with first packets of QUIC connections.";
     "monitor fail" "{ if | unless } <condition>" FRONTEND => Parse(monitor_fail), "When 'monitor-uri' answers with an error.";
-    "force-be-switch" "{ if | unless } <condition>" FRONTEND => Refused("unpublished backends are not available yet"), "Lets a backend be chosen that is unpublished.";
-    "be-unpublished" "" BACKEND => Refused("unpublished backends are not available yet"), "The backend is not chosen until it is published.";
+    "force-be-switch" "{ if | unless } <condition>" FRONTEND => Parse(force_switch), "Lets a backend be chosen that is disabled or unpublished.";
+    "be-unpublished" "" BACKEND => Parse(unpublished), "The backend is not chosen until it is published.";
     "block" "{ if | unless } <condition>" PROXIES => Removed("use 'http-request deny' which uses the exact same syntax"), "Refuses requests.";
     "reqadd" "<string>" ALL => Removed("use 'http-request add-header' instead"), "Adds a header field.";
     "reqallow" "<regex>" ALL => Removed("use 'http-request allow' instead"), "Accepts a request.";
@@ -260,6 +260,16 @@ fn response_delay(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadin
         draft.tcp_response_inspect_delay_ms = Some(delay);
     }
     words.end(loading.report);
+}
+
+fn force_switch(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let condition = draft.required_condition(words, Phase::Switching, loading);
+    draft.force_switch.extend(condition);
+}
+
+fn unpublished(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    words.end(loading.report);
+    draft.is_unpublished = true;
 }
 
 fn monitor_fail(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

@@ -51,7 +51,7 @@ keywords! {
     "fastinter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.fastinter_ms = Some(ms) }), "The time between checks while the state is changing.";
     "downinter" "<delay>" SERVER => Parse(|s, w, l| if let Some(ms) = delay(w, l) { s.check.downinter_ms = Some(ms) }), "The time between checks of a server that is down.";
     "guid" "<string>" SERVER => Parse(|s, w, l| s.guid = super::bind::value(w, l).and_then(|word| l.guid("guid", word)).map(Into::into)), "A name that is unique in all servers, for 'hash-key guid'.";
-    "hash-key" "<key>" SERVER => Parse(hash_key), "What places the server on a consistent ring: the id, the address or the guid.";
+    "hash-key" "<key>" SERVER => Parse(hash_key), "What places the server on a consistent ring: 'id', 'id32', 'addr', 'addr-port' or 'guid'.";
     "id" "<value>" SERVER => Parse(id), "A fixed number for statistics and hashes.";
     "init-state" "{ fully-up | up | down | fully-down | none }" SERVER => Parse(init_state), "The state before the first check, and when maintenance is left.";
     "init-addr" "{last | libc | none | <ip>},[...]*" SERVER => Parse(init_addr), "Where the first address of a host name comes from.";
@@ -145,6 +145,7 @@ pub struct ServerSettings {
 pub enum HashKey {
     #[default]
     Id,
+    Id32,
     Addr,
     AddrPort,
     Guid,
@@ -245,6 +246,7 @@ fn default_server(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadin
             .alert(words.span(), "'default-server' : 'id' option is not accepted in default-server sections");
     }
     draft.default_server = settings;
+    draft.has_default_server = true;
 }
 
 /// The most servers a template may make: enough for any backend, too few to fill the memory by a slip.
@@ -286,7 +288,11 @@ fn server_template(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loadi
     }
 }
 
-fn is_name(word: &crate::config::syntax::Word, keyword: &str, loading: &mut Loading<'_>) -> bool {
+pub(in crate::config) fn is_name(
+    word: &crate::config::syntax::Word,
+    keyword: &str,
+    loading: &mut Loading<'_>,
+) -> bool {
     let bad = word.text.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:".contains(*c));
     if let Some(bad) = bad {
         let message = format!("character '{bad}' is not permitted in {keyword} name '{}'", word.text);
@@ -527,10 +533,7 @@ fn hash_key(settings: &mut ServerSettings, words: &mut Words<'_>, loading: &mut 
         "addr" => HashKey::Addr,
         "addr-port" => HashKey::AddrPort,
         "guid" => HashKey::Guid,
-        "id32" => {
-            loading.report.alert(word.span, "'hash-key id32' is not available yet");
-            return;
-        }
+        "id32" => HashKey::Id32,
         other => {
             let message =
                 format!("'hash-key' expects 'id', 'id32', 'addr', 'addr-port' or 'guid' but got '{other}'");

@@ -195,9 +195,9 @@ fn id(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     words.end(loading.report);
 }
 
-fn guid(_: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+fn guid(draft: &mut Draft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     if let Some(word) = words.expect(loading.report, "a name as argument") {
-        loading.guid("guid", word);
+        draft.guid = loading.guid("guid", word).map(Into::into);
     }
     words.end(loading.report);
 }

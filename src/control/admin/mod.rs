@@ -154,12 +154,17 @@ pub enum Flow {
 /// What ends a `wait` early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// The server is in maintenance and nothing uses it any more.
+    /// The server can be deleted.
     ServerRemovable {
         /// Its backend.
         backend: String,
         /// Its name.
         server: String,
+    },
+    /// The backend can be deleted.
+    BackendRemovable {
+        /// Its name.
+        backend: String,
     },
 }
 

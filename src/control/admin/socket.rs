@@ -18,7 +18,7 @@ use super::line::{Reader, Request};
 use super::{Flow, Grant, PART_BYTES, Session, Severity, Until, exec, hand_over};
 use crate::base::clock;
 use crate::control::Control;
-use crate::stats::subject::in_maintenance;
+use crate::control::servers::roster::{self, Obstacle};
 
 /// A socket that listens already.
 #[derive(Debug)]
@@ -249,16 +249,17 @@ async fn wait(control: &Rc<Control>, session: &Session, ms: u64, until: Option<U
 
 /// Whether a condition holds: nothing, or why not yet; an error if it never can.
 fn holds(control: &Control, until: &Until) -> Result<Option<&'static str>, &'static str> {
-    let Until::ServerRemovable { backend, server } = until;
-    let model = control.model();
-    let proxy = model.backend(backend).ok_or("No such backend.")?;
-    let live = proxy.state.servers.load();
-    let state = live.iter().find(|state| *state.name == **server).ok_or("No such server.")?;
-    if !in_maintenance(state) {
-        return Ok(Some("Only servers in maintenance mode can be deleted."));
+    let obstacle = match until {
+        Until::ServerRemovable { backend, server } => {
+            roster::removable_server(control, backend, server).err()
+        }
+        Until::BackendRemovable { backend } => roster::removable_backend(control, backend).err(),
+    };
+    match obstacle {
+        None => Ok(None),
+        Some(Obstacle::NotYet(why)) => Ok(Some(why)),
+        Some(Obstacle::Never(why)) => Err(why),
     }
-    let is_used = state.served.load(std::sync::atomic::Ordering::Acquire) > 0 || !state.queue.is_empty();
-    Ok(is_used.then_some("Server still has connections attached to it, cannot remove it."))
 }
 
 /// Shows new lines of a ring until the client sends a byte or leaves.
@@ -397,15 +398,22 @@ mod tests {
             }
             assert_eq!(follower.await.unwrap(), ("one\ntwo\n".into(), 0));
 
+            let state = control.model().proxies[1].servers[0].state.clone();
+            state.set_admin(crate::state::server::admin::FMAINT);
+            state.served.store(1, std::sync::atomic::Ordering::Release);
             let waiter = tokio::task::spawn_blocking(move || {
-                talk(address, b"wait 5s srv-removable be/s1; wait 20 srv-removable be/s2\n", true)
+                let asked = b"wait 5s srv-removable be/s1; wait 5s srv-removable be/s2; wait 20 be-removable be; \
+                    wait 1ms be-removable fe\n";
+                talk(address, asked, true)
             });
             tokio::time::sleep(Duration::from_millis(50)).await;
-            control.model().proxies[1].servers[0].state.set_admin(crate::state::server::admin::FMAINT);
+            state.served.store(0, std::sync::atomic::Ordering::Release);
             let text = waiter.await.unwrap();
             assert_eq!(
                 text,
-                "Done.\n\nWait delay expired. Only servers in maintenance mode can be deleted.\n\n"
+                "Done.\n\nFailed. Only servers in maintenance mode can be deleted.\n\n\
+                 Failed. This proxy cannot be removed at runtime due to other configuration elements pointing to it.\n\n\
+                 Failed. No such backend.\n\n"
             );
         });
     }

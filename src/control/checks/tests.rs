@@ -106,7 +106,7 @@ impl Bench {
                 let tracked: &Arc<crate::model::Server> = &backend.servers[at];
                 tracked.state.clone()
             });
-            backend.servers.push(Arc::new(made));
+            backend.push(Arc::new(made));
         }
         let states = backend.servers.iter().map(|server| server.state.clone()).collect();
         backend.state.servers.store(Arc::new(states));
@@ -306,6 +306,7 @@ fn the_first_check_after_a_start_decides_whatever_rise_and_fall() {
             let line = bench.model().proxies[1].servers[at].clone();
             line.state.adopt(&Arc::new(crate::state::server::Configured {
                 resolves: false,
+                added: false,
                 init_state: Default::default(),
                 id: line.id,
                 endpoint: Endpoint::clone(&line.state.endpoint.load()),

@@ -35,7 +35,7 @@ pub(super) fn set_stopped(control: &Control, state: &Arc<ServerState>, cause: Ca
     }
     let view = View::of(control, state);
     let before = Before::of(&view);
-    publish(&view, Operational::Stopped);
+    publish(control, &view, Operational::Stopped);
     if view.server.as_ref().is_some_and(|server| server.shutdown_sessions_on_down) {
         control.cores.shutdown_server_sessions(state, Kill::ServerDown);
     }
@@ -64,7 +64,7 @@ pub(super) fn set_running(control: &Control, state: &Arc<ServerState>, cause: Ca
     }
     let view = View::of(control, state);
     let before = Before::of(&view);
-    start(&view);
+    start(control, &view);
     shut_backups(control, &view);
     let requeued = requeue(control, &view);
     let text = format!(
@@ -89,7 +89,7 @@ pub(super) fn set_stopping(control: &Control, state: &Arc<ServerState>, cause: C
     }
     let view = View::of(control, state);
     let before = Before::of(&view);
-    publish(&view, Operational::Stopping);
+    publish(control, &view, Operational::Stopping);
     let requeued = requeue(control, &view);
     let text = format!(
         "{} is stopping{}{}{}.",
@@ -160,7 +160,7 @@ fn enter_maintenance(control: &Control, view: &View, before: &Before, new: u8, w
         return;
     }
     reports::change(&state.check, |report| report.health = 0);
-    publish(view, Operational::Stopped);
+    publish(control, view, Operational::Stopped);
     if view.server.as_ref().is_some_and(|server| server.shutdown_sessions_on_down) {
         control.cores.shutdown_server_sessions(state, Kill::ServerDown);
     }
@@ -226,13 +226,13 @@ fn leave_maintenance(control: &Control, view: &View, old: u8, new: u8) {
         Some(placed.0)
     });
     if let Some(placed) = placed.filter(|_| new & admin::CMAINT == 0) {
-        publish(view, placed);
+        publish(control, view, placed);
     } else if tracked != Some(Operational::Stopped) && good(&state.agent.load()) && good(&state.check.load())
     {
         if tracked == Some(Operational::Stopping) {
-            publish(view, Operational::Stopping);
+            publish(control, view, Operational::Stopping);
         } else {
-            start(view);
+            start(control, view);
         }
     }
     let up = if state.operational() == Operational::Stopped { "DOWN" } else { "UP" };
@@ -363,18 +363,22 @@ impl Before {
 }
 
 /// Sets the state and tells every core.
-fn publish(view: &View, next: Operational) {
+fn publish(control: &Control, view: &View, next: Operational) {
     view.state.set_operational(next);
     view.touch();
+    if next == Operational::Stopped && view.state.idle.load(Relaxed) > 0 {
+        // None of them is used again, and a server that is to be deleted must have none.
+        control.cores.close_idle(&view.state);
+    }
 }
 
 /// Up, or on the way up when it has to warm up.
-fn start(view: &View) {
+fn start(control: &Control, view: &View) {
     let slowstart_ms = view.server.as_ref().map_or(0, |server| server.slowstart_ms);
     let slow = slowstart_ms > 0;
     view.state.begin_warm_up(clock::read().millis(), slowstart_ms);
     set_throttle(view, if slow { 1 } else { 100 });
-    publish(view, if slow { Operational::Starting } else { Operational::Running });
+    publish(control, view, if slow { Operational::Starting } else { Operational::Running });
 }
 
 /// How much of its weight a server gets; algorithms with static weights only limit connections by it.

@@ -24,6 +24,23 @@ pub(super) fn of_tables(before: &Model, now: &Model) -> Vec<String> {
     lost
 }
 
+/// Servers that were added at run time and that no file has.
+pub(super) fn of_servers(before: &Model, now: &Model) -> Vec<String> {
+    let mut lost = Vec::new();
+    for proxy in &before.proxies {
+        for server in proxy.servers.iter().filter(|server| server.configured.added) {
+            let next = now.backend(&proxy.name);
+            if next.is_none_or(|next| next.servers.iter().all(|known| known.name != server.name)) {
+                let name = format!("{}/{}", proxy.name, server.name);
+                lost.push(format!(
+                    "the server '{name}' is gone: it was added at run time, and no file has it"
+                ));
+            }
+        }
+    }
+    lost
+}
+
 /// The words of a `stick-table` line whose values differ.
 fn differences(before: &Settings, now: &Settings) -> String {
     let words = [

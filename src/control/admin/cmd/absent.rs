@@ -6,10 +6,6 @@ use crate::model::bind::CliLevel::{Admin, Operator, User};
 /// The rows; `help` leaves them out.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
-    Command { words: &["add", "server"], arguments: "<bk>/<srv>", text: "(of HAProxy)", level: Admin, run: absent },
-    Command { words: &["del", "server"], arguments: "<bk>/<srv>", text: "(of HAProxy)", level: Admin, run: absent },
-    Command { words: &["add", "backend"], arguments: "<bk>", text: "(of HAProxy)", level: Admin, run: absent },
-    Command { words: &["del", "backend"], arguments: "<bk>", text: "(of HAProxy)", level: Admin, run: absent },
     Command { words: &["show", "peers"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
     Command { words: &["show", "cache"], arguments: "", text: "(of HAProxy)", level: User, run: absent },
     Command { words: &["show", "ssl"], arguments: "", text: "(of HAProxy)", level: User, run: absent },

@@ -9,6 +9,7 @@ pub mod frontend;
 pub mod map;
 pub mod map_change;
 pub mod process;
+pub mod roster;
 pub mod server;
 pub mod server_set;
 pub mod session;
@@ -25,6 +26,7 @@ static TABLES: &[&[Command]] = &[
     stat::COMMANDS,
     server::COMMANDS,
     server_set::COMMANDS,
+    roster::COMMANDS,
     frontend::COMMANDS,
     map::COMMANDS,
     map_change::COMMANDS,

@@ -250,7 +250,8 @@ const WAIT_USAGE: &str = "Usage: wait {-h|<duration>} [condition [args...]]
     'us', 'ms', 's', 'm', 'h', and 'd'
   - <condition> ends it early:
     - <none> : just sleep for the duration
-    - srv-removable <px>/<sv> : the server is in maintenance and unused
+    - be-removable <px> : 'del backend' would delete it
+    - srv-removable <px>/<sv> : 'del server' would delete it
 ";
 
 fn wait(call: &mut Call<'_>) -> Flow {
@@ -276,6 +277,8 @@ fn wait(call: &mut Call<'_>) -> Flow {
             }
             None => return call.error("Require 'backend/server'."),
         },
+        "be-removable" if call.arg(3).is_empty() => return call.error("Missing backend name."),
+        "be-removable" => Some(Until::BackendRemovable { backend: call.arg(3).to_owned() }),
         "-h" => return call.say(Severity::Info, WAIT_USAGE),
         _ => return call.error(WAIT_USAGE),
     };
