@@ -56,6 +56,44 @@ pub(super) struct Listed<T> {
 
 pub(super) type List<T> = Vec<Listed<T>>;
 
+/// What the patterns of several parts begin with: `a` and `a/b` of `a/b/c`. A text is compared no further than
+/// some pattern goes along with it, whatever the longest one is.
+#[derive(Clone, Debug)]
+pub(super) struct Heads {
+    known: Table,
+    /// Patterns that were removed since all heads were last gathered.
+    removed: usize,
+}
+
+/// Patterns that may be removed before heads are gathered anew, beside as many as there are.
+const HEADS_SPARE: usize = 1000;
+
+impl Heads {
+    fn new(expected: usize) -> Heads {
+        Heads { known: Table::new(expected), removed: 0 }
+    }
+    fn add(&mut self, word: &[u8], delimiters: &[u8]) {
+        let ends = word.iter().enumerate().filter(|(_, byte)| delimiters.contains(byte));
+        for (end, _) in ends {
+            let head = &word[..end];
+            if self.known.find(Hash::new().extend(head), |known| known == head).is_none() {
+                self.known.insert(Packed { id: 0, key: head, value: b"" });
+            }
+        }
+    }
+    /// A pattern is not in `patterns` any more. A head too many costs a step, so they go together.
+    fn forget(&mut self, patterns: &Table, delimiters: &[u8]) {
+        self.removed += 1;
+        if self.removed > HEADS_SPARE + patterns.len() {
+            *self = Heads::new(patterns.len());
+            patterns.iter().for_each(|packed| self.add(packed.key, delimiters));
+        }
+    }
+    fn contain(&self, hash: Hash, head: &[u8], ignore_case: bool) -> bool {
+        self.known.find(hash, |known| same(known, head, ignore_case)).is_some()
+    }
+}
+
 /// What an index found.
 pub(super) struct Found<'a> {
     pub id: u64,
@@ -82,6 +120,7 @@ pub(super) enum Index {
         ignore_case: bool,
         lengths: Lengths,
         table: Table,
+        heads: Heads,
     },
     Regex {
         ignore_case: bool,
@@ -104,6 +143,7 @@ impl Index {
             ignore_case,
             lengths: Lengths::default(),
             table: Table::new(expected),
+            heads: Heads::new(expected),
         };
         Some(match kind {
             // Existence and truth are compared with no pattern.
@@ -158,11 +198,12 @@ impl Index {
             Index::Bytes(table) => {
                 table.insert(Packed { id, key: &unhex(key).unwrap_or_default(), value });
             }
-            Index::Words { delimiters, lengths, table, .. } => {
+            Index::Words { delimiters, lengths, table, heads, .. } => {
                 let word = strip(key, delimiters);
                 if !word.is_empty() {
                     lengths.add(word.len());
                     table.insert(Packed { id, key: word, value });
+                    heads.add(word, delimiters);
                 }
             }
             Index::Regex { ignore_case, list } => {
@@ -205,9 +246,10 @@ impl Index {
             Index::Bytes(table) => {
                 in_table(table, &unhex(key).unwrap_or_default());
             }
-            Index::Words { delimiters, lengths, table, .. } => {
+            Index::Words { delimiters, lengths, table, heads, .. } => {
                 let word = strip(key, delimiters);
                 if in_table(table, word) > 0 && value.is_none() {
+                    heads.forget(table, delimiters);
                     lengths.remove(word.len());
                 }
             }
@@ -240,15 +282,43 @@ impl Index {
                 find_address(lengths, table, address).or_else(|| find_masked(masked, address))
             }
             (Index::Bytes(table), Subject::Bytes(bytes)) => exact(table, bytes),
-            (Index::Words { delimiters, ignore_case, lengths, table }, Subject::Bytes(bytes)) => {
-                find_word(delimiters, *ignore_case, lengths, table, bytes)
-            }
+            (Index::Words { .. }, Subject::Bytes(bytes)) => self.find_word(bytes),
             (Index::Regex { list, .. }, Subject::Bytes(bytes)) => list
                 .iter()
                 .find(|entry| entry.what.is_match(bytes))
                 .map(|entry| Found { id: entry.id, value: &entry.value, regex: Some(&entry.what) }),
             _ => None,
         }
+    }
+
+    /// Tries every run of whole parts that some pattern begins with; the first pattern wins.
+    fn find_word(&self, subject: &[u8]) -> Option<Found<'_>> {
+        let Index::Words { delimiters, ignore_case, lengths, table, heads } = self else { return None };
+        let longest = lengths.iter().next_back()?;
+        let mut best: Option<Packed<'_>> = None;
+        let mut may_start = true;
+        for (start, byte) in subject.iter().enumerate() {
+            let is_delimiter = delimiters.contains(byte);
+            if may_start && !is_delimiter {
+                let mut hash = Hash::new();
+                for (end, byte) in subject.iter().enumerate().skip(start).take(longest) {
+                    hash = hash.push(*byte);
+                    if subject.get(end + 1).is_some_and(|next| !delimiters.contains(next)) {
+                        continue;
+                    }
+                    let word = &subject[start..=end];
+                    if lengths.contains(word.len()) {
+                        let found = table.find(hash, |key| same(key, word, *ignore_case));
+                        best = earlier(best, found);
+                    }
+                    if !heads.contain(hash, word, *ignore_case) {
+                        break;
+                    }
+                }
+            }
+            may_start = is_delimiter;
+        }
+        best.map(|packed| Found { id: packed.id, value: packed.value, regex: None })
     }
 
     /// The reference of the pattern that is in `text`, for a view that knows parts of texts.
@@ -265,10 +335,13 @@ impl Index {
     /// Gives back what growing has reserved.
     pub(super) fn shrink(&mut self) {
         match self {
-            Index::Number { singles: table, .. }
-            | Index::Ip { table, .. }
-            | Index::Bytes(table)
-            | Index::Words { table, .. } => table.shrink(),
+            Index::Number { singles: table, .. } | Index::Ip { table, .. } | Index::Bytes(table) => {
+                table.shrink()
+            }
+            Index::Words { table, heads, .. } => {
+                table.shrink();
+                heads.known.shrink();
+            }
             Index::Regex { .. } => (),
             Index::Parts(parts) => parts.settle(),
         }
@@ -381,36 +454,6 @@ pub(super) fn embedded_v4(v6: Ipv6Addr) -> Option<IpAddr> {
         return Some(IpAddr::from([a, b, c, d]));
     }
     v6.to_ipv4().map(IpAddr::V4)
-}
-
-/// Tries every run of whole parts whose length some pattern has; the first pattern wins.
-fn find_word<'t>(
-    delimiters: &[u8],
-    ignore_case: bool,
-    lengths: &Lengths,
-    table: &'t Table,
-    subject: &[u8],
-) -> Option<Found<'t>> {
-    let longest = lengths.iter().next_back()?;
-    let mut best: Option<Packed<'t>> = None;
-    let mut may_start = true;
-    for (start, byte) in subject.iter().enumerate() {
-        let is_delimiter = delimiters.contains(byte);
-        if may_start && !is_delimiter {
-            let mut hash = Hash::new();
-            for (end, byte) in subject.iter().enumerate().skip(start).take(longest) {
-                hash = hash.push(*byte);
-                let closed = subject.get(end + 1).is_none_or(|next| delimiters.contains(next));
-                if closed && lengths.contains(end + 1 - start) {
-                    let word = &subject[start..=end];
-                    let found = table.find(hash, |key| same(key, word, ignore_case));
-                    best = earlier(best, found);
-                }
-            }
-        }
-        may_start = is_delimiter;
-    }
-    best.map(|packed| Found { id: packed.id, value: packed.value, regex: None })
 }
 
 /// The one that was added first.

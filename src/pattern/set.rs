@@ -361,6 +361,47 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_found_as_a_walk_of_the_list_would_find_them() {
+        let mut rng = crate::base::rng::Rng::new(3);
+        let mut random = |below: u64| rng.next_u64() % below;
+        let text = |random: &mut dyn FnMut(u64) -> u64, most: u64| -> Vec<u8> {
+            (0..1 + random(most)).map(|_| b"aAb/.?:"[random(7) as usize]).collect()
+        };
+        for (kind, delimiters) in [(Kind::Dir, &b"/?"[..]), (Kind::Dom, b"/?.:")] {
+            let mut sought = PatternSet::default();
+            sought.prepare(kind, true).unwrap();
+            let mut listed: Vec<(u64, Vec<u8>)> = Vec::new();
+            for step in 0..6000 {
+                if random(2) == 0 || listed.len() < 5 {
+                    let key = text(&mut random, 7);
+                    listed.push((sought.add(&key, b"").unwrap(), key));
+                } else {
+                    let (id, _) = listed.swap_remove(random(listed.len() as u64) as usize);
+                    assert!(sought.remove_by_id(id));
+                }
+                let subject = text(&mut random, 12);
+                let is_end = |at: usize| subject.get(at).is_none_or(|byte| delimiters.contains(byte));
+                let matches = |key: &[u8]| {
+                    let from = key.iter().position(|byte| !delimiters.contains(byte));
+                    let Some(from) = from else { return false };
+                    let to = key.iter().rposition(|byte| !delimiters.contains(byte)).unwrap_or(0);
+                    let word = &key[from..=to];
+                    (0..subject.len()).any(|start| {
+                        let begins = start == 0 || delimiters.contains(&subject[start - 1]);
+                        let part = subject.get(start..start + word.len());
+                        begins
+                            && is_end(start + word.len())
+                            && part.is_some_and(|part| part.eq_ignore_ascii_case(word))
+                    })
+                };
+                let expected = listed.iter().filter(|(_, key)| matches(key)).map(|(id, _)| *id).min();
+                let found = sought.find(kind, true, Subject::Bytes(&subject)).map(|hit| hit.id);
+                assert_eq!(found, expected, "{step} {:?}", String::from_utf8_lossy(&subject));
+            }
+        }
+    }
+
+    #[test]
     fn numbers_addresses_and_blocks() {
         check(
             Kind::Int,

@@ -93,15 +93,15 @@ fn replace_elements(value: &[u8], regex: &Regex, template: &[u8]) -> Result<Opti
         let end = start + list::item_end(&value[start..]);
         let element = &value[start..end];
         let text = crate::base::text::trim(element);
-        let replaced = match regex.captures(text) {
-            Some(captures) => Some(captures.expand(template)?),
-            None => None,
-        };
-        if replaced.is_some() && changed.is_none() {
-            changed = Some(value[..start].to_vec());
+        match (regex.captures(text), &mut changed) {
+            (Some(captures), changed) => {
+                let out = changed.get_or_insert_with(|| value[..start].to_vec());
+                captures.expand_to(template, out)?;
+            }
+            (None, Some(out)) => out.extend_from_slice(element),
+            (None, None) => {}
         }
         if let Some(out) = &mut changed {
-            out.extend_from_slice(replaced.as_deref().unwrap_or(element));
             out.extend_from_slice(value.get(end..end + 1).unwrap_or_default());
         }
         if end >= value.len() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The longest a byte may be awaited; more than the stepper takes.
 const LIMIT: Duration = Duration::from_secs(90);
 /// The body of every answer.
-const BODY: &[u8] = b"0123456789abcdef0123456789abcdef";
+pub const BODY: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// What TCP mode carries there and back.
 const PING: &[u8] = b"ping 0123456789 0123456789 0123\n";
 

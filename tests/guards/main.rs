@@ -1,5 +1,5 @@
 //! What a request costs in system calls, submissions to the ring, allocations and locked instructions, held to
-//! exact limits.
+//! exact limits; and what the dearest requests cost in instructions beside a plain one.
 //!
 //! None of these numbers depends on the machine's speed, so they show a dearer data path where a timing
 //! would drown it in noise. The proxy is this very program, started again: it then runs
@@ -10,6 +10,7 @@
 //! a part of their name: `cargo test --test guards -- rules`.
 
 mod allocations;
+mod costs;
 mod load;
 #[cfg(target_arch = "x86_64")]
 mod stepper;
@@ -17,7 +18,7 @@ mod tracer;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -162,6 +163,10 @@ fn main() -> ExitCode {
         allocations::count_in(allocations::map(Path::new(&path)));
         return haring::process::main();
     }
+    if std::env::var_os(costs::MARK_VARIABLE).is_some() {
+        std::thread::spawn(costs::mark_for_ever);
+        return haring::process::main();
+    }
     // Options are the test harness's, which this is not.
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -187,9 +192,28 @@ fn main() -> ExitCode {
         complaints.extend(check_locked());
         run += 1;
     }
+    if wanted.is_empty() || wanted.iter().any(|part| "costs".contains(&**part)) {
+        complaints.extend(costs::check());
+        run += 1;
+    }
     println!("\n{run} guards, {} complaints", complaints.len());
     complaints.iter().for_each(|complaint| println!("  {complaint}"));
     if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Has a program that is to be started keep descriptors.
+fn inherit(command: &mut Command, descriptors: Vec<RawFd>) {
+    let keep = move || {
+        for descriptor in &descriptors {
+            // SAFETY: a plain system call that is allowed between fork and exec.
+            if unsafe { libc::fcntl(*descriptor, libc::F_SETFD, 0) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure does nothing but system calls.
+    unsafe { command.pre_exec(keep) };
 }
 
 /// The proxy of one case.
@@ -222,16 +246,7 @@ impl Proxy {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["-db", "-q", "-f"]).arg(&file).stdin(Stdio::null());
         command.env(PAGE_VARIABLE, &shared).env("HARING_DRIVER", driver);
-        let descriptor = listener.as_raw_fd();
-        let keep = move || {
-            // SAFETY: a plain system call that is allowed between fork and exec.
-            match unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        };
-        // SAFETY: the closure does nothing but a system call.
-        unsafe { command.pre_exec(keep) };
+        inherit(&mut command, vec![listener.as_raw_fd()]);
         let child = command.spawn().expect("the proxy starts");
         // The listener is there already: a client that connects now is served when the proxy is.
         Proxy { child, folder, page, address: listener.local_addr().expect("an address") }

@@ -88,9 +88,9 @@ fn ub64dec<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<
 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 
 fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend(
-        bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]),
-    );
+    for byte in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
 }
 
 fn hex<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
@@ -107,9 +107,28 @@ fn hex2i<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a
     Some(Value::Int(n))
 }
 
+/// The bits of each byte as digits, made once: a buffer may hold thousands of bytes.
+static EIGHT_BITS: [[u8; 8]; 256] = {
+    let mut all = [[b'0'; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            all[byte][bit] += (byte >> (7 - bit) & 1) as u8;
+            bit += 1;
+        }
+        byte += 1;
+    }
+    all
+};
+
 fn base2<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
-    let bits = |byte: &u8| (0..8).rev().map(|bit| b'0' + (*byte >> bit & 1)).collect::<Vec<_>>();
-    Some(Value::string(value.bytes()?.iter().flat_map(bits).collect()))
+    let bytes = value.bytes()?;
+    let mut out = Vec::with_capacity(8 * bytes.len());
+    for byte in bytes {
+        out.extend_from_slice(&EIGHT_BITS[usize::from(*byte)]);
+    }
+    Some(Value::string(out))
 }
 
 /// Chunks of the configured size; with `truncate`, whole ones only.
@@ -132,8 +151,9 @@ fn be2hex<'a>(value: Value<'a>, args: &'a [Arg], _: &Context<'a>) -> Option<Valu
     // Chunks can be told from each other only by a separator, or by what is cut off.
     let is_whole = args.text(0).is_empty() && args.int(2) == 0;
     let size = if is_whole { usize::MAX } else { usize::try_from(args.int(1)).ok()? };
-    let mut out = Vec::new();
-    for (at, chunk) in chunks(value.bytes()?, size, args.int(2) == 1).enumerate() {
+    let bytes = value.bytes()?;
+    let mut out = Vec::with_capacity(2 * bytes.len());
+    for (at, chunk) in chunks(bytes, size, args.int(2) == 1).enumerate() {
         if at > 0 {
             out.extend_from_slice(args.text(0));
         }
@@ -208,15 +228,15 @@ fn check_url_enc(args: &mut Vec<Arg>, _: &mut CheckContext<'_, '_>) -> Result<()
 /// Unreserved characters stay (RFC 3986 section 2.3).
 fn url_enc<'a>(value: Value<'a>, _: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let mut out = Vec::new();
-    for byte in value.bytes()? {
-        if is_plain(*byte) {
-            out.push(*byte);
-        } else {
-            out.push(b'%');
-            push_hex(&[*byte], &mut out);
-        }
+    let mut rest = value.bytes()?;
+    let mut out = Vec::with_capacity(rest.len());
+    while let Some(at) = rest.iter().position(|byte| !is_plain(*byte)) {
+        let [high, low] = [rest[at] >> 4, rest[at] & 15].map(|digit| DIGITS[usize::from(digit)]);
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(&[b'%', high, low]);
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
     Some(Value::string(out))
 }
 
