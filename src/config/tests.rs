@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 mod mistakes;
 mod resolvers;
+mod without_effect;
 
 use super::testing::Memory;
 use super::{Input, Settings, load};

@@ -97,6 +97,8 @@ pub struct Global {
     pub stats_maxconn: u32,
     /// `server-state-base`
     pub server_state_base: Option<String>,
+    /// `tune.renice.runtime`
+    pub nice: Option<i8>,
     /// `server-state-file`
     pub server_state_file: Option<String>,
     /// `log` lines.

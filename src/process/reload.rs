@@ -302,6 +302,7 @@ fn keep_what_stays(before: &Model, model: &mut Model, report: &mut Report) {
         "'cpu-map'" cpu_map,
         "'tune.driver'" driver,
         "'ulimit-n'" ulimit_n,
+        "'tune.renice.runtime'" nice,
         "'daemon'" daemon,
         "'pidfile'" pidfile,
         "'user' or 'uid'" uid,

@@ -124,6 +124,7 @@ pub fn serve(model: Arc<Model>, options: &Options, report: &mut Report, console:
     if taken.is_ok() && !report.has_alerts() {
         taken = enter_root(&model).and_then(|()| {
             bound.keep_paths();
+            enter_priority(&model)?;
             enter_identity(&model)
         });
     }
@@ -255,6 +256,13 @@ fn enter_root(model: &Model) -> Result<(), String> {
     sys::process::change_root(root).map_err(|error| format!("cannot chroot to {}: {error}", root.display()))
 }
 
+/// Sets the priority that all threads inherit.
+fn enter_priority(model: &Model) -> Result<(), String> {
+    let Some(nice) = model.global.nice else { return Ok(()) };
+    sys::process::set_priority(nice.into())
+        .map_err(|error| format!("cannot set the priority {nice} ('tune.renice.runtime'): {}", cause(&error)))
+}
+
 /// Gives up root.
 fn enter_identity(model: &Model) -> Result<(), String> {
     let (uid, gid) = (model.global.uid, model.global.gid);
@@ -299,6 +307,7 @@ impl Start<'_> {
             pid: std::process::id(),
             sockets: SocketProbe { tcp_figures: sys::socket::tcp_figures },
             counted_statuses: model.global.counted_statuses,
+            memory_limit_mb: self.options.command_line.memory_mb.unwrap_or(0),
             limits: ValueLimits { buffer: model.global.bufsize, vars: model.global.var_limits },
             ..ProcessFacts::default()
         });
@@ -370,7 +379,7 @@ impl Start<'_> {
                 }
             }),
             resolve_orders: Arc::new(move |order| {
-                let _ = resolve_sender.send(order); // the process is ending: nobody waits any more
+                let _ = resolve_sender.send(order); // the process is ending: no rule waits any more
             }),
             info: Arc::new(move || facts.make()),
             fault: Arc::default(),

@@ -648,6 +648,10 @@ pub struct ProcessFacts {
     pub events: Events,
     /// Whether the process is stopping.
     pub stopping: AtomicBool,
+    /// `-m`: the memory that the process may use, in mebibytes; 0 is no limit.
+    pub memory_limit_mb: u64,
+    /// Commands of `debug dev` that were carried out.
+    pub debug_commands: std::sync::atomic::AtomicU64,
     /// Warnings given so far, from the reading of the configuration on.
     pub warnings: std::sync::atomic::AtomicU64,
     /// How to ask the system about a connection.

@@ -146,10 +146,10 @@ pub static TABLE: &[Field] = &[
     field("Pid", "SGP", "Process id", |s| Value::U32(s.process.pid)),
     field("Uptime", "MDP", "Time since the start", |s| Value::text(uptime(s.uptime_us() / 1_000_000))),
     field("Uptime_sec", "MDP", "Seconds since the start", |s| s.seconds(s.uptime_us())),
-    field("Memmax_MB", "CLP", "Memory limit in MB; 0 is none", zero),
+    field("Memmax_MB", "CLP", "Memory limit in MB; 0 is none", |s| Value::U32(s.process.memory_limit_mb as u32)),
     field("PoolAlloc_MB", "MGP", "Resident memory in MB", |s| Value::U32((s.info.memory_bytes / MEBIBYTE) as u32)),
     field("PoolUsed_MB", "MGP", "Resident memory in MB; the allocator keeps no pools of its own", |s| Value::U32((s.info.memory_bytes / MEBIBYTE) as u32)),
-    field("PoolFailed", "MCP", "Allocations that failed", zero),
+    field("PoolFailed", "MCP", "Allocations that failed; not counted", zero),
     field("Ulimit-n", "CLP", "Limit on descriptors", |s| Value::U32(s.info.descriptors_max as u32)),
     field("Maxsock", "CLP", "Limit on sockets: that on descriptors", |s| Value::U32(s.info.descriptors_max as u32)),
     field("Maxconn", "CLP", "Limit on connections in force", |s| Value::U32(s.info.maxconn)),
@@ -161,8 +161,8 @@ pub static TABLE: &[Field] = &[
     field("CurrSslConns", "MGP", "TLS connections now", |s| Value::U32(s.process.tls.current())),
     field("CumSslConns", "MCP", "TLS connections so far", |s| Value::U32(s.process.tls.total() as u32)),
     field("Maxpipes", "CLP", "Limit on pipes for splicing; 0 is none", |s| Value::U32(s.global().maxpipes.unwrap_or(0) as u32)),
-    field("PipesUsed", "MGP", "Pipes in use", zero),
-    field("PipesFree", "MGP", "Pipes kept for use", zero),
+    field("PipesUsed", "MGP", "Pipes in use; not counted", zero),
+    field("PipesFree", "MGP", "Pipes kept for use; not counted", zero),
     field("ConnRate", "MRP", "Connections over the last second", |s| s.rate(s.connection_rate())),
     field("ConnRateLimit", "CLP", "Limit of connections per second; 0 is none", |s| Value::U32(s.info.connection_rate_limit)),
     field("MaxConnRate", "MMP", "Most connections in one second, of any frontend", |s| Value::U32(s.frontends().map(|p| p.state.frontend_connection_rate.max()).max().unwrap_or(0))),
@@ -177,8 +177,8 @@ pub static TABLE: &[Field] = &[
     field("SslFrontendSessionReuse_pct", "MGP", "TLS sessions resumed, in percent", |s| s.rate(s.process.tls.resumed_percent(s.now.millis()))),
     field("SslBackendKeyRate", "MRP", "TLS keys made for servers over the last second", |s| s.rate(s.process.tls.server_keys.read(s.now.millis()))),
     field("SslBackendMaxKeyRate", "MMP", "Most TLS keys made for servers in one second", |s| Value::U32(s.process.tls.server_keys.max())),
-    field("SslCacheLookups", "MCP", "Look-ups in the TLS session cache", zero),
-    field("SslCacheMisses", "MCP", "Look-ups that found nothing", zero),
+    field("SslCacheLookups", "MCP", "Look-ups in the TLS session cache; not counted", zero),
+    field("SslCacheMisses", "MCP", "Look-ups that found nothing; not counted", zero),
     field("CompressBpsIn", "MRP", "Bytes given to the compressor over the last second", |s| s.rate(0)),
     field("CompressBpsOut", "MRP", "Bytes the compressor made over the last second", |s| s.rate(0)),
     field("CompressBpsRateLim", "CLP", "Limit of compressed bytes per second; 0 is none", zero),
@@ -199,23 +199,23 @@ pub static TABLE: &[Field] = &[
     field("BusyPolling", "MGP", "1 when busy polling is on", zero),
     field("FailedResolutions", "MGP", "What rules took for host names, and what is none", |s| Value::U32(s.process.failed_resolutions.load(Relaxed) as u32)),
     field("TotalBytesOut", "MGP", "Bytes sent to clients so far", |s| Value::U64(s.sum(fe::BYTES_OUT))),
-    field("TotalSplicedBytesOut", "MGP", "Bytes of them sent by splicing; not told apart", |_| Value::U64(0)),
+    field("TotalSplicedBytesOut", "MGP", "Bytes of them sent by splicing; not told apart, reported as 0", |_| Value::U64(0)),
     field("BytesOutRate", "MRP", "Bytes sent over the last second; not measured", |_| Value::U64(0)),
-    field("DebugCommandsIssued", "MGP", "Debugging commands used", zero),
+    field("DebugCommandsIssued", "MGP", "Debugging commands used", |s| Value::U32(s.process.debug_commands.load(Relaxed) as u32)),
     field("CumRecvLogs", "MCP", "Log lines received for forwarding", zero),
     field("Build info", "POS", "What really runs", |_| Value::text(BUILD)),
-    field("Memmax_bytes", "CLP", "Memory limit in bytes; 0 is none", zero),
+    field("Memmax_bytes", "CLP", "Memory limit in bytes; 0 is none", |s| Value::U64(s.process.memory_limit_mb * MEBIBYTE)),
     field("PoolAlloc_bytes", "MGP", "Resident memory in bytes", |s| Value::U64(s.info.memory_bytes)),
     field("PoolUsed_bytes", "MGP", "Resident memory in bytes", |s| Value::U64(s.info.memory_bytes)),
     field("Start_time_sec", "MDP", "Second of the start since the epoch", |s| s.seconds(s.info.started.wall_us)),
-    field("Tainted", "SGP", "Experimental features used, as bits", |_| Value::text("0")),
+    field("Tainted", "SGP", "Experimental features used, as bits; not kept", |_| Value::text("0")),
     field("TotalWarnings", "MCP", "Warnings given", |s| Value::U32(s.info.warnings as u32)),
     field("MaxconnReached", "MCP", "Times the limit on connections was reached; not counted", zero),
     field("BootTime_ms", "MDP", "Milliseconds from the start until it was ready", |s| Value::U32(s.info.boot_ms as u32)),
     field("Niced_tasks", "MGP", "Tasks with a priority of their own", zero),
     field("CurrStreams", "MGP", "Streams now: one per connection", |s| Value::U64(u64::from(s.process.connections.load(Relaxed)))),
     field("CumStreams", "MGP", "Streams so far", |s| Value::U64(s.process.requests.load(Relaxed).max(s.sum(fe::SESSIONS)))),
-    field("BlockedTrafficWarnings", "MGP", "Warnings about tasks that held up traffic", zero),
+    field("BlockedTrafficWarnings", "MGP", "Warnings about tasks that held up traffic; not given", zero),
     field("PatternsAdded", "MGP", "Map and ACL entries added at run time", |s| Value::U64(s.info.patterns_added)),
     field("PatternsFreed", "MGP", "Map and ACL entries removed at run time", |s| Value::U64(s.info.patterns_freed)),
     field("NbThreadGroups", "CGS", "Thread groups, always 1", |_| Value::U32(1)),
@@ -304,6 +304,84 @@ mod tests {
         {
             let position = TABLE.iter().position(|field| field.name == name);
             assert_eq!(position, Some(expected), "{name}");
+        }
+    }
+
+    /// What does not exist here, so that 0 is the value: compression, peers, log forwarding, busy polling,
+    /// priorities of tasks.
+    const ABSENT: &[&str] = &[
+        "CompressBpsIn",
+        "CompressBpsOut",
+        "CompressBpsRateLim",
+        "ZlibMemUsage",
+        "MaxZlibMemUsage",
+        "ActivePeers",
+        "ConnectedPeers",
+        "CumRecvLogs",
+        "BusyPolling",
+        "Niced_tasks",
+    ];
+
+    #[test]
+    fn what_is_always_the_same_is_documented() {
+        let mut model = super::super::fixture::model();
+        let global = &mut model.global;
+        (global.maxsslconn, global.maxsslrate, global.maxpipes) = (1, 1, Some(1));
+        global.description = Some("d".into());
+        let sides = &model.proxies[0].state;
+        for rate in [&sides.frontend_connection_rate, &sides.frontend_session_rate] {
+            rate.add(1, 1);
+        }
+        for field in [fe::CONNECTIONS, fe::SESSIONS, fe::BYTES_OUT] {
+            sides.frontend.add(field, 7);
+        }
+        let process =
+            ProcessFacts { pid: 1, node: "n".into(), memory_limit_mb: 1, ..ProcessFacts::default() };
+        for counter in [&process.requests, &process.debug_commands, &process.failed_resolutions] {
+            counter.store(1, Relaxed);
+        }
+        process.connections.store(1, Relaxed);
+        let info = InfoFacts {
+            threads: 1,
+            started: Now { wall_us: 5_000_000, ..Now::default() },
+            boot_ms: 1,
+            maxconn: 1,
+            maxconn_hard: 1,
+            descriptors_max: 1,
+            driver: "epoll".into(),
+            logs_dropped: 1,
+            memory_bytes: 2 * MEBIBYTE,
+            stopping: true,
+            warnings: 1,
+            connection_rate_limit: 1,
+            session_rate_limit: 1,
+            patterns_added: 1,
+            patterns_freed: 1,
+        };
+        let now = Now { mono_us: 3_000_000, ..Now::default() };
+        let source = Source { info: &info, process: &process, model: &model, now, float: false };
+        let documented = include_str!("../../docs/differences.md");
+        for field in TABLE {
+            let value = (field.read)(&source);
+            let is_constant = match &value {
+                Value::Empty => true,
+                Value::Text(text) => &**text == "0",
+                number => {
+                    let mut text = Vec::new();
+                    number.write_plain(&mut text);
+                    text == b"0" || text == b"100"
+                }
+            };
+            let by_handshakes = field.name.contains("Ssl") && !field.name.starts_with("SslCache");
+            // This model has no socket of the runtime API, and this second no connection.
+            let by_model = matches!(field.name, "ConnRate" | "SessRate" | "Unstoppable Jobs");
+            if is_constant && !by_handshakes && !by_model && !ABSENT.contains(&field.name) {
+                assert!(
+                    documented.contains(&format!("`{}`", field.name)),
+                    "'{}' is always the same",
+                    field.name
+                );
+            }
         }
     }
 

@@ -159,6 +159,18 @@ pub fn effective_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Sets the priority of this thread, and of threads that it starts from now on (setpriority(2)).
+///
+/// # Errors
+/// A higher priority needs rights.
+pub fn set_priority(nice: i32) -> io::Result<()> {
+    // SAFETY: setpriority takes no pointer.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sends a signal to a process (`-sf`, `-st`).
 pub fn signal(pid: i32, number: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.

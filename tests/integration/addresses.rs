@@ -38,6 +38,28 @@ fn a_listener_is_served_by_the_threads_that_its_line_names() {
 }
 
 #[test]
+fn every_thread_has_a_socket_of_its_own_whatever_shards_say() {
+    both_drivers(|driver| {
+        let shards = ["", "shards 1", "shards 2", "shards by-thread", "shards by-group"]
+            .map(|words| (words, free_address()));
+        let binds: String =
+            shards.iter().map(|(words, address)| format!("    bind {address} {words}\n")).collect();
+        let proxy = Proxy::start(
+            driver,
+            &format!(
+                "global\n    nbthread 3\n    tune.listener.default-shards by-process\n{HTTP_DEFAULTS}frontend f\n    \
+                 bind @ready@\n{binds}    http-request return status 200\n"
+            ),
+        );
+        assert_eq!(proxy.client("ready").get("/", "").status, 200);
+        for (words, address) in shards {
+            assert_eq!(listening_sockets(address), 3, "{words}");
+            assert_eq!(Client::connect(address).get("/", "").status, 200, "{words}");
+        }
+    });
+}
+
+#[test]
 fn connections_take_the_free_ports_of_a_source_range() {
     both_drivers(|driver| {
         // An address that nothing else in these tests uses, so that its ports are free.

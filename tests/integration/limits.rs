@@ -140,8 +140,9 @@ fn descriptors_are_given_back() {
                 }
             }
         };
-        // What a thread opens at its first session and keeps is there before they are counted.
-        sessions(20);
+        // What a thread opens at its first session of a kind and keeps is there before they are counted. Each
+        // thread has to see each kind, and the kernel chooses the threads.
+        sessions(200);
         // The idle server connections of these requests go within a second or two.
         assert!(wait_until(LIMIT, || proxy.stat("be", "FRONTEND", "scur") == "0"));
         assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "srv_icur") == "0"));

@@ -47,7 +47,8 @@ fn bytes_are_counted_on_each_side() {
         let proxy = start(
             driver,
             &origin,
-            "http-request set-header x-added 123456789\n    http-response del-header x-served-by",
+            "http-request set-header x-added 123456789\n    http-response del-header x-served-by\n\
+             frontend m\n    bind @metrics@\n    http-request use-service prometheus-exporter if { path /metrics }",
         );
         let requests = [
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
@@ -67,6 +68,36 @@ fn bytes_are_counted_on_each_side() {
             let names = ["bin", "reqbin", "reqbout", "resbin", "resbout", "bout"];
             let expected = [sent, sent, sent + added, received + removed, received, received];
             assert_eq!(names.map(stat), expected, "{row}");
+        }
+        // The exporter tells the same of each side.
+        let metrics = proxy.client("metrics").get("/metrics", "").text();
+        let metric = |line: &str| {
+            let value = metrics.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+            value
+                .and_then(|value| value.parse::<usize>().ok())
+                .unwrap_or_else(|| panic!("no {line} in {metrics}"))
+        };
+        for (row, kind, labels) in [
+            ("FRONTEND", "frontend", "proxy=\"be\""),
+            ("BACKEND", "backend", "proxy=\"be\""),
+            ("s1", "server", "proxy=\"be\",server=\"s1\""),
+        ] {
+            for (name, column) in [
+                ("bytes_in", "bin"),
+                ("bytes_out", "bout"),
+                ("req_bytes_in", "reqbin"),
+                ("req_bytes_out", "reqbout"),
+                ("res_bytes_in", "resbin"),
+                ("res_bytes_out", "resbout"),
+            ] {
+                let expected: usize = proxy.stat("be", row, column).parse().unwrap();
+                assert!(expected > 0, "{row} {column}");
+                assert_eq!(
+                    metric(&format!("haproxy_{kind}_{name}_total{{{labels}}}")),
+                    expected,
+                    "{row} {name}"
+                );
+            }
         }
     });
 }

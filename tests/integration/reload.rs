@@ -288,7 +288,10 @@ fn servers_keep_what_the_file_does_not_change() {
         proxy.admin("set server be/s1 weight 5");
         proxy.admin("disable server be/s1");
         assert_eq!(proxy.client("fe").get("/", "").status, 503);
+        let requests = || proxy.stat("be", "FRONTEND", "req_tot");
+        assert!(wait_until(LIMIT, || requests() == "2"));
         change(&proxy, &config("weight 10", ""));
+        assert_eq!(requests(), "2", "counters go on");
         proxy.wait_status("be", "s2", "no check");
         assert_eq!(proxy.client("fe").get("/", "").status, 200);
         proxy.wait_status("be", "s1", "MAINT");

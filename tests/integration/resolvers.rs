@@ -58,7 +58,7 @@ fn counter(proxy: &Proxy, nameserver: &str, name: &str) -> u64 {
     line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no '{name}' in\n{shown}"))
 }
 
-/// Who answers each of `count` requests.
+/// The origins that answer `count` requests.
 fn served_by(proxy: &Proxy, listener: &str, count: usize) -> Vec<String> {
     (0..count).map(|_| proxy.client(listener).get("/", "").text()).collect()
 }
@@ -362,7 +362,7 @@ fn name_servers_over_tcp_are_asked_over_tcp_alone() {
     let connections: std::collections::HashSet<_> = asked.iter().map(|asked| asked.from).collect();
     assert_eq!(connections.len(), 1, "the connection is kept");
     drop(proxy);
-    // Nobody listens there.
+    // No name server listens there.
     let proxy = Proxy::start(Driver::Epoll, &config(1));
     assert!(wait_until(LIMIT, || counter(&proxy, "ns0", "snd_error") >= 3));
     assert_eq!(addresses(&proxy, "fe"), ["-", "-", "-"]);
@@ -548,7 +548,7 @@ fn a_client_that_leaves_a_resolution_leaves_nothing_behind() {
             drop(client);
             assert!(wait_until(LIMIT, || proxy.stat("fe", "FRONTEND", "scur") == "0"));
         }
-        // The name is asked for anew: nobody waits for the old question any more.
+        // The name is asked for anew: no rule waits for the old question any more.
         let origin = Origin::named_at(PORT, "late");
         let ip = origin.address().ip().to_string();
         nameserver.set(move |asked| vec![asked.answer(&[&ip])]);

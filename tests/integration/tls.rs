@@ -177,6 +177,49 @@ backend be
 }
 
 #[test]
+fn early_data_are_neither_taken_nor_sent() {
+    let origin = origin();
+    both_drivers(|driver| {
+        let builder = Proxy::build(driver);
+        let certificate = Certificate::new(&["a.com"]);
+        builder.write("a.pem", &certificate.both());
+        let path = builder.path("a.pem");
+        // The second proxy of the chain would log and serve what came early.
+        let proxy = builder.start(&format!(
+            "{HTTP_DEFAULTS}
+frontend fe
+    bind @fe@ ssl crt {path} allow-0rtt
+    http-response set-header x-early %[ssl_fc_has_early]
+    default_backend be
+backend be
+    server s @addr:inner@ ssl verify none allow-0rtt
+frontend inner
+    bind @inner@ ssl crt {path} allow-0rtt
+    http-response set-header x-inner-early %[ssl_fc_has_early]
+    http-response set-header connection close
+    default_backend plain
+backend plain
+    server s {}
+",
+            origin.address()
+        ));
+        let mut config = client_config(&[&rustls::version::TLS13]);
+        config.enable_early_data = true;
+        let config = Arc::new(config);
+        for round in 0..3 {
+            let mut client =
+                SecureClient::try_connect(proxy.address("fe"), "a.com", config.clone(), usize::MAX).unwrap();
+            assert!(!client.session.is_early_data_accepted());
+            let answer = client.get("/x", "");
+            let early = ["x-early", "x-inner-early"].map(|name| answer.header(name));
+            assert_eq!((answer.text().as_str(), early), ("/x", [Some("0"); 2]), "{round}");
+            let resumed = client.session.handshake_kind() == Some(HandshakeKind::Resumed);
+            assert_eq!(resumed, round > 0);
+        }
+    });
+}
+
+#[test]
 fn what_is_no_tls_is_told_and_limited_in_time() {
     both_drivers(|driver| {
         let mut log = Syslog::start();

@@ -1,5 +1,6 @@
-//! Bad wires on both sides of the proxy: every fault at every state of a message. Who can be answered is
-//! answered rightly, the log has the right letters, nothing stays behind and the next client sees none of it.
+//! Bad wires on both sides of the proxy: every fault at every state of a message. A client that can be
+//! answered is answered rightly, the log has the right letters, nothing stays behind and the next client sees none
+//! of it.
 
 use std::time::{Duration, Instant};
 
@@ -20,24 +21,33 @@ struct Scene {
     wire: Wire,
 }
 
-fn scene(driver: Driver, fault: Fault) -> Scene {
+/// The wire to the server may have a `fault`; `asking` is that of the client's wire.
+fn scene(driver: Driver, fault: Fault, asking: Fault) -> Scene {
     let origin = Origin::http(|request| match request.path() {
         "/chunks" => Reply::raw(CHUNKS),
         "/large" => Reply::ok(vec![b'x'; 8_000_000]),
         _ => Reply::raw(LENGTH),
     });
     let (wire, syslog) = (Wire::to(origin.address(), Way::Back, fault), Syslog::start());
+    // Only what stops is to be given up; what goes on may take as long as a busy machine needs for it.
+    let [server, client] =
+        [fault, asking].map(|fault| if matches!(fault, Fault::Hole(_)) { "300ms" } else { "30s" });
     let config = format!(
         "global\n    log {} local0\n{HTTP_DEFAULTS}
     log global
     retries 0
-    timeout http-request 300ms
-    timeout client 300ms
-    timeout server 300ms
+    timeout http-request {client}
+    timeout client {client}
+    timeout server {server}
     log-format \"%HU %ST %tsc\"
 listen be
     bind @fe@
     server s1 {} maxconn 2
+frontend clean
+    bind @clean@
+    timeout http-request 30s
+    timeout client 30s
+    default_backend be
 ",
         syslog.address(),
         wire.address()
@@ -51,7 +61,7 @@ impl Scene {
         for row in ["FRONTEND", "s1"] {
             assert!(wait_until(LIMIT, || self.proxy.stat("be", row, "scur") == "0"), "{place}: {row}");
         }
-        let mut next = self.proxy.client("fe");
+        let mut next = self.proxy.client("clean");
         for path in ["/next", "/chunks", "/next"] {
             let response = next.get(path, "");
             assert_eq!((response.status, response.text().as_str()), (200, "01234567890123456789"), "{place}");
@@ -100,7 +110,7 @@ fn the_wire_to_the_server() {
             ("/chunks", Fault::Hole(chunks + 14), "200 broken off", "sD--"),
         ] {
             let place = format!("{path} {fault:?}");
-            let mut scene = scene(driver, fault);
+            let mut scene = scene(driver, fault, Fault::Bytes);
             assert!(wait_until(LIMIT, || scene.proxy.stat("be", "FRONTEND", "scur") == "0"));
             scene.wire.spoil();
             let mut client = scene.proxy.client("fe");
@@ -123,7 +133,7 @@ fn a_reset_in_a_response_never_seems_a_whole_one() {
         for (path, at) in [("/length", HEAD.len()), ("/length", HEAD.len() + 5), ("/chunks", CHUNKS_HEAD + 6)]
         {
             // The reset may overtake bytes that were not read yet, so it may hit the head as well.
-            let scene = scene(driver, Fault::Reset(at));
+            let scene = scene(driver, Fault::Reset(at), Fault::Bytes);
             scene.wire.spoil();
             let mut client = scene.proxy.client("fe");
             let got = outcome(&mut client, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -155,11 +165,12 @@ fn the_wire_from_the_client() {
             (chunked, Fault::Close(70), "nothing"),
         ] {
             let place = format!("{request:?} {fault:?}");
-            let scene = scene(driver, Fault::Bytes);
+            let scene = scene(driver, Fault::Bytes, fault);
             let wire = Wire::to(scene.proxy.address("fe"), Way::There, fault);
             wire.spoil();
             let mut client = Client::connect(wire.address());
             assert_eq!(outcome(&mut client, request), expected, "{place}");
+            drop(client);
             scene.is_clean(&place);
         }
     });
@@ -173,7 +184,7 @@ fn a_body_that_stops_half_way_is_given_up() {
             "POST /post HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n01234",
         ];
         for request in heads {
-            let scene = scene(driver, Fault::Bytes);
+            let scene = scene(driver, Fault::Bytes, Fault::Hole(0));
             let mut client = scene.proxy.client("fe");
             // The server waits for the rest, the client for an answer: timeout client ends it.
             let got = outcome(&mut client, request);
@@ -190,7 +201,7 @@ fn the_wire_to_the_client() {
             [Fault::Hole(100_000), Fault::Reset(100_000), Fault::Close(100_000), Fault::Slow(4096, 1)]
         {
             let place = format!("{fault:?}");
-            let scene = scene(driver, Fault::Bytes);
+            let scene = scene(driver, Fault::Bytes, fault);
             let wire = Wire::to(scene.proxy.address("fe"), Way::Back, fault);
             wire.spoil();
             let mut client = Client::connect(wire.address());

@@ -39,7 +39,7 @@ keywords! {
     "cpu-affinity" "<affinity>" GLOBAL => NoAction("every data thread is pinned to one CPU already"), "How threads are bound to CPUs.";
     "cpu-map" "[auto:]<thread-group>[/<thread-set>] <cpu-set>..." GLOBAL => Parse(cpu_map), "The CPUs of each thread.";
     "cpu-policy" "<policy>" GLOBAL => NoAction("there is one data thread per usable CPU unless 'nbthread' or 'cpu-map' say otherwise"), "How CPUs are chosen.";
-    "cpu-set" "<directive>..." GLOBAL => NoAction("there is one data thread per usable CPU unless 'nbthread' or 'cpu-map' say otherwise"), "Which CPUs are used.";
+    "cpu-set" "<directive>..." GLOBAL => Refused("which CPUs are used is said by 'nbthread' and 'cpu-map', or from outside (taskset, CPUAffinity= of systemd)"), "Which CPUs are used.";
     "daemon" "" GLOBAL => Parse(|g, w, l| switch(w, l, &mut g.global.daemon)), "Goes into the background.";
     "default-path" "{ current | config | parent | origin <path> }" GLOBAL => Parse(default_path), "What relative paths in the configuration are relative to.";
     "description" "<text>" GLOBAL => Parse(description), "A text for the statistics page.";

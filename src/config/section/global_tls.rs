@@ -49,7 +49,7 @@ keywords! {
     "ssl-propquery" "<query>" GLOBAL => NoAction("OpenSSL is not used"), "Properties of OpenSSL's algorithms.";
     "ssl-provider" "<name>" GLOBAL => NoAction("OpenSSL is not used"), "A provider of OpenSSL.";
     "ssl-provider-path" "<path>" GLOBAL => NoAction("OpenSSL is not used"), "The directory of providers.";
-    "ssl-security-level" "<number>" GLOBAL => NoAction("only suites and keys of level 2 are spoken"), "OpenSSL's level of security.";
+    "ssl-security-level" "<0..2>" GLOBAL => Parse(security_level), "OpenSSL's level of security. Accepted without effect: suites, keys and chains are those of level 2; higher levels are refused.";
     "ssl-server-verify" "{ none | required }" GLOBAL => Parse(server_verify), "Whether servers' certificates are verified.";
     "ssl-skip-self-issued-ca" "" GLOBAL => NoAction("chains are sent as their files have them; leave the root out of the file"), "Leaves roots out of chains.";
     "acme.scheduler" "{ auto | off }" GLOBAL => NoAction("it has no effect without 'acme' sections, which are refused"), "The renewal of certificates.";
@@ -138,6 +138,27 @@ fn defaults(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Lo
                 loading.report.alert(word.span, message).help(help);
                 return;
             }
+        }
+    }
+}
+
+/// Levels above 2 ask for more than is kept to here.
+fn security_level(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(level) = words.integer(loading.report) else { return };
+    words.end(loading.report);
+    let span = words.last_span();
+    match level {
+        0..=2 => {}
+        3..=5 => {
+            let message = format!("'ssl-security-level {level}' : levels above 2 are not available yet");
+            let help =
+                "RSA keys of 2048 bits and SHA-256 are taken; name stronger certificates and limit 'ciphers'";
+            loading.report.alert(span, message).help(help);
+        }
+        _ => {
+            loading
+                .report
+                .alert(span, format!("'ssl-security-level' expects a level from 0 to 5, got {level}"));
         }
     }
 }

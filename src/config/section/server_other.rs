@@ -17,7 +17,7 @@ keywords! {
     "log-proto" "{ legacy | octet-count }" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The framing of log servers.";
     "namespace" "<name>" SERVER => Refused("network name spaces are not available yet"), "Connects from a network name space.";
     "no-check-reuse-pool" "" SERVER => NoAction("checks open connections of their own"), "Undoes 'check-reuse-pool'.";
-    "pool-conn-name" "<expr>" SERVER => NoAction("without TLS all connections to a server that may be shared are alike"), "Names connections, so that only those of a name are used again.";
+    "pool-conn-name" "<expr>" SERVER => Refused("idle connections are told apart by their address and SNI; an expression of your own is not available yet ('http-reuse never' shares none)"), "Names connections, so that only those of a name are used again.";
     "proto" "<name>" SERVER => Parse(proto), "The protocol without negotiation.";
     "quic-cc-algo" "<algo>" SERVER => Refused("QUIC is not available yet"), "The congestion control of QUIC.";
     "shard" "<shard>" SERVER => NoAction("it has no effect outside 'peers' sections"), "The shard of a peer.";

@@ -103,8 +103,8 @@ keywords! {
     "tune.pool-high-fd-ratio" "<number>" GLOBAL => NoAction("idle connections are bounded per server with 'pool-max-conn'"), "Descriptors above which idle connections are closed.";
     "tune.pool-low-fd-ratio" "<number>" GLOBAL => NoAction("idle connections are bounded per server with 'pool-max-conn'"), "Descriptors above which idle connections are not kept.";
     "tune.pt.zero-copy-forwarding" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Forwards TCP without a copy.";
-    "tune.renice.runtime" "<-20..19>" GLOBAL => NoAction("the service manager sets priorities"), "The process's priority while running.";
-    "tune.renice.startup" "<-20..19>" GLOBAL => NoAction("the service manager sets priorities"), "The process's priority at start.";
+    "tune.renice.runtime" "<-20..19>" GLOBAL => Parse(|g, w, l| number(w, l, -20..=19, |n| g.global.nice = Some(n as i8))), "The process's priority while running.";
+    "tune.renice.startup" "<-20..19>" GLOBAL => NoAction("lines are carried out once all are read; the service manager or nice(1) sets the priority until then"), "The process's priority at start.";
     "tune.rcvbuf.backend" "<size>" GLOBAL => NoAction("it is for datagrams of 'mode log', which is refused"), "Kernel buffers.";
     "tune.rcvbuf.frontend" "<size>" GLOBAL => NoAction("it is for datagrams of 'log-forward', which is refused"), "Kernel buffers.";
     "tune.rcvbuf.client" "<size>" GLOBAL => NoAction("the kernel sizes its buffers by itself"), "Kernel buffers.";

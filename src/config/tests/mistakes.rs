@@ -101,6 +101,10 @@ fn keywords_without_effect_are_read() {
         ("maxcompcpuusage 101", "from 0 to 100"),
         ("maxsslconn -1", "'maxsslconn' expects a number from 0"),
         ("tune.renice.startup -21", "from -20 to 19"),
+        ("tune.renice.runtime 20", "from -20 to 19"),
+        ("ssl-security-level 3", "levels above 2 are not available yet"),
+        ("ssl-security-level 6", "expects a level from 0 to 5"),
+        ("cpu-set drop-cpu 0", "'nbthread' and 'cpu-map'"),
     ] {
         finds(&format!("global\n{line}"), &[(Alert, 2, part)]);
     }

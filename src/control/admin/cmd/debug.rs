@@ -4,6 +4,7 @@
 //! what it hits, since here a panic costs one connection and not the process.
 
 use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::control::admin::{Call, Command, Flow, Severity};
 use crate::engine::fault::POINTS;
@@ -20,6 +21,7 @@ pub static COMMANDS: &[Command] = &[
 
 fn expert(call: &mut Call<'_>, run: fn(&mut Call<'_>) -> Flow) -> Flow {
     if call.session.expert {
+        call.control.process.debug_commands.fetch_add(1, Relaxed);
         return run(call);
     }
     call.error("This command is restricted to expert mode only: send 'expert-mode on' first.")
