@@ -129,7 +129,7 @@ pub fn say(control: &Control, level: u8, message: &str) {
     });
 }
 
-/// Says something on standard error, in HAProxy's form, by the writer: a terminal that nobody reads must not
+/// Says something on standard error, in HAProxy's form, by the writer: a terminal that is not read must not
 /// hold anybody up. A quiet process and a daemon say nothing.
 pub fn tell(control: &Control, level: Level, message: &str) {
     if level == Level::Warning {
@@ -571,7 +571,7 @@ mod tests {
             control.log.send(line(&targets, 6, &format!("{number} {}", "y".repeat(880))));
             output.write_some(BATCH);
             output.flush();
-            // Whoever reads has the time to.
+            // A reader that reads has the time to.
             while output.fds[&to_good.as_raw_fd()].backlog.len() > BACKLOG_MAX / 2 {
                 output.wait(Some(RETRY), false);
                 output.flush();

@@ -10,8 +10,8 @@ use crate::rules::{MapChange, MapOrder};
 use crate::state::Registry;
 use crate::state::maps::LiveMap;
 
-/// Carries a change out; returns the map if it changed and nobody has been told so. A pattern that the map's use
-/// refuses (no regular expression, say) changes nothing.
+/// Carries a change out; returns the map if it changed and the control thread has not been told so. A pattern that
+/// the map's use refuses (no regular expression, say) changes nothing.
 pub fn carry_out(registry: &Registry, order: &MapOrder) -> Option<Arc<LiveMap>> {
     let (_, name) = crate::pattern::file::source(&order.file);
     let map = registry.map_by_name(name)?;

@@ -39,7 +39,7 @@ struct Bound {
     resolution: Arc<Resolution>,
     /// Its backend, for [`crate::resolvers::machine::Machine::server`].
     group: u64,
-    /// Who resolves its host now.
+    /// The requester that resolves its host now.
     requester: Option<RequesterId>,
     /// It takes host and port from a service.
     slot: Option<Slot>,

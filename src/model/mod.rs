@@ -51,7 +51,7 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// `ring` sections by name.
     pub rings: HashMap<String, RingSettings>,
-    /// `resolvers` sections in order of declaration; `default` is the last one if nobody wrote it.
+    /// `resolvers` sections in order of declaration; `default` is the last one unless it is written.
     pub resolvers: Vec<Arc<crate::resolvers::Resolvers>>,
     /// `userlist` sections by name.
     pub userlists: HashMap<String, Arc<crate::sample::userlist::UserList>>,

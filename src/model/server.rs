@@ -93,7 +93,7 @@ pub struct Server {
     pub hash_key: HashKey,
     /// The host name given instead of an address.
     pub hostname: Option<Box<str>>,
-    /// `resolvers` and its options: who tells the addresses of the name while running.
+    /// `resolvers` and its options: which name servers tell the addresses of the name while running.
     pub resolution: Option<Arc<Resolution>>,
     /// `disabled`.
     pub disabled: bool,

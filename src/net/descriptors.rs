@@ -1,7 +1,7 @@
 //! Descriptors in reserve: what is left when the process runs short, and for which purpose.
 //!
 //! A process that accepts until the kernel refuses has none left to reach a server for those it accepted, nor
-//! for the operator who wants to know why. So three limits stand below the kernel's: accepting and pipes
+//! for the operator's question why. So three limits stand below the kernel's: accepting and pipes
 //! stop first, then connections to servers, and the last are for the control thread (runtime API, checks,
 //! logs, files). The kernel gives the lowest free number, so the number of a new descriptor tells how many
 //! are taken: the test costs one comparison and no call.

@@ -1,7 +1,7 @@
 //! The TLS half of a stream: moves records between a session and its socket.
 //!
 //! What is ready is plaintext, not the socket: a socket that is readable may hold half a record or a ticket, and
-//! one that is empty may have given a record that nobody has read yet. So readiness is asked of this, which
+//! one that is empty may have given a record that was not read yet. So readiness is asked of this, which
 //! decrypts first, and says yes only if a read would give something.
 //!
 //! A write counts once its records are wholly with the kernel. What is sealed and does not fit the socket stays

@@ -30,7 +30,7 @@ pub enum Stop {
     Killed(Kill),
 }
 
-/// Who ended the session.
+/// Which side ended the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
     /// `shutdown session`, `shutdown sessions server`.

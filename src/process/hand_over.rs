@@ -44,7 +44,7 @@ impl Taken {
     /// paths (their names are taken over), other network namespaces.
     ///
     /// # Errors
-    /// Nobody answers there, or the answer cannot be understood; the text says what and why.
+    /// No process answers there, or the answer cannot be understood; the text says what and why.
     pub fn from_process(path: &str) -> Result<Taken, String> {
         let failed = |what: &str, error: &io::Error| format!("-x {path}: {what}: {}", cause(error));
         let mut stream = UnixStream::connect(path).map_err(|error| failed("cannot connect", &error))?;

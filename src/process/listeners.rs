@@ -84,8 +84,8 @@ impl Predecessors {
         let pids: Vec<i32> = pids.into_iter().filter(|pid| is_alive(*pid)).collect();
         Predecessors { expected: expected || !pids.is_empty(), pids, paused: false }
     }
-    /// Asks them to pause, once: a process that cannot share its port gives it free then. False if there is
-    /// nobody to ask.
+    /// Asks them to pause, once: a process that cannot share its port gives it free then. False if none is
+    /// there to be asked.
     fn pause(&mut self) -> bool {
         if !self.paused {
             self.paused = true;
@@ -256,7 +256,7 @@ pub fn rebind(
         }
         let serving = serving(item.bind, threads).len();
         let options = options(item.bind, !model.global.no_reuseport);
-        // Beside a socket of this process's own nobody else can be told.
+        // Beside a socket of this process's own no other listener can be told apart.
         let expected = port_of(item.bind).is_some_and(|port| own_ports.contains(&port));
         for attempt in 0..=BUSY_TRIES_RELOAD {
             let outcome = open(&item.bind.address, &options, serving, &mut Taken::default(), expected);

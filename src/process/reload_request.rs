@@ -58,7 +58,7 @@ pub(super) fn listen() -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers those who ask for ever: the process's own user and root may.
+/// Answers askers for ever: the process's own user and root may ask.
 pub(super) async fn answer(listener: UnixListener, reloader: Rc<Reloader>) {
     let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
     let slots = Arc::new(tokio::sync::Semaphore::new(ASKERS_MAX));

@@ -28,7 +28,7 @@ pub enum End {
     Now(i32),
     /// SIGUSR1, and the last session has ended.
     Drained,
-    /// A data thread cannot go on: a process that serves with a part of its cores would fail in ways nobody
+    /// A data thread cannot go on: a process that serves with a part of its cores would fail in ways that no operator
     /// can see.
     Failed(String),
 }

@@ -1,9 +1,9 @@
-//! Numbers of questions that nobody can foresee.
+//! Numbers of questions that cannot be foreseen.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A keyed hash of a counter: the key is the system's randomness, so that whoever has seen earlier numbers does
-/// not know the next one (RFC 5452 section 4.3).
+/// A keyed hash of a counter: the key is the system's randomness, so that an attacker that has seen earlier numbers
+/// does not know the next one (RFC 5452 section 4.3).
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     key: RandomState,

@@ -1,10 +1,10 @@
 //! Resolves the names of one `resolvers` section without I/O.
 //!
-//! The driver says who wants which name ([`Machine::server`], [`Machine::service`], [`Machine::rule`]), what came
-//! ([`Machine::received`], [`Machine::unsent`]) and what time it is ([`Machine::tick`]), and takes what is to be
+//! The driver says which requesters want which name ([`Machine::server`], [`Machine::service`],
+//! [`Machine::rule`]), what came ([`Machine::received`], [`Machine::unsent`]) and what time it is ([`Machine::tick`]), and takes what is to be
 //! done from [`Machine::output`]: datagrams and events.
 //!
-//! Those who want the same name share a resolution. All name servers are asked at once, and the first valid
+//! Requesters of the same name share a resolution. All name servers are asked at once, and the first valid
 //! answer ends it; of errors the last one counts. Then the other family is asked for, then the first one again,
 //! until `resolve_retries` is used up (manual, section 5.3.2). An error changes nothing while the last valid
 //! answer is younger than its `hold` period.
@@ -40,7 +40,7 @@ const RULE_RECORDS_MAX: usize = 64;
 /// The stand-in for a port of questions over TCP.
 pub const STREAM: u32 = 0;
 
-/// Someone who wants a name.
+/// A server, a service or a rule that wants a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequesterId(pub u64);
 
@@ -92,7 +92,7 @@ pub enum Event {
     Answered {
         /// The server.
         requester: RequesterId,
-        /// The name server that answered; `None` for those who share the answer with the first.
+        /// The name server that answered; `None` for requesters that share the answer with the first.
         nameserver: Option<usize>,
     },
     /// No valid answer came.
@@ -184,7 +184,7 @@ pub struct Machine {
     ports: Vec<Ports>,
     table: Table,
     outputs: VecDeque<Output>,
-    /// Nobody asks before that: enough have just asked.
+    /// No resolution asks before that: enough have just asked.
     paused_until: Millis,
     /// See [`Machine::inherit`].
     inheritance: HashMap<(Name, Kind), Records>,
@@ -300,7 +300,7 @@ impl Machine {
         id
     }
 
-    /// Nobody wants it any more. A valid answer that rules have asked for is remembered for `hold valid`.
+    /// The requester leaves. A valid answer that rules have asked for is remembered for `hold valid`.
     pub fn leave(&mut self, id: RequesterId, now: Millis) {
         let Some((requester, is_last)) = self.table.remove_requester(id) else { return };
         let resolution = self.table.resolution(requester.resolution);
@@ -374,7 +374,7 @@ impl Machine {
             return;
         }
         let mut asks = 0;
-        // Those left over keep their places: who has waited longest asks first.
+        // Those left over keep their places: the one that has waited longest asks first.
         while asks < ASKS_MAX
             && let Some(id) = self.table.pop_due(now)
         {
@@ -488,7 +488,7 @@ impl Machine {
         let name = self.table.resolution(query.resolution).name.clone();
         let reading = dns::read(bytes, &name, query.kind, self.families);
         match reading {
-            // Whoever sent it, the answer may still come.
+            // Whatever sent it, the answer may still come.
             Reading::Foreign => self.count(nameserver, Counter::Invalid),
             Reading::Fault(Fault::Truncated) if port != STREAM => {
                 self.count(nameserver, Counter::Truncated);

@@ -26,7 +26,7 @@ pub const PAYLOAD_DEFAULT: u16 = 512;
 pub struct Resolvers {
     /// Its name.
     pub name: Box<str>,
-    /// Its line; none for the section `default` that nobody wrote.
+    /// Its line; none for the section `default` that is not written.
     pub span: Span,
     /// It was made from `/etc/resolv.conf` since the configuration has no section `default`.
     pub is_implicit: bool,

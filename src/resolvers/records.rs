@@ -1,4 +1,4 @@
-//! What is known of a name: its records with the time at which they were seen last, and who uses which.
+//! What is known of a name: its records with the time at which they were seen last, and their users.
 //!
 //! A name server may give some of a name's addresses at a time, so a record stays for a while after answers
 //! have it no more (`hold obsolete`), and a server keeps its address as long as the record stays.
@@ -22,7 +22,7 @@ pub enum Choice {
     Nothing,
 }
 
-/// Who chooses, and for which backend.
+/// The server that chooses, and its backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chooser {
     /// The server.
@@ -77,7 +77,7 @@ struct Claim {
 }
 
 impl Records {
-    /// The same records, used by nobody.
+    /// The same records, without users.
     pub fn unused(&self) -> Records {
         let mut addresses = self.addresses.clone();
         addresses.iter_mut().for_each(|known| known.users.clear());
@@ -101,7 +101,7 @@ impl Records {
     }
 
     /// Gives servers the addresses that they had before, where these are known; of several servers of a backend
-    /// that had the same one, the first keeps it. To be called before anyone chooses.
+    /// that had the same one, the first keeps it. To be called before a server chooses.
     fn settle_claims(&mut self) {
         for claim in std::mem::take(&mut self.claims) {
             let Some(known) = self.addresses.iter_mut().find(|known| known.address == claim.address) else {

@@ -177,7 +177,7 @@ impl Reserve {
     fn give(&self, block: *mut u8, layout: Layout) {
         let Some(class) = Self::class(layout) else { return };
         self.lock();
-        // SAFETY: the block is of this reserve, nobody's any more, and has room for an address.
+        // SAFETY: the block is of this reserve, not in use any more, and has room for an address.
         unsafe { block.cast::<*mut u8>().write(self.free[class].load(Relaxed)) };
         self.free[class].store(block, Relaxed);
         self.locked.store(false, Release);

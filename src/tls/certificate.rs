@@ -433,7 +433,7 @@ pub fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     parts.is_empty().then_some((algorithm, key))
 }
 
-/// Extensions are few; more are an attack on whoever compares them with each other.
+/// Extensions are few; more are an attack on code that compares them with each other.
 const EXTENSIONS_MAX: usize = 64;
 
 fn extensions(list: &[u8], der: &[u8]) -> Option<Extensions> {
@@ -525,7 +525,7 @@ impl Extensions {
                 return Some(true);
             }
             // policyMappings, policyConstraints, inhibitAnyPolicy: no policy is asked for, so they bind nothing.
-            // OCSP no check: nobody is asked by OCSP.
+            // OCSP no check: no responder is asked.
             b"\x55\x1d\x21" | b"\x55\x1d\x24" | b"\x55\x1d\x36" | b"\x2b\x06\x01\x05\x05\x07\x30\x01\x05" => {
                 return Some(true);
             }

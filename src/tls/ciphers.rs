@@ -17,7 +17,7 @@ pub struct Selection<T> {
     pub chosen: Vec<T>,
     /// Words that exist in OpenSSL and select nothing here.
     pub skipped: Vec<String>,
-    /// What to warn of: words that nobody knows.
+    /// What to warn of: unknown words.
     pub warnings: Vec<String>,
 }
 

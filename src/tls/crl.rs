@@ -12,7 +12,7 @@ use super::name;
 /// The largest CRL taken; the largest in the public web's PKI have some 10 MB.
 pub const CRL_MAX: usize = 64 * 1024 * 1024;
 
-/// Extensions are few; more are an attack on whoever compares them with each other.
+/// Extensions are few; more are an attack on code that compares them with each other.
 const EXTENSIONS_MAX: usize = 64;
 
 /// What issuingDistributionPoint says (RFC 5280, section 5.2.5).

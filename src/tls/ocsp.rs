@@ -1,6 +1,6 @@
 //! OCSP responses (RFC 6960) as servers staple them: read for their validity and for `show ssl ocsp-response`.
 //!
-//! The signature is the client's to check: whoever could put a forged response beside a certificate could put
+//! The signature is the client's to check: an attacker that could put a forged response beside a certificate could put
 //! another certificate there too.
 
 use std::fmt::Write;
@@ -89,7 +89,7 @@ pub struct Response {
     pub next_update: Option<i64>,
     /// When it was signed.
     pub produced: i64,
-    /// Who signed: a name, or the hash of a key.
+    /// The signer: a name, or the hash of a key.
     pub responder: String,
 }
 

@@ -51,9 +51,9 @@ pub struct Options {
     pub newest_is_13: Option<bool>,
     /// `verify`.
     pub verify: Option<Verify>,
-    /// `ca-file`: who signs the peer's certificate, and is named to clients.
+    /// `ca-file`: the authorities that sign the peer's certificate, named to clients.
     pub authorities: Option<Arc<str>>,
-    /// `ca-verify-file`: who else may sign it.
+    /// `ca-verify-file`: more authorities that may sign it.
     pub more_authorities: Option<Arc<str>>,
     /// `crl-file`.
     pub revoked: Option<Arc<str>>,

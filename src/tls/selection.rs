@@ -15,7 +15,7 @@ const NAME_MAX: usize = 255;
 /// The names of one candidate, from the filters of a line or from its certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// What it is for: names, wildcards (`*.example.com`), or `*` for whoever finds nothing else.
+    /// What it is for: names, wildcards (`*.example.com`), or `*` for clients that find nothing else.
     pub wanted: Vec<Box<str>>,
     /// What it is not for, although a wildcard of it is.
     pub excluded: Vec<Box<str>>,
@@ -82,7 +82,7 @@ impl Selection {
         }
         place
     }
-    /// Makes a candidate one of those that serve who finds nothing else.
+    /// Makes a candidate one of those that serve clients that find nothing else.
     pub fn add_default(&mut self, place: u32) {
         if !self.default.contains(&place) {
             self.default.push(place);

@@ -40,7 +40,7 @@ impl Sessions {
         }
     }
     fn shard(&self, id: &[u8]) -> Option<MutexGuard<'_, Shard>> {
-        // Ids are random, except those of attackers, who gain nothing by a full shard.
+        // Ids are random, except those of attackers, which gain nothing by a full shard.
         let at = id.iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
         let shard = self.shards.get(at % SHARDS)?;
         Some(shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))

@@ -1,4 +1,4 @@
-//! The certificates of a process by name, who uses them, and how they are replaced while it runs.
+//! The certificates of a process by name, their users, and how they are replaced while it runs.
 //!
 //! Only the control thread comes here. A change is prepared apart, as a transaction, and published when it is
 //! committed: new handshakes see the whole change, and a change that cannot be leaves everything as it was.

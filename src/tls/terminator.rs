@@ -97,7 +97,7 @@ impl fmt::Debug for Chosen {
     }
 }
 
-/// Why nobody answers a client.
+/// Why a client is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The name that it asks for is not served here (`strict-sni`).

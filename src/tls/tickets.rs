@@ -104,7 +104,7 @@ impl TicketKeys {
         let old = old.map(|old| Key { name: old.name, key: old.key.clone() });
         let list: Vec<Key> = old.into_iter().chain([fresh]).collect();
         let renewed = Arc::new(Keys { sealing: list.len() - 1, list, made_s: Some(now) });
-        // Whoever comes second at the same moment uses the first one's keys.
+        // The thread that comes second at the same moment uses the first one's keys.
         let before = self.0.compare_and_swap(&keys, renewed);
         if Arc::ptr_eq(&before, &keys) { self.0.load_full() } else { Arc::clone(&before) }
     }

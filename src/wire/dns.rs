@@ -179,7 +179,7 @@ pub enum Fault {
 /// What a message turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// No answer to the question: whoever sent it, the answer may still come.
+    /// No answer to the question: whatever sent it, the answer may still come.
     Foreign,
     /// An answer that is of no use.
     Fault(Fault),
@@ -246,7 +246,7 @@ pub fn read(bytes: &[u8], name: &Name, kind: Kind, families: Families) -> Readin
 /// Whether a message has exactly the question that was asked.
 fn repeats_question(bytes: &[u8], name: &Name, kind: Kind) -> bool {
     let mut head = bytes[..bytes.len().min(HEAD_BYTES + QUESTION_BYTES_MAX)].to_vec();
-    // The reserved bit is nobody's business (RFC 1035 section 4.1.1); of the sections only the first is read.
+    // The reserved bit is ignored (RFC 1035 section 4.1.1); of the sections only the first is read.
     head[3] &= !0x40;
     head[6..HEAD_BYTES].fill(0);
     let Ok(packet) = Packet::parse(&head) else { return false };

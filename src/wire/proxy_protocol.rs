@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: the header in which a proxy tells the next one who its
-//! client is (doc/proxy-protocol.txt of HAProxy; sections below are that document's).
+//! The PROXY protocol, versions 1 and 2: the header in which a proxy names its client to the next
+//! one (doc/proxy-protocol.txt of HAProxy; sections below are that document's).
 //!
 //! [`parse`] takes what has come so far and says whether the header is complete, needs more bytes,
 //! or is none: it decides as early as the bytes allow, keeps nothing between calls and copies

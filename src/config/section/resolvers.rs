@@ -103,7 +103,7 @@ pub fn read(section: &Section, loading: &mut Loading<'_>) {
     add(resolvers, loading);
 }
 
-/// Makes the section `default` from the system's name servers, if nobody wrote one; a system without any is no
+/// Makes the section `default` from the system's name servers, unless one is written; a system without any is no
 /// mistake.
 pub fn add_default(loading: &mut Loading<'_>) {
     if loading.resolvers.iter().any(|known| &*known.name == DEFAULT) {

@@ -345,7 +345,7 @@ fn resolve(
     let is_service = address.is_service();
     let methods = match (&*settings.init_addr, settings.resolve.resolvers.is_some()) {
         ([], false) => &[InitAddr::Last, InitAddr::Libc][..],
-        // Whoever asks while running does not depend on the start.
+        // A server that is resolved while running does not depend on the start.
         ([], true) => &[InitAddr::Last, InitAddr::Libc, InitAddr::None],
         (given, _) => given,
     };

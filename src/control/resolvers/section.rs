@@ -1,4 +1,4 @@
-//! One `resolvers` section at work: its machine, its sockets, and who stands behind its requesters.
+//! One `resolvers` section at work: its machine, its sockets, and the servers and rules behind its requesters.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -111,7 +111,7 @@ impl Section {
     pub(super) fn inherit(&self, before: &Section) {
         self.machine.borrow_mut().inherit(&before.machine.borrow());
     }
-    /// Everybody who goes on with something has begun.
+    /// Every requester has begun.
     pub(super) fn forget_inheritance(&self) {
         self.machine.borrow_mut().forget_inheritance();
     }
@@ -213,7 +213,7 @@ impl Section {
         };
         // Not as tokio sends, which waits for a new socket to be known as writable first.
         let socket = socket2::SockRef::from(&*socket);
-        // An error of an earlier datagram (nobody listens there) is told once, by the next one.
+        // An error of an earlier datagram (no socket listens there) is told once, by the next one.
         let sent = socket.send(bytes).or_else(|_| socket.send(bytes))?;
         if sent == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
     }
@@ -314,7 +314,7 @@ async fn read(section: Weak<Section>, socket: Rc<UdpSocket>, nameserver: usize, 
                 errors = 0;
                 section.received(nameserver, port, &buffer[..len]);
             }
-            // That nobody listens there is no answer: the time-out decides.
+            // That no socket listens there is no answer: the time-out decides.
             Err(_) => errors += 1,
         }
     }

@@ -32,7 +32,7 @@ const STALE_MAX: Duration = Duration::from_secs(30);
 /// Bytes of the longest message, with the length before it.
 const MESSAGE_MAX: usize = 2 + 65535;
 
-/// What a connection and those who give it work share.
+/// What a connection and the senders of its questions share.
 #[derive(Default)]
 struct Connection {
     /// Messages to be written.

@@ -58,7 +58,7 @@ fn has_stray_colon(host: &[u8]) -> bool {
 }
 
 /// RFC 9112 section 3.2: more than one `Host`, or an invalid one, is refused. HAProxy takes several
-/// equal ones for one, which is left to those who accept violations; it asks for none in HTTP/1.1
+/// equal ones for one, which is left to `accept-invalid` options; it asks for none in HTTP/1.1
 /// either, which plain clients and health checks rely on, and neither does this.
 fn judge_host(request: &mut Request, accept_unsafe: bool) -> Result<(), Refusal> {
     if !request.fields.has(Known::Host) {

@@ -1,4 +1,4 @@
-//! The machine's memory: resolutions by name, who wants them, questions under way, and when each is due.
+//! The machine's memory: resolutions by name, their requesters, questions under way, and when each is due.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -49,7 +49,7 @@ pub(super) struct Resolution {
     pub(super) resolved_at: Option<Millis>,
     /// When a valid answer came last; at first, when it began.
     pub(super) valid_at: Millis,
-    /// Who wants it, in order of arrival.
+    /// Its requesters, in order of arrival.
     pub(super) requesters: Vec<RequesterId>,
     /// What is known.
     pub(super) records: Records,
@@ -94,7 +94,7 @@ impl Table {
     pub(super) fn find(&self, name: &Name, kind: Kind) -> Option<u64> {
         self.by_question.get(&(name.clone(), kind)).copied()
     }
-    /// A new resolution, with nobody who wants it.
+    /// A new resolution, without requesters.
     pub(super) fn create(&mut self, name: Name, preferred: Kind, now: Millis) -> u64 {
         let id = self.next();
         self.by_question.insert((name.clone(), preferred), id);
@@ -159,7 +159,7 @@ impl Table {
         resolution.requesters.iter().all(is_rule)
     }
 
-    /// What is known of the names that servers and services want, used by nobody.
+    /// What is known of the names that servers and services want, without users.
     pub(super) fn lasting_records(&self) -> HashMap<(Name, Kind), Records> {
         let lasting = self.resolutions.iter().filter(|(id, _)| !self.is_for_rules(**id));
         lasting.map(|(_, known)| ((known.name.clone(), known.preferred), known.records.unused())).collect()
@@ -170,7 +170,7 @@ impl Table {
         self.resolutions.get(&requester.resolution).map(|resolution| &resolution.records)
     }
 
-    /// Adds one who wants a name.
+    /// Adds a requester of a name.
     pub(super) fn add_requester(&mut self, requester: Requester) -> RequesterId {
         let id = RequesterId(self.next());
         self.resolution(requester.resolution).requesters.push(id);
@@ -178,15 +178,15 @@ impl Table {
         self.requesters.insert(id, requester);
         id
     }
-    /// Who wants a name.
+    /// A requester.
     pub(super) fn requester(&self, id: RequesterId) -> Option<&Requester> {
         self.requesters.get(&id)
     }
-    /// Who wants a name.
+    /// A requester.
     pub(super) fn requester_mut(&mut self, id: RequesterId) -> Option<&mut Requester> {
         self.requesters.get_mut(&id)
     }
-    /// Removes one who wants a name, and tells whether it was the last one.
+    /// Removes a requester, and tells whether it was the last one of its name.
     pub(super) fn remove_requester(&mut self, id: RequesterId) -> Option<(Requester, bool)> {
         let requester = self.requesters.remove(&id)?;
         self.lasting -= usize::from(requester.is_lasting());

@@ -51,7 +51,7 @@ pub enum Purpose {
 /// How chains are judged.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Who shows the certificate.
+    /// The side that shows the certificate.
     pub purpose: Purpose,
     /// Roots and revocation lists.
     pub trust: Arc<Trust>,

@@ -53,7 +53,7 @@ impl Signed<'_> {
         }
         outcome
     }
-    /// As [`Signed::check`], of a CRL: there RSA with SHA-1 is taken too. Whoever could forge such a signature
+    /// As [`Signed::check`], of a CRL: there RSA with SHA-1 is taken too. An attacker that could forge such a signature
     /// could hide that a certificate was revoked, but CAs in use still sign so.
     pub fn check_list(&self) -> Outcome {
         const SHA1_WITH_RSA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05";

@@ -1,7 +1,7 @@
 //! The checker as rustls asks for it: of clients' certificates on a bind line, of servers' certificates.
 //!
 //! rustls' interface has no room for what fetches and logs want to know. So a check leaves its result with
-//! the thread, where whoever drives the session takes it at once ([`take_last`]); what is to be told of a
+//! the thread, where the driver of the session takes it at once ([`take_last`]); what is to be told of a
 //! session later, be it resumed, is found again from the certificates that rustls keeps
 //! ([`ClientVerifier::judge`]).
 
