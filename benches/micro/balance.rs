@@ -17,7 +17,13 @@ fn pick(bencher: Bencher, servers: usize, settings: Settings, keyed: bool) {
         let state = ServerState::new("b", &format!("s{place}"), 1);
         state.set_initial_weight(1);
         let index = place as u32;
-        Candidate { state: Arc::new(state), index, id: index + 1, backup: false, hash_key: Default::default() }
+        Candidate {
+            state: Arc::new(state),
+            index,
+            id: index + 1,
+            backup: false,
+            hash_key: Default::default(),
+        }
     };
     let picker = Picker::new(1, (0..servers).map(candidate).collect(), settings);
     let backend = ProxyState::new("b", 1);
