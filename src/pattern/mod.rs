@@ -18,7 +18,7 @@ mod table;
 pub use self::regex::{BadReplacement, Captures, Regex};
 pub use index::BadPattern;
 pub use parse::{parse_int_range, parse_ip_prefix, parse_masked_v4, parse_version_range, unhex};
-pub use set::{Entry, Hit, PatternSet};
+pub use set::{Entry, Hit, PatternSet, Place};
 
 use std::net::IpAddr;
 

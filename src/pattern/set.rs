@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::index::{BadPattern, Index, Lengths, earlier, same};
-pub(super) use super::table::Place;
+pub use super::table::Place;
 use super::table::{Edit, Hash, Packed, TEXT_MAX, Table};
 use super::{Kind, Regex, Subject};
 

@@ -1,8 +1,8 @@
 //! Resolves the names of one `resolvers` section without I/O.
 //!
 //! The driver says which requesters want which name ([`Machine::server`], [`Machine::service`],
-//! [`Machine::rule`]), what came ([`Machine::received`], [`Machine::unsent`]) and what time it is ([`Machine::tick`]), and takes what is to be
-//! done from [`Machine::output`]: datagrams and events.
+//! [`Machine::rule`]), what came ([`Machine::received`], [`Machine::unsent`]) and what time it is
+//! ([`Machine::tick`]), and takes what is to be done from [`Machine::output`]: datagrams and events.
 //!
 //! Requesters of the same name share a resolution. All name servers are asked at once, and the first valid
 //! answer ends it; of errors the last one counts. Then the other family is asked for, then the first one again,

@@ -1,11 +1,13 @@
 //! Maps and ACL files: look at them.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use crate::control::admin::{Call, Command, Flow, PART_BYTES, Parts};
 use crate::model::bind::CliLevel::Admin;
 use crate::pattern::file::source;
-use crate::pattern::{Kind, PatternSet, Subject};
+use crate::pattern::{Kind, PatternSet, Place, Subject};
 use crate::state::maps::LiveMap;
 
 /// The rows.
@@ -102,28 +104,31 @@ const SHARDS_PER_PART: usize = 32;
 /// The entries of a set in the order of their addition. Finding that order takes a look at all of them, which is
 /// done piece by piece as well.
 fn contents(set: Arc<PatternSet>, is_map: bool) -> Flow {
-    let mut places = Vec::new();
+    // Some shards at a time are put in order, and then merged: a million places sorted at once would hold the
+    // control thread for a tenth of a second.
+    let mut runs: Vec<std::vec::IntoIter<Place>> = Vec::new();
+    let mut heads = BinaryHeap::new();
     let mut shards = Some(0);
-    let mut next = 0;
     Flow::Parts(Parts::new(move |out| {
         if let Some(first) = shards {
+            let mut run = Vec::new();
+            shards = Some(first + SHARDS_PER_PART);
             for shard in first..first + SHARDS_PER_PART {
                 match set.places(shard) {
-                    Some(found) => places.extend(found),
-                    None => {
-                        places.sort_unstable();
-                        shards = None;
-                        return true;
-                    }
+                    Some(found) => run.extend(found),
+                    None => shards = None,
                 }
             }
-            shards = Some(first + SHARDS_PER_PART);
+            run.sort_unstable();
+            let mut run = run.into_iter();
+            heads.extend(run.next().map(|head| Reverse((head, runs.len()))));
+            runs.push(run);
             return true;
         }
         while out.len() < PART_BYTES {
-            let Some(place) = places.get(next) else { return false };
-            next += 1;
-            let entry = set.at(*place);
+            let Some(Reverse((place, run))) = heads.pop() else { return false };
+            heads.extend(runs[run].next().map(|head| Reverse((head, run))));
+            let entry = set.at(place);
             out.extend_from_slice(format!("0x{:x} ", entry.id).as_bytes());
             out.extend_from_slice(entry.key);
             if is_map {
