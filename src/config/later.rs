@@ -178,8 +178,9 @@ impl Later {
         };
         let (proxy, server) = name.split_once('/').unwrap_or(("", name));
         let base = find(proxy).ok_or_else(|| format!("from: unknown backend '{proxy}'."))?;
+        let owner = if proxy.is_empty() { &*backend.name } else { proxy };
         let known = base.servers.get(server).or_else(|| base.named.get(server));
-        known.cloned().ok_or_else(|| format!("from: unknown server '{server}'."))
+        known.cloned().ok_or_else(|| format!("from: unknown server '{server}' in backend '{owner}'."))
     }
 
     fn server_in(
@@ -283,7 +284,7 @@ impl Later {
         let holder =
             holder.or_else(|| self.guids.contains(guid).then(|| "an object of the files".to_owned()));
         if let Some(holder) = holder {
-            loading.report.alert(Span::NONE, format!("'guid' : duplicate entry with {holder}"));
+            loading.report.alert(Span::NONE, format!("'guid': duplicate entry with {holder}"));
         }
     }
 }

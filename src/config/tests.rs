@@ -570,6 +570,28 @@ fn other_sections() {
 }
 
 #[test]
+fn servers_are_placed_by_what_hash_key_says() {
+    use crate::balance::HashKey;
+    let line = |words: &str| {
+        let model = clean(&format!(
+            "{TIMEOUTS}backend b\nbalance hash path\nhash-type consistent\nserver s 1.1.1.1:1 {words}"
+        ));
+        model.proxies[0].servers[0].hash_key.clone()
+    };
+    for (words, expected) in [
+        ("", HashKey::Id),
+        ("hash-key id", HashKey::Id),
+        ("hash-key id32", HashKey::Id32),
+        ("hash-key addr", HashKey::Addr),
+        ("hash-key addr-port", HashKey::AddrPort),
+        ("hash-key guid guid a:b", HashKey::Guid("a:b".into())),
+        ("hash-key guid", HashKey::Id),
+    ] {
+        assert_eq!(line(words), expected, "{words}");
+    }
+}
+
+#[test]
 fn rules_get_what_they_ask_for() {
     let model = clean(&format!(
         "http-errors mine\nerrorfile 404 /etc/haproxy/errors/503.http\n{TIMEOUTS}\

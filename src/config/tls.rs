@@ -69,7 +69,8 @@ pub struct TlsLoading {
 impl TlsLoading {
     /// The same for what is added while running.
     pub fn while_running(&self) -> TlsLoading {
-        TlsLoading { is_over: true, materials: BTreeMap::new(), ..self.clone() }
+        let of_load = self.clone();
+        TlsLoading { is_over: true, materials: BTreeMap::new(), authorities: BTreeMap::new(), ..of_load }
     }
 }
 
@@ -295,6 +296,15 @@ const SYSTEM_AUTHORITIES: &[&str] = &[
 /// The certificates of a `ca-file`: a file, a directory of them, or `@system-ca`.
 fn authorities(path: &str, span: Span, loading: &mut Loading<'_>) -> Result<Vec<Arc<Certificate>>, ()> {
     let path = below(loading.tls.ca_base.as_ref(), path);
+    if loading.tls.is_over {
+        let known = loading.tls.store.authorities(&path);
+        if known.is_none() {
+            loading.report.alert(span, format!("'ca-file' : unable to load '{path}'")).help(
+                "make it known with 'new ssl ca-file', 'set ssl ca-file' and 'commit ssl ca-file' first",
+            );
+        }
+        return known.map(|known| known.to_vec()).ok_or(());
+    }
     if let Some(known) = loading.tls.authorities.get(&path) {
         return known.clone().ok_or(());
     }
@@ -326,6 +336,9 @@ fn authorities(path: &str, span: Span, loading: &mut Loading<'_>) -> Result<Vec<
             None
         }
     };
+    if let Some(found) = &found {
+        loading.tls.store.add_authorities(&path, found);
+    }
     loading.tls.authorities.insert(path, found.clone());
     found.ok_or(())
 }
@@ -463,6 +476,12 @@ pub fn connector(
         let path = below(loading.tls.crt_base.as_ref(), path);
         material(&path, *span, loading)
     });
+    // What is named must be there, though nothing is verified.
+    if options.verify == Some(Verify::None)
+        && let Some(path) = &options.authorities
+    {
+        let _ = authorities(path, span, loading); // what is wrong was told
+    }
     let unverified = match options.verify {
         Some(verify) => verify == Verify::None,
         None => loading.tls.servers_unverified,
@@ -474,8 +493,10 @@ pub fn connector(
     if loading.report.diagnostics[known..].iter().any(|found| found.level == crate::diag::Level::Alert) {
         return None;
     }
+    let ca_base = loading.tls.ca_base.clone();
+    let named = options.authorities.as_ref().map(|path| below(ca_base.as_ref(), path).into());
     let settings = Settings {
-        options,
+        options: Options { authorities: named, ..options },
         verification,
         certificate,
         never_resumes: settings.never_resumes,

@@ -141,6 +141,10 @@ impl Connector {
         Ok(Connector { current, settings })
     }
 
+    /// Whether the authorities of this file are named, whether or not anything is verified.
+    pub fn trusts(&self, name: &str) -> bool {
+        self.settings.options.authorities.as_deref() == Some(name)
+    }
     /// Whether servers are shown the certificate of this name.
     pub fn shows(&self, name: &str) -> bool {
         self.current.load().certificate.as_ref().is_some_and(|shown| *shown.name == *name)

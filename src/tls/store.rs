@@ -3,6 +3,7 @@
 //! Only the control thread comes here. A change is prepared apart, as a transaction, and published when it is
 //! committed: new handshakes see the whole change, and a change that cannot be leaves everything as it was.
 
+pub mod authorities;
 mod succession;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +72,7 @@ struct Inner {
     /// Of the models that are in use.
     connectors: Vec<Weak<Connector>>,
     lists: BTreeMap<String, List>,
+    authorities: authorities::Authorities,
 }
 
 /// See the module.

@@ -527,6 +527,8 @@ fn rules_resolve_names_and_requests_follow() {
             assert_eq!(ask(host), (status, text.to_owned()), "{host}");
         }
         assert_eq!(ask("inside.test").0, 403);
+        // Of all these, one is no name.
+        assert!(proxy.admin("show info").contains("\nFailedResolutions: 1\n"));
         // What is known is not asked for again.
         let asked = nameserver.asked();
         assert_eq!(asked.iter().filter(|asked| asked.name == "one.test").count(), 1);

@@ -228,6 +228,22 @@ fn tls_is_spoken_to_added_servers() {
             assert_eq!(answer, format!("\nDone.\n\n{DELETED}"), "{options}");
             assert_eq!(get().status, 503);
         }
+        // Authorities that the configuration does not name are told first.
+        let name = |verb: &str| format!("{verb} ssl ca-file own.pem");
+        let payload = format!("{} <<\n{}\n", name("set"), certificate.both());
+        let trusting = format!("add server be/x {term} ssl ca-file own.pem sni str(example.com)");
+        assert!(proxy.admin(&trusting).contains("'ca-file' : unable to load 'own.pem'"));
+        assert_eq!(proxy.admin(&name("new")), "New CA file created 'own.pem'!\n\n");
+        assert_eq!(proxy.admin(&payload), "transaction created for CA own.pem!\n\n");
+        assert_eq!(proxy.admin(&name("commit")), "Committing own.pem\nSuccess!\n\n");
+        assert_eq!(proxy.admin(&format!("{trusting}; enable server be/x")), format!("{ADDED}\n"));
+        assert_eq!(get().text(), "secret");
+        assert!(
+            proxy.admin(&name("show")).starts_with("Filename: own.pem\nStatus: Used\n \nCertificate #1:\n")
+        );
+        assert_eq!(proxy.admin(&name("del")), "CA file 'own.pem' in use, can't be deleted!\n\n");
+        proxy.admin("disable server be/x; wait 10s srv-removable be/x; del server be/x");
+        assert!(wait_until(LIMIT, || proxy.admin(&name("del")) == "CA file 'own.pem' deleted!\n\n"));
         // Without the name of who signs it, nobody is trusted.
         let answer = proxy.admin(&format!("add server be/x {term} ssl"));
         assert!(answer.contains("nothing says who signs it"), "{answer}");

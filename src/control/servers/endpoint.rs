@@ -33,7 +33,8 @@ pub fn set_address(
     port: Option<&str>,
     by: &str,
 ) -> Result<String, String> {
-    let Some((old_ip, old_port)) = parts(&server.endpoint.load()) else {
+    // A server whose name was never resolved has no family either: its address is not an operator's to tell.
+    let Some((Some(old_ip), old_port)) = parts(&server.endpoint.load()) else {
         return Err(
             "Update for the current server address family is only supported through configuration file."
                 .to_owned(),
@@ -41,7 +42,7 @@ pub fn set_address(
     };
     let ip: IpAddr = match address {
         Some(text) => text.parse().map_err(|_| format!("Invalid addr '{text}'"))?,
-        None => old_ip.ok_or_else(|| NOTHING_CHANGED.to_owned())?,
+        None => old_ip,
     };
     let port = match port {
         None => old_port,

@@ -28,6 +28,7 @@ impl Store {
     /// sentences.
     pub fn succeed(&self, before: &Store) -> Vec<String> {
         let mut lost = Vec::new();
+        self.keep_authorities(before);
         let changes = before.changes();
         for (name, material, source) in changes.certificates {
             lost.extend(self.keep_certificate(&name, material, source));

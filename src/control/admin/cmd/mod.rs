@@ -1,6 +1,7 @@
 //! The commands, by subject.
 
 pub mod absent;
+mod authorities;
 pub mod basic;
 mod certificates;
 pub mod debug;
@@ -31,6 +32,7 @@ static TABLES: &[&[Command]] = &[
     map::COMMANDS,
     map_change::COMMANDS,
     certificates::COMMANDS,
+    authorities::COMMANDS,
     table::COMMANDS,
     session::COMMANDS,
     process::COMMANDS,

@@ -187,6 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn a_server_without_an_address_gets_none() {
+        let control = control();
+        let state = control.model().proxies[1].servers[0].state.clone();
+        state.endpoint.store(std::sync::Arc::new(crate::state::server::Endpoint::UNKNOWN));
+        assert_eq!(
+            ask(&control, Admin, "set server be/s1 addr 127.0.0.1 port 80"),
+            "Update for the current server address family is only supported through configuration file.\n"
+        );
+        assert!(!state.endpoint.load().is_resolved());
+    }
+
+    #[test]
     fn maxconn_changes_and_wakes() {
         let control = control();
         assert_eq!(ask(&control, Admin, "set maxconn server be/s1 7"), "");

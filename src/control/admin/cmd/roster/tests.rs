@@ -132,9 +132,11 @@ fn what_cannot_be_added_is_told() {
         ("be/s 127.0.0.1:1 init-addr none", "'init-addr' option is not accepted for dynamic server."),
         ("be/s 127.0.0.1:1 resolvers r", "'resolvers' option is not accepted for dynamic server."),
         ("be/s 127.0.0.1:1 id 20", "'id' : custom id 20 already used at x.cfg:23 ('server s2')."),
-        ("be/s 127.0.0.1:1 guid one", "'guid' : duplicate entry with server be/s2."),
+        ("be/s 127.0.0.1:1 guid one", "'guid': duplicate entry with server be/s2."),
         ("be/s 127.0.0.1:1 from", "from: missing value."),
         ("be/s 127.0.0.1:1 from be", "invalid 'be' value for 'from' keyword."),
+        ("be/s 127.0.0.1:1 from srv:no", "from: unknown server 'no' in backend 'be'."),
+        ("be/s 127.0.0.1:1 from srv:no/s", "from: unknown backend 'no'."),
         ("be/s 127.0.0.1:1 from be:no", "from: unknown backend instance 'no'."),
         ("be/s 127.0.0.1:1 from be: from be:", "'from' keyword can only be specified once."),
         ("be/s 127.0.0.1:1 track s9", "unable to find required server 's9' for tracking."),
@@ -248,7 +250,7 @@ fn backends_come_and_go() {
         ),
         (
             "b from web guid one",
-            "Error during backend creation : 'guid' : duplicate entry with server be/s2.\n",
+            "Error during backend creation : 'guid': duplicate entry with server be/s2.\n",
         ),
     ] {
         assert_eq!(ask(&control, Admin, format!("add backend {words}").trim_end()), expected, "{words}");
