@@ -20,7 +20,7 @@ use super::section::{self, server_proxy_protocol};
 use super::syntax::{Line, Prefix, Section, Word};
 use super::tls::TlsLoading;
 use super::words::Words;
-use super::{Settings, World, audit, build, finish, shape};
+use super::{Settings, World, audit, build, finish, finish_server, shape};
 use crate::base::clock;
 use crate::diag::{Level, Report, Source, Span};
 use crate::model::maker::{Made, Maker, NewBackend};
@@ -257,8 +257,9 @@ impl Later {
         let proxy_header =
             server_proxy_protocol::finish(&settings.proxy, &mut settings.check, never_local, &draft, loading);
         settings.check.send_proxy = send_proxy;
-        let tls = finish::server_tls(&line, &draft, loading);
-        line.settings.check.tls = finish::check_tls(&line, tls.as_ref(), &draft, &base.script, loading);
+        let tls = finish_server::tls(&line, &draft, loading);
+        line.settings.check.tls =
+            finish_server::check_tls(&line, tls.as_ref(), &draft, &base.script, loading);
         if line.settings.cookie.is_some() && backend.mode != crate::model::Mode::Http {
             loading.report.warning(Span::NONE, "Ignoring cookie as HTTP mode is disabled.");
         }
@@ -267,8 +268,8 @@ impl Later {
         }
         let state = Arc::new(ServerState::new(&backend.name, &line.name, loading.registry.cores()));
         let parts =
-            finish::ServerParts { id, state, track, resolution: None, proxy_header, tls, added: true };
-        Some(finish::server(line, parts, &draft, &base.script))
+            finish_server::ServerParts { id, state, track, resolution: None, proxy_header, tls, added: true };
+        Some(finish_server::server(line, parts, &draft, &base.script))
     }
 
     fn check_guid(&self, model: &Model, guid: Option<&str>, loading: &mut Loading<'_>) {

@@ -19,6 +19,7 @@ pub mod section;
 pub mod audit;
 pub mod exposure;
 pub mod wire;
+pub mod finish_server;
 pub mod finish;
 pub mod build;
 pub mod later;
