@@ -135,3 +135,37 @@ impl Snapshot {
         self.pickers.borrow_mut()[backend.index as usize] = Slot::Empty;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::testing;
+
+    #[test]
+    fn a_change_leaves_the_pickers_of_other_backends() {
+        let mut model = testing::model();
+        for (index, name) in ["a", "b"].into_iter().enumerate() {
+            let mut proxy = testing::proxy(name);
+            proxy.index = index as u32;
+            for server in ["s1", "s2", "s3"] {
+                proxy.push(testing::server(name, server));
+            }
+            proxy.adopt_servers();
+            model.proxies.push(proxy.into());
+        }
+        let before = Snapshot::new(Arc::new(model), &Vec::new().into());
+        let pickers = [0, 1].map(|index| before.picker(before.proxy(index)));
+        let proxy = before.proxy(0);
+        let fewer = Arc::new(proxy.with_servers(proxy.servers[1..].to_vec()));
+        let after = before.changed(Arc::new(before.model.with_proxy(fewer.clone())));
+        // Even before the servers' generation has moved: the places of the former picker are others.
+        let picker = after.picker(after.proxy(0));
+        assert!(!Rc::ptr_eq(&picker, &pickers[0]));
+        assert_eq!(picker.len(), 2);
+        assert!(Rc::ptr_eq(&after.picker(after.proxy(1)), &pickers[1]), "nothing has changed there");
+        assert!(Rc::ptr_eq(&before.picker(before.proxy(0)), &pickers[0]), "what began before goes on");
+        fewer.adopt_servers();
+        assert_eq!(after.picker(after.proxy(0)).len(), 2);
+        assert!(after.frontend(before.proxy(0)).is_some_and(|found| Arc::ptr_eq(found, &fewer)));
+    }
+}
