@@ -83,8 +83,9 @@ mod name {
 }
 
 impl Settings {
-    /// Appends the SETTINGS frame that a connection starts with: what differs from the protocol's defaults.
-    pub fn write(&self, role: Role, out: &mut Vec<u8>) {
+    /// Appends the SETTINGS frame that a connection starts with: what differs from the protocol's defaults. `streams` is
+    /// how many clients are told to open at once, 0 for no limit.
+    pub fn write(&self, role: Role, streams: u32, out: &mut Vec<u8>) {
         let mut list = Vec::with_capacity(6);
         if self.header_table_size as usize != TABLE_SIZE {
             list.push((name::HEADER_TABLE_SIZE, self.header_table_size));
@@ -94,8 +95,8 @@ impl Settings {
             Role::Server if self.extended_connect => list.push((name::ENABLE_CONNECT_PROTOCOL, 1)),
             Role::Server => {}
         }
-        if role == Role::Server && self.streams_max != 0 {
-            list.push((name::MAX_CONCURRENT_STREAMS, self.streams_max));
+        if role == Role::Server && streams != 0 {
+            list.push((name::MAX_CONCURRENT_STREAMS, streams));
         }
         if self.window != WINDOW {
             list.push((name::INITIAL_WINDOW_SIZE, self.window.min(WINDOW_MAX)));
@@ -181,7 +182,7 @@ mod tests {
 
     fn written(settings: &Settings, role: Role) -> Vec<(u16, u32)> {
         let mut out = Vec::new();
-        settings.write(role, &mut out);
+        settings.write(role, settings.streams_max, &mut out);
         let list = out[frame::HEAD_LEN..].chunks(6);
         list.map(|s| (u16::from_be_bytes([s[0], s[1]]), frame::number(&s[2..]))).collect()
     }

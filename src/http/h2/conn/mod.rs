@@ -127,18 +127,24 @@ struct Ended {
 impl Conn {
     /// A connection to a client. Its settings are staged.
     pub fn server(settings: Arc<Settings>, now: Millis) -> Conn {
-        Conn::new(Role::Server, settings, now)
+        let streams = settings.streams_max;
+        Conn::new(Role::Server, settings, streams, now)
+    }
+    /// A connection to a client that is told a lower number of concurrent streams than is taken: `rq-load` of
+    /// `tune.h2.fe.max-concurrent-streams`.
+    pub fn server_under_load(settings: Arc<Settings>, streams: u32, now: Millis) -> Conn {
+        Conn::new(Role::Server, settings, streams, now)
     }
     /// A connection to a server. The preface and settings are staged; requests may follow at once.
     pub fn client(settings: Arc<Settings>, now: Millis) -> Conn {
-        Conn::new(Role::Client, settings, now)
+        Conn::new(Role::Client, settings, 0, now)
     }
-    fn new(role: Role, settings: Arc<Settings>, now: Millis) -> Conn {
+    fn new(role: Role, settings: Arc<Settings>, streams: u32, now: Millis) -> Conn {
         let mut output = Vec::new();
         if role == Role::Client {
             output.extend_from_slice(PREFACE);
         }
-        settings.write(role, &mut output);
+        settings.write(role, streams, &mut output);
         Conn {
             role,
             peer: Peer::default(),

@@ -185,6 +185,19 @@ fn websockets_cross_as_extended_connect() {
 }
 
 #[test]
+fn fewer_streams_are_announced_under_load_than_are_taken() {
+    let mut pair = Pair::new(settings(), settings());
+    pair.server = Conn::server_under_load(Arc::new(settings()), 2, 0);
+    pair.client = Conn::client(Arc::new(settings()), 0);
+    for _ in 0..3 {
+        pair.client.open(&request("GET", "/", &[]), OPENING).unwrap();
+    }
+    let (_, of_server) = pair.talk();
+    let requests = of_server.iter().filter(|event| matches!(event, Event::Request { .. }));
+    assert_eq!((requests.count(), pair.client.slots()), (3, 0));
+}
+
+#[test]
 fn large_heads_take_several_frames() {
     let large = Settings { buffer_size: 65_536, fields_max: 1000, ..settings() };
     let mut pair = Pair::new(settings(), large);
