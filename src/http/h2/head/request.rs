@@ -140,12 +140,9 @@ impl Reader {
         if path == b"*" && method == b"PRI" {
             return Err(Bad::Denied("HTTP/2 preface as a request"));
         }
-        let is_bad = |byte: &u8| match byte {
-            0..=b' ' | 0x7f => true,
-            b'#' | 0x80.. => !rules.accept_unsafe,
-            _ => false,
-        };
-        if path.iter().any(is_bad) {
+        let never = path.iter().fold(false, |found, byte| found | (*byte <= b' ') | (*byte == 0x7f));
+        let doubtful = path.iter().fold(false, |found, byte| found | (*byte == b'#') | (*byte >= 0x80));
+        if never || (doubtful && !rules.accept_unsafe) {
             return Err(Bad::Malformed("invalid character in :path"));
         }
         Ok(())
