@@ -8,6 +8,7 @@
 //!  base       ids, clock, units (5s, 16k), hashes, rates, seeded random numbers
 //!  diag       source map, spans, diagnostics, rendering, "did you mean"
 //!  http       messages; http/h1: head, framing, chunked, encode, persist      sans-IO
+//!             http/h2: frames, HPACK, streams, windows, ceilings               sans-IO
 //!  wire       syslog frames, PROXY protocol, ClientHello, DNS                 sans-IO
 //!  tls        sessions over bytes, certificates, ciphers, chains              sans-IO
 //!  pattern    matchers behind ACLs and maps; map files

@@ -277,7 +277,8 @@ pub struct Request {
     pub target: Text,
     /// The version the client speaks.
     pub version: Version,
-    /// The target was put together from the parts that HTTP/2 sends: an HTTP/1 server gets its path alone.
+    /// The target was put together from the parts that HTTP/2 sends: an HTTP/1 server gets its path alone. Not so after
+    /// `set-uri`.
     pub has_parts: bool,
     /// The protocol of an extended CONNECT (RFC 8441), empty otherwise. The message itself is a GET with `Upgrade`.
     pub protocol: Text,

@@ -129,6 +129,8 @@ pub(super) fn set_target(
         TargetPart::Uri => {
             room(text.len())?;
             request.set_target(text);
+            // It is meant as it is written, for HTTP/1 servers too.
+            request.has_parts = false;
             follow_authority(request);
         }
         TargetPart::Path | TargetPart::PathAndQuery | TargetPart::Query => {
@@ -347,7 +349,9 @@ mod tests {
         let mut request = Request::default();
         request.set_target(b"http://old:80/x");
         request.fields.append(b"Host", b"old:80");
+        request.has_parts = true;
         set_target(&mut request, TargetPart::Uri, b"http://new/y", MAX).unwrap();
+        assert!(!request.has_parts);
         assert_eq!(request.fields.first(b"host"), Some(&b"new"[..]));
         request.fields.set(b"host", b"third");
         follow_host(&mut request);

@@ -76,9 +76,6 @@ pub fn block(bytes: &[u8]) {
 fn downgrade(request: &Request, accept_unsafe: bool) {
     let mut sent = request.clone();
     let path = uri::split(request.target()).path_and_query.map(<[u8]>::to_vec);
-    if let Some(path) = path.as_deref().filter(|_| request.has_parts) {
-        sent.set_target(path);
-    }
     if request.fields.has(Known::Upgrade) {
         sent.fields.append(b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==");
     }

@@ -6,7 +6,7 @@
 use super::framing::Body;
 use super::persist;
 use crate::http::message::Field;
-use crate::http::{Fields, Known, Request, Response, Version, list, status};
+use crate::http::{Fields, Known, Method, Request, Response, Version, list, status, uri};
 
 /// The `Connection` field to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn request(request: &Request, body: Body, connection: Connection, out: &mut 
     out.reserve(request.fields.arena_len() + FRAMING_ROOM);
     out.extend_from_slice(request.method_bytes());
     out.push(b' ');
-    out.extend_from_slice(request.target());
+    target(request, out);
     out.push(b' ');
     out.extend_from_slice(super::framing::for_server(body, request.version).token().as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -35,6 +35,22 @@ pub fn request(request: &Request, body: Body, connection: Connection, out: &mut 
     // A switch of protocols takes the connection with it: nothing is to be said of its persistence.
     options(upgrade, if upgrades { Connection::Default } else { connection }, out);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The target as it goes to a server: the client's own, or the origin form of what HTTP/2 said in parts.
+fn target(request: &Request, out: &mut Vec<u8>) {
+    if !request.has_parts {
+        return out.extend_from_slice(request.target());
+    }
+    match uri::split(request.target()).path_and_query {
+        Some(path) if path.starts_with(b"/") => out.extend_from_slice(path),
+        // RFC 9112 section 3.2.4: an absolute form without a path.
+        None if request.method == Method::Options => out.push(b'*'),
+        rest => {
+            out.push(b'/');
+            out.extend_from_slice(rest.unwrap_or_default());
+        }
+    }
 }
 
 /// Appends the head of a response as it goes to a client.
@@ -178,6 +194,24 @@ mod tests {
     use crate::http::h1::head::{Limits, parse_request, parse_response};
 
     const LIMITS: Limits = Limits { fields_max: 101, bytes_max: 15360, accept_unsafe: false };
+
+    #[test]
+    fn targets_in_parts_take_the_origin_form() {
+        for (method, target, expected) in [
+            ("GET", "https://h/a?b", "GET /a?b HTTP/1.1"),
+            ("GET", "https://h", "GET / HTTP/1.1"),
+            ("GET", "https://h?a", "GET /?a HTTP/1.1"),
+            ("OPTIONS", "https://h", "OPTIONS * HTTP/1.1"),
+            ("GET", "/a", "GET /a HTTP/1.1"),
+        ] {
+            let mut message = Request { has_parts: true, version: Version::Http2, ..Request::default() };
+            message.set_method(method.as_bytes());
+            message.set_target(target.as_bytes());
+            let mut out = Vec::new();
+            request(&message, Body::None, Connection::Default, &mut out);
+            assert_eq!(out.escape_ascii().to_string(), format!("{expected}\\r\\n\\r\\n"));
+        }
+    }
 
     #[test]
     fn requests() {

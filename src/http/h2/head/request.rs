@@ -211,7 +211,9 @@ impl Reader {
         let authority = self.authority.unwrap_or_default();
         into.target = match (self.scheme, self.path) {
             (Some(scheme), Some(path)) if self.authority.is_some() && into.fields.bytes(path) != b"*" => {
-                into.has_parts = true;
+                // As HAProxy: with another scheme there is no doubt that the request is meant for a proxy.
+                let name = into.fields.bytes(scheme);
+                into.has_parts = name.eq_ignore_ascii_case(b"http") || name.eq_ignore_ascii_case(b"https");
                 absolute(&mut into.fields, scheme, authority, path)
             }
             (_, Some(path)) => path,

@@ -98,6 +98,20 @@ fn requests() {
 }
 
 #[test]
+fn a_target_is_put_together_for_the_web_alone() {
+    for (fields, expected) in [
+        (GET, true),
+        (":method=GET | :scheme=http | :path=/ | host=h", false),
+        (":method=GET | :scheme=ftp | :authority=h | :path=/", false),
+        (":method=OPTIONS | :scheme=https | :authority=h | :path=*", false),
+    ] {
+        let mut message = Request::default();
+        request(Decoder::new(TABLE_SIZE).block(&block(fields), BOUNDS), &mut message, STRICT).unwrap();
+        assert_eq!(message.has_parts, expected, "{fields}");
+    }
+}
+
+#[test]
 fn requests_that_are_none() {
     const REST: &str = " | :scheme=https | :authority=h | :path=/";
     let get = |more: &str| format!("{GET} | {more}");
