@@ -49,7 +49,7 @@ use super::flow::{ReceiveWindow, SendWindow};
 use super::frame::PREFACE;
 use super::hpack::{Decoder, Encoder};
 use super::settings::{Peer, Settings, WINDOW};
-use super::stream::Stream;
+use super::stream::{By, Stream};
 use super::{Reason, Role, StreamId};
 use crate::base::clock::Millis;
 use end::Leaving;
@@ -218,6 +218,11 @@ impl Conn {
     /// Whether the peer does not take what its frames and requests bring about.
     fn is_backed_up(&self) -> bool {
         self.replies >= REPLIES_MAX || self.output().len() >= 2 * OUTPUT_MAX
+    }
+    /// How a stream ended before its time, if it did: what [`Event::Reset`] has told, or the connection's end.
+    pub fn cut_short(&self, stream: StreamId) -> Option<(Reason, By)> {
+        let closed = self.streams.get(&stream)?.closed?;
+        Some((closed.reason, closed.by))
     }
     /// How many streams the user has not released.
     pub fn streams(&self) -> usize {

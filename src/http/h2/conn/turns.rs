@@ -147,6 +147,10 @@ impl Conn {
         Some(since + self.settings.stall_timeout)
     }
     #[cfg(test)]
+    pub(super) fn turns_queued(&self) -> usize {
+        self.turns.queue.len()
+    }
+    #[cfg(test)]
     pub(super) fn turns_reserved(&self) -> usize {
         self.turns.reserved
     }
