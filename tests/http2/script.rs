@@ -13,7 +13,8 @@
 //! N*frame                      so many of them; a `+` behind a stream's number adds 2 each time
 //! answer 1 | answered 1        the user sends a response's head, or a whole response
 //! body 1 100 | take 1 100      the user sends body bytes, or takes received ones
-//! rapid 1 | made FRAME | small 1   a request reset at once, one that this side is made to reset, a byte taken at once
+//! rapid 1 | made FRAME         a request reset at once, one that this side is made to reset by a frame
+//! answered-and-reset 1 | small 1   a request answered and another one reset, a byte taken at once
 //! release 1 | open | tick 500  the user releases a stream, opens one (client), lets so many ms pass
 //! ```
 
@@ -95,6 +96,19 @@ impl Bench {
                 bytes.extend(bytes_of("reset", &[&stream.to_string(), "8"], 0));
                 self.feed(&bytes);
                 self.conn.release(stream);
+            }
+            // A request that is answered, and one that is reset.
+            "answered-and-reset" => {
+                for (id, is_answered) in [(2 * stream.0 - 1, true), (2 * stream.0 + 1, false)] {
+                    let mut bytes = bytes_of("headers", &[&id.to_string(), "eh", "get"], 0);
+                    if !is_answered {
+                        bytes.extend(bytes_of("reset", &[&id.to_string(), "8"], 0));
+                    }
+                    self.feed(&bytes);
+                    let response = Response { status: 200, ..Response::default() };
+                    let _ = self.conn.send_response(StreamId(id), &response, None, true);
+                    self.conn.release(StreamId(id));
+                }
             }
             // A request and what makes this side reset it.
             "made" => {

@@ -41,7 +41,8 @@ impl Bucket {
     }
 }
 
-/// Resets at once, and how many of them come back in a second: 1000 in 10 s.
+/// Resets at once, and how many of them come back in a second: 1000 in 10 s. A stream that comes to its end allows for
+/// another one: a cache in front that asks much may also cancel much.
 const RESETS: (u32, u32) = (1000, 100);
 /// PING, SETTINGS, PRIORITY, unknown frames and empty DATA at once, and in a second. A frame that does something,
 /// in either direction, allows for another one: clients measure round trips while they receive.
@@ -79,6 +80,10 @@ impl Flood {
     /// The peer resets a stream, or makes this side do so.
     pub fn reset(&mut self, now: Millis) -> Result<(), TooMuch> {
         if self.resets.take(now) { Ok(()) } else { Err(TooMuch("too many streams are reset")) }
+    }
+    /// A stream has come to its end.
+    pub fn completed(&mut self) {
+        self.resets.give();
     }
     /// A frame that carries nothing.
     pub fn idle_frame(&mut self, now: Millis) -> Result<(), TooMuch> {
@@ -127,6 +132,8 @@ mod tests {
         assert_eq!(run(|| flood.reset(0).is_ok()), 1000);
         assert_eq!(run(|| flood.reset(1000).is_ok()), 100);
         assert_eq!(run(|| flood.reset(1_000_000).is_ok()), 1000);
+        flood.completed();
+        assert_eq!(run(|| flood.reset(1_000_000).is_ok()), 1);
         assert_eq!(run(|| flood.idle_frame(0).is_ok()), 2000);
         flood.useful_frame();
         assert_eq!(run(|| flood.idle_frame(0).is_ok()), 1);

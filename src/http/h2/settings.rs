@@ -83,8 +83,8 @@ mod name {
 }
 
 impl Settings {
-    /// Appends the SETTINGS frame that a connection starts with: what differs from the protocol's defaults. `streams` is
-    /// how many clients are told to open at once, 0 for no limit.
+    /// Appends the SETTINGS frame that a connection starts with: what differs from the protocol's defaults. `streams`
+    /// is how many clients are told to open at once, 0 for no limit.
     pub fn write(&self, role: Role, streams: u32, out: &mut Vec<u8>) {
         let mut list = Vec::with_capacity(6);
         if self.header_table_size as usize != TABLE_SIZE {

@@ -136,6 +136,9 @@ impl Conn {
         stream.complete = true;
         self.receiving -= 1;
         self.open -= u32::from(!stream.sending);
+        if self.role == Role::Client {
+            self.flood.completed();
+        }
     }
     /// This side has ended its half.
     pub(super) fn end_sending(&mut self, id: StreamId) {
@@ -143,6 +146,9 @@ impl Conn {
         stream.sending = false;
         self.turns.leave(id, stream);
         self.open -= u32::from(!stream.receiving);
+        if self.role == Role::Server {
+            self.flood.completed();
+        }
     }
     /// Ends both halves, and tells.
     pub(super) fn close(&mut self, id: StreamId, reason: Reason, by: By, why: &'static str) {
