@@ -424,6 +424,8 @@ pub fn listeners(draft: BindDraft, tls: Option<Arc<Terminator>>, next_id: &mut u
                 defer_accept: settings.defer_accept,
                 tcp_user_timeout_ms: settings.tcp_user_timeout_ms,
                 mss: settings.mss,
+                protocol: settings.protocol,
+                idle_ping_ms: settings.idle_ping_ms,
                 threads: settings.threads.clone(),
                 unix_mode: settings.unix_mode,
                 unix_uid: settings.unix_uid,

@@ -221,10 +221,6 @@ impl Place {
         core.mailbox().connections.fetch_add(1, Relaxed);
         Some(Place { core: core.clone(), line: line.clone(), handed_over: false })
     }
-    /// The line that it came by.
-    pub(super) fn bind(&self) -> &Bind {
-        &self.line.bind
-    }
     /// Leaves the shared counts to the core that [`Place::adopt`]s the connection.
     fn hand_over(mut self) {
         self.handed_over = true;
@@ -598,7 +594,8 @@ fn begin(
         buffer: None,
         entry,
         session,
-        place,
+        place: Some(place),
+        wire: super::front::Wire::H1,
         backend_place: None,
         last_server: None,
         retired: false,

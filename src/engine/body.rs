@@ -18,7 +18,7 @@ use crate::http::h1::framing::Body;
 use crate::http::h1::trailers;
 use crate::net::buffer::{Filled, Scratch};
 use crate::net::splice::LentPipe;
-use crate::net::{Buffer, Stream, executor};
+use crate::net::{Buffer, Stream, Then, executor};
 use crate::sys::pipe;
 
 /// Full reads that make a direction a stream where an option asks for splicing, and where none does.
@@ -83,6 +83,17 @@ pub enum PumpError {
     DestinationBroken,
 }
 
+/// What becomes of the fields behind a body (RFC 9110 section 6.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trailers {
+    /// They go behind the last chunk, where chunks go out; nowhere else is room for them.
+    InChunks,
+    /// They are kept in [`Pump::trailers`], for a wire that has them apart from the bytes.
+    Apart,
+    /// They are left out (`option http-drop-request-trailers`, `option http-drop-response-trailers`).
+    Nowhere,
+}
+
 /// Whom the pump waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
@@ -108,8 +119,10 @@ pub struct Pump {
     /// The destination's direction ends behind the body, and at once: the last bytes leave with that end, in
     /// one segment, so they wait for it in the kernel.
     pub ends_destination: bool,
-    /// Leave the trailers of chunked bodies out.
-    pub drop_trailers: bool,
+    /// What becomes of fields behind the body.
+    pub trailers_go: Trailers,
+    /// Those that are to follow the body apart from its bytes.
+    pub trailers: Option<Box<Fields>>,
     /// The kernel holds bytes back for a full segment.
     held_back: bool,
     /// What was read so far, to be sent again to another server, while it fits a buffer.
@@ -152,7 +165,8 @@ impl Pump {
             splice,
             large,
             ends_destination: false,
-            drop_trailers: false,
+            trailers_go: Trailers::InChunks,
+            trailers: None,
             held_back: false,
             record: None,
             full_reads: 0,
@@ -275,8 +289,8 @@ impl Pump {
         source: &mut Stream,
         destination: &mut Stream,
     ) -> Poll<Result<(), PumpError>> {
-        if source.is_secure() || destination.is_secure() {
-            self.splice = Splice::Never; // the sockets hold records
+        if !source.is_plain() || !destination.is_plain() {
+            self.splice = Splice::Never; // the sockets hold records, or frames
         }
         let mut moved = 0;
         loop {
@@ -316,9 +330,18 @@ impl Pump {
                 self.blocked = Blocked::Destination;
                 return Poll::Pending;
             }
-            let more = self.expects_more() || (self.ends_destination && self.has_all());
+            let then = match self.ends_destination && self.trailers.is_none() && self.has_all() {
+                true => Then::End,
+                false if self.expects_more() => Then::More,
+                false => Then::Nothing,
+            };
             let result = if let Some(lent) = self.pipe.as_mut().filter(|pipe| pipe.held > 0) {
-                let result = pipe::splice(lent.pipe().read.as_raw_fd(), destination.fd(), lent.held, more);
+                let result = pipe::splice(
+                    lent.pipe().read.as_raw_fd(),
+                    destination.fd(),
+                    lent.held,
+                    then != Then::Nothing,
+                );
                 match &result {
                     Ok(count) => lent.held -= count,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => destination.was_full(),
@@ -341,12 +364,9 @@ impl Pump {
                         self.complete = self.mode_is_done();
                         return Poll::Ready(Ok(moved));
                     }
-                    (true, false) => destination.try_write_before(plain, more),
-                    (false, true) => destination.try_write_before(staged, more),
-                    (false, false) => destination.try_write_vectored(
-                        &[std::io::IoSlice::new(staged), std::io::IoSlice::new(plain)],
-                        more,
-                    ),
+                    (true, false) => destination.try_write(plain, then),
+                    (false, true) => destination.try_write(staged, then),
+                    (false, false) => destination.try_write_both(staged, plain, then),
                 };
                 if let Ok(count) = result {
                     self.wrote(count);
@@ -355,7 +375,7 @@ impl Pump {
             };
             match result {
                 Ok(count) => {
-                    self.held_back = more;
+                    self.held_back = then != Then::Nothing;
                     moved += count as u64;
                     self.bytes_out += count as u64;
                     self.last_ms = clock::cached().millis();
@@ -485,13 +505,17 @@ impl Pump {
                             buffer.consume(end);
                         }
                         Event::End { trailers_start, end } => {
-                            if keep_chunks {
-                                self.staged.extend_from_slice(chunked::LAST_CHUNK);
+                            // Fields that may not stand here would act on a message already judged.
+                            let mut fields = Fields::default();
+                            if keep_chunks || self.trailers_go == Trailers::Apart {
                                 let section = &buffer.filled()[trailers_start..end];
-                                // Fields that may not stand here would act on a message already judged.
-                                let mut fields = Fields::default();
                                 trailers::parse(section, &mut fields).map_err(|_| PumpError::BadChunk)?;
-                                if self.drop_trailers {
+                            }
+                            if self.trailers_go == Trailers::Apart && !fields.list().is_empty() {
+                                self.trailers = Some(Box::new(fields));
+                            } else if keep_chunks {
+                                self.staged.extend_from_slice(chunked::LAST_CHUNK);
+                                if self.trailers_go == Trailers::Nowhere {
                                     fields.clear();
                                 }
                                 trailers::write(&fields, &mut self.staged);
@@ -552,7 +576,7 @@ impl Pump {
                     self.full_reads = if is_full { self.full_reads + 1 } else { 0 };
                     return Poll::Ready(Ok(()));
                 }
-                Ok(Filled::End) => return Poll::Ready(self.end_of_source()),
+                Ok(Filled::End) => return Poll::Ready(self.end_of_source(source)),
                 // A chunk's framing longer than a buffer: nothing valid looks like that.
                 Ok(Filled::Full) => return Poll::Ready(Err(PumpError::BadChunk)),
                 Ok(Filled::Nothing) => {}
@@ -609,7 +633,7 @@ impl Pump {
             match pipe::splice(source.fd(), lent.pipe().write.as_raw_fd(), most, false) {
                 Ok(0) => {
                     self.pipe = None;
-                    return Poll::Ready(self.end_of_source());
+                    return Poll::Ready(self.end_of_source(source));
                 }
                 Ok(count) => {
                     lent.held += count;
@@ -646,16 +670,22 @@ impl Pump {
         }
     }
 
-    fn end_of_source(&mut self) -> Result<(), PumpError> {
+    fn end_of_source(&mut self, source: &mut Stream) -> Result<(), PumpError> {
+        let trailers = match self.trailers_go {
+            Trailers::Nowhere => None,
+            Trailers::InChunks | Trailers::Apart => source.take_trailers(),
+        };
         match &self.mode {
             Mode::UntilClose => {
                 self.source_ended = true;
+                self.trailers = trailers.filter(|_| self.trailers_go == Trailers::Apart);
                 self.complete = !self.has_body_output();
                 Ok(())
             }
             Mode::Rechunk => {
                 self.source_ended = true;
-                self.staged.extend_from_slice(b"0\r\n\r\n");
+                self.staged.extend_from_slice(chunked::LAST_CHUNK);
+                trailers::write(&trailers.map(|fields| *fields).unwrap_or_default(), &mut self.staged);
                 Ok(())
             }
             Mode::Length(_) | Mode::Chunked(_) | Mode::Dechunk(_) => Err(PumpError::SourceEnded),

@@ -42,9 +42,11 @@ pub struct Handed {
 }
 
 impl Handed {
-    fn give(connection: ServerConnection) -> Handed {
+    /// Nothing where others share the connection.
+    fn give(connection: ServerConnection) -> Option<Handed> {
         let ServerConnection { stream, place, server, requests, identity, addresses, tls, .. } = connection;
-        Handed { stream: stream.detach(), server, requests, identity, addresses, place, tls }
+        let stream = stream.detach()?;
+        Some(Handed { stream, server, requests, identity, addresses, place, tls })
     }
     fn take(self) -> Box<ServerConnection> {
         let Handed { stream, server, requests, identity, addresses, place, tls } = self;
@@ -140,7 +142,8 @@ async fn ask(
 /// Gives a connection to the core that asks for it, if there is one.
 pub(super) fn lend(core: &Core, wanted: Wanted, server: &ServerState, borrower: usize, token: u64) {
     let context = &mut Context::from_waker(Waker::noop());
-    let connection = core.idle.take(&wanted, None, context).map(|found| Box::new(Handed::give(*found)));
+    let connection =
+        core.idle.take(&wanted, None, context).and_then(|found| Handed::give(*found)).map(Box::new);
     // A server whose address follows the client has as many kinds as there are destinations.
     let plain = wanted.identity.destination.is_none() && wanted.identity.name.is_none();
     if connection.is_none() && plain && !core.idle.has(wanted.server) {

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::Core;
 use super::accept::BackendPlace;
 use super::fault::Point;
-use super::front::Front;
+use super::front::{Front, Wire};
 use super::http::Client;
 use super::idle::ServerConnection;
 use super::reach::Reach;
@@ -137,6 +137,20 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Walks the exchange of a request that came whole, the body aside: `end` says that none follows.
+    pub(super) async fn run_asked(&mut self, end: bool, length: Option<u64>) -> Next {
+        let is_tunnel = self.txn.request.method == Method::Connect || !self.txn.request.protocol.is_empty();
+        self.front.body = match (end, length) {
+            _ if is_tunnel => Body::None, // what follows is the tunnel's
+            (true, Some(0)) => Body::Length(0),
+            (true, _) => Body::None,
+            (false, Some(length)) => Body::Length(length),
+            (false, None) => Body::UntilClose,
+        };
+        self.txn.has_request = true;
+        self.run().await
+    }
+
     /// Walks the exchange to its end.
     pub async fn run(&mut self) -> Next {
         let now = clock::cached();
@@ -158,7 +172,10 @@ impl<'a> Exchange<'a> {
 
     /// The phases of an exchange in order. Each ends it by an error, which is answered.
     async fn walk(&mut self) -> Result<Next, End> {
-        self.read_request().await?;
+        match &self.client.wire {
+            Wire::H1 => self.read_request().await?,
+            Wire::H2(_) => self.has_request(),
+        }
         self.core.setup.fault.strike(Point::Request);
         self.request_frontend().await?;
         self.switch()?;
@@ -372,13 +389,10 @@ impl<'a> Exchange<'a> {
         context: &mut Context<'_>,
         ends_matter: bool,
     ) -> Option<Departure> {
-        if self.front.has_more
-            || self.has_pipelined()
-            || self.client.stream.poll_readable(context).is_pending()
-        {
+        if self.front.has_more || self.has_pipelined() {
             return None;
         }
-        let departure = self.client.stream.departure();
+        let Poll::Ready(departure) = self.client.stream.poll_departure(context) else { return None };
         let counts = departure.filter(|how| ends_matter || *how == Departure::Broken);
         // An end that does not matter, bytes of the body or of the next request: they are read when their turn
         // comes.

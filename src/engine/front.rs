@@ -1,8 +1,16 @@
 //! The client's side of an exchange: the request as it comes, and what is known of its sender.
 
-use super::body::Pump;
+use std::rc::Rc;
+
+use super::body::{Pump, Trailers};
+use super::exchange::Exchange;
+use super::h2::Lane;
+use super::wait::{self, WriteError};
 use super::wait_body::BodyCopy;
-use crate::http::h1::framing::Body;
+use crate::http::Response;
+use crate::http::h1::encode::{self, Connection};
+use crate::http::h1::framing::{Body, Delivery};
+use crate::net::Then;
 
 /// How far the request body has come on its way to a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +22,28 @@ pub(super) enum UploadState {
     Partial,
     /// It is gone; the client's buffer holds what came behind it.
     Done,
+}
+
+/// What a client connection speaks.
+pub(super) enum Wire {
+    /// HTTP/1: one exchange after the other on the connection's own stream.
+    H1,
+    /// HTTP/2: one of the connection's streams, which ends with its exchange.
+    H2(Rc<Lane>),
+}
+
+impl Wire {
+    /// The lane of an HTTP/2 stream.
+    pub(super) fn lane(&self) -> Option<Rc<Lane>> {
+        match self {
+            Wire::H1 => None,
+            Wire::H2(lane) => Some(lane.clone()),
+        }
+    }
+    /// Whether the client's connection ends with the exchange, or carries others beside it.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Wire::H2(_))
+    }
 }
 
 /// The request of an exchange as its client sends it.
@@ -38,4 +68,61 @@ pub(super) struct Front {
     /// The client left while its body was awaited here: rules have their say, but no server sees the request,
     /// as in HAProxy.
     pub(super) broken_off: bool,
+}
+
+/// The head of a final answer, as far as the client's wire matters.
+pub(super) struct Head {
+    /// What it says of the body, and what follows it.
+    pub(super) delivery: Delivery,
+    /// What HTTP/1 says of the connection.
+    pub(super) connection: Connection,
+}
+
+impl Exchange<'_> {
+    /// Sends an interim response; its bytes.
+    pub(super) async fn send_interim(&mut self, response: &Response) -> Result<u64, WriteError> {
+        if let Wire::H2(lane) = &self.client.wire {
+            return lane.send_interim(response).map_err(|_| WriteError::Broken);
+        }
+        let mut bytes = Vec::with_capacity(256);
+        encode::response(response, Body::None, Connection::Default, &mut bytes);
+        self.adjust_case(&mut bytes);
+        let ticket = self.client.entry.ticket.clone();
+        let timeout = self.client_timeout_ms();
+        let stream = &mut self.client.stream;
+        wait::write_all(self.core, &ticket, timeout, stream, &bytes, Then::Nothing).await?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// Puts the head of the response in front of what a pump sends to the client; how many of that pump's bytes
+    /// it has.
+    pub(super) fn stage_head(&mut self, pump: &mut Pump, head: &Head) -> Result<usize, WriteError> {
+        let told = head.delivery.told;
+        if let Some(lane) = self.client.wire.lane() {
+            let ends = head.delivery.body == Body::None;
+            let sent = lane.send_head(&self.txn.response, told, ends);
+            self.txn.bytes_to_client += sent.map_err(|_| WriteError::Broken)? as u64;
+            return Ok(0);
+        }
+        let bytes = pump.stage_head(|out| encode::response(&self.txn.response, told, head.connection, out));
+        self.adjust_case(bytes);
+        Ok(bytes.len())
+    }
+
+    /// What becomes of the trailers of a response.
+    pub(super) fn trailers_to_client(&self) -> Trailers {
+        match &self.client.wire {
+            _ if self.frontend.options.drop_response_trailers => Trailers::Nowhere,
+            Wire::H1 => Trailers::InChunks,
+            Wire::H2(_) => Trailers::Apart,
+        }
+    }
+
+    /// How the body of a response leaves: HTTP/2 frames it outside of its bytes.
+    pub(super) fn framing_to_client(&self, body: Body) -> Body {
+        match (&self.client.wire, body) {
+            (Wire::H2(_), Body::Chunked) => Body::UntilClose,
+            (_, body) => body,
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! as a connection only, and has a log line of its own kind (manual, section 8.2.5).
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Core;
 use super::finish;
@@ -13,10 +14,10 @@ use super::http::Client;
 use super::wait;
 use crate::base::clock::{self, Millis};
 use crate::model::Proxy;
-use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::secure::Broken;
 use crate::net::timer::Stop;
+use crate::net::{Buffer, Then};
 use crate::sample::connection::ConnectionError;
 use crate::tls::buffer::RecordBuffer;
 use crate::tls::connection::{Checked, TlsFacts};
@@ -80,7 +81,7 @@ async fn handshake(
     client: &mut Client,
     terminator: &Terminator,
     counted: Counted,
-) -> Result<Box<TlsFacts>, Option<Failed>> {
+) -> Result<Arc<TlsFacts>, Option<Failed>> {
     let timeouts = &frontend.timeouts;
     let deadline = wait::after(timeouts.client_hs_ms.or(timeouts.client_ms));
     let (chosen, name) = await_hello(core, client, terminator, deadline).await?;
@@ -116,7 +117,7 @@ async fn handshake(
     });
     let now = clock::cached().millis();
     core.setup.process.tls.count(true, agreed.is_resumed, now);
-    Ok(Box::new(TlsFacts { agreed, name, shown: Some(chosen.material), peer, checked, counted }))
+    Ok(Arc::new(TlsFacts { agreed, name, shown: Some(chosen.material), peer, checked, counted }))
 }
 
 /// Why we have refused the client's certificate, if that is what the handshake failed by.
@@ -147,7 +148,7 @@ async fn await_hello(
             Found::Complete(hello) => {
                 let name = hello.server_name().map(|place| Box::from(&*hello.bytes(place)));
                 let chosen = terminator.choose(&hello).map_err(|refusal| {
-                    let _ = client.stream.try_write_before(&refusal.alert(), false);
+                    let _ = client.stream.try_write(&refusal.alert(), Then::Nothing);
                     failure(refusal.words())
                 })?;
                 return Ok((chosen, name));
@@ -156,7 +157,7 @@ async fn await_hello(
             Found::Foreign => {
                 let words = not_a_hello(bytes);
                 if bytes.first() == Some(&22) {
-                    let _ = client.stream.try_write_before(&DECODE_ERROR, false);
+                    let _ = client.stream.try_write(&DECODE_ERROR, Then::Nothing);
                 }
                 return Err(failure(words));
             }

@@ -10,13 +10,16 @@ use super::Core;
 use super::accept::{BackendPlace, Place};
 use super::core::SessionEntry;
 use super::exchange::{Exchange, Next};
+use super::front::Wire;
+use super::h2;
 use super::idle::ServerConnection;
 use super::tunnel::Established;
 use super::{silence, wait};
 use crate::base::calls;
 use crate::base::clock::{self, Millis};
 use crate::base::id::{ProxyIndex, ServerId};
-use crate::model::Proxy;
+use crate::model::bind::Protocol;
+use crate::model::{Bind, Proxy};
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
 use crate::net::{Buffer, Stream};
@@ -35,8 +38,8 @@ pub struct Client {
     pub entry: Rc<SessionEntry>,
     /// Its facts.
     pub session: SessionFacts,
-    /// Its place in every count, given back with it.
-    pub place: Place,
+    /// Its place in every count, given back with it; a stream that shares a connection has none of its own.
+    pub place: Option<Place>,
     /// Its place in the count of the backend that serves it now.
     pub backend_place: Option<BackendPlace>,
     /// The server of its last request (`option prefer-last-server`).
@@ -45,18 +48,33 @@ pub struct Client {
     pub retired: bool,
     /// It came from TCP mode and has not had a request: the backend if one was chosen there.
     pub switched: Option<Option<ProxyIndex>>,
+    /// What it speaks.
+    pub(super) wire: Wire,
     /// The tunnel that its exchange has become (101, CONNECT).
     pub established: Option<Box<Established>>,
 }
 
 impl Client {
+    /// The line that it came by.
+    fn bind(&self) -> &Bind {
+        &self.entry.line.bind
+    }
     /// Whether its listener has every connection begin with a PROXY protocol header.
     pub(super) fn expects_proxy_header(&self) -> bool {
-        self.place.bind().accept_proxy
+        self.bind().accept_proxy
+    }
+    /// The version of HTTP that was agreed on: by the listener's `proto`, or by TLS.
+    fn agreed(&self) -> Option<Protocol> {
+        let tls = || {
+            let tls = self.session.connection.as_ref()?.tls.as_ref()?;
+            let agreed = tls.agreed.protocol.as_deref()?;
+            Some(if agreed == b"h2" { Protocol::H2 } else { Protocol::H1 })
+        };
+        self.bind().protocol.or_else(tls)
     }
     /// What its listener answers TLS clients with, if it speaks TLS.
     pub(super) fn terminator(&self) -> Option<Arc<Terminator>> {
-        self.place.bind().tls.clone()
+        self.bind().tls.clone()
     }
 }
 
@@ -92,6 +110,10 @@ pub(super) async fn serve_requests(core: Rc<Core>, mut frontend: Arc<Proxy>, mut
             Awaited::Close => return,
             Awaited::Empty(ended) => Some(ended),
         };
+        if first && ended.is_none() && speaks_h2(&core, &frontend, &mut client, begun.millis()).await {
+            client.entry.idle.set(false);
+            return Box::pin(h2::serve(core, frontend, client)).await;
+        }
         // What came from TCP mode has chosen by its model already.
         if client.switched.is_none() {
             client.retired |= !core.renew(&client.entry, &mut frontend);
@@ -135,7 +157,7 @@ async fn exchange(
 }
 
 /// Runs the tunnel that an exchange has become: small, since it may idle for hours.
-async fn tunnel(
+pub(super) async fn tunnel(
     core: Rc<Core>,
     frontend: Arc<Proxy>,
     mut client: Box<Client>,
@@ -148,6 +170,34 @@ async fn tunnel(
     let snapshot = client.entry.snapshot.get();
     Exchange::new(&core, &snapshot, &frontend, &mut client, &mut txn, &mut None).finish_tunnel(established);
     core.return_transaction(txn);
+}
+
+/// Whether a connection whose first bytes are here speaks HTTP/2: that was agreed on, or the preface says so
+/// (RFC 9113 section 3.3).
+async fn speaks_h2(core: &Core, frontend: &Proxy, client: &mut Client, since: Millis) -> bool {
+    match client.agreed() {
+        Some(agreed) => return agreed == Protocol::H2,
+        None if frontend.options.disable_h2_upgrade => return false,
+        None => {}
+    }
+    let timeouts = &frontend.timeouts;
+    let deadline = timeouts.http_request_ms.or(timeouts.client_ms).map_or(NEVER, |ms| since + ms);
+    loop {
+        let bytes = client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
+        match h2::first(bytes) {
+            h2::First::Preface => return true,
+            h2::First::Other => return false,
+            h2::First::Either => {}
+        }
+        // A client that says no more, or ends, is answered as one that breaks its request off.
+        if wait::readable(core, &client.entry.ticket, deadline, &mut client.stream).await.is_err() {
+            return false;
+        }
+        let buffer = client.buffer.get_or_insert_with(Buffer::lease);
+        if !matches!(buffer.fill(&mut client.stream), Ok(Filled::Bytes { .. } | Filled::Nothing)) {
+            return false;
+        }
+    }
 }
 
 /// Waits until the first bytes of a request are there.

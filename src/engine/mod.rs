@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod fault;
 pub mod finish;
 mod front;
+mod h2;
 mod handshake;
 pub mod http;
 pub mod idle;

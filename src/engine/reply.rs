@@ -13,9 +13,9 @@ use crate::http::status;
 use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
-use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::timer::Stop;
+use crate::net::{Buffer, Then};
 use crate::rules::{RuleSet, Verdict};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use std::sync::Arc;
@@ -56,8 +56,8 @@ impl Exchange<'_> {
         let sent = self.txn.as_sent();
         // Its length is known when it is over; an older client sees that by the end of the connection.
         let streamed = body.as_ref().map(|_| match sent.version {
-            Version::Http10 => Body::UntilClose,
-            Version::Http11 | Version::Http2 => Body::Chunked,
+            Version::Http11 => Body::Chunked,
+            Version::Http10 | Version::Http2 => Body::UntilClose,
         });
         // Who waits to be told to send its body may send it now or not: nobody could tell where it ends.
         let undecided =
@@ -76,14 +76,17 @@ impl Exchange<'_> {
         self.txn.bytes_to_client += bytes.len() as u64;
         let ticket = self.client.entry.ticket.clone();
         let timeout = self.client_timeout_ms();
-        let ends = !stays && streamed.is_none();
+        let then = if stays || streamed.is_some() { Then::Nothing } else { Then::End };
         let mut written =
-            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, ends).await;
+            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, then).await;
         if let (Ok(()), Some(mut body), Some(framing)) = (&written, body, streamed)
             && sent.method != Method::Head
             && status::allows_body(self.txn.status)
         {
             written = self.send_streamed(&mut body, framing).await;
+            if written.is_ok() && self.client.wire.is_shared() {
+                self.client.stream.shutdown_write();
+            }
         }
         self.txn.time.end_us = clock::cached().mono_us;
         if written.is_err() {
@@ -117,6 +120,9 @@ impl Exchange<'_> {
     /// What becomes of the connection once the answer is out: the rest of the request's body is read away, so
     /// that the client can finish, see its answer, and (with `stays`) ask again.
     pub(super) async fn after_answer(&mut self, stays: bool) -> Next {
+        if self.client.wire.is_shared() {
+            return Next::Close; // the stream's end tells the client that the rest is not wanted
+        }
         if self.has_unread_body() {
             let pump = match (self.front.unfinished.take(), self.front.upload_state) {
                 (Some(pump), _) => Some(*pump),
@@ -265,10 +271,17 @@ impl Exchange<'_> {
             (_, None) if txn.response.status == 304 && reply.body.is_empty() => Body::None,
             (_, None) => Body::Length(reply.body.len() as u64),
         };
-        let mode = self.connection_towards_client(stays);
         let mut bytes = Vec::with_capacity(256 + reply.body.len());
-        encode::response(&self.txn.response, told, mode, &mut bytes);
-        self.adjust_case(&mut bytes);
+        if let Some(lane) = self.client.wire.lane() {
+            let ends = body == Body::None || (streamed.is_none() && reply.body.is_empty());
+            // A client that has reset the stream is noticed by what follows.
+            let head = lane.send_head(&self.txn.response, told, ends).unwrap_or(0);
+            self.txn.bytes_to_client += head as u64;
+        } else {
+            let mode = self.connection_towards_client(stays);
+            encode::response(&self.txn.response, told, mode, &mut bytes);
+            self.adjust_case(&mut bytes);
+        }
         if streamed.is_none() && body != Body::None {
             bytes.extend_from_slice(&reply.body);
         }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::capture::Fault;
 use super::exchange::{End, Exchange};
+use super::h2;
 use super::{silence, wait};
 use crate::base::clock;
 use crate::http::h1::as_sent::AsSent;
@@ -69,7 +70,9 @@ impl Exchange<'_> {
                 Ok(head::Progress::Partial) => {}
                 Err(refusal) => {
                     self.capture_request(bytes, refusal);
-                    return Err(self.bad_request(refusal.status));
+                    // HTTP/2, where it is not spoken: its preface is a request for a method that nobody has.
+                    let is_preface = h2::first(bytes) == h2::First::Preface;
+                    return Err(self.bad_request(if is_preface { 405 } else { refusal.status }));
                 }
             }
             let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
@@ -105,20 +108,26 @@ impl Exchange<'_> {
                 }
             }
         };
+        self.front.body = framing.body;
+        self.front.keep_alive = persist::client_keeps_alive(&self.txn.request)
+            && !framing.must_close
+            && self.frontend.options.connection_mode != ConnectionMode::Close;
+        self.has_request();
+        Ok(())
+    }
+
+    /// Counts a request whose head is there, and keeps what is asked of it later, whatever rules make of it.
+    pub(super) fn has_request(&mut self) {
         let now = clock::cached();
         self.txn.has_request = true;
         if !self.frontend.log.is_empty() {
             self.keep_request_line();
         }
         self.txn.time.request_us = now.mono_us;
-        self.front.body = framing.body;
-        self.txn.body_length = match framing.body {
+        self.txn.body_length = match self.front.body {
             Body::Length(length) => Some(length),
             _ => None,
         };
-        self.front.keep_alive = persist::client_keeps_alive(&self.txn.request)
-            && !framing.must_close
-            && self.frontend.options.connection_mode != ConnectionMode::Close;
         self.txn.sent_by_client = Some(AsSent::of(&self.txn.request));
         self.client.session.requests += 1;
         let millis = now.millis();
@@ -126,7 +135,6 @@ impl Exchange<'_> {
         self.frontend.state.frontend_request_rate.add(millis, 1);
         self.core.setup.process.requests.fetch_add(1, Relaxed);
         self.count_tracked(Event::Request);
-        Ok(())
     }
 
     /// Keeps the request line for the log, whatever rules make of the request.

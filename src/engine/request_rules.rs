@@ -9,8 +9,6 @@ use super::rule_list::Subject;
 use super::wait;
 use crate::base::clock;
 use crate::http::Version;
-use crate::http::h1::encode::{self, Connection};
-use crate::http::h1::framing::Body;
 use crate::model::Proxy;
 use crate::model::proxy::RestrictNames;
 use crate::net::timer::{NEVER, Stop};
@@ -273,17 +271,15 @@ impl Exchange<'_> {
         // The fields first: the reason is kept where they are.
         std::mem::swap(&mut hints.fields, &mut self.effects.early_hints);
         hints.set_status(103, b"Early Hints");
-        let mut bytes = Vec::with_capacity(256);
-        encode::response(&hints, Body::None, Connection::Default, &mut bytes);
-        self.adjust_case(&mut bytes);
-        self.txn.bytes_to_client += bytes.len() as u64;
-        let ticket = self.client.entry.ticket.clone();
-        let timeout = self.client_timeout_ms();
-        let written =
-            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
-        written.map_err(|_| {
-            (self.txn.ended, self.txn.ended_in) = (Ended::Client, EndedIn::Request);
-            End::Close
-        })
+        match self.send_interim(&hints).await {
+            Ok(bytes) => {
+                self.txn.bytes_to_client += bytes;
+                Ok(())
+            }
+            Err(_) => {
+                (self.txn.ended, self.txn.ended_in) = (Ended::Client, EndedIn::Request);
+                Err(End::Close)
+            }
+        }
     }
 }

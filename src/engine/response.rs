@@ -7,12 +7,12 @@ use super::body::{Pump, PumpError, Splice};
 use super::capture::Fault;
 use super::exchange::{End, Exchange, Next};
 use super::fault::Point;
+use super::front::Head;
 use super::front::UploadState;
 use super::idle::ServerConnection;
 use super::silence::{self, Awaited, Side};
 use super::tunnel::{self, Established, Tunnel};
 use super::upstream::{Failure, RetryCause};
-use super::wait;
 use super::wait_body::BodyCopy;
 use crate::base::clock::{self, Millis};
 use crate::health::observe::{self, Event};
@@ -151,7 +151,9 @@ impl Exchange<'_> {
                             || (asked.method == Method::Connect && (200..300).contains(&status));
                         if switches {
                             let granted = status != 101
-                                || asked.upgrade && persist::response_upgrades(&self.txn.response);
+                                || asked.upgrade
+                                    && persist::response_upgrades(&self.txn.response)
+                                    && self.is_websocket_proven();
                             // What is left of the body would be the first bytes of the other protocol.
                             if !granted || !upload.pump.is_complete() {
                                 let fault = Fault::at_start("a switch of protocols that nobody asked for");
@@ -338,15 +340,11 @@ impl Exchange<'_> {
         if self.txn.as_sent().version == Version::Http10 {
             return Ok(());
         }
-        let mut bytes = Vec::with_capacity(128);
-        encode::response(&self.txn.response, Body::None, encode::Connection::Default, &mut bytes);
-        self.adjust_case(&mut bytes);
-        let ticket = self.client.entry.ticket.clone();
-        let timeout = self.client_timeout_ms();
-        self.txn.bytes_to_client += bytes.len() as u64;
-        let written =
-            wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, &bytes, false).await;
-        written.map_err(|_| self.client_left(EndedIn::Headers))
+        let response = std::mem::take(&mut self.txn.response);
+        let sent = self.send_interim(&response).await;
+        self.txn.response = response;
+        self.txn.bytes_to_client += sent.map_err(|_| self.client_left(EndedIn::Headers))?;
+        Ok(())
     }
 
     /// Takes what an upload that is given up leaves: the bytes behind the body are the next request.
@@ -393,24 +391,31 @@ impl Exchange<'_> {
     ) -> Result<Next, End> {
         let backend = self.backend();
         let input = received.framing.body;
-        let framing::Delivery { body: output, told, closes } =
-            framing::for_client(input, &self.txn.response, &self.txn.as_sent());
+        let delivery = framing::for_client(input, &self.txn.response, &self.txn.as_sent());
+        let framing::Delivery { body: output, closes, .. } = delivery;
         let stays = self.front.keep_alive
             && !closes
             && upload.may_complete()
             && !persist::closes(&self.txn.response.fields)
             && !self.client.retired
             && !self.core.closes_clients();
-        let mode = self.connection_towards_client(stays);
         // What this client does not get, although the server sends it, stays behind the head.
         let unwanted = output == Body::None && input != Body::None;
         let splice = tunnel::splices_down(self.frontend, backend);
-        let mut pump = Pump::new(if unwanted { Body::None } else { input }, output, received.rest, splice);
-        pump.drop_trailers = self.frontend.options.drop_response_trailers;
+        let input_wanted = if unwanted { Body::None } else { input };
+        let mut pump = Pump::new(input_wanted, self.framing_to_client(output), received.rest, splice);
+        pump.trailers_go = self.trailers_to_client();
         pump.ends_destination = !stays;
-        let head = pump.stage_head(|out| encode::response(&self.txn.response, told, mode, out));
-        self.adjust_case(head);
-        let head_len = head.len();
+        let head = Head { delivery, connection: self.connection_towards_client(stays) };
+        let staged = self.stage_head(&mut pump, &head);
+        let head_len = match staged {
+            Ok(len) => len,
+            Err(_) => {
+                self.account(&pump, upload);
+                self.take_back(upload);
+                return Err(self.client_left(EndedIn::Data));
+            }
+        };
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
             self.log_now(head_len);
@@ -421,7 +426,9 @@ impl Exchange<'_> {
             self.take_back(upload);
             return Err(end);
         }
-        if !stays {
+        if let Some(trailers) = pump.trailers.take() {
+            self.client.stream.end_with(&trailers);
+        } else if !stays {
             // Sends what was held back for it.
             self.client.stream.shutdown_write();
         }
@@ -581,10 +588,10 @@ impl Exchange<'_> {
             if upload.is_over()
                 && !*more
                 && !upload.pump.has_rest()
-                && client.poll_readable(context).is_ready()
+                && let Poll::Ready(departure) = client.poll_departure(context)
             {
                 // A reset ends both directions, whatever the option says of the end of one.
-                match client.departure() {
+                match departure {
                     Some(Departure::Broken) => return Poll::Ready(Ok(Err(PumpError::DestinationBroken))),
                     Some(Departure::Ended) if abort_matters => {
                         return Poll::Ready(Ok(Err(PumpError::DestinationBroken)));
@@ -616,7 +623,7 @@ impl Exchange<'_> {
                 backend.state.backend.add(be::CLIENT_ABORTS, 1);
                 (Ended::Client, EndedIn::Data)
             }
-            Ok(Err(PumpError::BadChunk)) if pump.bytes_out == 0 => {
+            Ok(Err(PumpError::BadChunk)) if pump.bytes_out == 0 && !self.client.wire.is_shared() => {
                 // Nothing is out yet: the client gets a whole answer in place of half of one.
                 connection.server.state.counters.add(counter::FAILED_RESPONSES, 1);
                 backend.state.backend.add(be::FAILED_RESPONSES, 1);
@@ -672,16 +679,20 @@ impl Exchange<'_> {
         upload: &mut Upload,
     ) -> Result<Next, End> {
         let backend = self.backend();
-        let mut head = Vec::with_capacity(1024);
+        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(self.frontend, backend));
+        let tunnel = Body::UntilClose;
         // Neither 101 nor 2xx to CONNECT has a length (RFC 9110 section 8.6).
-        encode::response(&self.txn.response, Body::UntilClose, encode::Connection::Default, &mut head);
-        self.adjust_case(&mut head);
+        let delivery = framing::Delivery { body: tunnel, told: tunnel, closes: true };
+        let Ok(head_len) =
+            self.stage_head(&mut down, &Head { delivery, connection: encode::Connection::Default })
+        else {
+            self.take_back(upload);
+            return Err(self.client_left(EndedIn::Data));
+        };
         self.txn.status = self.txn.response.status;
         if self.frontend.options.logasap {
-            self.log_now(head.len());
+            self.log_now(head_len);
         }
-        let mut down = Pump::tunnel(received.rest, tunnel::splices_down(self.frontend, backend));
-        down.stage(&head);
         self.take_back(upload);
         self.txn.bytes_to_server += upload.pump.bytes_out;
         self.txn.bytes_from_client = self.front.received;

@@ -12,8 +12,8 @@ use crate::base::clock::{self, Now};
 use crate::http::h1::chunked;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
-use crate::net::executor;
 use crate::net::timer::NEVER;
+use crate::net::{Then, executor};
 use crate::stats::Parts;
 use crate::stats::info::{InfoFacts, Source};
 use crate::stats::prometheus::{Asked, CONTENT_TYPE, Scrape};
@@ -105,7 +105,7 @@ impl Exchange<'_> {
                 }
                 _ => std::mem::swap(&mut bytes, &mut streamed.part),
             }
-            wait::write_all(&core, &ticket, timeout, &mut self.client.stream, &bytes, false).await?;
+            wait::write_all(&core, &ticket, timeout, &mut self.client.stream, &bytes, Then::Nothing).await?;
             self.txn.bytes_to_client += bytes.len() as u64;
             if !streamed.more {
                 return Ok(());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::body::Pump;
+use super::body::{Pump, Trailers};
 use super::borrow;
 use super::connect::{self, DialError, NothingToShow};
 use super::exchange::{End, Exchange, Next};
@@ -21,6 +21,7 @@ use crate::base::clock;
 use crate::http::h1::as_sent::AsSent;
 use crate::http::h1::framing::Body;
 use crate::http::h1::{encode, persist};
+use crate::http::h2::websocket;
 use crate::http::reply::Reply;
 use crate::http::{Method, Version};
 use crate::model::proxy::{BalanceKey, ConnectionMode, HttpReuse};
@@ -219,10 +220,9 @@ impl Exchange<'_> {
                 let more = &mut self.front.has_more;
                 let watch = |context: &mut std::task::Context<'_>| {
                     abort_matters && !*more && {
-                        let ready = stream.poll_readable(context).is_ready();
-                        let dead = ready && stream.is_dead();
-                        *more = ready && !dead;
-                        dead
+                        let polled = stream.poll_departure(context);
+                        *more = polled == Poll::Ready(None);
+                        matches!(polled, Poll::Ready(Some(_)))
                     }
                 };
                 let key = key.as_ref().map(balance_key::Key::as_pick);
@@ -626,6 +626,7 @@ impl Exchange<'_> {
 
     /// The request as it goes to the server: its head, and its body as far as the client sends it.
     fn prepare_upload(&mut self, connection: &mut ServerConnection, backend: &Proxy) -> Upload {
+        self.prove_websocket();
         self.reach.sent = AsSent::of(&self.txn.request);
         let keeps = self.keeps_server(backend);
         let pretends = backend.options.http_pretend_keepalive && !persist::closes(&self.txn.request.fields);
@@ -645,22 +646,52 @@ impl Exchange<'_> {
         }
         let splice = tunnel::splices_up(self.frontend, backend);
         let keep = self.body_to_keep(backend);
-        let mut pump = Pump::new(self.front.body, self.front.body, self.client.buffer.take(), splice);
+        let input = self.front.body;
+        // A body whose end its wire tells apart from its bytes goes in chunks.
+        let output = if input == Body::UntilClose { Body::Chunked } else { input };
+        let mut pump = Pump::new(input, output, self.client.buffer.take(), splice);
         if let Some(bytes) = keep {
             pump.keep(bytes);
         }
-        pump.drop_trailers = backend.options.drop_request_trailers;
+        if backend.options.drop_request_trailers {
+            pump.trailers_go = Trailers::Nowhere;
+        }
         // In front of TLS it has gone out already.
         if let (1, Some(header), false) =
             (connection.requests, &connection.header, connection.stream.is_secure())
         {
             pump.stage(header);
         }
-        let head = pump.stage_head(|out| encode::request(&self.txn.request, self.front.body, mode, out));
+        let head = pump.stage_head(|out| encode::request(&self.txn.request, output, mode, out));
         if backend.options.adjust_case_server {
             self.snapshot.model.global.header_case.apply(head);
         }
         Upload::new(pump)
+    }
+
+    /// Gives a WebSocket that came without a key, as HTTP/2 has none, the key that HTTP/1 wants (RFC 8441
+    /// section 5): the server shows by its answer that it has understood.
+    fn prove_websocket(&mut self) {
+        let request = &mut self.txn.request;
+        let is_websocket = request.fields.bytes(request.protocol).eq_ignore_ascii_case(b"websocket");
+        if is_websocket && !request.fields.contains(b"sec-websocket-key") {
+            let mut rng = self.core.rng.borrow_mut();
+            let halves = [rng.next_u64(), rng.next_u64()].map(u64::to_ne_bytes);
+            let mut random = [0; 16];
+            random.copy_from_slice(halves.as_flattened());
+            request.fields.append(b"sec-websocket-key", websocket::key(random).as_bytes());
+        }
+    }
+
+    /// Whether the server has understood the WebSocket that it grants, where the key is the proxy's own.
+    pub(super) fn is_websocket_proven(&self) -> bool {
+        let request = &self.txn.request;
+        if request.protocol.is_empty() {
+            return true; // the client judges it
+        }
+        let Some(key) = request.fields.first(b"sec-websocket-key") else { return true };
+        let accept = self.txn.response.fields.first(b"sec-websocket-accept");
+        accept.is_some_and(|accept| accept == websocket::accept(key).as_bytes())
     }
 
     /// Whether the server connection may live on after this exchange.

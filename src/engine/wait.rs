@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::silence::Drain;
 use crate::base::clock::{self, Millis};
-use crate::net::Stream;
 use crate::net::timer::{Kill, NEVER, Stop, Ticket};
+use crate::net::{Stream, Then};
 use crate::sample::facts::Ended;
 
 /// The moment `timeout_ms` from now; [`NEVER`] without a time-out.
@@ -94,7 +94,7 @@ pub enum WriteError {
     Stopped(Stop),
 }
 
-/// Writes all of `bytes`; the time-out starts anew with each progress. With `ends` our direction ends behind
+/// Writes all of `bytes`; the time-out starts anew with each progress. With [`Then::End`] our direction ends behind
 /// them, in the same segment.
 pub async fn write_all(
     core: &Core,
@@ -102,10 +102,10 @@ pub async fn write_all(
     timeout_ms: Option<u64>,
     stream: &mut Stream,
     mut bytes: &[u8],
-    ends: bool,
+    then: Then,
 ) -> Result<(), WriteError> {
     while !bytes.is_empty() {
-        match stream.try_write_before(bytes, ends) {
+        match stream.try_write(bytes, then) {
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 room(core, ticket, timeout_ms.unwrap_or(NEVER), stream).await.map_err(WriteError::Stopped)?;
@@ -114,7 +114,7 @@ pub async fn write_all(
             Err(_) => return Err(WriteError::Broken),
         }
     }
-    if ends {
+    if then == Then::End {
         stream.shutdown_write();
     }
     Ok(())

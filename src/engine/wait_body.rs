@@ -9,6 +9,7 @@ use super::{silence, wait};
 use crate::base::clock::{self, Millis};
 use crate::http::h1::chunked::{BadChunk, Decoder, Event};
 use crate::http::h1::framing::Body;
+use crate::http::{Response, Version};
 use crate::net::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::timer::{NEVER, Stop};
@@ -90,6 +91,10 @@ impl Exchange<'_> {
             match buffer.fill(&mut self.client.stream) {
                 Ok(Filled::Bytes { count, .. }) => self.front.received += count as u64,
                 Ok(Filled::Full) => return Ok(()),
+                Ok(Filled::End) if self.front.body == Body::UntilClose => {
+                    self.txn.body_complete = true;
+                    return Ok(());
+                }
                 Ok(Filled::End) | Err(_) => {
                     // Nothing more will come: the rules see what there is, and no server does.
                     self.front.broken_off = true;
@@ -120,7 +125,7 @@ impl Exchange<'_> {
         let bytes = self.client.buffer.as_ref().map_or(&[][..], |buffer| buffer.filled());
         match self.front.copy.advance(self.front.body, bytes, &mut self.txn.body) {
             Ok(complete) => {
-                self.txn.body_complete = complete || self.front.body == Body::UntilClose;
+                self.txn.body_complete = complete;
                 Ok(())
             }
             Err(bad) => {
@@ -143,11 +148,10 @@ impl Exchange<'_> {
             return Ok(());
         }
         self.front.invited = true;
-        let ticket = self.client.entry.ticket.clone();
-        let line = b"HTTP/1.1 100 Continue\r\n\r\n";
-        let timeout = self.client_timeout_ms();
-        match wait::write_all(self.core, &ticket, timeout, &mut self.client.stream, line, false).await {
-            Ok(()) => Ok(()),
+        let mut invitation = Response { version: Version::Http11, ..Response::default() };
+        invitation.set_status(100, b"Continue");
+        match self.send_interim(&invitation).await {
+            Ok(_) => Ok(()),
             Err(_) => {
                 self.txn.ended = Ended::Client;
                 self.txn.ended_in = EndedIn::Request;

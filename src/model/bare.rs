@@ -205,6 +205,8 @@ impl Bind {
             defer_accept: false,
             tcp_user_timeout_ms: None,
             mss: None,
+            protocol: None,
+            idle_ping_ms: None,
             threads: Vec::new(),
             unix_mode: None,
             unix_uid: None,

@@ -54,6 +54,15 @@ impl CliLevel {
     }
 }
 
+/// The versions of HTTP that a line may be told to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.
+    H1,
+    /// HTTP/2.
+    H2,
+}
+
 /// One listening address with the settings of its line. A line with several addresses or a range
 /// of ports gives several of these.
 #[derive(Clone, Debug)]
@@ -86,6 +95,10 @@ pub struct Bind {
     pub tcp_user_timeout_ms: Option<u64>,
     /// `mss`.
     pub mss: Option<i32>,
+    /// `proto`: what is spoken, whatever TLS agrees on and the first bytes are.
+    pub protocol: Option<Protocol>,
+    /// `idle-ping`, in milliseconds.
+    pub idle_ping_ms: Option<u64>,
     /// `thread`: numbers of the data threads that serve it, from 1; none for all.
     pub threads: Vec<usize>,
     /// `mode`, `uid`, `gid` of a Unix socket.

@@ -125,6 +125,8 @@ pub struct Global {
     pub maxrewrite: usize,
     /// `tune.http.maxhdr` (101 by default).
     pub headers_max: usize,
+    /// `tune.h2.*`: what HTTP/2 connections of clients take.
+    pub h2: crate::http::h2::Settings,
     /// `tune.http.logurilen` (1024 by default).
     pub log_uri_len: usize,
     /// `h1-case-adjust`, `h1-case-adjust-file`.

@@ -330,6 +330,8 @@ pub struct Options {
     pub adjust_case_client: bool,
     pub adjust_case_server: bool,
     pub independent_streams: bool,
+    /// `disable-h2-upgrade`
+    pub disable_h2_upgrade: bool,
     pub checkcache: bool,
     pub transparent: bool,
     pub http_restrict_names: RestrictNames,

@@ -17,4 +17,4 @@ pub mod timer;
 
 pub use acceptor::Acceptor;
 pub use buffer::Buffer;
-pub use stream::{Departure, Detached, Stream};
+pub use stream::{Departure, Detached, Stream, Substream, Then};

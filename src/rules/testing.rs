@@ -10,7 +10,6 @@ use crate::diag::{Report, Source, Span};
 use crate::sample::acl::AclSet;
 use crate::sample::expr::{Files, Named, Phase};
 use crate::sample::facts::ProcessFacts;
-use crate::sample::vars::Vars;
 use crate::sample::{ParseContext, SessionFacts, TransactionFacts};
 use crate::state::table::KeyType;
 use crate::state::tracked::testing::table;
@@ -132,7 +131,7 @@ impl Bench {
                 handshake_ms: 0,
                 accepted: Now::default(),
                 requests: 1,
-                vars: Vars::default(),
+                vars: Default::default(),
                 bytes_in: 0,
                 bytes_out: 0,
                 transport: Default::default(),

@@ -1,6 +1,7 @@
 //! Actions on stick tables: what a session or a transaction tracks, and the general purpose
 //! counters and tags of what it tracks (manual, section 4.4, `track-sc0`, `sc-inc-gpc` and kin).
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::action::Action;
@@ -41,7 +42,10 @@ impl Track {
             self.table.find_or_create(&key_of(&self.table, &value?)?, now)?
         };
         if matches!(run.set, RuleSet::TcpConnection | RuleSet::TcpSession) {
-            run.session.tracked.get_or_insert_default().begin(self.number, entry, now);
+            // Nobody else has them before the session begins.
+            if let Some(tracked) = Rc::get_mut(run.session.tracked.get_or_insert_default()) {
+                tracked.begin(self.number, entry, now);
+            }
             return None;
         }
         count_late(&entry, run);

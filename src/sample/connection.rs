@@ -2,13 +2,14 @@
 //! they differ, what came in a PROXY protocol header, and what went wrong.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::tls::connection::TlsFacts;
 use crate::wire::proxy_protocol::{Fields, Mistake};
 
 /// Facts of a client connection that most connections do without: they are boxed, so that an idle
 /// one pays a pointer for them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ConnectionFacts {
     /// The peer's address (`fc_src`); only `tcp-request connection` rules change it.
     pub source: Option<SocketAddr>,
@@ -21,7 +22,7 @@ pub struct ConnectionFacts {
     /// What TLS says of that, in words.
     pub failure: Option<Box<str>>,
     /// Its TLS, if it has one.
-    pub tls: Option<Box<TlsFacts>>,
+    pub tls: Option<Arc<TlsFacts>>,
 }
 
 impl ConnectionFacts {

@@ -3,8 +3,10 @@
 //! The engine and the session phases write these; expressions read them through [`Context`].
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
 
@@ -38,15 +40,15 @@ pub struct SessionFacts {
     /// The address the client connected to, filled in when the frontend needs it.
     pub destination: Option<SocketAddr>,
     /// What the connection itself shows, once that is more than the addresses above.
-    pub connection: Option<Box<ConnectionFacts>>,
+    pub connection: Option<Rc<ConnectionFacts>>,
     /// When it was accepted.
     pub accepted: Now,
     /// How long handshakes took before the session began, in milliseconds (`%Th`).
     pub handshake_ms: u32,
     /// Requests seen on it so far, the current one included.
     pub requests: u64,
-    /// `sess.` variables.
-    pub vars: Vars,
+    /// `sess.` variables, once there is one; streams of a connection share them.
+    pub vars: OnceCell<Rc<Vars>>,
     /// Bytes received from and sent to the client over its life.
     pub bytes_in: u64,
     /// See `bytes_in`.
@@ -54,7 +56,7 @@ pub struct SessionFacts {
     /// What lies below the session, for fetches that ask the system about it.
     pub transport: Transport,
     /// Entries of stick tables tracked by its connection and session rules, to its end.
-    pub tracked: Option<Box<Tracked>>,
+    pub tracked: Option<Rc<Tracked>>,
 }
 
 /// The client connection's socket and the listener it came through.
@@ -105,8 +107,36 @@ impl SessionFacts {
     /// The connection's own facts, told apart from the session's from now on.
     pub fn own_connection(&mut self) -> &mut ConnectionFacts {
         let (source, destination) = (self.source, self.destination);
-        self.connection
-            .get_or_insert_with(|| Box::new(ConnectionFacts { source, destination, ..Default::default() }))
+        let own = self
+            .connection
+            .get_or_insert_with(|| Rc::new(ConnectionFacts { source, destination, ..Default::default() }));
+        Rc::make_mut(own)
+    }
+    /// The `sess.` variables.
+    pub fn vars(&self) -> &Rc<Vars> {
+        self.vars.get_or_init(Rc::default)
+    }
+    /// Those of a stream that shares the connection.
+    pub fn of_stream(&self) -> SessionFacts {
+        self.vars(); // one for all
+        SessionFacts {
+            number: self.number,
+            frontend: self.frontend.clone(),
+            is_http: self.is_http,
+            listener_id: self.listener_id,
+            listener_name: self.listener_name.clone(),
+            source: self.source,
+            destination: self.destination,
+            connection: self.connection.clone(),
+            accepted: self.accepted,
+            handshake_ms: self.handshake_ms,
+            requests: self.requests,
+            vars: self.vars.clone(),
+            bytes_in: 0,
+            bytes_out: 0,
+            transport: self.transport.clone(),
+            tracked: self.tracked.clone(),
+        }
     }
     /// The connection's own source and destination (`fc_src`, `fc_dst`), whatever the session or a
     /// transaction of it made of them.
@@ -131,7 +161,7 @@ impl SessionFacts {
             accepted,
             handshake_ms: 0,
             requests: 0,
-            vars: Vars::default(),
+            vars: OnceCell::new(),
             bytes_in: 0,
             bytes_out: 0,
             transport: Transport::default(),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::acl::AclSet;
 use super::expr::{Expr, Files, ParseContext, Phase};
 use super::facts::{Context, Direction, ProcessFacts, SessionFacts, TransactionFacts};
-use super::vars::Vars;
 use crate::base::clock::Now;
 use crate::diag::{Level, Report, Span};
 use crate::http::{Request, Response, Version};
@@ -57,7 +56,7 @@ impl Default for World {
                 handshake_ms: 0,
                 accepted,
                 requests: 1,
-                vars: Vars::default(),
+                vars: Default::default(),
                 bytes_in: 0,
                 bytes_out: 0,
                 transport: Default::default(),

@@ -100,7 +100,7 @@ impl VarName {
     fn list<'a>(self, context: &Context<'a>) -> Option<&'a Vars> {
         match self.scope {
             Scope::Proc => None,
-            Scope::Sess => context.session.map(|session| &session.vars),
+            Scope::Sess => context.session.map(|session| &**session.vars()),
             Scope::Txn => Some(&context.txn.vars),
             Scope::Req => Some(&context.txn.request_vars),
             Scope::Res => Some(&context.txn.response_vars),
@@ -144,7 +144,7 @@ impl VarName {
         if *limits == VarLimits::default() {
             return true;
         }
-        let (txn, session) = (context.txn, context.session.map_or(0, |session| session.vars.size.get()));
+        let (txn, session) = (context.txn, context.session.map_or(0, |session| session.vars().size.get()));
         let process = || {
             let list = context.process.vars.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             list.iter().map(|(_, value)| size_of_variable(value)).sum::<usize>() + TOTAL.load(Relaxed)

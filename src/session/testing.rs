@@ -8,7 +8,6 @@ use crate::model::{Model, Proxy, Server, Shared};
 use crate::rules::testing::parsing;
 use crate::sample::expr::Phase;
 use crate::sample::facts::{Direction, ProcessFacts};
-use crate::sample::vars::Vars;
 use crate::sample::{Condition, Context, Expr, LogFormat, SessionFacts, TransactionFacts};
 use crate::state::{ProxyState, ServerState};
 
@@ -86,7 +85,7 @@ pub(crate) fn session() -> SessionFacts {
         handshake_ms: 0,
         accepted: Default::default(),
         requests: 1,
-        vars: Vars::default(),
+        vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
         transport: Default::default(),

@@ -17,7 +17,7 @@ use rustls::{ClientConfig, NamedGroup, SignatureScheme};
 
 use super::buffer::RecordBuffer;
 use super::material::Material;
-use super::options::Options;
+use super::options::{Options, WITH_SERVERS};
 use super::session::{Failure, Session};
 use super::terminator::versions;
 use super::verify::Policy;
@@ -197,7 +197,7 @@ impl Current {
             Some(material) => builder.with_client_cert_resolver(Arc::new(Always(material.certified.clone()))),
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = options.offered(settings.is_http, &[]);
+        config.alpn_protocols = options.offered(settings.is_http.then_some(WITH_SERVERS), &[]);
         config.resumption = match settings.never_resumes {
             true => Resumption::disabled(),
             false => {

@@ -31,8 +31,10 @@ pub struct RecordSizes {
     pub idle_ms: u64,
 }
 
-/// The versions of HTTP that can be spoken behind TLS.
-const SPOKEN: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
+/// The versions of HTTP that are spoken to clients behind TLS.
+pub const WITH_CLIENTS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
+/// The versions of HTTP that are spoken to servers behind TLS.
+pub const WITH_SERVERS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
 
 /// Settings that a line may leave to another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,13 +85,13 @@ impl Options {
         }
     }
 
-    /// The protocols to offer. Of HTTP only what is spoken is offered; in TCP mode whatever both ends speak is
-    /// passed on.
-    pub fn offered(&self, is_http: bool, default: &[&[u8]]) -> Vec<Vec<u8>> {
+    /// The protocols to offer: of those that are spoken if they are known, else (in TCP mode) whatever both ends
+    /// speak.
+    pub fn offered(&self, spoken: Option<&[&[u8]]>, default: &[&[u8]]) -> Vec<Vec<u8>> {
         let Some(wished) = &self.protocols else {
             return default.iter().map(|name| name.to_vec()).collect();
         };
-        let offered = wished.iter().filter(|name| !is_http || SPOKEN.contains(&&***name));
+        let offered = wished.iter().filter(|name| spoken.is_none_or(|spoken| spoken.contains(&&***name)));
         offered.map(|name| name.to_vec()).collect()
     }
 

@@ -18,7 +18,7 @@ use rustls::{ServerConfig, SignatureScheme, SupportedProtocolVersion};
 
 use super::ciphers;
 use super::material::Material;
-use super::options::{Options, Version};
+use super::options::{Options, Version, WITH_CLIENTS};
 use super::selection::{Found, Names, Selection};
 use super::sessions::Sessions;
 use super::tickets::{TicketKeys, Tickets};
@@ -316,8 +316,8 @@ fn base_config(
         Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
     };
     let mut config = builder.with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
-    let default: &[&[u8]] = if line.is_http { &[b"http/1.1"] } else { &[] };
-    config.alpn_protocols = options.offered(line.is_http, default);
+    let default: &[&[u8]] = if line.is_http { &[b"h2", b"http/1.1"] } else { &[] };
+    config.alpn_protocols = options.offered(line.is_http.then_some(WITH_CLIENTS), default);
     config.ignore_client_order = !line.prefers_client;
     config.send_tls13_tickets = 2;
     if line.tickets {

@@ -15,6 +15,7 @@ mod hardening;
 mod health;
 mod hostile;
 mod http;
+mod http2;
 mod limits;
 mod logging;
 mod mapped_addresses;

@@ -43,7 +43,7 @@ fn requests_are_served_in_both_versions_and_in_steps() {
         let certificate = Certificate::new(&["example.com"]);
         builder.write("a.pem", &certificate.both());
         let path = builder.path("a.pem");
-        let proxy = builder.start(&config(&origin, &format!("crt {path} alpn h2,http/1.1")));
+        let proxy = builder.start(&config(&origin, &format!("crt {path} alpn http/1.1")));
         for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
             for step in [1, usize::MAX] {
                 let mut wishes = client_config(&[version]);

@@ -9,7 +9,7 @@ use crate::config::loading::Loading;
 use crate::config::shape;
 use crate::config::words::{self, Words};
 use crate::diag::Span;
-use crate::model::bind::{BindAddress, CliLevel};
+use crate::model::bind::{BindAddress, CliLevel, Protocol};
 
 /// Reads an option of a `bind` line.
 pub type BindParser = fn(&mut BindSettings, &mut Words<'_>, &mut Loading<'_>);
@@ -27,7 +27,7 @@ keywords! {
     "group" "<group>" BIND => Parse(group), "The group of a Unix socket.";
     "guid-prefix" "<string>" BIND => Parse(guid_prefix), "Names for listeners that are unique. Accepted without effect: listeners are known by their addresses over reloads.";
     "id" "<id>" BIND => Parse(id), "A fixed number for statistics.";
-    "idle-ping" "<delay>" BIND => NoAction("only HTTP/2 has pings, and it is not spoken yet"), "Pings idle connections.";
+    "idle-ping" "<delay>" BIND => Parse(|b, w, l| b.idle_ping_ms = time(w, l)), "Asks idle HTTP/2 clients whether they are there, and closes on those that do not answer.";
     "interface" "<interface>" BIND => Parse(|b, w, l| b.interface = text(w, l)), "Listens on one network interface.";
     "label" "<label>" BIND => NoAction("it groups listeners in HAProxy's statistics only"), "Names a group of listeners.";
     "level" "<level>" BIND => Parse(level), "The rights of connections to a stats socket.";
@@ -73,6 +73,8 @@ pub struct BindSettings {
     pub defer_accept: bool,
     pub tcp_user_timeout_ms: Option<u64>,
     pub mss: Option<i32>,
+    pub protocol: Option<Protocol>,
+    pub idle_ping_ms: Option<u64>,
     pub unix_mode: Option<u32>,
     pub unix_uid: Option<u32>,
     pub unix_gid: Option<u32>,
@@ -297,17 +299,15 @@ fn expose_fd(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut L
     }
 }
 
-fn proto(_: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+fn proto(settings: &mut BindSettings, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let Some(word) = value(words, loading) else { return };
     match word.text.as_str() {
-        // What is spoken anyway.
-        "h1" | "none" => {}
-        "h2" => {
-            loading.report.alert(word.span, "'proto' : HTTP/2 is not available yet");
-        }
+        "h1" => settings.protocol = Some(Protocol::H1),
+        "h2" => settings.protocol = Some(Protocol::H2),
+        "none" => {}
         other => {
             let message = format!("'proto' : unknown MUX protocol '{other}'");
-            loading.report.alert(word.span, message).help("only 'h1' is available");
+            loading.report.alert(word.span, message).help("'h1' and 'h2' are available");
         }
     }
 }

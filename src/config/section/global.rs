@@ -127,6 +127,10 @@ pub struct GlobalDraft {
     pub stats_sockets: Vec<BindDraft>,
     /// `log` lines.
     pub log: Vec<Arc<Target>>,
+    /// `tune.h2.fe.initial-window-size` stands.
+    pub h2_own_window: bool,
+    /// `tune.h2.fe.max-concurrent-streams` stands.
+    pub h2_own_streams: bool,
     /// `thread-hard-limit`
     pub thread_hard_limit: Option<usize>,
 }
@@ -134,6 +138,8 @@ pub struct GlobalDraft {
 impl Default for GlobalDraft {
     fn default() -> Self {
         GlobalDraft {
+            h2_own_window: false,
+            h2_own_streams: false,
             global: Global {
                 stats_timeout_ms: 10_000,
                 stats_maxconn: 10,
@@ -141,6 +147,7 @@ impl Default for GlobalDraft {
                 bufsize: 16_384,
                 maxrewrite: 1024,
                 headers_max: 101,
+                h2: Default::default(),
                 log_uri_len: 1024,
                 header_case: Default::default(),
                 cookie_len: 63,

@@ -27,7 +27,7 @@ keywords! {
     "option checkcache" "" BACK => Parse(|d, w, l| http(d, w, l, |o| &mut o.checkcache)), "Block responses that a cache may keep and that set a cookie.";
     "option clitcpka" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.clitcpka)), "TCP keep-alive probes towards clients.";
     "option contstats" "" FRONT => Refused("bytes are counted when a session ends; counting them meanwhile is not available yet"), "Count bytes while sessions last, rather than at their end.";
-    "option disable-h2-upgrade" "" FRONT => NoAction("HTTP/2 is not spoken yet, so no connection is ever upgraded to it"), "Refuse the implicit upgrade to HTTP/2.";
+    "option disable-h2-upgrade" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.disable_h2_upgrade)), "Refuse the implicit upgrade to HTTP/2.";
     "option dont-parse-log" "" FRONT => Refused("syslog over TCP ('mode log', 'log-forward') is not available yet"), "Forward syslog messages as they came.";
     "option dontlog-normal" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.dontlog_normal)), "Log only sessions that went wrong.";
     "option dontlognull" "" FRONT => Parse(|d, w, l| flag(d, w, l, |o| &mut o.dontlognull)), "Do not log connections that carried nothing.";

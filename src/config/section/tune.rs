@@ -5,7 +5,7 @@ use super::global::{GlobalDraft, GlobalParser, number, time};
 use crate::config::keyword::keywords;
 use crate::config::loading::Loading;
 use crate::config::shape;
-use crate::config::words::Words;
+use crate::config::words::{Words, within};
 use crate::model::global::AcceptFamily;
 
 /// Connections accepted before the others have their turn, without `tune.maxaccept`.
@@ -121,25 +121,25 @@ keywords! {
     "tune.takeover-other-tg-connections" "<value>" GLOBAL => NoAction("threads are not grouped"), "Takes idle connections of other groups.";
     "tune.zlib.memlevel" "<number>" GLOBAL => NoAction("compression is refused"), "Memory of compression.";
     "tune.zlib.windowsize" "<number>" GLOBAL => NoAction("compression is refused"), "The window of compression.";
-    "tune.h2.be.glitches-threshold" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Oddities that close a connection.";
-    "tune.h2.be.initial-window-size" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "The first window, towards servers.";
-    "tune.h2.be.max-concurrent-streams" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Streams at once, towards servers.";
-    "tune.h2.be.max-frames-at-once" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Frames at a stretch, towards servers.";
-    "tune.h2.be.rxbuf" "<size>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Receive buffers, towards servers.";
-    "tune.h2.fe.glitches-threshold" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Oddities that close a connection.";
-    "tune.h2.fe.initial-window-size" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "The first window, towards clients.";
-    "tune.h2.fe.max-concurrent-streams" "<number> [args...]" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Streams at once, towards clients.";
-    "tune.h2.fe.max-frames-at-once" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Frames at a stretch, towards clients.";
-    "tune.h2.fe.max-rst-at-once" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Resets at a stretch.";
-    "tune.h2.fe.max-total-streams" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Streams of a connection.";
-    "tune.h2.fe.rxbuf" "<size>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Receive buffers, towards clients.";
-    "tune.h2.header-table-size" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "The header table.";
-    "tune.h2.initial-window-size" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "The first window.";
-    "tune.h2.log-errors" "{ none | connection | stream }" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Which errors are logged.";
-    "tune.h2.max-concurrent-streams" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Streams at once.";
-    "tune.h2.max-frame-size" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "The largest frame.";
-    "tune.h2.zero-copy-fwd-send" "{ on | off }" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Sends without a copy.";
-    "h2-workaround-bogus-websocket-clients" "" GLOBAL => NoAction("HTTP/2 is not spoken yet"), "Does not offer WebSockets over HTTP/2.";
+    "tune.h2.be.glitches-threshold" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken to servers yet"), "Oddities that close a connection.";
+    "tune.h2.be.initial-window-size" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken to servers yet"), "The first window, towards servers.";
+    "tune.h2.be.max-concurrent-streams" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken to servers yet"), "Streams at once, towards servers.";
+    "tune.h2.be.max-frames-at-once" "<number>" GLOBAL => NoAction("HTTP/2 is not spoken to servers yet"), "Frames at a stretch, towards servers.";
+    "tune.h2.be.rxbuf" "<size>" GLOBAL => NoAction("HTTP/2 is not spoken to servers yet"), "Receive buffers, towards servers.";
+    "tune.h2.fe.glitches-threshold" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.h2.glitches_threshold = n as u32)), "Glitches of a client after which its HTTP/2 connection ends; 0 for no limit.";
+    "tune.h2.fe.initial-window-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| (g.global.h2.window, g.h2_own_window) = (n as u32, true))), "Bytes that a client may send ahead on a new stream.";
+    "tune.h2.fe.max-concurrent-streams" "<number> [rq-load <value>] [min <number>]" GLOBAL => Parse(client_streams), "Streams that a client may have open at once.";
+    "tune.h2.fe.max-frames-at-once" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.h2.frames_at_once = n as u32)), "Frames of a client that are read until other connections have their turn; 0 for no limit.";
+    "tune.h2.fe.max-rst-at-once" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.h2.resets_at_once = n as u32)), "RST_STREAM frames of a client that are read until other connections have their turn; 0 for no limit.";
+    "tune.h2.fe.max-total-streams" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| g.global.h2.streams_total = n as u32)), "Streams of a client after which it is asked to open another connection; 0 for no limit.";
+    "tune.h2.fe.rxbuf" "<size>" GLOBAL => Parse(|g, w, l| if let Some(size) = shape_size(w, l) { g.global.h2.receive_buffer = size }), "Bytes of bodies that a client may have sent and that wait, in all streams of a connection.";
+    "tune.h2.header-table-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=65536, |n| g.global.h2.header_table_size = n as u32)), "Bytes of the table by which HTTP/2 compresses heads.";
+    "tune.h2.initial-window-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| if !g.h2_own_window { g.global.h2.window = n as u32 })), "Bytes that a peer may send ahead on a new stream.";
+    "tune.h2.log-errors" "{ none | connection | stream }" GLOBAL => NoAction("errors of peers are counted, and end in no log line of their own"), "Which errors of HTTP/2 are logged.";
+    "tune.h2.max-concurrent-streams" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| if !g.h2_own_streams { g.global.h2.streams_max = n as u32 })), "Streams that a peer may have open at once.";
+    "tune.h2.max-frame-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 16384..=16777215, |n| g.global.h2.frame_size = n as u32)), "The largest frame that is taken.";
+    "tune.h2.zero-copy-fwd-send" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Sends without a copy.";
+    "h2-workaround-bogus-websocket-clients" "" GLOBAL => Parse(|g, w, l| { g.global.h2.extended_connect = false; w.end(l.report) }), "Does not offer WebSockets over HTTP/2 (RFC 8441).";
     "limited-quic" "" GLOBAL => NoAction("QUIC is not spoken"), "QUIC with an old OpenSSL.";
     "no-quic" "" GLOBAL => NoAction("QUIC is not spoken"), "No QUIC.";
     "tune.quic.be.cc.cubic-min-losses" "<number>" GLOBAL => NoAction("QUIC is not spoken yet"), "Tunes QUIC towards servers.";
@@ -287,6 +287,41 @@ fn size(words: &mut Words<'_>, loading: &mut Loading<'_>, keep: impl FnOnce(usiz
         keep(usize::try_from(size).unwrap_or(usize::MAX));
     }
     words.end(loading.report);
+}
+
+/// What load makes of the limit is not obeyed: the limit itself holds.
+fn client_streams(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
+    let Some(word) = words.expect(loading.report, "an integer argument") else { return };
+    let most = within(word, &words.keyword(), 0..=i64::from(i32::MAX), loading.report);
+    if let Some(most) = most {
+        (global.global.h2.streams_max, global.h2_own_streams) = (most as u32, true);
+    }
+    while let Some(word) = words.take_word() {
+        match word.text.as_str() {
+            "rq-load" => {
+                let known = words
+                    .text()
+                    .is_some_and(|load| matches!(load, "auto" | "ignore") || load.parse::<u32>().is_ok());
+                if !known {
+                    let message = "'rq-load' expects 'auto', 'ignore' or a number of requests";
+                    loading.report.alert(words.last_span(), message);
+                }
+            }
+            "min" if words.text().is_some_and(|least| least.parse::<u32>().is_ok()) => {}
+            other => {
+                let message = format!("unexpected argument '{other}'");
+                loading.report.alert(words.last_span(), message).help("'rq-load <value>' or 'min <number>'");
+                return;
+            }
+        }
+    }
+}
+
+/// A size that fits the windows of HTTP/2.
+fn shape_size(words: &mut Words<'_>, loading: &mut Loading<'_>) -> Option<u32> {
+    let size = words.size(loading.report)?;
+    words.end(loading.report);
+    Some(u32::try_from(size).unwrap_or(u32::MAX).min(i32::MAX as u32))
 }
 
 fn stick_counters(_: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {

@@ -119,9 +119,9 @@ mod tests {
             let mut world = World::default();
             let (own, other) = (table("web", kind, "conn_cur"), table("other", kind, ""));
             let key = key_of(&own, &Value::text(value.as_bytes())).unwrap();
-            world.session.tracked = Some(Box::default());
+            world.session.tracked = Some(std::rc::Rc::default());
             let entry = own.find_or_create(&key, 0).unwrap();
-            world.session.tracked.as_mut().unwrap().begin(1, entry, 0);
+            std::rc::Rc::get_mut(world.session.tracked.as_mut().unwrap()).unwrap().begin(1, entry, 0);
             world.named.tables.insert("other".into(), other.clone());
             world.named.tables.insert("texts".into(), table("texts", KeyType::String(99), ""));
             check(
@@ -156,7 +156,7 @@ mod tests {
         let entry = |n: u32| own.find_or_create(&n.to_be_bytes(), 0).unwrap();
         let mut tracked = Tracked::default();
         tracked.begin(0, entry(1), 0);
-        world.session.tracked = Some(Box::new(tracked));
+        world.session.tracked = Some(std::rc::Rc::new(tracked));
         world.txn.tracked.begin(1, entry(2), 0);
         check(&world, &[("sc0_key", "1"), ("sc1_key", "2"), ("sc2_key", "-")]);
     }

@@ -16,6 +16,7 @@ pub fn proxy_of(driver: Driver, server: &str, threads: u32) -> Proxy {
     let listen = |name: &str, bind: &str, lines: &str| {
         format!(
             "listen {name}\n    bind @{name}@ {bind}\n    http-reuse always\n    no option abortonclose\n    \
+             option disable-h2-upgrade\n    \
              http-request set-header {} %ci:%cp\n    {lines}\n    server s1 {server}\n",
             oracle::CLIENT
         )

@@ -1,0 +1,473 @@
+//! HTTP/2 towards clients: one task owns the connection, and each of its streams is a task that walks an exchange.
+//!
+//! The connection's task alone reads and writes the socket. What it reads goes to [`Conn`], which says what has
+//! happened: a request begins a task, bytes of a body wait in the connection until the stream's task takes them
+//! through its [`Lane`]. What streams send is staged in the connection; their wake-up brings its task to the end of the
+//! executor's queue, so that what several streams send in one turn leaves in one write.
+
+mod lane;
+mod settings;
+
+pub(super) use lane::Lane;
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use rustc_hash::FxHashMap;
+
+use super::Core;
+use super::core::SessionEntry;
+use super::exchange::{Exchange, Next};
+use super::front::Wire;
+use super::http::Client;
+use super::snapshot::SnapshotCell;
+use super::wait;
+use crate::base::clock::{self, Millis};
+use crate::http::h2::conn::{Event, Heads};
+use crate::http::h2::{Conn, Reason, StreamId, frame};
+use crate::http::{Request, Version};
+use crate::model::Proxy;
+use crate::net::buffer::Filled;
+use crate::net::timer::{Kill, NEVER, Stop};
+use crate::net::{Buffer, Stream, Then, executor};
+use crate::sys::pooled::Pooled;
+
+/// What the first bytes of a connection are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// The preface of HTTP/2 (RFC 9113 section 3.4): no HTTP/1 request begins so.
+    Preface,
+    /// The preface or a request: the next bytes tell.
+    Either,
+    /// Something else.
+    Other,
+}
+
+/// What the first bytes of a connection are.
+pub(super) fn first(bytes: &[u8]) -> First {
+    const LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
+    let len = bytes.len().min(LINE.len());
+    match bytes[..len] == frame::PREFACE[..len] {
+        true if len == LINE.len() => First::Preface,
+        true => First::Either,
+        false => First::Other,
+    }
+}
+
+/// What the connection's task and its streams share.
+struct Shared {
+    conn: RefCell<Conn>,
+    lanes: RefCell<FxHashMap<StreamId, Weak<Lane>>>,
+    /// Wakes the connection's task.
+    waker: Cell<Option<Waker>>,
+    /// The socket; -1 once it is closed.
+    fd: Cell<i32>,
+}
+
+impl Shared {
+    /// Has the connection's task look again.
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+    fn lane(&self, id: StreamId) -> Option<Rc<Lane>> {
+        self.lanes.borrow().get(&id)?.upgrade()
+    }
+}
+
+/// Serves a client's connection that speaks HTTP/2.
+pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, client: Box<Client>) {
+    let settings = {
+        let snapshot = client.entry.snapshot.get();
+        settings::towards_clients(&snapshot.model.global, &frontend, &client.entry.line.bind)
+    };
+    let now = clock::cached().millis();
+    let shared = Rc::new(Shared {
+        conn: RefCell::new(Conn::server(Arc::new(settings), now)),
+        lanes: RefCell::default(),
+        waker: Cell::new(None),
+        fd: Cell::new(client.stream.fd()),
+    });
+    let mut connection = Connection {
+        shared: shared.clone(),
+        heads: Box::default(),
+        is_resting: true,
+        rested: now,
+        wrote: now,
+        has_served: false,
+        ended: false,
+        core,
+        frontend,
+        client,
+    };
+    std::future::poll_fn(|context| connection.poll(context)).await;
+    connection.close().await;
+}
+
+/// How long, and for how many bytes, a client is heard that is told that its connection is over: closing on unread
+/// bytes would reset the connection under what it was told.
+const DRAIN_MS: u64 = 1000;
+const DRAIN_BYTES: usize = 256 * 1024;
+
+/// How often a turn of the connection's task reads and writes.
+const ROUNDS_MAX: u32 = 16;
+
+/// How reading ended for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Received {
+    /// All is read that there is: the socket tells when there is more.
+    All,
+    /// Others come first.
+    Pause,
+    /// No more is taken now.
+    Enough,
+}
+
+/// The connection, as its task has it.
+struct Connection {
+    core: Rc<Core>,
+    frontend: Arc<Proxy>,
+    client: Box<Client>,
+    shared: Rc<Shared>,
+    heads: Box<Heads>,
+    /// It has no stream, and since when.
+    is_resting: bool,
+    rested: Millis,
+    /// When bytes were last written, or began to wait.
+    wrote: Millis,
+    /// It has had a stream.
+    has_served: bool,
+    /// The client has ended its direction, or broken the connection.
+    ended: bool,
+}
+
+impl Connection {
+    /// Ready when the connection is over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.waker.set(Some(context.waker().clone()));
+        if self.core.stopping.get() || self.client.retired {
+            self.shared.conn.borrow_mut().shut_down(clock::cached().millis());
+        }
+        for round in 0.. {
+            let received = self.receive(context);
+            self.wake_writers();
+            if self.flush(context).is_err() {
+                return Poll::Ready(());
+            }
+            // Room in the output may have let input be taken again.
+            if received != Received::Enough || self.ended || !self.shared.conn.borrow().wants_input() {
+                break;
+            }
+            if round >= ROUNDS_MAX {
+                executor::yield_now(context);
+                break;
+            }
+        }
+        if self.is_over() {
+            return Poll::Ready(());
+        }
+        self.wait(context)
+    }
+
+    fn is_over(&self) -> bool {
+        let conn = self.shared.conn.borrow();
+        conn.is_done() || (self.ended && conn.streams() == 0)
+    }
+
+    /// Reads what there is, and acts on it.
+    fn receive(&mut self, context: &mut Context<'_>) -> Received {
+        loop {
+            if self.take_buffered() {
+                executor::yield_now(context);
+                return Received::Pause;
+            }
+            if self.ended || !self.shared.conn.borrow().wants_input() {
+                return Received::Enough;
+            }
+            if self.client.stream.poll_readable(context).is_pending() {
+                return Received::All;
+            }
+            let buffer = self.client.buffer.get_or_insert_with(Buffer::lease);
+            let filled = buffer.fill(&mut self.client.stream);
+            if buffer.is_empty() {
+                self.client.buffer = None;
+            }
+            match filled {
+                Ok(Filled::Bytes { .. } | Filled::Nothing) => {}
+                Ok(Filled::Full) => return Received::Enough,
+                Ok(Filled::End) | Err(_) => {
+                    self.ended = true;
+                    self.client.buffer = None;
+                    self.shared.conn.borrow_mut().hung_up();
+                }
+            }
+        }
+    }
+
+    /// Has the connection take what is in the buffer; whether it asks for a pause.
+    fn take_buffered(&mut self) -> bool {
+        let Some(mut buffer) = self.client.buffer.take() else { return self.take(&mut &[][..]) };
+        let mut bytes = buffer.filled();
+        let pauses = self.take(&mut bytes);
+        let taken = buffer.len() - bytes.len();
+        buffer.consume(taken);
+        if !buffer.is_empty() {
+            self.client.buffer = Some(buffer);
+        }
+        pauses
+    }
+
+    /// Has the connection take bytes, and acts on what happens; whether it asks for a pause.
+    fn take(&mut self, bytes: &mut &[u8]) -> bool {
+        let now = clock::cached().millis();
+        loop {
+            let event = self.shared.conn.borrow_mut().received(bytes, &mut self.heads, now);
+            match event {
+                None => return false,
+                Some(Event::Pause) => return true,
+                Some(event) => self.act(event),
+            }
+        }
+    }
+
+    fn act(&mut self, event: Event<'_>) {
+        match event {
+            Event::Request { stream, end, length } => self.begin(stream, end, length),
+            Event::Data { stream, bytes, .. } => {
+                self.shared.conn.borrow_mut().hold(stream, bytes);
+                if let Some(lane) = self.shared.lane(stream) {
+                    lane.has_bytes();
+                }
+            }
+            Event::Trailers { stream } => {
+                if let Some(lane) = self.shared.lane(stream) {
+                    lane.has_trailers(Box::new(std::mem::take(&mut self.heads.trailers)));
+                }
+            }
+            Event::Reset { stream, .. } => {
+                if let Some(lane) = self.shared.lane(stream) {
+                    lane.was_reset();
+                }
+            }
+            Event::Refused { status, .. } => self.refuse(status),
+            Event::Failed { .. } => self.reset_all(),
+            // A client sends no responses, and its GOAWAY is obeyed by the connection itself.
+            Event::Interim { .. }
+            | Event::Response { .. }
+            | Event::Settings
+            | Event::GoAway { .. }
+            | Event::Pause => {}
+        }
+    }
+
+    fn reset_all(&self) {
+        let lanes: Vec<_> = self.shared.lanes.borrow().values().filter_map(Weak::upgrade).collect();
+        lanes.iter().for_each(|lane| lane.was_reset());
+    }
+
+    /// Begins the exchange of a request.
+    fn begin(&mut self, stream: StreamId, end: bool, length: Option<u64>) {
+        let mut request = std::mem::take(&mut self.heads.request);
+        request.version = Version::Http2;
+        let lane = Rc::new(Lane::new(stream, self.shared.clone()));
+        self.shared.lanes.borrow_mut().insert(stream, Rc::downgrade(&lane));
+        self.has_served = true;
+        let before = clock::cached();
+        let (snapshot, frontend) = {
+            let mut frontend = self.frontend.clone();
+            self.client.retired |= !self.core.renew(&self.client.entry, &mut frontend);
+            (self.client.entry.snapshot.get(), frontend)
+        };
+        self.frontend = frontend.clone();
+        let entry = Rc::new(SessionEntry {
+            ticket: Rc::default(),
+            serves: Cell::new(None),
+            idle: Cell::new(false),
+            number: self.core.next_number(),
+            line: self.client.entry.line.clone(),
+            snapshot: SnapshotCell::new(snapshot),
+            source: self.client.entry.source,
+            since_ms: before.millis(),
+            ended: Cell::new((0, 0, 0)),
+        });
+        self.core.register(&entry);
+        let session = self.client.session.of_stream();
+        self.client.session.requests += 1;
+        let client = Box::new(Client {
+            stream: Stream::shared(lane.clone()),
+            buffer: None,
+            entry,
+            session,
+            place: None,
+            backend_place: None,
+            last_server: self.client.last_server,
+            retired: false,
+            switched: None,
+            wire: Wire::H2(lane),
+            established: None,
+        });
+        let asked = Asked { request, end, length };
+        executor::spawn(serve_stream(self.core.clone(), frontend, client, asked));
+    }
+
+    /// Counts a request that the connection has refused.
+    fn refuse(&mut self, status: u16) {
+        use crate::state::proxy::fe;
+        let counters = &self.frontend.state.frontend;
+        counters.add(fe::FAILED_REQUESTS, 1);
+        counters.add(fe::HRSP_1XX + usize::from(status / 100).clamp(1, 5) - 1, 1);
+    }
+
+    /// Wakes the streams that may send again.
+    fn wake_writers(&self) {
+        loop {
+            let next = self.shared.conn.borrow_mut().next_writable();
+            let Some(id) = next else { return };
+            if let Some(lane) = self.shared.lane(id) {
+                lane.may_write();
+            }
+        }
+    }
+
+    /// Writes what is staged, as far as the socket takes it.
+    fn flush(&mut self, context: &mut Context<'_>) -> Result<(), ()> {
+        loop {
+            let mut conn = self.shared.conn.borrow_mut();
+            if conn.output().is_empty() {
+                return Ok(());
+            }
+            if self.client.stream.poll_writable(context).is_pending() {
+                return Ok(());
+            }
+            match self.client.stream.try_write(conn.output(), Then::Nothing) {
+                Ok(count) => {
+                    conn.wrote(count);
+                    self.wrote = clock::cached().millis();
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(()),
+            }
+            drop(conn);
+            self.wake_writers();
+        }
+    }
+
+    /// Waits for whatever comes next.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = clock::cached().millis();
+        let is_idle = {
+            let mut conn = self.shared.conn.borrow_mut();
+            let is_idle = conn.streams() == 0;
+            if is_idle {
+                conn.rest();
+            }
+            is_idle
+        };
+        if is_idle && !std::mem::replace(&mut self.is_resting, is_idle) {
+            self.rested = now;
+        }
+        self.is_resting = is_idle;
+        self.client.entry.idle.set(is_idle && self.has_served);
+        let due = self.due(is_idle);
+        match self.core.wheel.check(&self.client.entry.ticket, due, context.waker()) {
+            None => Poll::Pending,
+            Some(Stop::Timeout) => self.time_is_over(is_idle, context),
+            Some(Stop::Killed(Kill::Shutdown)) => {
+                self.shared.conn.borrow_mut().abort(Reason::NO_ERROR, "the process stops");
+                let _ = self.flush(context);
+                Poll::Ready(())
+            }
+            Some(Stop::Killed(_)) => Poll::Ready(()),
+        }
+    }
+
+    /// When it has waited for too long: a client without streams for its next request, or one that takes nothing.
+    fn limit(&self, is_idle: bool) -> Millis {
+        let timeouts = &self.frontend.timeouts;
+        let takes_nothing = !self.shared.conn.borrow().output().is_empty();
+        let (since, limit) = match (takes_nothing, is_idle) {
+            (true, _) => (self.wrote, timeouts.client_ms),
+            (false, false) => return NEVER,
+            (false, true) if self.has_served => {
+                (self.rested, timeouts.http_keep_alive_ms.or(timeouts.http_request_ms).or(timeouts.client_ms))
+            }
+            (false, true) => (self.rested, timeouts.http_request_ms.or(timeouts.client_ms)),
+        };
+        limit.map_or(NEVER, |limit| since.saturating_add(limit))
+    }
+
+    fn due(&self, is_idle: bool) -> Millis {
+        let own = self.shared.conn.borrow().deadline().unwrap_or(NEVER);
+        own.min(self.limit(is_idle))
+    }
+
+    fn time_is_over(&mut self, is_idle: bool, context: &mut Context<'_>) -> Poll<()> {
+        let now = clock::cached().millis();
+        if now >= self.limit(is_idle) {
+            self.shared.conn.borrow_mut().abort(Reason::NO_ERROR, "the client is silent");
+            let _ = self.flush(context);
+            return Poll::Ready(());
+        }
+        self.shared.conn.borrow_mut().tick(now);
+        // What fell due may have staged something, or ended streams.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Ends the streams that are left, and the connection.
+    async fn close(self) {
+        let Connection { core, mut client, shared, ended, .. } = self;
+        shared.fd.set(-1);
+        let lanes: Vec<_> = shared.lanes.borrow().values().filter_map(Weak::upgrade).collect();
+        lanes.iter().for_each(|lane| lane.was_reset());
+        drop(lanes);
+        client.stream.shutdown_write();
+        // One of its own: that of the session may have been told to end.
+        let ticket = Rc::default();
+        let deadline = wait::after(Some(DRAIN_MS));
+        let mut left = if ended { 0 } else { DRAIN_BYTES };
+        client.buffer = None;
+        while left > 0 {
+            match Buffer::lease().fill(&mut client.stream) {
+                Ok(Filled::Bytes { count, .. }) => left = left.saturating_sub(count),
+                Ok(Filled::Nothing) => {
+                    let waited = wait::readable(&core, &ticket, deadline, &mut client.stream).await;
+                    if waited.is_err() {
+                        return;
+                    }
+                }
+                Ok(Filled::End | Filled::Full) | Err(_) => return,
+            }
+        }
+    }
+}
+
+/// A request as it came.
+struct Asked {
+    request: Request,
+    end: bool,
+    length: Option<u64>,
+}
+
+/// Serves one stream to its end.
+async fn serve_stream(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>, asked: Asked) {
+    let mut attached = None;
+    let (next, txn) = Pooled::new(|| async {
+        let mut txn = core.take_transaction();
+        txn.time.start_us = clock::cached().mono_us;
+        let snapshot = client.entry.snapshot.get();
+        txn.request = asked.request;
+        let mut exchange = Exchange::new(&core, &snapshot, &frontend, &mut client, &mut txn, &mut attached);
+        let next = exchange.run_asked(asked.end, asked.length).await;
+        (next, txn)
+    })
+    .await;
+    match next {
+        Next::Tunnel => Box::pin(super::http::tunnel(core, frontend, client, txn)).await,
+        Next::KeepAlive | Next::Close => core.return_transaction(txn),
+    }
+}
