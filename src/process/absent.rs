@@ -220,7 +220,6 @@ pub const PARTLY: &[Partly] = &[
     partly("bind", "quic4@, quic6@", "QUIC is not available yet", "frontend f\nbind quic4@:1"),
     partly("bind", "mptcp@", "Multipath TCP is not available yet", "frontend f\nbind mptcp@:1"),
     partly("bind", "rhttp@", "reverse HTTP is not available", "frontend f\nbind rhttp@b/s"),
-    partly("bind proto", "h2", "HTTP/2 is not available yet", "frontend f\nbind :1 proto h2"),
     partly(
         "server proto",
         "h2, fcgi",

@@ -154,7 +154,7 @@ impl Bench {
                 self.drain();
                 self.said.extend(show(event));
             }
-            // Whoever reads all answers makes room for more.
+            // A peer that reads all answers makes room for more.
             let before = rest.len();
             self.drain();
             if rest.is_empty() || (rest.len() == before && !self.conn.wants_input()) {

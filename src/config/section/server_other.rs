@@ -12,7 +12,7 @@ keywords! {
     "check-reuse-pool" "" SERVER => NoAction("checks open connections of their own"), "Lets checks use idle connections.";
     "check-via-socks4" "" SERVER => Refused("SOCKS4 is not available"), "Checks through a SOCKS4 proxy.";
     "healthcheck" "<name>" SERVER => Refused("'healthcheck' sections are not available yet"), "Takes the check from a section.";
-    "idle-ping" "<delay>" SERVER => NoAction("only HTTP/2 has pings, and it is not spoken yet"), "Pings idle connections.";
+    "idle-ping" "<delay>" SERVER => NoAction("only HTTP/2 has pings, and it is not spoken to servers yet"), "Pings idle connections.";
     "log-bufsize" "<bufsize>" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The buffer of log servers.";
     "log-proto" "{ legacy | octet-count }" SERVER => NoAction("it has no effect outside 'mode log', which is refused"), "The framing of log servers.";
     "namespace" "<name>" SERVER => Refused("network name spaces are not available yet"), "Connects from a network name space.";
@@ -37,7 +37,7 @@ fn proto(
         // What is spoken anyway.
         "h1" | "none" => {}
         "h2" => {
-            loading.report.alert(word.span, "'proto' : HTTP/2 is not available yet");
+            loading.report.alert(word.span, "'proto' : HTTP/2 to servers is not available yet");
         }
         "fcgi" => {
             loading.report.alert(word.span, "'proto' : FastCGI is not available yet");

@@ -74,7 +74,7 @@ keywords! {
     "tune.fail-alloc" "<percent>" GLOBAL => NoAction("it is for developers of HAProxy"), "Lets allocations fail.";
     "tune.fd.edge-triggered" "{ on | off }" GLOBAL => NoAction("the driver chooses"), "Edge-triggered events.";
     "tune.fd.tables" "{ shared | per-thread-group }" GLOBAL => Parse(fd_tables), "Descriptor tables. Accepted without effect: threads are not grouped.";
-    "tune.glitches.kill.cpu-usage" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "The CPU usage above which suspicious connections are closed.";
+    "tune.glitches.kill.cpu-usage" "<number>" GLOBAL => NoAction("a threshold of glitches ends connections whatever the CPU does"), "The CPU usage above which suspicious connections are closed.";
     "tune.h1.be.glitches-threshold" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "Oddities that close a connection.";
     "tune.h1.fe.glitches-threshold" "<number>" GLOBAL => NoAction("malformed messages end their connection at once"), "Oddities that close a connection.";
     "tune.h1.zero-copy-fwd-recv" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Receives without a copy.";
@@ -117,7 +117,7 @@ keywords! {
     "tune.ring.queues" "<number>" GLOBAL => NoAction("the queue to the log writer has its own size"), "Queues before rings.";
     "tune.runqueue-depth" "<number>" GLOBAL => NoAction("it is internal to HAProxy's scheduler"), "Tasks run at a stretch.";
     "tune.sched.low-latency" "{ on | off }" GLOBAL => NoAction("it is internal to HAProxy's scheduler"), "A scheduler for low latency.";
-    "tune.streams-elasticity" "<number>" GLOBAL => NoAction("only HTTP/2 and QUIC have streams, and they are not spoken yet"), "How streams are rationed.";
+    "tune.streams-elasticity" "<number>" GLOBAL => NoAction("streams are limited by tune.h2.fe.max-concurrent-streams alone"), "How streams are rationed.";
     "tune.takeover-other-tg-connections" "<value>" GLOBAL => NoAction("threads are not grouped"), "Takes idle connections of other groups.";
     "tune.zlib.memlevel" "<number>" GLOBAL => NoAction("compression is refused"), "Memory of compression.";
     "tune.zlib.windowsize" "<number>" GLOBAL => NoAction("compression is refused"), "The window of compression.";
@@ -135,7 +135,7 @@ keywords! {
     "tune.h2.fe.rxbuf" "<size>" GLOBAL => Parse(|g, w, l| if let Some(size) = shape_size(w, l) { g.global.h2.receive_buffer = size }), "Bytes of bodies that a client may have sent and that wait, in all streams of a connection.";
     "tune.h2.header-table-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=65536, |n| g.global.h2.header_table_size = n as u32)), "Bytes of the table by which HTTP/2 compresses heads.";
     "tune.h2.initial-window-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| if !g.h2_own_window { g.global.h2.window = n as u32 })), "Bytes that a peer may send ahead on a new stream.";
-    "tune.h2.log-errors" "{ none | connection | stream }" GLOBAL => NoAction("errors of peers are counted, and end in no log line of their own"), "Which errors of HTTP/2 are logged.";
+    "tune.h2.log-errors" "{ none | connection | stream }" GLOBAL => NoAction("errors of peers end in no log line of their own yet"), "Which errors of HTTP/2 are logged.";
     "tune.h2.max-concurrent-streams" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 0..=i64::from(i32::MAX), |n| if !g.h2_own_streams { g.global.h2.streams_max = n as u32 })), "Streams that a peer may have open at once.";
     "tune.h2.max-frame-size" "<number>" GLOBAL => Parse(|g, w, l| number(w, l, 16384..=16777215, |n| g.global.h2.frame_size = n as u32)), "The largest frame that is taken.";
     "tune.h2.zero-copy-fwd-send" "{ on | off }" GLOBAL => NoAction("forwarding has one path"), "Sends without a copy.";
@@ -289,7 +289,7 @@ fn size(words: &mut Words<'_>, loading: &mut Loading<'_>, keep: impl FnOnce(usiz
     words.end(loading.report);
 }
 
-/// What load makes of the limit is not obeyed: the limit itself holds.
+/// `rq-load` and `min` are read for mistakes alone: the limit itself is announced.
 fn client_streams(global: &mut GlobalDraft, words: &mut Words<'_>, loading: &mut Loading<'_>) {
     let Some(word) = words.expect(loading.report, "an integer argument") else { return };
     let most = within(word, &words.keyword(), 0..=i64::from(i32::MAX), loading.report);

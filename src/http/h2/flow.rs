@@ -67,7 +67,7 @@ impl ReceiveWindow {
         debug_assert!(len <= self.held);
         self.held = self.held.saturating_sub(len);
     }
-    /// Nobody will take what is held any more; how much that is.
+    /// No consumer will take what is held any more; how much that is.
     pub fn abandon(&mut self) -> u32 {
         std::mem::take(&mut self.held)
     }
@@ -165,7 +165,7 @@ mod tests {
             }
             window.taken(window.held());
             window.grant(largest);
-            assert!(window.left > 0, "whoever takes everything gets more");
+            assert!(window.left > 0, "a consumer that takes everything gets more");
         }
     }
 }

@@ -48,7 +48,7 @@ impl Conn {
         self.pass(head.stream, 1, 1);
         outcome
     }
-    /// Decides whether anybody wants the DATA of a frame.
+    /// Decides whether a stream wants the DATA of a frame.
     fn admit_data(&mut self, head: FrameHead, left: u32, padding: u32) -> Result<(), Fault> {
         let id = head.stream;
         let ends = head.has(flag::END_STREAM);
@@ -120,7 +120,7 @@ impl Conn {
         self.grant(id);
         Some(Event::Data { stream: id, bytes: piece, end: is_last })
     }
-    /// Counts bytes that have come in both windows, and those of them that nobody will take.
+    /// Counts bytes that have come in both windows, and those of them that no consumer will take.
     fn pass(&mut self, id: StreamId, len: u32, taken: u32) {
         // That they fit was asked when the frame began.
         let _ = self.receive.received(len);
@@ -169,7 +169,7 @@ impl Conn {
             frame::write_window_update(id, increment, &mut self.output);
         }
     }
-    /// Nobody will take `len` bytes that were held.
+    /// No consumer will take `len` bytes that were held.
     pub(super) fn pay_back(&mut self, len: u32) {
         if len > 0 {
             self.receive.taken(len);

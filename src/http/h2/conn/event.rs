@@ -64,7 +64,7 @@ pub enum Event<'b> {
         stream: StreamId,
         /// The code sent or received.
         reason: Reason,
-        /// Who ended it.
+        /// Which side ended it.
         by: By,
         /// The server has not looked at the request: any request may be sent again.
         can_retry: bool,

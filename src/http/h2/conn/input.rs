@@ -1,4 +1,4 @@
-//! Bytes -> frames: the preface, heads, and who takes which payload.
+//! Bytes -> frames: the preface, heads, and what takes which payload.
 //!
 //! The payload of DATA goes through as it comes; all others are short and are gathered, from several calls if need be.
 
@@ -38,7 +38,7 @@ pub(super) struct Data {
     /// Bytes of padding that have not come, behind the payload.
     pub(super) padding: u32,
     pub(super) ends: bool,
-    /// Nobody wants it.
+    /// No stream wants it.
     pub(super) is_discarded: bool,
 }
 
@@ -194,7 +194,7 @@ impl Conn {
         (self.frames_now, self.resets_now) = (0, 0);
         self.events.push_back(Event::Pause);
     }
-    /// Judges the head of a frame by itself and by where it stands, and says who reads its payload.
+    /// Judges the head of a frame by itself and by where it stands, and says what reads its payload.
     fn begin(&mut self, head: FrameHead, now: Millis) -> Result<(), Fault> {
         let error = |reason, why| Err(Fault::Connection(reason, why));
         if !self.has_settings && (head.kind != Kind::SETTINGS || head.has(flag::ACK)) {

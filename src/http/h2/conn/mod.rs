@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes of the socket ──► received() ──► events          send_*(), open() ► output() ► socket
-//!                            ▲ taken(), hold(), held()                 next_writable() ► who may send DATA
+//!                            ▲ taken(), hold(), held()                 next_writable() ► a stream that may send DATA
 //!                          deadline(), tick()              release() when the user is done with a stream
 //! ```
 //!
@@ -260,7 +260,7 @@ impl Conn {
     fn is_over(&self) -> bool {
         matches!(self.leaving, Leaving::Over)
     }
-    /// Whether a stream was never opened by whoever could open it.
+    /// Whether a stream was never opened by the side that could open it.
     fn is_idle(&self, id: StreamId) -> bool {
         if id.is_of_client() == (self.role == Role::Server) {
             id > self.last_peer

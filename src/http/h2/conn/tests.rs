@@ -258,7 +258,7 @@ fn streams_share_what_may_be_sent() {
             let waiting: Vec<_> = (0..3).filter(|at| sent[*at] > 0 && sent[*at] < 100_000).collect();
             let (least, most) =
                 (waiting.iter().map(|at| sent[*at]).min(), waiting.iter().map(|at| sent[*at]).max());
-            // The start that the first one had aside, nobody is more than a turn ahead of others.
+            // The start that the first one had aside, no stream is more than a turn ahead of others.
             let ahead = most.unwrap_or(0).saturating_sub(least.unwrap_or(0));
             assert!(ahead <= 65_536 + 16_384, "{sent:?}");
         }
@@ -304,13 +304,13 @@ fn a_turn_reserves_what_it_allows() {
     let first = pair.server.next_writable().unwrap();
     let reserved = pair.server.turns_reserved();
     assert!(reserved > 0);
-    // Whoever is released gives its turn back.
+    // A stream that is released gives its turn back.
     pair.server.release(first);
     assert_eq!(pair.server.turns_reserved(), 0);
     let second = pair.server.next_writable().unwrap();
     assert_ne!(first, second);
     assert_eq!(pair.server.send_data(second, b"", false, 0), Ok(0));
-    assert_eq!(pair.server.turns_reserved(), 0, "so does whoever has nothing to send");
+    assert_eq!(pair.server.turns_reserved(), 0, "so does a stream that has nothing to send");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Who may send DATA: streams that want to are served in turn, a quantum each, as far as the connection's window and
-//! the staged bytes allow. Priorities of peers are not looked at (RFC 9113 section 5.3.2).
+//! Which stream may send DATA: those that want to are served in turn, a quantum each, as far as the connection's
+//! window and the staged bytes allow. Priorities of peers are not looked at (RFC 9113 section 5.3.2).
 //!
-//! A turn reserves what it allows. So no more streams are woken than can send, and whoever comes in between
-//! without a turn gets only what nobody waits for.
+//! A turn reserves what it allows. So no more streams are woken than can send, and a stream that comes in
+//! between without a turn gets only what no other one waits for.
 
 use std::collections::VecDeque;
 
@@ -91,7 +91,7 @@ impl Conn {
             Wait::Turn(allowed) => {
                 self.turns.reserved -= allowed as usize;
                 stream.wait = Wait::None;
-                // Where nobody else waits, a turn is no limit.
+                // Where no other stream waits, a turn is no limit.
                 let unreserved = room.saturating_sub(self.turns.reserved);
                 if is_free { unreserved } else { unreserved.min(allowed as usize) }
             }

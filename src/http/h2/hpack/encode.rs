@@ -10,7 +10,7 @@ enum Worth {
     Entry,
     /// It is written as it is: each entry costs the peer memory and pushes another one out.
     Nothing,
-    /// Nobody on the way may keep it (RFC 7541 section 7.1.3).
+    /// No hop on the way may keep it (RFC 7541 section 7.1.3).
     Secret,
 }
 
