@@ -26,7 +26,7 @@
 //!  ---------- decisions above, doing below ----------------------------------
 //!  sys        every unsafe block and raw system call
 //!  net        streams, listeners, buffers, splice, idle pools, timers
-//!  engine     one core: accept, http, tcp, upstream, drain
+//!  engine     one core: accept, http, h2, tcp, upstream, drain
 //!  control    checks, resolvers, admin (runtime API), log sink     (tokio lives here only)
 //!  process    command line, start, signals -> main
 //! ```

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::programs::{output, program};
+use crate::support::secure::{Certificate, SecureClient};
 use crate::support::websocket::WebSocket;
 use crate::support::{Client, Proxy, both_drivers, own_address, websocket};
 
@@ -105,10 +107,14 @@ fn every_configuration_is_valid() {
     let mut files = examples();
     assert!(files.len() >= 6, "{files:?}");
     files.push(root().join("config/haproxy.cfg"));
+    let certificate = std::env::temp_dir().join(format!("haring-example-{}.pem", std::process::id()));
+    std::fs::write(&certificate, Certificate::new(&["www.example.com"]).both()).expect("a certificate");
+    let certificate = Scratch(certificate);
     for file in files {
         let output = Command::new(env!("CARGO_BIN_EXE_haring"))
             .args(["-c", "-dW", "-f"])
             .arg(&file)
+            .env("CERTIFICATES", &certificate.0)
             .current_dir(root())
             .output()
             .expect("the binary runs");
@@ -152,7 +158,7 @@ fn every_example_serves() {
         ("rate-limit.cfg", &[8080], false),
         ("docker-scale.cfg", &[8080], false),
     ];
-    assert_eq!(cases.len(), examples().len(), "each example is started");
+    assert_eq!(cases.len() + EDGES.len(), examples().len(), "each example is started");
     for (name, ports, has_statistics) in cases {
         both_drivers(|driver| {
             let origin = websocket::echo_origin("origin");
@@ -178,6 +184,54 @@ fn every_example_serves() {
             drop(proxy);
         });
     }
+}
+
+/// The examples that speak TLS.
+const EDGES: [&str; 2] = ["tls.cfg", "wss.cfg"];
+
+#[test]
+fn every_edge_speaks_tls_and_both_versions_of_http() {
+    both_drivers(|driver| {
+        for name in EDGES {
+            let origin = websocket::echo_origin("origin");
+            let own = own_address();
+            let builder = Proxy::build(driver);
+            builder.write("edge.pem", &Certificate::new(&["www.example.com"]).both());
+            let certificate = builder.path("edge.pem");
+            let builder = builder.environment("CERTIFICATES", &certificate);
+            let _proxy = builder.start(&at_home(name, own, origin.address()));
+            let address = SocketAddr::new(own, 8443);
+            let mut client = SecureClient::connect(address, "www.example.com");
+            let response = client.get("/", "");
+            assert_eq!((response.status, response.text().as_str()), (200, "origin"), "{name}");
+            if let Some(mut curl) = program("curl") {
+                let place = format!("www.example.com:443:{address}");
+                let said =
+                    output(
+                        curl.args(["-s", "-k", "--max-time", "10", "--http2", "-w", " %{http_version}"])
+                            .args(["--connect-to", &place, "https://www.example.com/"]),
+                    );
+                assert_eq!(said, "origin 2", "{name}");
+            }
+            if name == "tls.cfg" {
+                let mut client = Client::connect(SocketAddr::new(own, 8080));
+                let response = client.get("/a?b", "");
+                let location = response.header("location").unwrap_or_default();
+                assert_eq!(response.status, 301, "{name}");
+                assert!(location.starts_with("https://") && location.ends_with("/a?b"), "{location}");
+            } else {
+                let mut client = SecureClient::connect(address, "www.example.com");
+                client.send(
+                    "GET /chat HTTP/1.1\r\nHost: www.example.com\r\nConnection: Upgrade\r\n\
+                     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                );
+                assert_eq!(client.response().status, 101, "{name}");
+                client.send(b"\x81\x85\0\0\0\0hello");
+                assert_eq!(client.read_exact(7), b"\x81\x05hello", "{name}");
+            }
+        }
+    });
 }
 
 #[test]
