@@ -586,7 +586,11 @@ fn begin(
         vars: Default::default(),
         bytes_in: 0,
         bytes_out: 0,
-        transport: Transport { socket: Some(raw), listener_connections: Some(line.connections.clone()) },
+        transport: Transport {
+            socket: Some(raw),
+            listener_connections: Some(line.connections.clone()),
+            http2: None,
+        },
         tracked: None,
     };
     let client = Box::new(super::http::Client {

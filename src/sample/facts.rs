@@ -3,6 +3,7 @@
 //! The engine and the session phases write these; expressions read them through [`Context`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -66,6 +67,19 @@ pub struct Transport {
     pub socket: Option<i32>,
     /// Connections on the same listener (`dst_conn`).
     pub listener_connections: Option<Arc<AtomicU32>>,
+    /// What is seen of the connection if the client speaks HTTP/2.
+    pub http2: Option<Rc<Http2Facts>>,
+}
+
+/// Facts of a client connection that carries streams, as they are now.
+#[derive(Debug, Default)]
+pub struct Http2Facts {
+    /// What the client did that sound ones do not do, so far (`fc_glitches`).
+    pub glitches: Cell<u32>,
+    /// Streams that are open (`fc_nb_streams`).
+    pub streams: Cell<u32>,
+    /// Streams that may be open at once; 0 for no limit (`fc_settings_streams_limit`).
+    pub streams_max: u32,
 }
 
 /// What the kernel knows of a TCP connection (`tcp_info`); times in microseconds.

@@ -110,7 +110,7 @@ fn requests_walk_as_over_http1() {
         let lines = format!(
             "    log {} local0\n    log-format \"<%HV %HM %HPO %ST %[capture.req.hdr(0)] %tsc>\"\n    \
              capture request header x-seen len 10\n    http-request set-header x-version %[req.ver]\n    \
-             http-request return status 418 content-type text/plain lf-string %[req.ver] if {{ path /teapot }}\n    \
+             http-request return status 418 content-type text/plain lf-string \"%[req.ver] %[fc_http_major] %[fc_nb_streams] %[fc_settings_streams_limit] %[fc_glitches]\" if {{ path /teapot }}\n    \
              http-response set-header X-Status %[status]",
             syslog.address()
         );
@@ -135,7 +135,7 @@ fn requests_walk_as_over_http1() {
                     .all(|name| !got.headers.contains_key(*name))
             );
             let got = get(&send, "/teapot").await;
-            assert_eq!((got.status.as_u16(), got.body.as_slice()), (418, &b"2.0"[..]));
+            assert_eq!((got.status.as_u16(), got.body.as_slice()), (418, &b"2.0 2 1 100 0"[..]));
             let (response, mut body) = open(&send, request(Method::POST, "/post"), false).await;
             send_body(&mut body, Bytes::from_static(b"with a body"), true).await;
             let got = answer(response).await.unwrap();
@@ -528,5 +528,56 @@ fn websockets_come_as_extended_connect() {
             let (response, _) = open(&send, connect_to("/chat"), false).await;
             assert_eq!(response.await.unwrap().status(), StatusCode::BAD_GATEWAY);
         });
+    });
+}
+
+#[test]
+fn limits_of_the_configuration_are_announced() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let global = "global\n    tune.h2.fe.max-concurrent-streams 7 rq-load 1 min 2\n    tune.streams-elasticity 50\n    \
+             tune.h2.initial-window-size 70000\n    tune.h2.fe.rxbuf 200k\n    tune.h2.fe.max-total-streams 2\n";
+        let proxy = Proxy::start(driver, &config(&origin, "").replacen("global\n", global, 1));
+        run(async {
+            let (send, end) = connect(proxy.address("fe")).await;
+            for _ in 0..2 {
+                assert_eq!(get(&send, "/").await.status, StatusCode::OK);
+            }
+            // `max-total-streams` is reached: the client is asked to open another connection.
+            end.await.unwrap().expect("it ends with GOAWAY");
+        });
+        let mut client = proxy.client("fe");
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        let head = client.read_exact(9);
+        let settings = client.read_exact(usize::from(head[2]));
+        let values: Vec<_> = settings
+            .chunks(6)
+            .map(|one| (one[1], u32::from_be_bytes(one[2..].try_into().unwrap())))
+            .collect();
+        assert!(values.contains(&(3, 7)) && values.contains(&(4, 70_000)), "{values:?}");
+    });
+}
+
+#[test]
+fn what_is_malformed_ends_its_stream_and_is_counted() {
+    both_drivers(|driver| {
+        let (origin, mut syslog) = (echo(), Syslog::start());
+        let lines = format!("    log {} local0\n    log-format \"<%HPO %ST>\"", syslog.address());
+        let proxy = Proxy::start(driver, &config(&origin, &lines));
+        run(async {
+            let (send, _) = connect(proxy.address("fe")).await;
+            // The length of a body that does not come (RFC 9113 section 8.1.1).
+            let mut wrong = request(Method::GET, "/wrong");
+            wrong.headers_mut().insert("content-length", "5".parse().unwrap());
+            let refused = answer(open(&send, wrong, true).await.0).await;
+            assert!(refused.is_err_and(|error| error.reason() == Some(Reason::PROTOCOL_ERROR)));
+            assert_eq!(get(&send, "/next").await.status, StatusCode::OK);
+        });
+        assert_eq!(proxy.stat("fe", "FRONTEND", "ereq"), "1");
+        assert_eq!(proxy.stat("fe", "FRONTEND", "hrsp_4xx"), "1");
+        // It has no line in the log.
+        syslog.wait_for(&["</next 200>"]);
+        assert!(!syslog.rest(Duration::from_millis(50)).iter().any(|line| line.contains('<')));
+        assert_eq!(origin.requests(), 1);
     });
 }

@@ -32,6 +32,7 @@ use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::{Kill, NEVER, Stop};
 use crate::net::{Buffer, Stream, Then, executor};
+use crate::sample::facts::Http2Facts;
 use crate::sys::pooled::Pooled;
 
 /// What the first bytes of a connection are.
@@ -79,11 +80,13 @@ impl Shared {
 }
 
 /// Serves a client's connection that speaks HTTP/2.
-pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, client: Box<Client>) {
+pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>) {
     let settings = {
         let snapshot = client.entry.snapshot.get();
         settings::towards_clients(&snapshot.model.global, &frontend, &client.entry.line.bind)
     };
+    let facts = Http2Facts { streams_max: settings.streams_max, ..Http2Facts::default() };
+    client.session.transport.http2 = Some(Rc::new(facts));
     let now = clock::cached().millis();
     let shared = Rc::new(Shared {
         conn: RefCell::new(Conn::server(Arc::new(settings), now)),
@@ -225,6 +228,11 @@ impl Connection {
         let now = clock::cached().millis();
         loop {
             let event = self.shared.conn.borrow_mut().received(bytes, &mut self.heads, now);
+            if let Some(facts) = &self.client.session.transport.http2 {
+                let conn = self.shared.conn.borrow();
+                facts.glitches.set(conn.glitches());
+                facts.streams.set(u32::try_from(conn.streams()).unwrap_or(u32::MAX));
+            }
             match event {
                 None => return false,
                 Some(Event::Pause) => return true,

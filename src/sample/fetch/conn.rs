@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Fetch, Source};
+use crate::http::Version;
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
 use crate::sample::facts::Context;
 use crate::sample::value::{Type, Value};
@@ -135,7 +136,9 @@ fn fc_dst_port<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     port(context.session?.connection_addresses(context.txn).1)
 }
 fn http_major<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
-    context.session.map(|_| Value::Int(1))
+    context.session?;
+    let is_http2 = context.txn.sent_by_client.is_some_and(|sent| sent.version == Version::Http2);
+    Some(Value::Int(if is_http2 { 2 } else { 1 }))
 }
 fn bc_http_major<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
     context.txn.backend_destination.map(|_| Value::Int(1))

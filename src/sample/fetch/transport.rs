@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Fetch, Source};
 use crate::sample::arg::{Arg, ArgType, Args, CheckContext};
+use crate::sample::facts::Http2Facts;
 use crate::sample::facts::{Context, TcpFigures};
 use crate::sample::value::{Type, Value};
 
@@ -26,9 +27,10 @@ const fn number(name: &'static str, source: Source, doc: &'static str, get: supe
 
 const RTT: &str = "The mean round trip time of the connection, in 'ms' or 'us'.";
 const RTTVAR: &str = "The variance of the connection's round trip time, in 'ms' or 'us'.";
-const STREAMS: &str = "How many streams are open on the connection: 1.";
-const STREAMS_MAX: &str = "How many streams may be open on the connection: 1.";
-const GLITCHES: &str = "How many oddities were counted on the connection; HTTP/1 and TCP count none.";
+const STREAMS: &str = "How many streams are open on the connection; 1 unless it speaks HTTP/2.";
+const STREAMS_MAX: &str = "How many streams may be open on the connection; 1 unless it speaks HTTP/2.";
+const GLITCHES: &str =
+    "What the peer did on an HTTP/2 connection that sound peers do not do, so far; 0 on others.";
 
 /// Rows.
 pub const TABLE: &[Fetch] = &[
@@ -68,11 +70,11 @@ pub const TABLE: &[Fetch] = &[
         fc_dst_is_local,
     ),
     number("dst_conn", Client, "Connections on the same listener, this one included.", dst_conn),
-    number("fc_nb_streams", Client, STREAMS, one),
+    number("fc_nb_streams", Client, STREAMS, streams),
     number("bc_nb_streams", ServerConnection, STREAMS, one),
-    number("fc_settings_streams_limit", Client, STREAMS_MAX, one),
+    number("fc_settings_streams_limit", Client, STREAMS_MAX, streams_max),
     number("bc_settings_streams_limit", ServerConnection, STREAMS_MAX, one),
-    number("fc_glitches", Client, GLITCHES, none),
+    number("fc_glitches", Client, GLITCHES, glitches),
     number("bc_glitches", ServerConnection, GLITCHES, none),
     Fetch::new(
         "bc_reused",
@@ -151,6 +153,20 @@ fn dst_conn<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
 fn one<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Int(1))
 }
+/// What is seen of a client's HTTP/2 connection; `other` on one that speaks something else.
+fn of_http2<'a>(context: &Context<'a>, other: u32, get: impl Fn(&Http2Facts) -> u32) -> Option<Value<'a>> {
+    let facts = context.session?.transport.http2.as_deref();
+    Some(Value::Int(facts.map_or(other, get).into()))
+}
+fn streams<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    of_http2(context, 1, |facts| facts.streams.get())
+}
+fn streams_max<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    of_http2(context, 1, |facts| facts.streams_max)
+}
+fn glitches<'a>(_: &'a [Arg], context: &Context<'a>) -> Option<Value<'a>> {
+    of_http2(context, 0, |facts| facts.glitches.get())
+}
 fn none<'a>(_: &'a [Arg], _: &Context<'a>) -> Option<Value<'a>> {
     Some(Value::Int(0))
 }
@@ -180,7 +196,7 @@ mod tests {
             },
         };
         world.session.transport =
-            Transport { socket: Some(7), listener_connections: Some(Arc::new(5.into())) };
+            Transport { socket: Some(7), listener_connections: Some(Arc::new(5.into())), http2: None };
         check(
             &world,
             &[

@@ -93,7 +93,7 @@ fn limits_that_leave_nothing_are_told() {
 #[test]
 fn unknown_protocols_do_not_refuse_a_client() {
     let terminator = Terminator::new(line(), vec![entry(&material("a", &["a.com"]), None)]).unwrap();
-    for (list, expected) in [(&b"\x02h2"[..], 0), (b"\x02h2\x08http/1.1", 1)] {
+    for (list, expected) in [(&b"\x02h3"[..], 0), (b"\x02h3\x08http/1.1", 2), (b"\x02h2", 2)] {
         let mut data = (list.len() as u16).to_be_bytes().to_vec();
         data.extend(list);
         let bytes = hello(&[(16, &data), (13, &[0, 2, 4, 3])]);

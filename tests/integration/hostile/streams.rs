@@ -31,7 +31,7 @@ const FAILURES_MAX: usize = 10;
 /// The listeners that streams go to: none of those whose options let violations pass on purpose.
 const LISTENERS: [&str; 4] = ["strict", "strict", "names_deleted", "wait_body"];
 /// What the proxy may say itself.
-const REFUSALS: &[u16] = &[400, 413, 414, 422, 431, 501, 505];
+const REFUSALS: &[u16] = &[400, 405, 413, 414, 422, 431, 501, 505];
 
 const WORDS: &[&str] = &[
     "Content-Length: 5\r\n",
