@@ -70,7 +70,7 @@ impl Exchange<'_> {
                 Ok(head::Progress::Partial) => {}
                 Err(refusal) => {
                     self.capture_request(bytes, refusal);
-                    // HTTP/2, where it is not spoken: its preface is a request for a method that nobody has.
+                    // The preface of HTTP/2, where that is not spoken, is a request with a method that does not exist.
                     let is_preface = h2::first(bytes) == h2::First::Preface;
                     return Err(self.bad_request(if is_preface { 405 } else { refusal.status }));
                 }

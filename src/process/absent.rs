@@ -93,7 +93,6 @@ pub const ABSENT: &[Absent] = &[
         ],
         why: "the key is set in the configuration",
     },
-    Absent { kind: "command", names: &[], why: "backends do not change at run time yet" },
     Absent {
         kind: "command",
         names: &["set anon global-key", "set anon off", "set anon on", "show anon"],

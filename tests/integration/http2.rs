@@ -346,7 +346,7 @@ fn the_preface_is_recognised_however_it_comes() {
             client.send([*byte]);
         }
         assert_eq!(client.response().status, 200);
-        // One who says nothing more is not waited for longer than a request is.
+        // A listener of HTTP/2 alone answers no request of HTTP/1.
         let mut client = proxy.client("only2");
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let answer = client.read_to_end();
@@ -579,5 +579,28 @@ fn what_is_malformed_ends_its_stream_and_is_counted() {
         syslog.wait_for(&["</next 200>"]);
         assert!(!syslog.rest(Duration::from_millis(50)).iter().any(|line| line.contains('<')));
         assert_eq!(origin.requests(), 1);
+    });
+}
+
+#[test]
+fn an_idle_client_that_answers_pings_stays() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let lines = "    timeout client 500ms";
+        let text = config(&origin, lines).replace("bind @fe@", "bind @fe@ idle-ping 100ms");
+        let proxy = Proxy::start(driver, &text);
+        run(async {
+            let (send, end) = connect(proxy.address("fe")).await;
+            assert_eq!(get(&send, "/").await.status, StatusCode::OK);
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            assert!(!end.is_finished(), "it answers, and lives");
+            assert_eq!(get(&send, "/").await.status, StatusCode::OK);
+        });
+        // One that does not answer is gone.
+        let mut client = proxy.client("fe");
+        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        let said = client.read_to_end();
+        let pings = said.windows(9).filter(|head| head[..5] == [0, 0, 8, 6, 0]).count();
+        assert_eq!(pings, 1, "{said:?}");
     });
 }

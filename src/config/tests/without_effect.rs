@@ -32,10 +32,7 @@ const REASONS: &[(&str, Shown)] = &[
     ("it makes QUIC tokens", Refused("bind quic4@:2 ssl crt /x")),
     ("HTTP/2 is not spoken to servers yet", Refused("server s 1.1.1.1:1 proto h2")),
     ("only HTTP/2 has pings", Refused("server s 1.1.1.1:1 proto h2")),
-    (
-        "streams are limited by",
-        By("tests/integration/http2.rs", "limits_of_the_configuration_are_announced"),
-    ),
+    ("streams are limited by", By("tests/integration/http2.rs", "limits_of_the_configuration_are_announced")),
     ("a threshold of glitches ends", By("tests/hostile/http2/floods.txt", "[glitches]")),
     (
         "errors of peers end in no log line",

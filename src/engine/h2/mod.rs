@@ -99,6 +99,7 @@ pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<
         heads: Box::default(),
         is_resting: true,
         rested: now,
+        heard: now,
         wrote: now,
         has_served: false,
         ended: false,
@@ -139,6 +140,8 @@ struct Connection {
     /// It has no stream, and since when.
     is_resting: bool,
     rested: Millis,
+    /// When bytes last came.
+    heard: Millis,
     /// When bytes were last written, or began to wait.
     wrote: Millis,
     /// It has had a stream.
@@ -199,7 +202,8 @@ impl Connection {
                 self.client.buffer = None;
             }
             match filled {
-                Ok(Filled::Bytes { .. } | Filled::Nothing) => {}
+                Ok(Filled::Bytes { .. }) => self.heard = clock::cached().millis(),
+                Ok(Filled::Nothing) => {}
                 Ok(Filled::Full) => return Received::Enough,
                 Ok(Filled::End) | Err(_) => {
                     self.ended = true;
@@ -397,13 +401,16 @@ impl Connection {
     fn limit(&self, is_idle: bool) -> Millis {
         let timeouts = &self.frontend.timeouts;
         let takes_nothing = !self.shared.conn.borrow().output().is_empty();
-        let (since, limit) = match (takes_nothing, is_idle) {
-            (true, _) => (self.wrote, timeouts.client_ms),
-            (false, false) => return NEVER,
-            (false, true) if self.has_served => {
-                (self.rested, timeouts.http_keep_alive_ms.or(timeouts.http_request_ms).or(timeouts.client_ms))
-            }
-            (false, true) => (self.rested, timeouts.http_request_ms.or(timeouts.client_ms)),
+        // What the client says, a PING's answer among it, is a sign of life, and no request.
+        let of_request = match self.has_served {
+            true => timeouts.http_keep_alive_ms.or(timeouts.http_request_ms),
+            false => timeouts.http_request_ms,
+        };
+        let (since, limit) = match (takes_nothing, is_idle, of_request) {
+            (true, ..) => (self.wrote, timeouts.client_ms),
+            (false, false, _) => return NEVER,
+            (false, true, Some(limit)) => (self.rested, Some(limit)),
+            (false, true, None) => (self.rested.max(self.heard), timeouts.client_ms),
         };
         limit.map_or(NEVER, |limit| since.saturating_add(limit))
     }
