@@ -39,6 +39,9 @@ impl Exchange<'_> {
             End::Close => (None, None, false),
             End::Silence { hop_limit } => {
                 packets::drop_silently(&mut self.client.stream, hop_limit);
+                if let Some(lane) = self.client.wire.lane() {
+                    lane.fall_silent();
+                }
                 (None, None, false)
             }
         };

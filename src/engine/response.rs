@@ -233,6 +233,11 @@ impl Exchange<'_> {
                         _ => EndedIn::Headers,
                     };
                     self.client_left(ended_in);
+                    if self.client.wire.is_shared() {
+                        // The stream is gone: no answer would reach its client.
+                        (self.txn.ended_in, self.txn.status) = (EndedIn::Headers, 400);
+                        return Err(Failure::Final(End::Close));
+                    }
                     // The client may have closed its sending side only: it is told why.
                     return Err(Failure::Final(End::answer(self.error_page(400)).closing()));
                 }

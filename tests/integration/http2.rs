@@ -277,7 +277,7 @@ fn a_stream_that_its_client_resets_is_given_up() {
             drop(response);
             assert_eq!(get(&send, "/next").await.body, b"ok", "the others go on");
         });
-        syslog.wait_for(&["</never 400 CD"]);
+        syslog.wait_for(&["</never 400 CH"]);
         assert!(wait_until(LIMIT, || proxy.stat("be", "s1", "scur") == "0"), "its slot is free");
         assert_eq!(proxy.stat("be", "s1", "cli_abrt"), "1");
     });
@@ -602,5 +602,38 @@ fn an_idle_client_that_answers_pings_stays() {
         let said = client.read_to_end();
         let pings = said.windows(9).filter(|head| head[..5] == [0, 0, 8, 6, 0]).count();
         assert_eq!(pings, 1, "{said:?}");
+    });
+}
+
+#[test]
+fn a_client_that_sends_without_an_end_leaves_the_thread_to_others() {
+    use std::io::Write;
+    both_drivers(|driver| {
+        let origin = echo();
+        let lines = "    http-request return status 200 content-type text/plain string ok if { path /ok }";
+        let text = config(&origin, lines).replace("nbthread 2", "nbthread 1");
+        let proxy = Proxy::start(driver, &text);
+        // Pieces of one byte, far beyond the window that the stream has.
+        let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        flood.extend(b"\0\0\x0d\x01\x04\0\0\0\x01\x83\x84\x86\x41\x08site.abc");
+        flood.extend(b"\0\0\x01\0\0\0\0\0\x01x".repeat(20_000));
+        let address = proxy.address("fe");
+        let floods: Vec<_> = (0..3)
+            .map(|_| {
+                let flood = flood.clone();
+                std::thread::spawn(move || {
+                    let mut stream = std::net::TcpStream::connect(address).unwrap();
+                    // It ends when the proxy has had enough.
+                    let limit = std::time::Instant::now() + LIMIT;
+                    while stream.write_all(&flood).is_ok() {
+                        assert!(std::time::Instant::now() < limit, "the flood is not stopped");
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..50 {
+            assert_eq!(proxy.client("fe").get("/ok", "").text(), "ok");
+        }
+        floods.into_iter().for_each(|flood| flood.join().unwrap());
     });
 }

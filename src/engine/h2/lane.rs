@@ -67,6 +67,11 @@ impl Lane {
             wake(waker);
         }
     }
+    /// Ends the connection with all its streams, and says nothing of it.
+    pub(in crate::engine) fn fall_silent(&self) {
+        self.shared.is_silent.set(true);
+        self.shared.wake();
+    }
     /// Sends an interim response; its bytes. While too much waits to be written it is left out, as it may be.
     pub(in crate::engine) fn send_interim(&self, response: &Response) -> Result<u64, Gone> {
         self.staging(|conn| conn.send_interim(self.id, response)).map(|(bytes, _)| bytes as u64)

@@ -65,6 +65,8 @@ struct Shared {
     waker: Cell<Option<Waker>>,
     /// The socket; -1 once it is closed.
     fd: Cell<i32>,
+    /// The client must not learn that the connection is over (`silent-drop`).
+    is_silent: Cell<bool>,
 }
 
 impl Shared {
@@ -93,6 +95,7 @@ pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<
         lanes: RefCell::default(),
         waker: Cell::new(None),
         fd: Cell::new(client.stream.fd()),
+        is_silent: Cell::new(false),
     });
     let mut connection = Connection {
         shared: shared.clone(),
@@ -118,6 +121,9 @@ const DRAIN_BYTES: usize = 256 * 1024;
 
 /// How often a turn of the connection's task reads and writes.
 const ROUNDS_MAX: u32 = 16;
+
+/// How many buffers a turn reads: a client that sends without an end must not keep the thread from the others.
+const READS_MAX: u32 = 4;
 
 /// How reading ended for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +159,9 @@ struct Connection {
 impl Connection {
     /// Ready when the connection is over.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.shared.is_silent.get() {
+            return Poll::Ready(());
+        }
         self.shared.waker.set(Some(context.waker().clone()));
         if self.core.stopping.get() || self.client.retired {
             self.shared.conn.borrow_mut().shut_down(clock::cached().millis());
@@ -185,7 +194,7 @@ impl Connection {
 
     /// Reads what there is, and acts on it.
     fn receive(&mut self, context: &mut Context<'_>) -> Received {
-        loop {
+        for _ in 0..READS_MAX {
             if self.take_buffered() {
                 executor::yield_now(context);
                 return Received::Pause;
@@ -212,6 +221,8 @@ impl Connection {
                 }
             }
         }
+        executor::yield_now(context);
+        Received::Pause
     }
 
     /// Has the connection take what is in the buffer; whether it asks for a pause.
@@ -440,6 +451,9 @@ impl Connection {
         let lanes: Vec<_> = shared.lanes.borrow().values().filter_map(Weak::upgrade).collect();
         lanes.iter().for_each(|lane| lane.was_reset());
         drop(lanes);
+        if shared.is_silent.get() {
+            return;
+        }
         client.stream.shutdown_write();
         // One of its own: that of the session may have been told to end.
         let ticket = Rc::default();

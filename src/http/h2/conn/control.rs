@@ -26,9 +26,16 @@ impl Conn {
         if head.has(flag::ACK) {
             if !std::mem::replace(&mut self.is_acknowledged, true) {
                 let by = i64::from(self.settings.window.min(WINDOW_MAX)) - i64::from(WINDOW);
-                for stream in self.streams.values_mut() {
+                let mut receiving = Vec::new();
+                for (id, stream) in &mut self.streams {
                     stream.receive.shift(by);
+                    if stream.receiving {
+                        receiving.push(*id);
+                    }
                 }
+                // What was taken under the larger window may leave nothing of this one: the peer would wait for ever.
+                receiving.sort_unstable();
+                receiving.into_iter().for_each(|id| self.grant(id));
                 return Ok(());
             }
             // There is nothing that this could acknowledge.

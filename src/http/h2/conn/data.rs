@@ -32,7 +32,7 @@ impl Conn {
             self.input.reading = Reading::PadLength(head);
             return Ok(());
         }
-        self.admit_data(head, head.len, 0)
+        self.admit_data(head, head.len, 0, now)
     }
     /// The length of the padding of a DATA frame.
     pub(super) fn padded_data(&mut self, head: FrameHead, padding: u8, now: Millis) -> Result<(), Fault> {
@@ -43,20 +43,23 @@ impl Conn {
         if padding > 0 && left == 0 && !head.has(flag::END_STREAM) {
             self.flood.idle_frame(now)?;
         }
-        let outcome = self.admit_data(head, left, padding);
+        let outcome = self.admit_data(head, left, padding, now);
         // The octet of the length counts, and is taken at once.
         self.pass(head.stream, 1, 1);
         outcome
     }
     /// Decides whether a stream wants the DATA of a frame.
-    fn admit_data(&mut self, head: FrameHead, left: u32, padding: u32) -> Result<(), Fault> {
+    fn admit_data(&mut self, head: FrameHead, left: u32, padding: u32, now: Millis) -> Result<(), Fault> {
         let id = head.stream;
         let ends = head.has(flag::END_STREAM);
-        if left > 0 {
-            self.flood.useful_frame();
-        }
         let outcome = self.judge_data(head, left, ends);
         let is_discarded = !matches!(outcome, Ok(true));
+        if is_discarded && head.len < SMALL_DATA {
+            // Large ones cost their sender as much as they cost here.
+            self.flood.idle_frame(now)?;
+        } else if left > 0 && !is_discarded {
+            self.flood.useful_frame();
+        }
         self.input.reading = Reading::Data(Data { stream: id, left, padding, ends, is_discarded });
         outcome.map(|_| ())
     }

@@ -701,3 +701,41 @@ fn act(conn: &mut Conn, id: StreamId, action: u64, now: u64, rng: &mut Rng) {
         _ => {}
     }
 }
+
+#[test]
+fn a_window_that_the_settings_make_smaller_is_opened_again() {
+    let (mut client, mut server) =
+        (Conn::client(Arc::new(settings()), 0), Conn::server(Arc::new(settings()), 0));
+    let mut heads = Heads::default();
+    let id =
+        client.open(&request("POST", "/", &[]), Opening { end: false, ..OPENING }).expect("it may open one");
+    // Sent and taken before the client has read how large the window is that the server gives.
+    assert_eq!(client.send_data(id, &[0; 16_384], false, 0), Ok(16_384));
+    pass(&mut client, &mut server, &mut heads, usize::MAX);
+    server.taken(id, 16_384);
+    for _ in 0..3 {
+        pass(&mut server, &mut client, &mut heads, usize::MAX);
+        pass(&mut client, &mut server, &mut heads, usize::MAX);
+    }
+    assert_eq!(client.send_data(id, &[0; 1000], false, 0), Ok(1000));
+}
+
+#[test]
+fn small_pieces_of_a_body_that_is_not_wanted_are_bounded() {
+    for (size, count, ends) in [(1, 2500, true), (255, 2500, true), (16_384, 50, false)] {
+        let mut pair = Pair::new(settings(), settings());
+        let id = pair.client.open(&request("POST", "/", &[]), Opening { end: false, ..OPENING }).unwrap();
+        pair.at_server();
+        pair.server.reset(id, Reason::CANCEL);
+        let mut bytes = Vec::new();
+        (0..count).for_each(|_| frame::write(Kind::DATA, 0, id, &vec![0; size], &mut bytes));
+        let mut rest = &bytes[..];
+        let mut failed = None;
+        while let Some(event) = pair.server.received(&mut rest, &mut pair.heads, 0) {
+            if let Event::Failed { reason, .. } = event {
+                failed = Some(reason);
+            }
+        }
+        assert_eq!(failed, ends.then_some(Reason::ENHANCE_YOUR_CALM), "pieces of {size}");
+    }
+}
