@@ -158,8 +158,17 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Rows whose tests stand in `slow_clients` (they take their time) and in `hardening` (they need root).
-const ELSEWHERE: &[&str] = &["Slow heads", "Silent clients", "Core dumps"];
+/// Rows whose tests stand in `slow_clients` (they take their time), in `hardening` (they need root), and in
+/// `http2` and `tests/hostile/http2` (they need frames).
+const ELSEWHERE: &[&str] = &[
+    "Slow heads",
+    "Silent clients",
+    "Core dumps",
+    "Floods of HTTP/2 frames",
+    "Memory of an HTTP/2 connection",
+    "Closed HTTP/2 windows",
+    "HTTP/2 on clear listeners",
+];
 
 fn page() -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/secure-defaults.md");
