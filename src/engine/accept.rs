@@ -14,7 +14,7 @@ use super::Core;
 use super::core::{LEVEL_EMERGENCY, SessionEntry};
 use super::mailbox::Order;
 use super::orders::Given;
-use super::snapshot::{Snapshot, SnapshotCell};
+use super::snapshot::Snapshot;
 use crate::base::clock::{self, Millis};
 use crate::base::id::{ListenerId, ProxyIndex};
 use crate::base::rate::Window;
@@ -559,18 +559,7 @@ fn begin(
         }
     }
     let stream = Stream::new(fd);
-    let entry = Rc::new(SessionEntry {
-        ticket: Rc::default(),
-        serves: Cell::new(None),
-        idle: Cell::new(false),
-        number: core.next_number(),
-        line: line.clone(),
-        snapshot: SnapshotCell::new(snapshot),
-        source,
-        since_ms: millis,
-        ended: Cell::new((0, 0, 0)),
-    });
-    core.register(&entry);
+    let entry = SessionEntry::begin(core, line.clone(), snapshot, source);
     let session = SessionFacts {
         number: entry.number,
         frontend: proxy.state.clone(),

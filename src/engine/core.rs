@@ -22,6 +22,7 @@ use crate::base::clock::{self, Millis};
 use crate::base::core_id;
 use crate::base::id::{ProxyIndex, ServerId, ServerIndex};
 use crate::base::rng::Rng;
+use crate::http::h2::conn::Heads;
 use crate::log::queue::{Line, LogQueue};
 use crate::log::target;
 use crate::model::global::CloseSpread;
@@ -107,6 +108,30 @@ pub struct SessionEntry {
     pub ended: Cell<(u64, u64, u64)>,
 }
 
+impl SessionEntry {
+    /// That of a session which begins, known to its core.
+    pub(super) fn begin(
+        core: &Core,
+        line: LocalBindLine,
+        snapshot: Rc<Snapshot>,
+        source: Option<std::net::SocketAddr>,
+    ) -> Rc<SessionEntry> {
+        let entry = Rc::new(SessionEntry {
+            ticket: Rc::default(),
+            serves: Cell::new(None),
+            idle: Cell::new(false),
+            number: core.next_number(),
+            line,
+            snapshot: SnapshotCell::new(snapshot),
+            source,
+            since_ms: clock::cached().millis(),
+            ended: Cell::new((0, 0, 0)),
+        });
+        core.register(&entry);
+        entry
+    }
+}
+
 // Each idle connection has one, with two counts before it in one room of the allocator.
 const _: () = assert!(size_of::<SessionEntry>() <= 112);
 
@@ -126,6 +151,8 @@ pub struct Core {
     pub questions: Questions,
     /// Names that rules have resolved.
     pub names: Names,
+    /// Where HTTP/2 connections leave the heads that have come.
+    pub heads: RefCell<Heads>,
     /// Random numbers.
     pub rng: RefCell<Rng>,
     /// Set by a soft stop: no keep-alive any more.
@@ -543,6 +570,7 @@ fn make(index: usize, setup: Setup, model: Arc<Model>) -> Rc<Core> {
         idle: IdlePool::default(),
         questions: Questions::default(),
         names: Names::default(),
+        heads: RefCell::default(),
         // The seed differs per core so that cores do not choose in step.
         rng: RefCell::new(Rng::new(0x4861_7269_6e67 ^ (index as u64) << 32)),
         stopping: Cell::new(false),

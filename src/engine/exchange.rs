@@ -16,7 +16,7 @@ use super::silence;
 use super::snapshot::Snapshot;
 use super::streamed::Streamed;
 use super::wait;
-use crate::base::clock;
+use crate::base::clock::{self, Now};
 use crate::http::Method;
 use crate::http::h1::framing::Body;
 use crate::http::reply::Reply;
@@ -148,14 +148,12 @@ impl<'a> Exchange<'a> {
             (false, None) => Body::UntilClose,
         };
         self.txn.has_request = true;
+        self.came_at(clock::cached());
         self.run().await
     }
 
     /// Walks the exchange to its end.
     pub async fn run(&mut self) -> Next {
-        let now = clock::cached();
-        self.txn.time.first_byte_us = now.mono_us;
-        self.txn.time.first_byte_wall_us = now.wall_us;
         self.front.received = self.client.buffer.as_ref().map_or(0, |buffer| buffer.len() as u64);
         let next = match self.walk().await {
             Ok(next) => next,
@@ -168,6 +166,12 @@ impl<'a> Exchange<'a> {
             self.finish();
         }
         next
+    }
+
+    /// Its first bytes came then: what bounds the request counts from there.
+    pub(super) fn came_at(&mut self, moment: Now) {
+        self.txn.time.first_byte_us = moment.mono_us;
+        self.txn.time.first_byte_wall_us = moment.wall_us;
     }
 
     /// The phases of an exchange in order. Each ends it by an error, which is answered.
@@ -189,9 +193,7 @@ impl<'a> Exchange<'a> {
         self.txn.ended = ended;
         self.txn.ended_in = EndedIn::Request;
         // It was active from the start: there was no first byte that would have ended an idle time.
-        let accepted = self.client.session.accepted;
-        self.txn.time.first_byte_us = accepted.mono_us;
-        self.txn.time.first_byte_wall_us = accepted.wall_us;
+        self.came_at(self.client.session.accepted);
         self.txn.bad_request = true;
         let probe = self.frontend.options.http_ignore_probes;
         if !probe {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::body::{Pump, Trailers};
 use super::exchange::Exchange;
-use super::h2::Lane;
+use super::h2::Http2Stream;
 use super::wait::{self, WriteError};
 use super::wait_body::BodyCopy;
 use crate::http::Response;
@@ -29,15 +29,15 @@ pub(super) enum Wire {
     /// HTTP/1: one exchange after the other on the connection's own stream.
     H1,
     /// HTTP/2: one of the connection's streams, which ends with its exchange.
-    H2(Rc<Lane>),
+    H2(Rc<Http2Stream>),
 }
 
 impl Wire {
-    /// The lane of an HTTP/2 stream.
-    pub(super) fn lane(&self) -> Option<Rc<Lane>> {
+    /// The stream of an HTTP/2 connection that it is.
+    pub(super) fn http2(&self) -> Option<Rc<Http2Stream>> {
         match self {
             Wire::H1 => None,
-            Wire::H2(lane) => Some(lane.clone()),
+            Wire::H2(stream) => Some(stream.clone()),
         }
     }
     /// Whether the client's connection ends with the exchange, or carries others beside it.
@@ -81,8 +81,8 @@ pub(super) struct Head {
 impl Exchange<'_> {
     /// Sends an interim response; its bytes.
     pub(super) async fn send_interim(&mut self, response: &Response) -> Result<u64, WriteError> {
-        if let Wire::H2(lane) = &self.client.wire {
-            return lane.send_interim(response).map_err(|_| WriteError::Broken);
+        if let Wire::H2(stream) = &self.client.wire {
+            return stream.send_interim(response).map_err(|_| WriteError::Broken);
         }
         let mut bytes = Vec::with_capacity(256);
         encode::response(response, Body::None, Connection::Default, &mut bytes);
@@ -98,9 +98,9 @@ impl Exchange<'_> {
     /// it has.
     pub(super) fn stage_head(&mut self, pump: &mut Pump, head: &Head) -> Result<usize, WriteError> {
         let told = head.delivery.told;
-        if let Some(lane) = self.client.wire.lane() {
+        if let Some(stream) = self.client.wire.http2() {
             let ends = head.delivery.body == Body::None;
-            let sent = lane.send_head(&self.txn.response, told, ends);
+            let sent = stream.send_head(&self.txn.response, told, ends);
             self.txn.bytes_to_client += sent.map_err(|_| WriteError::Broken)? as u64;
             return Ok(0);
         }

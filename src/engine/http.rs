@@ -110,7 +110,8 @@ pub(super) async fn serve_requests(core: Rc<Core>, mut frontend: Arc<Proxy>, mut
             Awaited::Close => return,
             Awaited::Empty(ended) => Some(ended),
         };
-        if first && ended.is_none() && speaks_h2(&core, &frontend, &mut client, begun.millis()).await {
+        let came = clock::cached();
+        if first && ended.is_none() && speaks_h2(&core, &frontend, &mut client, came.millis()).await {
             client.entry.idle.set(false);
             return Box::pin(h2::serve(core, frontend, client)).await;
         }
@@ -118,10 +119,10 @@ pub(super) async fn serve_requests(core: Rc<Core>, mut frontend: Arc<Proxy>, mut
         if client.switched.is_none() {
             client.retired |= !core.renew(&client.entry, &mut frontend);
         }
-        let start_us = if first { 0 } else { begun.mono_us };
+        let begun = Begun { start_us: if first { 0 } else { begun.mono_us }, came };
         // In a room of its own, so that the idle connection does not carry that of a transaction.
         let (next, txn) =
-            Pooled::new(|| exchange(&core, &frontend, &mut client, &mut attached, start_us, ended)).await;
+            Pooled::new(|| exchange(&core, &frontend, &mut client, &mut attached, begun, ended)).await;
         match next {
             Next::KeepAlive => core.return_transaction(txn),
             Next::Close => return core.return_transaction(txn),
@@ -130,18 +131,27 @@ pub(super) async fn serve_requests(core: Rc<Core>, mut frontend: Arc<Proxy>, mut
     }
 }
 
+/// When a request began, as its exchange wants to know it.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// When the connection began to wait for it, in microseconds; 0 for the first one.
+    start_us: u64,
+    /// When its first bytes came.
+    came: clock::Now,
+}
+
 /// One exchange; with `ended`, the end of a connection that sent nothing.
 async fn exchange(
     core: &Rc<Core>,
     frontend: &Arc<Proxy>,
     client: &mut Client,
     attached: &mut Option<Box<ServerConnection>>,
-    start_us: u64,
+    begun: Begun,
     ended: Option<Ended>,
 ) -> (Next, Box<TransactionFacts>) {
     let mut txn = core.take_transaction();
-    txn.time.start_us = start_us;
-    if start_us != 0 {
+    txn.time.start_us = begun.start_us;
+    if begun.start_us != 0 {
         txn.calls_before = calls::current();
     }
     let snapshot = client.entry.snapshot.get();
@@ -151,7 +161,10 @@ async fn exchange(
             exchange.refuse_empty(ended).await;
             Next::Close
         }
-        None => exchange.run().await,
+        None => {
+            exchange.came_at(begun.came);
+            exchange.run().await
+        }
     };
     (next, txn)
 }

@@ -13,22 +13,18 @@ use crate::http::status;
 use crate::http::{Method, Version};
 use crate::model::Proxy;
 use crate::model::proxy::StatsPage;
-use crate::net::buffer::Filled;
+use crate::net::Then;
 use crate::net::timer::Stop;
-use crate::net::{Buffer, Then};
 use crate::rules::{RuleSet, Verdict};
 use crate::sample::facts::{Direction, Ended, EndedIn};
 use std::sync::Arc;
 use std::task::Poll;
 
-/// Bytes of an unread request that are read and thrown away so that the answer arrives: closing with
-/// unread bytes would reset the connection under it (RFC 9112 section 9.6). A body may be long; what is no
-/// request is not.
+/// Bytes of an unread body that are read and thrown away so that the answer arrives: closing with unread bytes
+/// would reset the connection under it (RFC 9112 section 9.6).
 const DRAIN_BYTES_MAX: u64 = 1 << 30;
-const DRAIN_JUNK_BYTES_MAX: usize = 256 * 1024;
-/// How long that may take: for a body, how long its client may be silent where nothing else is said.
+/// How long the client of such a body may be silent without a `timeout client`.
 const DRAIN_SILENCE_MS: u64 = 10_000;
-const DRAIN_JUNK_MS: u64 = 1000;
 
 impl Exchange<'_> {
     /// Carries an end out.
@@ -39,8 +35,8 @@ impl Exchange<'_> {
             End::Close => (None, None, false),
             End::Silence { hop_limit } => {
                 packets::drop_silently(&mut self.client.stream, hop_limit);
-                if let Some(lane) = self.client.wire.lane() {
-                    lane.fall_silent();
+                if let Some(stream) = self.client.wire.http2() {
+                    stream.fall_silent();
                 }
                 (None, None, false)
             }
@@ -275,10 +271,10 @@ impl Exchange<'_> {
             (_, None) => Body::Length(reply.body.len() as u64),
         };
         let mut bytes = Vec::with_capacity(256 + reply.body.len());
-        if let Some(lane) = self.client.wire.lane() {
+        if let Some(stream) = self.client.wire.http2() {
             let ends = body == Body::None || (streamed.is_none() && reply.body.is_empty());
             // A client that has reset the stream is noticed by what follows.
-            let head = lane.send_head(&self.txn.response, told, ends).unwrap_or(0);
+            let head = stream.send_head(&self.txn.response, told, ends).unwrap_or(0);
             self.txn.bytes_to_client += head as u64;
         } else {
             let mode = self.connection_towards_client(stays);
@@ -291,27 +287,12 @@ impl Exchange<'_> {
         (bytes, stays)
     }
 
-    /// Ends our direction and reads what the client still sends and nobody can make sense of, within bounds.
+    /// Ends our direction and reads, within bounds, what the client still sends that is no request.
     async fn drain(&mut self) {
         self.client.stream.shutdown_write();
-        let deadline = clock::cached().millis() + DRAIN_JUNK_MS;
-        let ticket = self.client.entry.ticket.clone();
-        let mut left = DRAIN_JUNK_BYTES_MAX;
         self.client.buffer = None;
-        while left > 0 {
-            let mut buffer = Buffer::lease();
-            match buffer.fill(&mut self.client.stream) {
-                Ok(Filled::Bytes { count, .. }) => left = left.saturating_sub(count),
-                Ok(Filled::Nothing) => {
-                    drop(buffer);
-                    let wait = wait::readable(self.core, &ticket, deadline, &mut self.client.stream);
-                    if wait.await.is_err() {
-                        return;
-                    }
-                }
-                Ok(Filled::End | Filled::Full) | Err(_) => return,
-            }
-        }
+        let ticket = self.client.entry.ticket.clone();
+        wait::drain(self.core, &ticket, &mut self.client.stream).await;
     }
 
     /// The statistics page.

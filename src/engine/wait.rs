@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use super::Core;
 use super::silence::Drain;
 use crate::base::clock::{self, Millis};
+use crate::net::buffer::Filled;
 use crate::net::timer::{Kill, NEVER, Stop, Ticket};
-use crate::net::{Stream, Then};
+use crate::net::{Buffer, Stream, Then};
 use crate::sample::facts::Ended;
 
 /// The moment `timeout_ms` from now; [`NEVER`] without a time-out.
@@ -118,6 +119,30 @@ pub async fn write_all(
         stream.shutdown_write();
     }
     Ok(())
+}
+
+/// Bytes that are read and thrown away behind our end: closing on unread bytes would reset the connection under
+/// what was sent (RFC 9112 section 9.6). And how long that may take.
+const DRAIN_BYTES_MAX: usize = 256 * 1024;
+const DRAIN_MS: u64 = 1000;
+
+/// Reads what the peer still sends once our direction has ended, within bounds, until it ends too.
+pub async fn drain(core: &Core, ticket: &Rc<Ticket>, stream: &mut Stream) {
+    let deadline = after(Some(DRAIN_MS));
+    let mut left = DRAIN_BYTES_MAX;
+    while left > 0 {
+        let mut buffer = Buffer::lease();
+        match buffer.fill(stream) {
+            Ok(Filled::Bytes { count, .. }) => left = left.saturating_sub(count),
+            Ok(Filled::Nothing) => {
+                drop(buffer); // a wait pins none
+                if readable(core, ticket, deadline, stream).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Filled::End | Filled::Full) | Err(_) => return,
+        }
+    }
 }
 
 /// The letter of a session that was ended by an order.

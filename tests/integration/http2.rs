@@ -3,6 +3,8 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -328,17 +330,16 @@ fn the_preface_is_recognised_however_it_comes() {
             more("only2", "proto h2", "timeout http-request 5s")
         );
         let proxy = Proxy::start(driver, &config);
-        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
         for name in ["auto", "only2"] {
             let mut client = proxy.client(name);
-            for byte in preface {
+            for byte in PREFACE {
                 client.send([*byte]);
             }
             let head = client.read_exact(9);
             assert_eq!((head[3], &head[5..]), (4, &[0, 0, 0, 0][..]), "{name}: SETTINGS");
         }
         let mut client = proxy.client("only1");
-        client.send(preface);
+        client.send(PREFACE);
         assert_eq!(client.response().status, 405);
         // A request that begins like the preface is one.
         let mut client = proxy.client("auto");
@@ -547,7 +548,7 @@ fn limits_of_the_configuration_are_announced() {
             end.await.unwrap().expect("it ends with GOAWAY");
         });
         let mut client = proxy.client("fe");
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        client.send(PREFACE);
         let head = client.read_exact(9);
         let settings = client.read_exact(usize::from(head[2]));
         let values: Vec<_> = settings
@@ -598,7 +599,7 @@ fn an_idle_client_that_answers_pings_stays() {
         });
         // One that does not answer is gone.
         let mut client = proxy.client("fe");
-        client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        client.send(PREFACE);
         let said = client.read_to_end();
         let pings = said.windows(9).filter(|head| head[..5] == [0, 0, 8, 6, 0]).count();
         assert_eq!(pings, 1, "{said:?}");
@@ -614,7 +615,7 @@ fn a_client_that_sends_without_an_end_leaves_the_thread_to_others() {
         let text = config(&origin, lines).replace("nbthread 2", "nbthread 1");
         let proxy = Proxy::start(driver, &text);
         // Pieces of one byte, far beyond the window that the stream has.
-        let mut flood = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+        let mut flood = PREFACE.to_vec();
         flood.extend(b"\0\0\x0d\x01\x04\0\0\0\x01\x83\x84\x86\x41\x08site.abc");
         flood.extend(b"\0\0\x01\0\0\0\0\0\x01x".repeat(20_000));
         let address = proxy.address("fe");
@@ -635,5 +636,131 @@ fn a_client_that_sends_without_an_end_leaves_the_thread_to_others() {
             assert_eq!(proxy.client("fe").get("/ok", "").text(), "ok");
         }
         floods.into_iter().for_each(|flood| flood.join().unwrap());
+    });
+}
+
+/// A client that writes frames itself.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A HEADERS frame that ends its stream: GET of a path.
+fn get_frame(stream: u8, path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86, 0x04, path.len() as u8];
+    block.extend(path.as_bytes());
+    block.extend(b"\x41\x08site.abc");
+    let mut frame = vec![0, 0, block.len() as u8, 1, 5, 0, 0, 0, stream];
+    frame.extend(block);
+    frame
+}
+
+/// The next frame of a kind that is not skipped: kind, stream and payload.
+fn next_frame(client: &mut Client, skipped: &[u8]) -> (u8, u8, Vec<u8>) {
+    loop {
+        let head = client.read_exact(9);
+        let payload = client.read_exact(usize::from(head[1]) << 8 | usize::from(head[2]));
+        if !skipped.contains(&head[3]) {
+            return (head[3], head[8], payload);
+        }
+    }
+}
+
+#[test]
+fn streams_on_their_way_are_served_after_the_first_goaway() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    const WINDOW: u8 = 8;
+    both_drivers(|driver| {
+        let held = Arc::new(AtomicBool::new(true));
+        let hold = held.clone();
+        let origin = Origin::http(move |request| {
+            if request.path() == "/slow" {
+                wait_until(LIMIT, || !hold.load(SeqCst));
+            }
+            Reply::ok("done")
+        });
+        let mut proxy = Proxy::start(driver, &config(&origin, ""));
+        let mut client = proxy.client("fe");
+        client.send(PREFACE);
+        client.send(get_frame(1, "/slow"));
+        assert!(wait_until(LIMIT, || origin.requests() == 1));
+        proxy.signal(libc::SIGUSR1);
+        // The connection learns of the stop in its next turn, which a client brings about.
+        let last = loop {
+            client.send(b"\0\0\x08\x06\0\0\0\0\0harmless");
+            if let (GOAWAY, _, payload) = next_frame(&mut client, &[SETTINGS, WINDOW]) {
+                break payload;
+            }
+        };
+        assert_eq!(last[..4], [0x7f, 0xff, 0xff, 0xff], "no stream is excluded yet");
+        // This one was on its way; several turns of the connection pass meanwhile.
+        for _ in 0..3 {
+            client.send(b"\0\0\x08\x06\0\0\0\0\0harmless");
+            assert_eq!(next_frame(&mut client, &[SETTINGS, WINDOW]).0, PING);
+        }
+        client.send(get_frame(3, "/late"));
+        held.store(false, SeqCst);
+        let mut answered = Vec::new();
+        while answered.len() < 2 {
+            match next_frame(&mut client, &[SETTINGS, PING, WINDOW, DATA]) {
+                (HEADERS, stream, _) => answered.push(stream),
+                (GOAWAY, ..) => {} // the last one
+                other => panic!("{other:?}"),
+            }
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [1, 3]);
+        drop(client);
+        assert_eq!(proxy.wait_exit(LIMIT), Some(0));
+    });
+}
+
+#[test]
+fn a_silent_drop_is_silent() {
+    both_drivers(|driver| {
+        let origin = echo();
+        let proxy = Proxy::start(driver, &config(&origin, "    http-request silent-drop if { path /drop }"));
+        let mut client = proxy.client("fe");
+        client.send(PREFACE);
+        client.send(get_frame(1, "/drop"));
+        assert!(wait_until(LIMIT, || proxy.stat("fe", "FRONTEND", "scur") == "0"), "the proxy has closed");
+        // The connection stands for its client: neither an end nor a reset comes.
+        assert_eq!(proxy.stat("fe", "FRONTEND", "dreq"), "1");
+        client.read_limit(Duration::from_millis(200));
+        let mut rest = Vec::new();
+        let ended = loop {
+            let mut bytes = [0; 1024];
+            match std::io::Read::read(&mut client.stream(), &mut bytes) {
+                Ok(0) => break true,
+                Ok(count) => rest.extend_from_slice(&bytes[..count]),
+                Err(error) => {
+                    break !matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    );
+                }
+            }
+        };
+        assert!(!ended, "{rest:?}");
+    });
+}
+
+#[test]
+fn a_request_that_may_be_the_preface_has_one_time_limit() {
+    both_drivers(|driver| {
+        let (origin, mut syslog) = (echo(), Syslog::start());
+        let lines = format!(
+            "    log {} local0\n    log-format \"<%ST %tsc %Ta>\"\n    timeout http-request 400ms",
+            syslog.address()
+        );
+        let proxy = Proxy::start(driver, &config(&origin, &lines));
+        let mut client = proxy.client("fe");
+        client.send("P");
+        assert_eq!(client.response().status, 408);
+        let line = syslog.wait_for(&["<408 cR"]);
+        // The time of the whole exchange, by the proxy's own clock: one limit, not two.
+        let taken = line.rsplit(' ').next().and_then(|last| last.trim_end_matches('>').parse::<u32>().ok());
+        assert!(taken.is_some_and(|ms| ms < 800), "{line}");
     });
 }

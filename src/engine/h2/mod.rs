@@ -2,13 +2,13 @@
 //!
 //! The connection's task alone reads and writes the socket. What it reads goes to [`Conn`], which says what has
 //! happened: a request begins a task, bytes of a body wait in the connection until the stream's task takes them
-//! through its [`Lane`]. What streams send is staged in the connection; their wake-up brings its task to the end of the
-//! executor's queue, so that what several streams send in one turn leaves in one write.
+//! through its [`Http2Stream`]. What streams send is staged in the connection; their wake-up brings its task to the
+//! end of the executor's queue, so that what several streams send in one turn leaves in one write.
 
-mod lane;
 mod settings;
+mod stream;
 
-pub(super) use lane::Lane;
+pub(super) use stream::Http2Stream;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -22,16 +22,18 @@ use super::core::SessionEntry;
 use super::exchange::{Exchange, Next};
 use super::front::Wire;
 use super::http::Client;
-use super::snapshot::SnapshotCell;
+use super::silence::Drain;
 use super::wait;
 use crate::base::clock::{self, Millis};
-use crate::http::h2::conn::{Event, Heads};
+use crate::base::id::ServerId;
+use crate::http::Version;
+use crate::http::h2::conn::Event;
 use crate::http::h2::{Conn, Reason, StreamId, frame};
-use crate::http::{Request, Version};
 use crate::model::Proxy;
 use crate::net::buffer::Filled;
 use crate::net::timer::{Kill, NEVER, Stop};
 use crate::net::{Buffer, Stream, Then, executor};
+use crate::sample::TransactionFacts;
 use crate::sample::facts::Http2Facts;
 use crate::sys::pooled::Pooled;
 
@@ -60,13 +62,15 @@ pub(super) fn first(bytes: &[u8]) -> First {
 /// What the connection's task and its streams share.
 struct Shared {
     conn: RefCell<Conn>,
-    lanes: RefCell<FxHashMap<StreamId, Weak<Lane>>>,
+    streams: RefCell<FxHashMap<StreamId, Weak<Http2Stream>>>,
     /// Wakes the connection's task.
     waker: Cell<Option<Waker>>,
     /// The socket; -1 once it is closed.
     fd: Cell<i32>,
     /// The client must not learn that the connection is over (`silent-drop`).
     is_silent: Cell<bool>,
+    /// The server of the last request (`option prefer-last-server`).
+    last_server: Cell<Option<ServerId>>,
 }
 
 impl Shared {
@@ -76,8 +80,13 @@ impl Shared {
             waker.wake();
         }
     }
-    fn lane(&self, id: StreamId) -> Option<Rc<Lane>> {
-        self.lanes.borrow().get(&id)?.upgrade()
+    fn stream(&self, id: StreamId) -> Option<Rc<Http2Stream>> {
+        self.streams.borrow().get(&id)?.upgrade()
+    }
+    /// Ends all streams before their time.
+    fn reset_all(&self) {
+        let all: Vec<_> = self.streams.borrow().values().filter_map(Weak::upgrade).collect();
+        all.iter().for_each(|one| one.was_reset());
     }
 }
 
@@ -92,19 +101,22 @@ pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<
     let now = clock::cached().millis();
     let shared = Rc::new(Shared {
         conn: RefCell::new(Conn::server(Arc::new(settings), now)),
-        lanes: RefCell::default(),
+        streams: RefCell::default(),
         waker: Cell::new(None),
         fd: Cell::new(client.stream.fd()),
         is_silent: Cell::new(false),
+        last_server: Cell::new(client.last_server),
     });
     let mut connection = Connection {
         shared: shared.clone(),
-        heads: Box::default(),
         is_resting: true,
         rested: now,
         heard: now,
-        wrote: now,
+        blocked: None,
+        drain: Drain::default(),
+        is_small: false,
         has_served: false,
+        is_leaving: false,
         ended: false,
         core,
         frontend,
@@ -114,13 +126,11 @@ pub(super) async fn serve(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<
     connection.close().await;
 }
 
-/// How long, and for how many bytes, a client is heard that is told that its connection is over: closing on unread
-/// bytes would reset the connection under what it was told.
-const DRAIN_MS: u64 = 1000;
-const DRAIN_BYTES: usize = 256 * 1024;
-
 /// How often a turn of the connection's task reads and writes.
 const ROUNDS_MAX: u32 = 16;
+
+/// How long a connection without streams keeps the memory that its next stream would need.
+const SMALL_AFTER_MS: Millis = 1000;
 
 /// How many buffers a turn reads: a client that sends without an end must not keep the thread from the others.
 const READS_MAX: u32 = 4;
@@ -142,16 +152,20 @@ struct Connection {
     frontend: Arc<Proxy>,
     client: Box<Client>,
     shared: Rc<Shared>,
-    heads: Box<Heads>,
     /// It has no stream, and since when.
     is_resting: bool,
     rested: Millis,
     /// When bytes last came.
     heard: Millis,
-    /// When bytes were last written, or began to wait.
-    wrote: Millis,
+    /// Since when staged bytes wait for room in the socket, or since the client last took some of them.
+    blocked: Option<Millis>,
+    drain: Drain,
+    /// What an idle connection does not need has been given back.
+    is_small: bool,
     /// It has had a stream.
     has_served: bool,
+    /// The client was asked to open no more streams.
+    is_leaving: bool,
     /// The client has ended its direction, or broken the connection.
     ended: bool,
 }
@@ -163,7 +177,8 @@ impl Connection {
             return Poll::Ready(());
         }
         self.shared.waker.set(Some(context.waker().clone()));
-        if self.core.stopping.get() || self.client.retired {
+        if !self.is_leaving && (self.client.retired || self.core.closes_clients()) {
+            self.is_leaving = true; // asked once: asked again, the connection does not wait for streams on their way
             self.shared.conn.borrow_mut().shut_down(clock::cached().millis());
         }
         for round in 0.. {
@@ -242,7 +257,7 @@ impl Connection {
     fn take(&mut self, bytes: &mut &[u8]) -> bool {
         let now = clock::cached().millis();
         loop {
-            let event = self.shared.conn.borrow_mut().received(bytes, &mut self.heads, now);
+            let event = self.shared.conn.borrow_mut().received(bytes, &mut self.core.heads.borrow_mut(), now);
             if let Some(facts) = &self.client.session.transport.http2 {
                 let conn = self.shared.conn.borrow();
                 facts.glitches.set(conn.glitches());
@@ -261,22 +276,22 @@ impl Connection {
             Event::Request { stream, end, length } => self.begin(stream, end, length),
             Event::Data { stream, bytes, .. } => {
                 self.shared.conn.borrow_mut().hold(stream, bytes);
-                if let Some(lane) = self.shared.lane(stream) {
-                    lane.has_bytes();
+                if let Some(one) = self.shared.stream(stream) {
+                    one.has_bytes();
                 }
             }
             Event::Trailers { stream } => {
-                if let Some(lane) = self.shared.lane(stream) {
-                    lane.has_trailers(Box::new(std::mem::take(&mut self.heads.trailers)));
+                if let Some(one) = self.shared.stream(stream) {
+                    one.has_trailers(Box::new(std::mem::take(&mut self.core.heads.borrow_mut().trailers)));
                 }
             }
             Event::Reset { stream, .. } => {
-                if let Some(lane) = self.shared.lane(stream) {
-                    lane.was_reset();
+                if let Some(one) = self.shared.stream(stream) {
+                    one.was_reset();
                 }
             }
             Event::Refused { status, .. } => self.refuse(status),
-            Event::Failed { .. } => self.reset_all(),
+            Event::Failed { .. } => self.shared.reset_all(),
             // A client sends no responses, and its GOAWAY is obeyed by the connection itself.
             Event::Interim { .. }
             | Event::Response { .. }
@@ -286,54 +301,36 @@ impl Connection {
         }
     }
 
-    fn reset_all(&self) {
-        let lanes: Vec<_> = self.shared.lanes.borrow().values().filter_map(Weak::upgrade).collect();
-        lanes.iter().for_each(|lane| lane.was_reset());
-    }
-
     /// Begins the exchange of a request.
     fn begin(&mut self, stream: StreamId, end: bool, length: Option<u64>) {
-        let mut request = std::mem::take(&mut self.heads.request);
-        request.version = Version::Http2;
-        let lane = Rc::new(Lane::new(stream, self.shared.clone()));
-        self.shared.lanes.borrow_mut().insert(stream, Rc::downgrade(&lane));
+        // Swapped: both arenas are used again.
+        let mut txn = self.core.take_transaction();
+        std::mem::swap(&mut txn.request, &mut self.core.heads.borrow_mut().request);
+        txn.request.version = Version::Http2;
+        txn.time.start_us = clock::cached().mono_us;
+        let own_stream = Rc::new(Http2Stream::new(stream, self.shared.clone()));
+        self.shared.streams.borrow_mut().insert(stream, Rc::downgrade(&own_stream));
         self.has_served = true;
-        let before = clock::cached();
-        let (snapshot, frontend) = {
-            let mut frontend = self.frontend.clone();
-            self.client.retired |= !self.core.renew(&self.client.entry, &mut frontend);
-            (self.client.entry.snapshot.get(), frontend)
-        };
-        self.frontend = frontend.clone();
-        let entry = Rc::new(SessionEntry {
-            ticket: Rc::default(),
-            serves: Cell::new(None),
-            idle: Cell::new(false),
-            number: self.core.next_number(),
-            line: self.client.entry.line.clone(),
-            snapshot: SnapshotCell::new(snapshot),
-            source: self.client.entry.source,
-            since_ms: before.millis(),
-            ended: Cell::new((0, 0, 0)),
-        });
-        self.core.register(&entry);
+        self.client.retired |= !self.core.renew(&self.client.entry, &mut self.frontend);
+        let own = &self.client.entry;
+        let entry = SessionEntry::begin(&self.core, own.line.clone(), own.snapshot.get(), own.source);
         let session = self.client.session.of_stream();
         self.client.session.requests += 1;
         let client = Box::new(Client {
-            stream: Stream::shared(lane.clone()),
+            stream: Stream::shared(own_stream.clone()),
             buffer: None,
             entry,
             session,
             place: None,
             backend_place: None,
-            last_server: self.client.last_server,
+            last_server: self.shared.last_server.get(),
             retired: false,
             switched: None,
-            wire: Wire::H2(lane),
+            wire: Wire::H2(own_stream),
             established: None,
         });
-        let asked = Asked { request, end, length };
-        executor::spawn(serve_stream(self.core.clone(), frontend, client, asked));
+        let asked = Asked { txn, end, length };
+        executor::spawn(serve_stream(self.core.clone(), self.frontend.clone(), client, asked));
     }
 
     /// Counts a request that the connection has refused.
@@ -349,8 +346,8 @@ impl Connection {
         loop {
             let next = self.shared.conn.borrow_mut().next_writable();
             let Some(id) = next else { return };
-            if let Some(lane) = self.shared.lane(id) {
-                lane.may_write();
+            if let Some(one) = self.shared.stream(id) {
+                one.may_write();
             }
         }
     }
@@ -360,15 +357,17 @@ impl Connection {
         loop {
             let mut conn = self.shared.conn.borrow_mut();
             if conn.output().is_empty() {
+                self.blocked = None;
                 return Ok(());
             }
             if self.client.stream.poll_writable(context).is_pending() {
+                self.blocked.get_or_insert(clock::cached().millis());
                 return Ok(());
             }
             match self.client.stream.try_write(conn.output(), Then::Nothing) {
                 Ok(count) => {
                     conn.wrote(count);
-                    self.wrote = clock::cached().millis();
+                    self.blocked = None;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -382,18 +381,16 @@ impl Connection {
     /// Waits for whatever comes next.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = clock::cached().millis();
-        let is_idle = {
-            let mut conn = self.shared.conn.borrow_mut();
-            let is_idle = conn.streams() == 0;
-            if is_idle {
-                conn.rest();
-            }
-            is_idle
-        };
-        if is_idle && !std::mem::replace(&mut self.is_resting, is_idle) {
+        let is_idle = self.shared.conn.borrow().streams() == 0;
+        if is_idle && !self.is_resting {
             self.rested = now;
         }
         self.is_resting = is_idle;
+        self.is_small &= is_idle;
+        if is_idle && now >= self.rested + SMALL_AFTER_MS && !std::mem::replace(&mut self.is_small, true) {
+            self.shared.conn.borrow_mut().rest();
+        }
+        self.look_at_reader(now);
         self.client.entry.idle.set(is_idle && self.has_served);
         let due = self.due(is_idle);
         match self.core.wheel.check(&self.client.entry.ticket, due, context.waker()) {
@@ -408,27 +405,40 @@ impl Connection {
         }
     }
 
+    /// Sees whether a client whose socket is full takes anything of it.
+    fn look_at_reader(&mut self, now: Millis) {
+        let (Some(since), Some(limit)) = (self.blocked, self.frontend.timeouts.client_ms) else { return };
+        let stream = &self.client.stream;
+        if self.drain.look(now, since, limit, || stream.unacknowledged()) {
+            self.blocked = Some(now);
+        }
+    }
+
     /// When it has waited for too long: a client without streams for its next request, or one that takes nothing.
     fn limit(&self, is_idle: bool) -> Millis {
         let timeouts = &self.frontend.timeouts;
-        let takes_nothing = !self.shared.conn.borrow().output().is_empty();
         // What the client says, a PING's answer among it, is a sign of life, and no request.
         let of_request = match self.has_served {
             true => timeouts.http_keep_alive_ms.or(timeouts.http_request_ms),
             false => timeouts.http_request_ms,
         };
-        let (since, limit) = match (takes_nothing, is_idle, of_request) {
-            (true, ..) => (self.wrote, timeouts.client_ms),
-            (false, false, _) => return NEVER,
-            (false, true, Some(limit)) => (self.rested, Some(limit)),
-            (false, true, None) => (self.rested.max(self.heard), timeouts.client_ms),
+        let (since, limit) = match (self.blocked, is_idle, of_request) {
+            (Some(since), ..) => (since, timeouts.client_ms),
+            (None, false, _) => return NEVER,
+            (None, true, Some(limit)) => (self.rested, Some(limit)),
+            (None, true, None) => (self.rested.max(self.heard), timeouts.client_ms),
         };
         limit.map_or(NEVER, |limit| since.saturating_add(limit))
     }
 
     fn due(&self, is_idle: bool) -> Millis {
         let own = self.shared.conn.borrow().deadline().unwrap_or(NEVER);
-        own.min(self.limit(is_idle))
+        let small = if is_idle && !self.is_small { self.rested + SMALL_AFTER_MS } else { NEVER };
+        let look = match (self.blocked, self.frontend.timeouts.client_ms) {
+            (Some(_), Some(limit)) => self.drain.next(limit),
+            _ => NEVER,
+        };
+        own.min(self.limit(is_idle)).min(small).min(look)
     }
 
     fn time_is_over(&mut self, is_idle: bool, context: &mut Context<'_>) -> Poll<()> {
@@ -448,36 +458,23 @@ impl Connection {
     async fn close(self) {
         let Connection { core, mut client, shared, ended, .. } = self;
         shared.fd.set(-1);
-        let lanes: Vec<_> = shared.lanes.borrow().values().filter_map(Weak::upgrade).collect();
-        lanes.iter().for_each(|lane| lane.was_reset());
-        drop(lanes);
+        shared.reset_all();
         if shared.is_silent.get() {
             return;
         }
         client.stream.shutdown_write();
-        // One of its own: that of the session may have been told to end.
-        let ticket = Rc::default();
-        let deadline = wait::after(Some(DRAIN_MS));
-        let mut left = if ended { 0 } else { DRAIN_BYTES };
         client.buffer = None;
-        while left > 0 {
-            match Buffer::lease().fill(&mut client.stream) {
-                Ok(Filled::Bytes { count, .. }) => left = left.saturating_sub(count),
-                Ok(Filled::Nothing) => {
-                    let waited = wait::readable(&core, &ticket, deadline, &mut client.stream).await;
-                    if waited.is_err() {
-                        return;
-                    }
-                }
-                Ok(Filled::End | Filled::Full) | Err(_) => return,
-            }
+        if !ended {
+            // One of its own: that of the session may have been told to end.
+            let ticket = Rc::default();
+            wait::drain(&core, &ticket, &mut client.stream).await;
         }
     }
 }
 
 /// A request as it came.
 struct Asked {
-    request: Request,
+    txn: Box<TransactionFacts>,
     end: bool,
     length: Option<u64>,
 }
@@ -486,15 +483,16 @@ struct Asked {
 async fn serve_stream(core: Rc<Core>, frontend: Arc<Proxy>, mut client: Box<Client>, asked: Asked) {
     let mut attached = None;
     let (next, txn) = Pooled::new(|| async {
-        let mut txn = core.take_transaction();
-        txn.time.start_us = clock::cached().mono_us;
+        let mut txn = asked.txn;
         let snapshot = client.entry.snapshot.get();
-        txn.request = asked.request;
         let mut exchange = Exchange::new(&core, &snapshot, &frontend, &mut client, &mut txn, &mut attached);
         let next = exchange.run_asked(asked.end, asked.length).await;
         (next, txn)
     })
     .await;
+    if let Some(stream) = client.wire.http2() {
+        stream.was_served_by(client.last_server);
+    }
     match next {
         Next::Tunnel => Box::pin(super::http::tunnel(core, frontend, client, txn)).await,
         Next::KeepAlive | Next::Close => core.return_transaction(txn),

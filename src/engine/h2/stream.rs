@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Shared;
 use crate::base::clock;
+use crate::base::id::ServerId;
 use crate::http::h1::framing::Body;
 use crate::http::h2::StreamId;
 use crate::http::h2::conn::Gone;
@@ -14,7 +15,7 @@ use crate::http::{Fields, Response};
 use crate::net::{Substream, Then};
 
 /// One stream. It is released with the last reference to it.
-pub(in crate::engine) struct Lane {
+pub(in crate::engine) struct Http2Stream {
     id: StreamId,
     shared: Rc<Shared>,
     /// Wakes the task that waits for bytes, for room, for a reset.
@@ -33,9 +34,9 @@ fn wake(waker: &Cell<Option<Waker>>) {
     }
 }
 
-impl Lane {
-    pub(super) fn new(id: StreamId, shared: Rc<Shared>) -> Lane {
-        Lane {
+impl Http2Stream {
+    pub(super) fn new(id: StreamId, shared: Rc<Shared>) -> Http2Stream {
+        Http2Stream {
             id,
             shared,
             reader: Cell::default(),
@@ -71,6 +72,10 @@ impl Lane {
     pub(in crate::engine) fn fall_silent(&self) {
         self.shared.is_silent.set(true);
         self.shared.wake();
+    }
+    /// The server of its request, if there was one, is the one that the connection's next requests may prefer.
+    pub(super) fn was_served_by(&self, server: Option<ServerId>) {
+        self.shared.last_server.set(server);
     }
     /// Sends an interim response; its bytes. While too much waits to be written it is left out, as it may be.
     pub(in crate::engine) fn send_interim(&self, response: &Response) -> Result<u64, Gone> {
@@ -111,18 +116,18 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Http2Stream {
     fn drop(&mut self) {
-        self.shared.lanes.borrow_mut().remove(&self.id);
+        self.shared.streams.borrow_mut().remove(&self.id);
         self.shared.conn.borrow_mut().release(self.id);
         self.shared.wake();
     }
 }
 
-impl Substream for Lane {
+impl Substream for Http2Stream {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_reset.get() {
-            return Err(Lane::over());
+            return Err(Http2Stream::over());
         }
         let mut conn = self.shared.conn.borrow_mut();
         let held = conn.held(self.id);
@@ -140,11 +145,11 @@ impl Substream for Lane {
     }
     fn write(&self, bytes: &[u8], then: Then) -> io::Result<usize> {
         if self.is_reset.get() {
-            return Err(Lane::over());
+            return Err(Http2Stream::over());
         }
         let now = clock::cached().millis();
         let sent = self.staging(|conn| conn.send_data(self.id, bytes, then == Then::End, now));
-        let (_, count) = sent.map_err(|_| Lane::over())?;
+        let (_, count) = sent.map_err(|_| Http2Stream::over())?;
         self.is_full.set(count < bytes.len());
         if self.is_full.get() {
             self.shared.wake(); // it says when there is room, and there may be already
