@@ -6,19 +6,10 @@ use std::sync::{Condvar, Mutex};
 
 use crate::support::*;
 
-/// Reloads as a service manager does; what came of it, and what was said.
-fn reload(proxy: &Proxy) -> (bool, String) {
-    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
-        .args(["reload", &proxy.pid().to_string()])
-        .output()
-        .expect("the binary runs");
-    (asked.status.success(), String::from_utf8_lossy(&asked.stderr).into_owned())
-}
-
 /// Puts another configuration in force.
 fn change(proxy: &Proxy, config: &str) {
     proxy.rewrite(config);
-    let (succeeded, said) = reload(proxy);
+    let (succeeded, said) = proxy.ask_reload();
     assert!(succeeded, "{said}");
 }
 
@@ -198,7 +189,7 @@ fn a_configuration_that_is_wrong_changes_nothing() {
             ),
         ] {
             proxy.rewrite(&config);
-            let (succeeded, said) = reload(&proxy);
+            let (succeeded, said) = proxy.ask_reload();
             assert!(!succeeded && said.contains(expected), "{said}");
             assert!(said.contains("Reload failed: ") && said.contains("[ALERT] "), "{said}");
             let line = syslog.wait_for(&["Reload failed"]);
@@ -322,7 +313,7 @@ fn what_only_a_restart_changes_is_told() {
         };
         let proxy = Proxy::start(driver, &config("nbthread 1"));
         proxy.rewrite(&config("nbthread 2"));
-        let (succeeded, said) = reload(&proxy);
+        let (succeeded, said) = proxy.ask_reload();
         assert!(
             succeeded && said.contains("'nbthread' has changed: that takes effect at the next restart"),
             "{said}"
@@ -386,11 +377,11 @@ fn a_process_without_rights_is_read_for() {
         );
         assert!(wait_until(LIMIT, || proxy.stderr().contains("Reload failed")));
         assert_eq!(get(), ["first", "first"]);
-        let (succeeded, said) = reload(&proxy);
+        let (succeeded, said) = proxy.ask_reload();
         assert!(succeeded, "{said}");
         assert_eq!(get(), ["second", "second"]);
         proxy.rewrite("global\n    nonsense\n");
-        let (succeeded, said) = reload(&proxy);
+        let (succeeded, said) = proxy.ask_reload();
         assert!(!succeeded && said.contains("unknown keyword 'nonsense'"), "{said}");
         assert_eq!(get(), ["second", "second"]);
     });

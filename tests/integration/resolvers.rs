@@ -63,22 +63,19 @@ fn served_by(proxy: &Proxy, listener: &str, count: usize) -> Vec<String> {
     (0..count).map(|_| proxy.client(listener).get("/", "").text()).collect()
 }
 
-/// Has the process read its configuration again.
-fn reload(proxy: &Proxy) {
-    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
-        .args(["reload", &proxy.pid().to_string()])
-        .output()
-        .expect("the binary runs");
-    assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
-}
-
 const PORT: u16 = 8080;
+
+/// Origins that tell their names, and their addresses.
+fn three_origins() -> ([Origin; 3], [String; 3]) {
+    let origins = ["one", "two", "three"].map(|name| Origin::named_at(PORT, name));
+    let ips = origins.each_ref().map(|origin| origin.address().ip().to_string());
+    (origins, ips)
+}
 
 #[test]
 fn a_template_follows_the_scale() {
     both_drivers(|driver| {
-        let origins: Vec<_> = ["one", "two", "three"].map(|name| Origin::named_at(PORT, name)).into();
-        let ips: Vec<String> = origins.iter().map(|origin| origin.address().ip().to_string()).collect();
+        let (_origins, ips) = three_origins();
         let nameserver = Nameserver::of("web.test", &[&ips[0]]);
         let proxy = Proxy::start(
             driver,
@@ -128,8 +125,7 @@ fn a_template_follows_the_scale() {
 #[test]
 fn requests_go_on_while_addresses_move() {
     both_drivers(|driver| {
-        let origins: Vec<_> = ["one", "two", "three"].map(|name| Origin::named_at(PORT, name)).into();
-        let ips: Vec<String> = origins.iter().map(|origin| origin.address().ip().to_string()).collect();
+        let (_origins, ips) = three_origins();
         let nameserver = Nameserver::of("web.test", &[&ips[0]]);
         let proxy = Proxy::start(
             driver,
@@ -678,8 +674,7 @@ impl Drop for Dnsmasq {
 
 #[test]
 fn dnsmasq_scales_a_backend() {
-    let origins: Vec<_> = ["one", "two", "three"].map(|name| Origin::named_at(PORT, name)).into();
-    let ips: Vec<String> = origins.iter().map(|origin| origin.address().ip().to_string()).collect();
+    let (_origins, ips) = three_origins();
     let hosts = |count: usize| ips[..count].iter().map(|ip| format!("{ip} gateway\n")).collect::<String>();
     let service = format!("--srv-host=_http._tcp.local,gateway,{PORT},0,300");
     let Some(dnsmasq) = Dnsmasq::start(&hosts(1), &[&service]) else { return };
@@ -810,7 +805,7 @@ fn a_reload_keeps_addresses_and_slots() {
         }]
     });
     proxy.rewrite(&config("\n                server more 127.0.0.9:80"));
-    reload(&proxy);
+    proxy.reload();
     nameserver.wait_asked(10);
     assert_eq!(addresses(&proxy, "names"), ["127.0.0.7", "127.0.0.8"]);
     assert_eq!(addresses(&proxy, "services"), ["127.0.0.2", "127.0.0.1", "127.0.0.9"]);
@@ -842,7 +837,7 @@ fn a_reload_moves_no_server_to_a_lower_slot_that_is_free() {
     let shown = ["127.0.0.60", "-", "127.0.0.9", "-", "127.0.0.10"];
     let said = proxy.stderr().len();
     proxy.rewrite(&config("\n                server more 127.0.0.10:80"));
-    reload(&proxy);
+    proxy.reload();
     nameserver.wait_asked(3);
     assert_eq!(addresses(&proxy, "fe"), shown);
     let said = proxy.stderr()[said..].to_owned();

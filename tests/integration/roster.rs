@@ -270,13 +270,7 @@ fn tls_is_spoken_to_added_servers() {
 /// Reloads, and tells what was said.
 fn reload(proxy: &Proxy, config: &str) -> String {
     proxy.rewrite(config);
-    let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
-        .args(["reload", &proxy.pid().to_string()])
-        .output()
-        .expect("the binary runs");
-    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-    assert!(asked.status.success(), "{said}");
-    said
+    proxy.reload()
 }
 
 #[test]

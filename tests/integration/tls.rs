@@ -689,15 +689,6 @@ frontend fe
         };
         let first = config(&format!("crt {gone}")).replace("STORE", "store http_req_cnt");
         let proxy = builder.start(&first);
-        let reload = || {
-            let asked = std::process::Command::new(env!("CARGO_BIN_EXE_haring"))
-                .args(["reload", &proxy.pid().to_string()])
-                .output()
-                .expect("the binary runs");
-            let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-            assert!(asked.status.success(), "{said}");
-            said
-        };
         replace(&proxy, a, &new);
         replace(&proxy, gone, &new);
         proxy.admin(&format!("new ssl cert {made}"));
@@ -711,7 +702,7 @@ frontend fe
         assert_eq!(SecureClient::connect(proxy.address("fe"), "a.com").get("/seen", "").text(), "ok");
         // The same files: all is as it was. Twice, since what was kept is kept again.
         for _ in 0..2 {
-            let said = reload();
+            let said = proxy.reload();
             assert!(!said.contains("crt") && !said.contains("certificate"), "{said}");
             assert_eq!(shown(&proxy, "fe", "a.com"), Some(new.der.clone()));
             assert_eq!(shown(&proxy, "list", "b.com"), Some(more.der.clone()));
@@ -725,7 +716,7 @@ frontend fe
         std::fs::write(list, format!("{plain}\n")).unwrap();
         with_payload(&proxy, &format!("set ssl cert {gone}"), &other.both());
         proxy.rewrite(&config("").replace("STORE", "store http_req_cnt,bytes_out_cnt"));
-        let said = reload();
+        let said = proxy.reload();
         for expected in [
             format!(
                 "the file of the certificate '{a}' has changed and is read anew: what was set at run time is gone"
@@ -743,11 +734,11 @@ frontend fe
         assert_eq!(shown(&proxy, "fe", "a.com"), Some(again.der.clone()));
         assert_eq!(shown(&proxy, "list", "b.com"), None);
         assert!(proxy.admin("show ssl cert").contains(&format!("\n{made}\n")), "it belongs to no file");
-        assert!(!reload().contains("gone"), "what is dropped is told once");
+        assert!(!proxy.reload().contains("gone"), "what is dropped is told once");
         // A file that now holds what was set at run time replaces nothing.
         replace(&proxy, a, &new);
         std::fs::write(a, new.both()).unwrap();
-        let said = reload();
+        let said = proxy.reload();
         assert!(!said.contains("certificate"), "{said}");
         assert_eq!(shown(&proxy, "fe", "a.com"), Some(new.der.clone()));
     });

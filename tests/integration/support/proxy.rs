@@ -209,6 +209,22 @@ impl Proxy {
         self.folder.write("haring.cfg", &written_out(config, &self.meanings));
     }
 
+    /// Reloads as a service manager does: whether it succeeded, and what was said.
+    pub fn ask_reload(&self) -> (bool, String) {
+        let asked = Command::new(env!("CARGO_BIN_EXE_haring"))
+            .args(["reload", &self.pid().to_string()])
+            .output()
+            .expect("the binary runs");
+        (asked.status.success(), String::from_utf8_lossy(&asked.stderr).into_owned())
+    }
+
+    /// Reloads; what was said of it.
+    pub fn reload(&self) -> String {
+        let (succeeded, said) = self.ask_reload();
+        assert!(succeeded, "{said}");
+        said
+    }
+
     /// Where the listener of this name is.
     pub fn address(&self, name: &str) -> SocketAddr {
         *self.addresses.get(name).unwrap_or_else(|| panic!("no listener '{name}'"))

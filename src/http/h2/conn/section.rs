@@ -263,11 +263,7 @@ impl Conn {
         let read = head::response(self.decoder.block(block, bounds), &mut heads.response, rules);
         let ResponseHead { length, is_interim } = match read {
             Ok(head) => head,
-            Err(Bad::Malformed(why) | Bad::Denied(why)) => return wrong(why),
-            Err(Bad::TooLarge) => {
-                return Err(Fault::Stream(id, Reason::ENHANCE_YOUR_CALM, "response head too large"));
-            }
-            Err(Bad::Block(error)) => return Err(lost(error)),
+            Err(bad) => return Err(unusable(id, bad, "response head too large")),
         };
         if is_interim {
             return match ends {
@@ -309,17 +305,22 @@ impl Conn {
         match head::trailers(self.decoder.block(block, bounds), &mut heads.trailers, rules) {
             Ok(()) if !ends => return wrong("trailers that do not end the stream"),
             Ok(()) => {}
-            Err(Bad::Malformed(why) | Bad::Denied(why)) => return wrong(why),
-            Err(Bad::TooLarge) => {
-                return Err(Fault::Stream(id, Reason::ENHANCE_YOUR_CALM, "trailers too large"));
-            }
-            Err(Bad::Block(error)) => return Err(lost(error)),
+            Err(bad) => return Err(unusable(id, bad, "trailers too large")),
         }
         if self.streams.get(&id).and_then(|stream| stream.body_left).is_some_and(|left| left > 0) {
             return wrong("less DATA than content-length");
         }
         self.end_receiving(id);
         Ok(Some(Event::Trailers { stream: id }))
+    }
+}
+
+/// What a section that cannot be used ends.
+fn unusable(id: StreamId, bad: Bad, too_large: &'static str) -> Fault {
+    match bad {
+        Bad::Malformed(why) | Bad::Denied(why) => Fault::Stream(id, Reason::PROTOCOL_ERROR, why),
+        Bad::TooLarge => Fault::Stream(id, Reason::ENHANCE_YOUR_CALM, too_large),
+        Bad::Block(error) => lost(error),
     }
 }
 
